@@ -1,0 +1,1 @@
+"""Hydra configuration groups; their schema is `esr.config`."""

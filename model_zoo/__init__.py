@@ -1,0 +1,1 @@
+"""Weights: bundled ones ship here, published ones are fetched here or into the user cache."""
