@@ -1,0 +1,374 @@
+"""Downloads that end in exactly the right file or in one clear line.
+
+Built on `requests`: pooch starts every attempt from zero, and a cut at 440 of 449 MB would cost all of it.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import requests
+from filelock import FileLock, Timeout
+from requests import exceptions
+from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError
+
+from esr._version import __version__
+from esr.errors import DownloadError
+
+Progress = Callable[[int, int | None], None]
+"""Called with the bytes there so far and the bytes there will be, none where the server doesn't say."""
+
+CHUNK = 1 << 14
+"""Bytes per read: the most that a cut loses, small so that a line that often breaks still gets on."""
+HTTP_OK, HTTP_PARTIAL, HTTP_BAD_RANGE = 200, 206, 416
+HTTP_TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
+"""Answers that another attempt may turn into the file."""
+ELSEWHERE = "set ESR_MIRROR=URL to fetch it from elsewhere"
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a download waits before it gives up."""
+
+    connect_s: float = 3.0
+    """Seconds for a connection to each address of the host; short, so that offline machines get on."""
+    stall_s: float = 20.0
+    """Seconds without a byte after which the connection counts as dead."""
+    attempts: int = 4
+    """Attempts in a row that bring nothing new."""
+    backoff_s: float = 0.5
+    """Pause before the second attempt; doubles with each further one in vain."""
+    lock_s: float = 600.0
+    """Seconds to wait for another process that fetches the same file."""
+
+
+PATIENCE = Patience()
+
+
+class FetchError(DownloadError):
+    """A failed download; `fault` is the message without its remedy."""
+
+    def __init__(self, fault: str, remedy: str) -> None:
+        super().__init__(f"{fault}; {remedy}")
+        self.fault = fault
+
+
+class _BrokenOff(Exception):  # noqa: N818 - asks for another attempt, never seen outside
+    """An attempt that ended in a way that another attempt may get over."""
+
+    def __init__(self, reason: str, *, unreachable: bool = False) -> None:
+        super().__init__(reason)
+        self.unreachable = unreachable
+
+
+def download(
+    url: str,
+    target: Path,
+    *,
+    bytes: int | None = None,  # noqa: A002 - the key's name in conf/
+    sha256: str | None = None,
+    progress: Progress | None = None,
+    patience: Patience = PATIENCE,
+) -> Path:
+    """Fetches a file over HTTP or HTTPS to exactly `target`, and checks it before it gets that name.
+
+    Data arrive in `TARGET.part`, which stays when a download breaks off and is continued by the next call
+    (where the server's ETag or the stated digest can vouch for the join). A target that is there already
+    and is right is not fetched again; one that is wrong is left alone. Two processes never write one file.
+    Proxies come from the environment; `ESR_MIRROR=URL` replaces all of `url` but its last path component.
+
+    Args:
+        url: where the file is.
+        target: where it goes; folders are made.
+        bytes: the file's size; more than that is never written.
+        sha256: the file's digest, hexadecimal.
+        progress: called when an attempt begins, with what is there already, and after every chunk.
+        patience: time limits and number of attempts.
+
+    Returns:
+        `target`.
+
+    Raises:
+        DownloadError: nothing could be fetched, or something else came, or it cannot be written.
+    """
+    url = _mirrored(url)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        lock = Path(f"{target}.lock")
+        with FileLock(lock, timeout=patience.lock_s):
+            if not target.exists():
+                _Transfer(url, target, bytes, sha256, progress, patience).run()
+            elif fault := mismatch(target, bytes, sha256):
+                raise FetchError(f"{target} is there but {fault}", "move it away to fetch the right file")
+            lock.unlink()  # whoever locks next finds the target there
+    except Timeout as error:
+        raise FetchError(
+            f"{target.name} has been in the hands of another process for {patience.lock_s:g} s",
+            "wait until that has fetched it",
+        ) from error
+    except OSError as error:
+        raise FetchError(
+            f"{target.name} cannot be written to {target.parent} ({error.strerror or error})",
+            "make room or make it writable, or set ESR_ZOO=FOLDER to another place",
+        ) from error
+    return target
+
+
+def mismatch(path: Path, bytes: int | None, sha256: str | None) -> str | None:  # noqa: A002 - as in `download`
+    """How a file differs from its stated size and digest, as the end of a sentence; none if it doesn't."""
+    size = path.stat().st_size
+    if bytes is not None and size != bytes:
+        return f"has {size} bytes instead of the expected {bytes}"
+    if sha256 is not None and (found := sha256_of(path)) != sha256.lower():
+        return f"has sha256 {found} instead of the expected {sha256.lower()}"
+    return None
+
+
+def sha256_of(path: Path) -> str:
+    """The digest of a file's content, hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+@dataclass
+class _Transfer:
+    """One file on its way, over as many attempts as it takes."""
+
+    url: str
+    target: Path
+    bytes: int | None
+    sha256: str | None
+    progress: Progress | None
+    patience: Patience
+
+    def __post_init__(self) -> None:
+        self.part = Path(f"{self.target}.part")
+        self.etag = Path(f"{self.target}.part.etag")
+
+    def run(self) -> None:
+        """Attempts, verifies, and moves into place."""
+        inherited = self._size() > 0
+        self._complete()
+        fault = mismatch(self.part, self.bytes, self.sha256)
+        if fault and inherited:  # the old part may be to blame: once more, from zero
+            self._discard()
+            self._complete()
+            fault = mismatch(self.part, self.bytes, self.sha256)
+        if fault:
+            self._discard()
+            raise self._failed(
+                f"what came {fault}", f"the file was replaced or a proxy alters it, {ELSEWHERE}"
+            )
+        self.part.replace(self.target)
+        self.etag.unlink(missing_ok=True)
+
+    def _complete(self) -> None:
+        """Repeats attempts until the part is as long as the file."""
+        start = furthest = self._size()
+        in_vain = 0
+        while True:
+            try:
+                return self._attempt()
+            except _BrokenOff as fault:
+                size = self._size()
+                in_vain = 0 if size > furthest else in_vain + 1
+                furthest = max(furthest, size)
+                if in_vain >= self.patience.attempts or (fault.unreachable and furthest == start):
+                    kept = f"; {size:,} bytes are kept in {self.part} for the next attempt" if size else ""
+                    raise self._failed(
+                        f"{fault}{kept}", f"check the network and HTTPS_PROXY, or {ELSEWHERE}"
+                    ) from fault
+                time.sleep(self.patience.backoff_s * 2 ** max(0, in_vain - 1))
+
+    def _attempt(self) -> None:
+        offset = self._continuable()
+        if offset and offset == self.bytes:
+            return
+        headers = {"User-Agent": f"esr/{__version__}", "Accept-Encoding": "identity"}
+        if offset:
+            headers["Range"] = f"bytes={offset}-"
+            if tag := self._remembered():
+                headers["If-Range"] = tag
+        limits = (self.patience.connect_s, self.patience.stall_s)
+        try:
+            response = requests.get(self.url, headers=headers, stream=True, timeout=limits)
+        except (requests.RequestException, HTTPError, ValueError) as error:  # bare ones for bad redirects
+            raise self._network_fault(error) from error
+        with response:
+            begin, total = self._accept(response, offset)
+            try:
+                self._write(response, begin, total)
+            except requests.RequestException as error:
+                raise self._network_fault(error) from error
+
+    def _accept(self, response: requests.Response, offset: int) -> tuple[int, int | None]:
+        """Where the body belongs in the file, and how long the file will be."""
+        answer = f"the server answers {response.status_code} {response.reason}".rstrip()
+        if response.status_code in HTTP_TRANSIENT:
+            raise _BrokenOff(answer)
+        if response.status_code == HTTP_BAD_RANGE and offset:
+            self._discard()
+            raise _BrokenOff("the server cannot continue the file")
+        if response.status_code not in (HTTP_OK, HTTP_PARTIAL):
+            raise self._failed(answer, f"check the URL, or {ELSEWHERE}")
+        begin, total = _extent(response)
+        changed = begin > 0 and self._remembered() not in (None, response.headers.get("ETag"))
+        if begin not in (0, offset) or changed:
+            self._discard()
+            raise _BrokenOff("the server continues another file, or at the wrong place")
+        if self.bytes is not None and total not in (None, self.bytes):
+            page = ", a web page," if "html" in response.headers.get("Content-Type", "") else ""
+            raise self._failed(
+                f"what the server sends{page} has {total} bytes instead of the expected {self.bytes}",
+                f"the file was replaced, or a login or proxy page came, {ELSEWHERE}",
+            )
+        return begin, total
+
+    def _write(self, response: requests.Response, begin: int, total: int | None) -> None:
+        expected = total if self.bytes is None else self.bytes
+        free = shutil.disk_usage(self.part.parent).free
+        if expected is not None and free < expected - begin:
+            raise self._failed(
+                f"it needs {expected - begin:,} bytes and {self.part.parent} has {free:,} free",
+                "make room, or set ESR_ZOO=FOLDER to another disk",
+            )
+        if begin == 0:
+            self._remember(response)
+        done = begin
+        if self.progress:
+            self.progress(done, expected)
+        with self.part.open("ab" if begin else "wb") as file:
+            for chunk in response.iter_content(CHUNK):
+                done += len(chunk)
+                if self.bytes is not None and done > self.bytes:
+                    break
+                file.write(chunk)
+                if self.progress:
+                    self.progress(done, expected)
+            file.flush()
+            os.fsync(file.fileno())
+        if self.bytes is not None and done > self.bytes:
+            self._discard()
+            raise self._failed(f"the server sends more than the expected {self.bytes} bytes", ELSEWHERE)
+        if expected is not None and done < expected:
+            raise _BrokenOff(f"the connection ends at {done:,} of {expected:,} bytes")
+
+    def _remember(self, response: requests.Response) -> None:
+        """Keeps a strong ETag beside the part: only such a one can vouch that the file is still the same."""
+        tag = response.headers.get("ETag", "")
+        if tag.startswith('"') and "Content-Encoding" not in response.headers:
+            self.etag.write_text(tag, encoding="latin-1")
+        else:
+            self.etag.unlink(missing_ok=True)
+
+    def _remembered(self) -> str | None:
+        return self.etag.read_text(encoding="latin-1") if self.etag.exists() else None
+
+    def _continuable(self) -> int:
+        """Bytes of the part that a request may continue; a join that nobody can vouch for is not made."""
+        size = self._size()
+        too_long = self.bytes is not None and size > self.bytes
+        if too_long or (self.sha256 is None and self._remembered() is None):
+            self._discard()
+            return 0
+        return size
+
+    def _size(self) -> int:
+        return self.part.stat().st_size if self.part.exists() else 0
+
+    def _discard(self) -> None:
+        self.part.unlink(missing_ok=True)
+        self.etag.unlink(missing_ok=True)
+
+    def _network_fault(self, error: Exception) -> Exception:
+        hopeless = _hopeless(error)
+        return self._failed(*hopeless) if hopeless else _broken_off(error, self.url, self.patience)
+
+    def _failed(self, reason: str, remedy: str) -> FetchError:
+        return FetchError(
+            f"{self.target.name} could not be fetched from {_shown(self.url)}: {reason}", remedy
+        )
+
+
+def _extent(response: requests.Response) -> tuple[int, int | None]:
+    """First byte of the body within the file (-1: not told), and the file's length where the server tells."""
+    if response.status_code == HTTP_PARTIAL:
+        stated = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+        if stated is None:
+            return -1, None
+        return int(stated[1]), None if stated[2] == "*" else int(stated[2])
+    length = response.headers.get("Content-Length", "")
+    encoded = "Content-Encoding" in response.headers
+    return 0, int(length) if length.isdecimal() and not encoded else None
+
+
+def _hopeless(error: Exception) -> tuple[str, str] | None:
+    """Reason and remedy of a failure that no further attempt can get over; none for the others."""
+    if isinstance(error, exceptions.SSLError):
+        return (
+            f"TLS failed ({_innermost(error)})",
+            f"behind a proxy that inspects TLS set REQUESTS_CA_BUNDLE=FILE, or {ELSEWHERE}",
+        )
+    if isinstance(error, exceptions.TooManyRedirects):
+        return "the server redirects in circles", f"check the URL, or {ELSEWHERE}"
+    if isinstance(error, ValueError):
+        return "this URL, or one it redirects to, is not a valid one", f"correct it, or {ELSEWHERE}"
+    return None
+
+
+def _broken_off(error: Exception, url: str, patience: Patience) -> _BrokenOff:
+    """A network error in words."""
+    request = getattr(error, "request", None)
+    host = urlsplit(getattr(request, "url", None) or url).hostname
+    cause = _innermost(error)
+    if isinstance(error, exceptions.ProxyError):
+        return _BrokenOff("the proxy cannot be reached or refuses", unreachable=True)
+    if isinstance(error, exceptions.ConnectTimeout):
+        return _BrokenOff(f"{host} does not answer within {patience.connect_s:g} s", unreachable=True)
+    if isinstance(cause, NameResolutionError):
+        return _BrokenOff(f"the host name {host} cannot be resolved", unreachable=True)
+    if isinstance(cause, NewConnectionError):
+        detail = re.sub(r"^.*: ", "", str(cause))
+        return _BrokenOff(f"{host} cannot be reached ({detail})", unreachable=True)
+    if isinstance(error, exceptions.Timeout) or "timed out" in str(error):
+        return _BrokenOff(f"no data came for {patience.stall_s:g} s")
+    return _BrokenOff("the connection was cut")
+
+
+def _innermost(error: Exception) -> Exception:
+    """What urllib3 gives as the reason for an error of requests."""
+    inner = error.args[0] if error.args else None
+    reason = getattr(inner, "reason", None)
+    return reason if isinstance(reason, Exception) else error
+
+
+def _mirrored(url: str) -> str:
+    """The URL to fetch from, after ESR_MIRROR; refused unless it is one of HTTP or HTTPS."""
+    mirror = os.environ.get("ESR_MIRROR")
+    try:
+        if mirror:
+            url = f"{mirror.rstrip('/')}/{urlsplit(url).path.rpartition('/')[2]}"
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        usable = False
+    if not usable:
+        whose = "ESR_MIRROR" if mirror else "the URL"
+        raise FetchError(
+            f"{_shown(url)} is no address to fetch from", f"{whose} must begin with https:// or http://"
+        )
+    return url
+
+
+def _shown(url: str) -> str:
+    """A URL without what may be secret: user, password and query."""
+    return re.sub(r"//[^/@]*@", "//", url.partition("?")[0])
