@@ -115,11 +115,11 @@ class DataConf:
     kind: str = "folder"
     """`demo`: photographs from scikit-image; `folder`: files on disk."""
     root: str | None = None
-    """Folder that holds `hr` and `lr`."""
+    """Folder of the set, in any layout that `esr.datasets` knows; none: `$ESR_DATA/NAME`."""
     hr: str | None = None
-    """HR folder, relative to root or absolute."""
+    """HR folder, relative to root or absolute; given alone, LR is made by MATLAB-compatible bicubic."""
     lr: str | None = None
-    """LR folder, relative to root or absolute; none: LR is made by MATLAB-compatible bicubic."""
+    """LR folder, relative to root or absolute; given alone, there is no HR and so no quality."""
     limit: int | None = None
     """Take only the first so many images."""
     url: str | None = None

@@ -1,0 +1,41 @@
+"""Measures efficient super-resolution networks so that a comparison made on one machine holds on another.
+
+    import esr
+    net = esr.create_model("rlfn")
+    sr = esr.super_resolve(net, lr)              # uint8 H×W×3 -> uint8 4H×4W×3
+    record = esr.evaluate(["model=rlfn", "data=demo"])
+
+Importing `esr` does not import torch; the functions that need it do.
+"""
+
+from typing import TYPE_CHECKING
+
+from esr._version import __version__
+
+if TYPE_CHECKING:
+    from esr.api import create_model, evaluate, list_models
+    from esr.inference import super_resolve
+    from esr.records import Record, load_record
+
+__all__ = ["Record", "__version__", "create_model", "evaluate", "list_models", "load_record", "super_resolve"]
+
+_HOMES = {
+    "create_model": "esr.api",
+    "evaluate": "esr.api",
+    "list_models": "esr.api",
+    "super_resolve": "esr.inference",
+    "Record": "esr.records",
+    "load_record": "esr.records",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'esr' has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415 - only who asks for a name pays for its module
+
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

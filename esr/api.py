@@ -1,0 +1,63 @@
+"""The public Python API; the command line does the same work through the same functions."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from esr.cards import model_names
+from esr.records import Record
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def list_models() -> list[str]:
+    """Names of the shipped networks: the two baselines first, then by the challenge's team numbers."""
+    return list(model_names())
+
+
+def create_model(name: str, weights: str = "auto") -> "nn.Module":
+    """A network with its weights: frozen, in eval mode, on the CPU.
+
+    Args:
+        name: A shipped network's name, or a path to a participant's YAML.
+        weights: `auto`, `published`, `bundled`, `random` or a path.
+
+    Returns:
+        A module that maps N×3×H×W to N×3×4H×4W, both from 0 to `.card.data_range`; `.card` is its `esr.cards.Card`.
+
+    Raises:
+        ConfigError: There is no network of that name.
+        WeightsError: The weights are missing, damaged, hostile or another network's.
+        DownloadError: The published weights were asked for and could not be fetched.
+        NetworkError: A participant's class cannot be built.
+    """
+    from omegaconf import OmegaConf  # noqa: PLC0415
+
+    from esr import composition, networks, zoo  # noqa: PLC0415
+    from esr.config import EsrConf  # noqa: PLC0415
+
+    config = composition.compose([f"model={name}"])
+    settings = OmegaConf.to_object(config)
+    assert isinstance(settings, EsrConf)  # noqa: S101 - compose checks it; for the type checker
+    network = networks.build(settings.model)
+    networks.load(network, settings.model, zoo.resolve(settings.model, weights))
+    return network
+
+
+def evaluate(overrides: Sequence[str], out: str | Path | None = None) -> Record:
+    """Measures a network as `esr OVERRIDES…` does.
+
+    Args:
+        overrides: As on the command line, e.g. `["model=rlfn", "data=demo"]`.
+        out: Folder for `record.json`; none: nothing is written.
+
+    Returns:
+        The record; a network that failed is named in its `failures`.
+
+    Raises:
+        EsrError: The input is at fault; the message is one line with the remedy.
+    """
+    from esr import composition, evaluation  # noqa: PLC0415
+
+    return evaluation.evaluate(composition.compose(overrides), Path(out) if out is not None else None)

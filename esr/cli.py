@@ -1,0 +1,112 @@
+"""The command `esr`: Hydra overrides run an evaluation; a first bare word is a subcommand."""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from esr._version import __version__
+from esr.errors import ConfigError, EsrError, EvaluationFailed, did_you_mean
+
+COMMANDS = ("show",)
+"""Subcommands; each is `esr.commands.NAME` with a function `main(arguments) -> exit code`."""
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as a shell reports it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Entry point; exits with 0, with 1 when a network failed while measured, with 2 for a mistake in the input."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = _run(words)
+    except EsrError as error:
+        print(f"esr: {error}", file=sys.stderr)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        print("esr: interrupted; records already written are whole", file=sys.stderr)
+        code = INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone, as `esr show | head` does; Python must not complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    sys.exit(code)
+
+
+def _run(words: list[str]) -> int:
+    if words == ["--version"]:
+        print(f"esr {__version__}")
+        return 0
+    if not words:
+        raise ConfigError(
+            "nothing to do: esr model=NAME measures a network, esr show lists them, esr --help says more"
+        )
+    if words in (["--help"], ["-h"]):
+        from esr.helptext import help_text  # noqa: PLC0415
+
+        print(help_text())
+        return 0
+    first = words[0]
+    if "=" in first or first.startswith(("-", "~")):
+        return _measure(words)
+    if first not in COMMANDS:
+        raise ConfigError(_unknown_command(first))
+    command = importlib.import_module(f"esr.commands.{first}")
+    code: int = command.main(words[1:])
+    return code
+
+
+def _unknown_command(word: str) -> str:
+    from esr.cards import model_names  # noqa: PLC0415 - only a mistake pays for it
+
+    if word in model_names() or word.endswith((".yaml", ".yml")):
+        return f"{word}: no such command; to measure a network write esr model={word}"
+    return f"{word}: no such command; {did_you_mean(word, COMMANDS)}; an override is written KEY=VALUE"
+
+
+def _measure(words: list[str]) -> int:
+    # Hydra and what it brings take a third of a second, which subcommands need not spend.
+    import hydra  # noqa: PLC0415
+    from hydra.errors import HydraException  # noqa: PLC0415
+    from omegaconf.errors import OmegaConfBaseException  # noqa: PLC0415
+
+    from esr import composition  # noqa: PLC0415
+
+    composition.register()
+    composition.check_options(words)
+    wants_traceback = "HYDRA_FULL_ERROR" in os.environ
+    composition.quiet_hydra()
+    sys.argv = [sys.argv[0], *words]
+    run = hydra.main(config_path="pkg://esr.conf", config_name="config", version_base="1.3")(_job)
+    try:
+        run()
+    except (HydraException, OmegaConfBaseException) as error:
+        if wants_traceback:
+            raise
+        raise composition.explain(error, words) from error
+    return 0
+
+
+def _job(config: object) -> None:
+    """One evaluation: Hydra calls it once, or once per job of a multirun, possibly on another machine."""
+    from hydra.core.hydra_config import HydraConfig  # noqa: PLC0415
+
+    from esr import composition  # noqa: PLC0415
+    from esr.evaluation import evaluate  # noqa: PLC0415
+    from esr.report.terminal import Bar, print_record  # noqa: PLC0415
+
+    checked = composition.check(config)  # type: ignore[arg-type]
+    with Bar() as bar:
+        record = evaluate(checked, Path(HydraConfig.get().runtime.output_dir), bar)
+    print_record(record)
+    if record.failures:
+        failed = "; ".join(
+            f"{entry['network']} failed ({entry['kind']}: {entry['message']})" for entry in record.failures
+        )
+        raise EvaluationFailed(f"{failed}; the record holds what was measured")
+
+
+if __name__ == "__main__":
+    main()

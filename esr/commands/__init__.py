@@ -1,0 +1,1 @@
+"""One file per subcommand; each has `main(arguments) -> exit code`."""

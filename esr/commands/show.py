@@ -1,0 +1,131 @@
+"""`esr show`: the networks there are; `esr show NETWORK`: its card and its layers, without weights or data."""
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from esr.cards import Card, card, card_of_model, model_names
+from esr.commands.parser import Parser
+from esr.report.wording import number
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_EPILOG = """\
+The layer table counts on the given LR size; nothing is downloaded. FLOPs are counted as the challenge's script
+does, MACs as torch's dispatcher sees every operator. A participant's network: esr show my_network.yaml
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Prints the list or one network; returns the exit code."""
+    parser = Parser(
+        prog="esr show",
+        description="Lists the networks, or prints one network's card and per-layer table.",
+        epilog=_EPILOG,
+    )
+    parser.add_argument("network", nargs="?", help="a network's name, or a path to a YAML; none lists all")
+    parser.add_argument("--height", type=_pixels, default=256, help="LR height in pixels (256)")
+    parser.add_argument("--width", type=_pixels, default=256, help="LR width in pixels (256)")
+    options = parser.parse_args(list(arguments))
+    if options.network is None:
+        _print(_overview())
+    else:
+        _show(options.network, options.height, options.width)
+    return 0
+
+
+def _pixels(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected a number of pixels, 1 or more")
+    return int(text)
+
+
+def _print(*things: Any) -> None:
+    from rich.console import Console  # noqa: PLC0415 - `--help` need not wait for it
+
+    console = Console()
+    for thing in things:
+        console.print(thing, highlight=False)
+
+
+def _overview() -> "Table":
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(title="Networks, with the figures that the challenge published", title_justify="left")
+    table.add_column("name", no_wrap=True)
+    for column in ("team", "rank", "ms", "params [M]", "FLOPs [G]", "acts [M]", "memory [MiB]", "PSNR valid"):
+        table.add_column(column, justify="left" if column == "team" else "right")
+    for name in model_names():
+        table.add_row(name, *_published_cells(card(name)))
+    return table
+
+
+def _published_cells(shown: Card) -> list[str]:
+    published = shown.published
+    rank = (published.get("ranks") or {}).get("main")
+    digits = {"time_ms": 2, "params_m": 3, "flops_g": 2, "activations_m": 2, "memory_mib": 2, "psnr_valid": 2}
+    cells = [number(published.get(key), places) for key, places in digits.items()]
+    return [shown.team or "", number(rank, 0), *cells]
+
+
+def _show(choice: str, height: int, width: int) -> None:
+    from omegaconf import OmegaConf  # noqa: PLC0415
+
+    from esr import complexity, composition, networks  # noqa: PLC0415
+    from esr.config import EsrConf, network_name  # noqa: PLC0415
+
+    settings = OmegaConf.to_object(composition.compose([f"model={choice}"]))
+    assert isinstance(settings, EsrConf)  # noqa: S101 - compose checks it; for the type checker
+    network = networks.build(settings.model)
+    shown = card_of_model(settings.model)
+    layers = complexity.layers(network, height, width)
+    counted = complexity.measure(network, height, width)
+    _print(_card_table(shown), _layer_table(network_name(settings.model), layers, counted))
+    if counted.without_formula:
+        _print(f"MACs leave out operators without a formula: {counted.without_formula}")
+
+
+def _card_table(shown: Card) -> "Table":
+    from rich.markup import escape  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(title=escape(shown.title), title_justify="left", show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    published = {key: value for key, value in shown.published.items() if key != "ranks" and value is not None}
+    ranks = {key: value for key, value in (shown.published.get("ranks") or {}).items() if value is not None}
+    rows = {
+        "name": shown.name,
+        "team": f"{shown.team} (team {shown.team_id})" if shown.team else None,
+        "paper": shown.paper,
+        "note": shown.note,
+        "data range": f"0 to {shown.data_range:g}",
+        "licence of the weights": shown.licence,
+        "published": ", ".join(f"{key} {value}" for key, value in published.items()),
+        "published ranks": ", ".join(f"{key} {value}" for key, value in ranks.items()),
+    }
+    for label, value in rows.items():
+        if value:
+            table.add_row(label, escape(value))
+    return table
+
+
+def _layer_table(name: str, layers: Sequence[Any], counted: Any) -> "Table":
+    from rich.markup import escape  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    size = "×".join(str(side) for side in counted.input_shape)
+    table = Table(title=f"Layers of {escape(name)} on a {size} input", title_justify="left")
+    table.add_column("layer", overflow="fold")
+    table.add_column("type", overflow="fold")
+    for column in ("output shape", "params", "MACs", "activations"):
+        table.add_column(column, justify="right")
+    for layer in layers:
+        shape = "×".join(str(side) for side in layer.output_shape)
+        cells = (escape(layer.path), escape(layer.type), shape)
+        table.add_row(*cells, f"{layer.params:,}", f"{layer.macs:,}", f"{layer.activations:,}")
+    table.add_section()
+    total = (f"{counted.convolutions} convolutions", f"FLOPs {counted.flops:,}")
+    table.add_row("total", *total, f"{counted.params:,}", f"{counted.macs:,}", f"{counted.activations:,}")
+    return table

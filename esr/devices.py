@@ -1,0 +1,215 @@
+"""CPU and CUDA behind one small interface: clock, memory, cuDNN switches.
+
+The only place that touches `torch.cuda`. Used inside a worker, where one network lives.
+"""
+
+import ctypes
+import gc
+import os
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+import torch
+
+from esr.errors import DeviceError
+
+Result = TypeVar("Result")
+MIB = 1024.0 * 1024.0
+
+_OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
+"""How torch's allocators word it, which on the CPU raise a plain RuntimeError."""
+
+
+@dataclass(frozen=True)
+class Duration:
+    """How long one forward pass took."""
+
+    device_ms: float
+    """Milliseconds between two CUDA events around the pass; on the CPU the wall clock."""
+    wall_ms: float
+    """Milliseconds of wall clock from idle device to idle device."""
+
+
+class Device(ABC):
+    """What measuring needs of a device."""
+
+    torch_device: torch.device
+
+    @abstractmethod
+    def timed(self, run: Callable[[], Result]) -> tuple[Result, Duration]:
+        """Runs once from an idle device to an idle device and says how long it took."""
+
+    @abstractmethod
+    def reset_memory(self) -> None:
+        """Starts a new measurement of peak memory."""
+
+    @abstractmethod
+    def peak_memory(self) -> dict[str, float | str]:
+        """Peak since `reset_memory`: `mib`, and `method` that says what was counted."""
+
+    @abstractmethod
+    def fingerprint(self) -> dict[str, Any]:
+        """What the device is, for the record."""
+
+
+class CpuDevice(Device):
+    """The processor; memory is what the process holds resident."""
+
+    def __init__(self) -> None:
+        self.torch_device = torch.device("cpu")
+        self._start = 0
+
+    def timed(self, run: Callable[[], Result]) -> tuple[Result, Duration]:
+        """See `Device`; on the CPU a call returns when its work is done."""
+        start = time.perf_counter_ns()
+        result = run()
+        elapsed = (time.perf_counter_ns() - start) / 1e6
+        return result, Duration(elapsed, elapsed)
+
+    def reset_memory(self) -> None:
+        """Sets the kernel's high-water mark back to what is resident now, where the kernel lets us."""
+        gc.collect()
+        _release_free_heap()
+        self._resettable = _reset_high_water_mark()
+        self._start = psutil.Process().memory_info().rss
+
+    def peak_memory(self) -> dict[str, float | str]:
+        """Resident bytes at the peak, above what was resident at `reset_memory`."""
+        peak = _high_water_mark()
+        method = "peak RSS above the state before the first forward pass"
+        if not self._resettable:
+            method += " (process peak: the kernel's mark could not be reset)"
+        return {"mib": max(0, peak - self._start) / MIB, "method": method}
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Kind alone; the processor is described by `esr.environment`."""
+        return {"kind": "cpu"}
+
+
+class CudaDevice(Device):
+    """One NVIDIA GPU; memory is what torch's allocator handed out."""
+
+    def __init__(self, index: int) -> None:
+        self.torch_device = torch.device("cuda", index)
+        torch.cuda.set_device(self.torch_device)
+
+    def timed(self, run: Callable[[], Result]) -> tuple[Result, Duration]:
+        """CUDA events on the current stream, and the wall clock; every stream is waited for."""
+        begin = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        end = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        torch.cuda.synchronize(self.torch_device)
+        start = time.perf_counter_ns()
+        begin.record()
+        result = run()
+        end.record()
+        torch.cuda.synchronize(self.torch_device)
+        wall = (time.perf_counter_ns() - start) / 1e6
+        return result, Duration(begin.elapsed_time(end), wall)
+
+    def reset_memory(self) -> None:
+        """Gives cached blocks back and resets the allocator's peaks."""
+        gc.collect()
+        torch.cuda.synchronize(self.torch_device)
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(self.torch_device)
+
+    def peak_memory(self) -> dict[str, float | str]:
+        """Peak of allocated bytes, as the challenge prints, and of reserved bytes."""
+        torch.cuda.synchronize(self.torch_device)
+        return {
+            "mib": torch.cuda.max_memory_allocated(self.torch_device) / MIB,
+            "reserved_mib": torch.cuda.max_memory_reserved(self.torch_device) / MIB,
+            "method": "CUDA allocator, max_memory_allocated",
+        }
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Name, UUID, compute capability and memory."""
+        properties = torch.cuda.get_device_properties(self.torch_device)
+        return {
+            "kind": "cuda",
+            "name": properties.name,
+            "uuid": str(getattr(properties, "uuid", "")) or None,
+            "compute_capability": f"{properties.major}.{properties.minor}",
+            "memory_mib": properties.total_memory / MIB,
+            "multiprocessors": properties.multi_processor_count,
+        }
+
+
+def open_device(kind: str, index: int = 0) -> Device:
+    """The device for `auto`, `cuda` or `cpu`.
+
+    Raises:
+        DeviceError: CUDA was asked for and is not there, or has no GPU of that index.
+    """
+    if kind == "cpu" or (kind == "auto" and not torch.cuda.is_available()):
+        return CpuDevice()
+    if not torch.cuda.is_available():
+        reason = "this torch is a CPU build" if torch.version.cuda is None else "torch sees no usable GPU"
+        raise DeviceError(
+            f"device=cuda: {reason}; use device=cpu, or a CUDA build of torch and a driver that fits it"
+        )
+    count = torch.cuda.device_count()
+    if index >= count:
+        raise DeviceError(f"device.index={index}: {count} GPU(s) visible, so 0 to {count - 1}")
+    return CudaDevice(index)
+
+
+def apply_switches(*, benchmark: bool, deterministic: bool, allow_tf32: bool) -> dict[str, bool]:
+    """Sets cuDNN's and TF32's switches and reads them back.
+
+    Returns:
+        The values torch reports after setting them; on a build without cuDNN they have no effect.
+    """
+    torch.backends.cudnn.benchmark = benchmark
+    torch.backends.cudnn.deterministic = deterministic
+    torch.backends.cudnn.allow_tf32 = allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = allow_tf32
+    return {
+        "benchmark": torch.backends.cudnn.benchmark,
+        "deterministic": torch.backends.cudnn.deterministic,
+        "allow_tf32": torch.backends.cudnn.allow_tf32 and torch.backends.cuda.matmul.allow_tf32,
+        "available": torch.backends.cudnn.is_available(),  # type: ignore[no-untyped-call]
+    }
+
+
+def set_threads(threads: int | None) -> int:
+    """Sets the threads inside an operator, where asked for, and reads the number back."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    return torch.get_num_threads()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception from torch says that memory ran out, on any device."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(words in text for words in _OUT_OF_MEMORY)
+
+
+def _reset_high_water_mark() -> bool:
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True
+
+
+def _high_water_mark() -> int:
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
+    except (OSError, StopIteration):
+        return psutil.Process().memory_info().rss
+
+
+def _release_free_heap() -> None:
+    # Freed blocks that malloc keeps would hide as many bytes of the peak.
+    if os.name == "posix" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)

@@ -1,0 +1,59 @@
+"""What `esr --help` prints; Hydra's own help would take a second to compose the configuration first."""
+
+import textwrap
+from pathlib import Path
+
+import esr.conf
+from esr.cards import model_names
+
+WIDTH = 100
+
+_HEAD = """\
+esr measures efficient super-resolution networks, paired against a baseline.
+
+  esr model=imdn                                  one network on the demo images
+  esr model=rlfn data=set5 data.root=DIR          on your copy of Set5
+  esr model=my_network.yaml timing.rounds=20      your own network
+  esr -m model=imdn,rfdn,rlfn                     several, one after the other
+  esr model=rlfn cudnn.benchmark=true device=cuda
+
+Commands instead of a measurement (esr COMMAND --help says more):
+  show [NETWORK]     the networks there are, or one network's card and layers
+
+Groups, chosen by GROUP=OPTION:
+"""
+
+_FOOT = """
+Values, set by KEY=VALUE; esr model=NAME --cfg job prints them all, esr/config.py says what each means:
+  weights=auto|published|bundled|random|PATH      timing.rounds=10     device.threads=4
+  complexity.height=256 complexity.width=256      timing.timeout_s=600 out=DIR
+
+Hydra's own options:
+  --cfg job, --info, -m (multirun), --config-dir DIR, --hydra-help; esr model=NAME --help shows the composed values
+  tab completion in bash: eval "$(esr -sc install=bash)"
+  --version          the version of esr
+"""
+
+
+def help_text() -> str:
+    """The whole text."""
+    return _HEAD + "\n".join(_group(name, options) for name, options in groups().items()) + "\n" + _FOOT
+
+
+def groups() -> dict[str, list[str]]:
+    """Each configuration group with its options; the networks in the challenge's order."""
+    root = Path(esr.conf.__file__).parent
+    folders = sorted(folder for folder in root.iterdir() if folder.is_dir() and any(folder.glob("*.yaml")))
+    found = {folder.name: sorted(file.stem for file in folder.glob("*.yaml")) for folder in folders}
+    networks = [*model_names(), "or PATH.yaml"]
+    return {"model": networks, "baseline": ["as model"], **{k: v for k, v in found.items() if k != "model"}}
+
+
+def _group(name: str, options: list[str]) -> str:
+    return textwrap.fill(
+        " ".join(options),
+        WIDTH,
+        initial_indent=f"  {name:10}",
+        subsequent_indent=" " * 12,
+        break_on_hyphens=False,
+    )

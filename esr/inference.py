@@ -1,0 +1,112 @@
+"""From an 8-bit LR image to an 8-bit SR image: range, tiles, rounding.
+
+The conversion is the challenge's: input / 255 · range; output round(clamp(y, 0, range) / range · 255), half to even.
+"""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from esr.config import SCALE, TileConf
+from esr.errors import DataError, NetworkError
+
+Image = npt.NDArray[np.uint8]
+
+
+def to_tensor(lr: Image, data_range: float, device: torch.device | str = "cpu") -> Tensor:
+    """An 8-bit H×W×3 image as a float32 1×3×H×W tensor with values from 0 to `data_range`."""
+    planar = torch.from_numpy(np.ascontiguousarray(lr.transpose(2, 0, 1)))
+    return planar.to(device, torch.float32).div_(255.0 / data_range)[None]
+
+
+def to_image(sr: Tensor, data_range: float) -> Image:
+    """A 1×3×H×W tensor with values from 0 to `data_range` as an 8-bit H×W×3 image."""
+    scaled = sr[0].float().clamp(0, data_range).div(data_range).mul(255.0).round()
+    image: Image = scaled.to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
+    return image
+
+
+def forward(network: nn.Module, lr: Tensor, tile: TileConf | None = None) -> Tensor:
+    """One pass of the network: N×3×H×W to N×3×4H×4W, whole or in overlapping tiles.
+
+    Tiles are laid from the top left with a stride of size − overlap, the last one flush with the border; where they
+    overlap, outputs are summed and divided by their count (the challenge's own tiled protocol).
+    """
+    if tile is None or tile.size is None:
+        output: Tensor = network(lr)
+        return output
+    height, width = lr.shape[-2:]
+    rows, columns = tile_starts(height, tile), tile_starts(width, tile)
+    tile_height, tile_width = min(tile.size, height), min(tile.size, width)
+    total = lr.new_zeros(*lr.shape[:-2], height * SCALE, width * SCALE)
+    count = torch.zeros_like(total)
+    for row in rows:
+        for column in columns:
+            patch = network(lr[..., row : row + tile_height, column : column + tile_width])
+            window = (
+                ...,
+                slice(row * SCALE, (row + tile_height) * SCALE),
+                slice(column * SCALE, (column + tile_width) * SCALE),
+            )
+            total[window] += patch
+            count[window] += 1
+    return total.div_(count)
+
+
+def tile_starts(length: int, tile: TileConf) -> list[int]:
+    """Where tiles begin along one side.
+
+    >>> tile_starts(600, TileConf(size=256, overlap=32))
+    [0, 224, 344]
+    >>> tile_starts(100, TileConf(size=256, overlap=32))
+    [0]
+    """
+    if tile.size is None or tile.size >= length:
+        return [0]
+    return [*range(0, length - tile.size, tile.size - tile.overlap), length - tile.size]
+
+
+def check_output(sr: object, lr: Tensor) -> Tensor:
+    """Returns a network's output if it is what an SR network must give.
+
+    Raises:
+        NetworkError: It is not a tensor, of another shape, or holds values that are not finite.
+    """
+    expected = (*lr.shape[:-2], lr.shape[-2] * SCALE, lr.shape[-1] * SCALE)
+    if not isinstance(sr, Tensor):
+        raise NetworkError(f"output is a {type(sr).__name__}, expected one tensor of shape {expected}")
+    if tuple(sr.shape) != expected:
+        raise NetworkError(
+            f"output has shape {tuple(sr.shape)}, expected {expected} for input {tuple(lr.shape)}"
+        )
+    if not bool(torch.isfinite(sr).all()):
+        bad = int((~torch.isfinite(sr)).sum())
+        raise NetworkError(f"output holds {bad} values that are NaN or infinite, of {sr.numel()}")
+    return sr
+
+
+def super_resolve(network: nn.Module, lr: Image) -> Image:
+    """Upscales one 8-bit image by 4 with a network from `create_model`.
+
+    Args:
+        network: Its `card.data_range` (1.0 where there is no card) is the range it works on; its `tile` is used if set.
+        lr: uint8, H×W×3, RGB.
+
+    Returns:
+        uint8, 4H×4W×3, RGB.
+
+    Raises:
+        DataError: `lr` is not an 8-bit RGB image.
+        NetworkError: The network's output has another shape or is not finite.
+    """
+    if lr.dtype != np.uint8 or lr.ndim != 3 or lr.shape[2] != 3 or 0 in lr.shape:  # noqa: PLR2004 - H×W×3
+        raise DataError(f"image of shape {lr.shape} and type {lr.dtype}: expected H×W×3 of uint8, RGB")
+    data_range = float(getattr(getattr(network, "card", None), "data_range", 1.0))
+    parameter = next(network.parameters(), None)
+    device = parameter.device if parameter is not None else torch.device("cpu")
+    with torch.inference_mode():
+        inputs = to_tensor(lr, data_range, device)
+        return to_image(
+            check_output(forward(network, inputs, getattr(network, "tile", None)), inputs), data_range
+        )

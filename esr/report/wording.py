@@ -1,0 +1,124 @@
+"""How figures and findings are worded, whatever the report is printed on."""
+
+from typing import Any
+
+from esr.records import REASONS, Record
+
+Network = dict[str, Any]
+
+_PUBLISHED = (
+    ("ms per image", "time_ms", 2, ""),
+    ("params", "params_m", 3, " M"),
+    ("FLOPs (challenge)", "flops_g", 2, " G"),
+    ("activations", "activations_m", 2, " M"),
+    ("convolutions", "convolutions", 0, ""),
+    ("peak memory [MiB]", "memory_mib", 1, ""),
+)
+_WEIGHTS_NOTES = {
+    "bundled": "bundled: trained by this project, below the published ones",
+    "random": "random: quality is not meaningful and not shown",
+}
+
+
+def number(value: float | None, digits: int) -> str:
+    """A figure with so many decimals; a dash where there is none.
+
+    >>> number(28.434, 2), number(None, 2)
+    ('28.43', '–')
+    """
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def interval(estimate: dict[str, float | None] | None, digits: int) -> str:
+    """An estimate with its interval.
+
+    >>> interval({"value": 0.5, "low": 0.49, "high": 0.51}, 2)
+    '0.50 [0.49, 0.51]'
+    >>> interval({"value": 0.5, "low": None, "high": None}, 2)
+    '0.50'
+    """
+    if estimate is None:
+        return "–"
+    text = number(estimate["value"], digits)
+    if estimate["low"] is None:
+        return text
+    return f"{text} [{number(estimate['low'], digits)}, {number(estimate['high'], digits)}]"
+
+
+def count(network: Network, key: str, unit: float, suffix: str, digits: int) -> str:
+    """A figure of the network's complexity in a unit; `≥` where operators without a formula are left out."""
+    complexity = network["complexity"]
+    if complexity is None:
+        return "–"
+    lower_bound = key == "macs" and complexity["without_formula"]
+    return f"{'≥ ' if lower_bound else ''}{number(complexity[key] / unit, digits)} {suffix}".rstrip()
+
+
+def published_rows(network: Network) -> dict[str, str]:
+    """The published figures by the label of the row that shows the measured one."""
+    published = network["card"]["published"]
+    return {
+        label: number(published[key], digits) + suffix
+        for label, key, digits, suffix in _PUBLISHED
+        if published.get(key) is not None
+    }
+
+
+def verdict_words(record: Record, network: Network) -> str:
+    """`clean`, `failed`, or `tainted` with the reasons that concern this network."""
+    if network["failure"]:
+        return f"failed: {network['failure']['kind']}"
+    role = "candidate" if network is record.candidate else "baseline"
+    reasons = sorted({entry["reason"] for entry in record.verdict["reasons"] if entry["network"] == role})
+    return f"tainted: {', '.join(reasons)}" if reasons else "clean"
+
+
+def footnotes(record: Record) -> list[str]:
+    """What a reader has to know beside the figures: weights, failures, taints, omissions, conditions."""
+    notes = []
+    for role, network in record.document["networks"].items():
+        name = network["name"] if role == "candidate" else f"{network['name']} (baseline)"
+        notes += [f"{name}: {line}" for line in _network_notes(network)]
+    for entry in record.verdict["reasons"]:
+        notes.append(
+            f"{record.document['networks'][entry['network']]['name']}: {REASONS[entry['reason']]} ({entry['detail']})"
+        )
+    timing = record.document["timing"]
+    if timing["protocol"] == "single":
+        notes.append(
+            "one unwarmed pass, as the challenge's script takes it: no interval, not comparable with paired rounds"
+        )
+    elif timing["ratio"] is not None:
+        percent = f"{timing['confidence'] * 100:g}"
+        notes.append(
+            f"in brackets: {percent} % interval, bootstrapped over {len(timing['ratio_per_round'])} rounds"
+        )
+    if timing["aa"]:
+        notes.append("A/A: the same network twice; the ratio's distance from 1 is this machine's noise")
+    runtime = record.candidate["runtime"] or record.baseline["runtime"]
+    device = runtime.get("device") or {}
+    if device.get("kind") == "cpu":
+        notes.append("CPU; milliseconds and memory are not comparable with the published GPU figures")
+    return notes
+
+
+def _network_notes(network: Network) -> list[str]:
+    notes = []
+    weights = network["weights"]
+    if weights["source"] in _WEIGHTS_NOTES:
+        notes.append(f"weights {_WEIGHTS_NOTES[weights['source']]}")
+    if weights.get("note"):
+        notes.append(weights["note"])
+    if network["failure"]:
+        failure = network["failure"]
+        notes.append(f"failed while doing '{failure['stage']}' ({failure['kind']}): {failure['message']}")
+    complexity = network["complexity"]
+    if complexity and complexity["without_formula"]:
+        operators = complexity["without_formula"]
+        named = (
+            ", ".join(f"{name} ×{calls}" for name, calls in operators.items())
+            if isinstance(operators, dict)
+            else operators
+        )
+        notes.append(f"MACs leave out operators without a formula: {named}")
+    return notes

@@ -1,0 +1,1 @@
+"""What the hardware says about itself while networks run."""

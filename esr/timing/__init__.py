@@ -1,0 +1,1 @@
+"""Warm-up, paired rounds and their statistics: pure functions over arrays."""

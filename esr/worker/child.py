@@ -1,0 +1,160 @@
+"""The worker's side: loads one network and does what the parent asks, one request at a time."""
+
+import ctypes
+import os
+import platform
+import signal
+import sys
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+from torch import Tensor, nn
+
+from esr import complexity, devices, inference, networks
+from esr.config import EsrConf, ModelConf
+from esr.errors import EsrError, NetworkError
+from esr.worker.protocol import decode, encode, pack, sample, unpack
+from esr.zoo import WeightsFile
+
+_PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
+MESSAGE_LIMIT = 2000
+"""Characters of an exception's text that travel; a stranger's may hold a whole tensor."""
+
+
+class Child:
+    """The state of a worker: a device, then a network on it, then the images it is asked about."""
+
+    device: devices.Device
+    network: nn.Module
+    model: ModelConf
+
+    def __init__(self) -> None:
+        self.images: list[Tensor] = []
+
+    def do_open(self, config: dict[str, Any]) -> dict[str, Any]:
+        """Opens the device, sets its switches, and says what is there."""
+        settings = OmegaConf.merge(OmegaConf.structured(EsrConf), config)
+        self.threads = devices.set_threads(settings.device.threads)
+        self.device = devices.open_device(settings.device.kind, settings.device.index)
+        return {
+            "pid": os.getpid(),
+            "device": self.device.fingerprint(),
+            "threads": self.threads,
+            "cudnn": devices.apply_switches(**settings.cudnn),
+            "torch": torch.__version__,
+            "torch_cuda": torch.version.cuda,
+            "torch_cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
+            "torch_build": " ".join(torch.__config__.show().split()),
+            "python": platform.python_version(),
+        }
+
+    def do_load(self, model: dict[str, Any], weights: dict[str, Any], seed: int) -> dict[str, Any]:
+        """Builds the network, fills it with weights and puts it on the device."""
+        typed = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(ModelConf), model))
+        if not isinstance(typed, ModelConf):
+            raise TypeError("the configuration has lost its schema")
+        self.model = typed
+        self.network = networks.build(typed)
+        networks.load(self.network, typed, WeightsFile.from_dict(weights), seed)
+        self.network.to(self.device.torch_device)
+        return {}
+
+    def do_image(self, image: dict[str, Any]) -> dict[str, Any]:
+        """Takes the next LR image; it stays in main memory, and on the device only while it is used."""
+        self.images.append(inference.to_tensor(unpack(image), self.model.data_range))
+        return {"index": len(self.images) - 1}
+
+    def do_complexity(self, height: int, width: int) -> dict[str, Any]:
+        """Counts parameters, operations, activations and convolutions."""
+        counted: dict[str, Any] = complexity.measure(self.network, height, width).as_dict()
+        return counted
+
+    def do_memory(self, index: int) -> dict[str, Any]:
+        """Peak memory of one pass over one image."""
+        lr = self._on_device(index)
+        self.device.reset_memory()
+        inference.check_output(self._forward(lr), lr)
+        return self.device.peak_memory()
+
+    def do_peak(self) -> dict[str, Any]:
+        """Peak memory since the network was loaded, never reset: the challenge's way."""
+        return self.device.peak_memory()
+
+    def do_reset_memory(self) -> dict[str, Any]:
+        """Starts counting peak memory for `do_peak`."""
+        self.device.reset_memory()
+        return {}
+
+    def do_quality(self, index: int) -> dict[str, Any]:
+        """The 8-bit SR image of one LR image."""
+        lr = self._on_device(index)
+        output = inference.check_output(self._forward(lr), lr)
+        return {"image": pack(inference.to_image(output, self.model.data_range))}
+
+    def do_time(self, images: list[int], check: int | None, seed: int) -> dict[str, Any]:
+        """One timed pass over each image in turn; afterwards, of the image `check`, a sample of the output."""
+        durations = []
+        sampled = None
+        for index in images:
+            lr = self._on_device(index)
+            output, duration = self.device.timed(lambda lr=lr: self._forward(lr))  # type: ignore[misc]
+            durations.append(asdict(duration))
+            if index == check:
+                valid = inference.check_output(output, lr)
+                sampled = pack(sample(inference.to_image(valid, self.model.data_range), seed))
+            del output, lr
+        return {"durations": durations, "sample": sampled}
+
+    def _on_device(self, index: int) -> Tensor:
+        return self.images[index].to(self.device.torch_device)
+
+    def _forward(self, lr: Tensor) -> Tensor:
+        return inference.forward(self.network, lr, self.model.tile)
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Carries out one request and words its outcome."""
+        arguments = dict(request)
+        handler = getattr(self, f"do_{arguments.pop('do')}")
+        try:
+            with torch.inference_mode():
+                return {"result": handler(**arguments)}
+        except NetworkError as error:
+            kind = "user" if request["do"] == "load" else "bad_output"
+            return _error(kind, str(error), type(error).__name__)
+        except EsrError as error:
+            return _error("user", str(error), type(error).__name__)
+        except Exception as error:
+            # The boundary to a stranger's code: whatever it raises is its result, not ours.
+            kind = "out_of_memory" if devices.is_out_of_memory(error) else "exception"
+            return _error(kind, f"{type(error).__name__}: {error}", type(error).__name__)
+
+
+def _error(kind: str, message: str, name: str) -> dict[str, Any]:
+    line = " ".join(message.split())
+    return {"error": {"kind": kind, "class": name, "message": line[:MESSAGE_LIMIT]}}
+
+
+def _end_with_parent() -> None:
+    # A pass that never returns would outlive a parent that was killed.
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def main(read_fd: int, write_fd: int) -> None:
+    """Serves requests until the parent closes its end.
+
+    What the network prints goes to standard error; the protocol has pipes of its own.
+    """
+    _end_with_parent()
+    for fd in (read_fd, write_fd):
+        os.set_inheritable(fd, False)
+    child = Child()
+    with open(read_fd, "rb") as source, open(write_fd, "wb") as sink:
+        for line in source:
+            sink.write(encode(child.answer(decode(line))))
+            sink.flush()
+        # A network may have left threads behind; nothing they do is worth waiting for.
+        sys.stderr.flush()
+        os._exit(0)

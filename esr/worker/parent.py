@@ -1,0 +1,164 @@
+"""The parent's handle on a worker: starts it, asks, waits with a time limit, words its death."""
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any
+
+from esr.worker.protocol import decode, encode, user_error
+
+_BOOT = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from esr.worker.child import main; main(int(sys.argv[2]), int(sys.argv[3]))"
+)
+_STDERR_TAIL = 2000
+_CHUNK = 1 << 20
+_GRACE_S = 2.0
+
+
+class WorkerFailure(Exception):  # noqa: N818 - a result of measuring, to be recorded
+    """A network that could not be measured: `kind` is one of `protocol.FAILURES`."""
+
+    def __init__(self, kind: str, message: str, stage: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.stage = stage
+
+    def as_dict(self) -> dict[str, str]:
+        """For the record."""
+        return {"stage": self.stage, "kind": self.kind, "message": self.message}
+
+
+class Worker:
+    """One child process; `ask` is a call with a time limit."""
+
+    def __init__(self, name: str, timeout_s: float) -> None:
+        self.name = name
+        self.timeout_s = timeout_s
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
+        child_read, self._write = os.pipe()
+        self._read, child_write = os.pipe()
+        command = [sys.executable, "-c", _BOOT, json.dumps(sys.path), str(child_read), str(child_write)]
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=self._stderr,
+                stderr=self._stderr,
+                pass_fds=(child_read, child_write),
+                start_new_session=True,  # Ctrl-C is the parent's to handle
+            )
+        finally:
+            os.close(child_read)
+            os.close(child_write)
+
+    def __enter__(self) -> "Worker":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
+        """Sends a request and waits for its result.
+
+        Raises:
+            EsrError: The worker says that the user's input is at fault.
+            WorkerFailure: The network failed, crashed, or did not answer in time.
+        """
+        self.send(do, **arguments)
+        return self.receive(do)
+
+    def send(self, do: str, **arguments: Any) -> None:
+        """Sends a request; `receive` must follow before the next."""
+        view = memoryview(encode({"do": do, **arguments}))
+        try:
+            while view:
+                view = view[os.write(self._write, view) :]
+        except BrokenPipeError:
+            raise self._death(do) from None
+
+    def receive(self, stage: str) -> dict[str, Any]:
+        """Waits for the result of the request sent last; raises as `ask` does."""
+        message = self._message(stage)
+        if "result" in message:
+            result: dict[str, Any] = message["result"]
+            return result
+        error = message["error"]
+        if error["kind"] == "user":
+            raise user_error(error["class"], error["message"])
+        raise WorkerFailure(error["kind"], error["message"], stage)
+
+    def _message(self, stage: str) -> dict[str, Any]:
+        deadline = time.monotonic() + self.timeout_s
+        chunks: list[bytes] = []
+        while not (chunks and chunks[-1].endswith(b"\n")):
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self._read], [], [], left)[0]:
+                self.kill()
+                raise WorkerFailure(
+                    "timeout",
+                    f"no answer within timing.timeout_s={self.timeout_s:g} s while doing '{stage}'",
+                    stage,
+                )
+            chunks.append(os.read(self._read, _CHUNK))
+            if not chunks[-1]:
+                raise self._death(stage)
+        try:
+            return decode(b"".join(chunks))
+        except ValueError as error:
+            self.kill()
+            raise WorkerFailure("crashed", f"the worker's answer is not readable ({error})", stage) from error
+
+    def _death(self, stage: str) -> WorkerFailure:
+        try:
+            code = self._process.wait(_GRACE_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return WorkerFailure("crashed", "the worker closed its pipe", stage)
+        if code < 0:
+            name = signal.Signals(-code).name
+            cause = f"the worker was ended by {name}"
+            if name == "SIGKILL":
+                cause += " (as the kernel does when memory runs out)"
+        else:
+            cause = f"the worker ended with exit code {code}"
+        tail = self.stderr_tail()
+        return WorkerFailure("crashed", f"{cause}; its last words: {tail}" if tail else cause, stage)
+
+    def stderr_tail(self) -> str:
+        """The last line that the worker wrote to standard output or standard error."""
+        size = self._stderr.seek(0, os.SEEK_END)
+        self._stderr.seek(max(0, size - _STDERR_TAIL))
+        lines = self._stderr.read().decode(errors="replace").strip().splitlines()
+        return lines[-1].strip() if lines else ""
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process is still there."""
+        return self._process.poll() is None
+
+    def kill(self) -> None:
+        """Ends the worker and everything it started, at once."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def close(self) -> None:
+        """Lets the worker end by itself, or ends it; nothing of it is left."""
+        for fd in (self._write, self._read):
+            with contextlib.suppress(OSError):
+                os.close(fd)
+        try:
+            self._process.wait(_GRACE_S)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            self.kill()
+            self._stderr.close()
