@@ -1,0 +1,515 @@
+"""How data sets are found, paired and checked before anything is measured."""
+
+import hashlib
+import pickle
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+from PIL import Image
+
+from esr import datasets
+from esr.config import DataConf
+from esr.datasets import DEMO_REGIONS, Dataset, data_home, load_dataset
+from esr.errors import ConfigError, DataError
+from esr.images import ImageArray, bicubic_downscale, crop_to_multiple, read_rgb, write_png
+
+CONF = Path(__file__).resolve().parents[1] / "conf" / "data"
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True)
+def no_data_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keeps the developer's own data sets out of the tests."""
+    home = tmp_path / "home of data"
+    monkeypatch.setenv("ESR_DATA", str(home))
+    return home
+
+
+def photograph(height: int = 24, width: int = 32) -> ImageArray:
+    return RNG.integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def save(path: Path, image: ImageArray | None = None) -> ImageArray:
+    """Writes an image, PNG inside whatever its suffix says, and returns it."""
+    image = photograph() if image is None else image
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_png(path, image)
+    return image
+
+
+def save_pair(hr: Path, lr: Path) -> None:
+    save(lr, bicubic_downscale(save(hr)))
+
+
+def folder(root: Path | str | None = None, name: str = "mine", **more: object) -> DataConf:
+    return DataConf(name=name, root=None if root is None else str(root), **more)  # type: ignore[arg-type]
+
+
+def names(dataset: Dataset) -> list[str]:
+    return [pair.name for pair in dataset.pairs]
+
+
+def shipped(name: str, **overrides: object) -> DataConf:
+    """`conf/data/NAME.yaml` under the schema, as Hydra composes it."""
+    merged = OmegaConf.merge(OmegaConf.structured(DataConf), OmegaConf.load(CONF / f"{name}.yaml"), overrides)
+    conf = OmegaConf.to_object(merged)
+    assert isinstance(conf, DataConf)
+    return conf
+
+
+# The demo
+
+
+def test_the_demo_needs_no_network_and_has_three_distinct_lr_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_network(*_: object, **__: object) -> None:
+        raise AssertionError("the demo tried to reach the network")
+
+    monkeypatch.setattr(socket, "socket", no_network)
+    monkeypatch.setattr(socket, "getaddrinfo", no_network)
+    demo = load_dataset(shipped("demo"))
+    assert names(demo) == ["astronaut", "chelsea", "coffee", "rocket"]
+    assert len({pair.lr_shape for pair in demo.pairs}) >= 3
+    assert demo.has_hr
+    assert demo.lr_origin == "bicubic"
+    for pair in demo.pairs:
+        np.testing.assert_array_equal(pair.lr(), bicubic_downscale(pair.hr()))
+
+
+def test_every_demo_region_lies_inside_its_photograph_and_is_worth_looking_at() -> None:
+    for pair in load_dataset(shipped("demo")).pairs:
+        _, _, width, height = next(
+            region for file, region in DEMO_REGIONS.items() if file.startswith(pair.name)
+        )
+        assert pair.hr().shape == (height, width, 3)
+        assert 256 <= min(height, width) <= max(height, width) <= 384
+        assert pair.hr().std() > 20
+
+
+def test_a_scikit_image_without_its_photographs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(DEMO_REGIONS, "mona_lisa.png", (0, 0, 256, 256))
+    with pytest.raises(DataError, match=r"scikit-image lacks data/mona_lisa\.png"):
+        load_dataset(shipped("demo"))
+
+
+def test_the_demo_takes_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"data\.root=.*the demo takes no folder; add data=folder"):
+        load_dataset(shipped("demo", root=str(tmp_path)))
+
+
+# What a folder may hold
+
+
+def test_hr_alone_gets_its_lr_by_bicubic(tmp_path: Path) -> None:
+    image = save(tmp_path / "a.png", photograph(27, 34))
+    dataset = load_dataset(folder(tmp_path))
+    (pair,) = dataset.pairs
+    assert (pair.name, pair.lr_shape, pair.hr_shape) == ("a", (6, 8), (24, 32))
+    assert dataset.lr_origin == "bicubic"
+    np.testing.assert_array_equal(pair.hr(), image[:24, :32])
+    np.testing.assert_array_equal(pair.lr(), bicubic_downscale(image[:24, :32]))
+
+
+def test_lr_alone_can_be_timed_but_has_no_quality(tmp_path: Path) -> None:
+    image = save(tmp_path / "0901x4.png", photograph(5, 7))
+    save(tmp_path / "0902x4.png", photograph(5, 7))
+    for conf in (folder(tmp_path), folder(lr=str(tmp_path))):
+        dataset = load_dataset(conf)
+        assert names(dataset) == ["0901", "0902"]
+        assert not dataset.has_hr
+        assert dataset.lr_origin == "files"
+        assert (dataset.pairs[0].lr_shape, dataset.pairs[0].hr_shape) == ((5, 7), None)
+        np.testing.assert_array_equal(dataset.pairs[0].lr(), image)
+        with pytest.raises(DataError, match="0901 has no HR image"):
+            dataset.pairs[0].hr()
+
+
+def test_hr_larger_than_four_times_lr_is_cropped_to_it(tmp_path: Path) -> None:
+    hr = save(tmp_path / "HR" / "a.png", photograph(27, 35))
+    save(tmp_path / "LR" / "a.png", bicubic_downscale(crop_to_multiple(hr)))
+    (pair,) = load_dataset(folder(tmp_path)).pairs
+    np.testing.assert_array_equal(pair.hr(), hr[:24, :32])
+
+
+def test_other_files_in_a_folder_are_ignored(tmp_path: Path) -> None:
+    save(tmp_path / "a.png")
+    for other in ("Thumbs.db", ".DS_Store", "._a.png", ".hidden.png", "README.txt", "a.mat"):
+        (tmp_path / other).write_text("not an image")
+    (tmp_path / "folder.png").mkdir()
+    assert names(load_dataset(folder(tmp_path))) == ["a"]
+
+
+def test_pairs_come_in_natural_order_and_limit_takes_the_first(tmp_path: Path) -> None:
+    for name in ("img10", "img2", "Img1", "b", "a"):
+        save(tmp_path / f"{name}.png")
+    assert names(load_dataset(folder(tmp_path))) == ["a", "b", "Img1", "img2", "img10"]
+    assert names(load_dataset(folder(tmp_path, limit=3))) == ["a", "b", "Img1"]
+    assert len(load_dataset(folder(tmp_path, limit=99)).pairs) == 5
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 10**6), unique=True, min_size=1))
+def test_numbers_in_names_sort_by_value(numbers: list[int]) -> None:
+    ordered = sorted((f"img{number}x4" for number in numbers), key=datasets._natural)
+    assert ordered == [f"img{number}x4" for number in sorted(numbers)]
+
+
+def test_the_digest_is_of_pixels_not_of_files(tmp_path: Path) -> None:
+    image = photograph()
+    save(tmp_path / "png" / "a.png", image)
+    (tmp_path / "bmp").mkdir()
+    Image.fromarray(image).save(tmp_path / "bmp" / "b.bmp")
+    (from_png,) = load_dataset(folder(lr=str(tmp_path / "png"))).pairs
+    (from_bmp,) = load_dataset(folder(lr=str(tmp_path / "bmp"))).pairs
+    assert from_png.lr_sha256 == from_bmp.lr_sha256 == hashlib.sha256(image.tobytes()).hexdigest()
+
+
+def test_pixels_are_decoded_when_they_are_asked_for_and_not_kept(tmp_path: Path) -> None:
+    save(tmp_path / "a.png")
+    (pair,) = load_dataset(folder(tmp_path)).pairs
+    changed = save(tmp_path / "a.png")
+    np.testing.assert_array_equal(pair.hr(), changed)
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(DataError, match=r"a\.png is not there"):
+        pair.lr()
+
+
+def test_a_data_set_can_be_sent_to_another_process(tmp_path: Path) -> None:
+    save_pair(tmp_path / "HR" / "a.png", tmp_path / "LR" / "a.png")
+    for conf in (folder(tmp_path), shipped("demo")):
+        dataset = load_dataset(conf)
+        copy = pickle.loads(pickle.dumps(dataset))
+        np.testing.assert_array_equal(copy.pairs[0].lr(), dataset.pairs[0].lr())
+
+
+# How LR and HR find each other
+
+
+@pytest.mark.parametrize(
+    ("lr", "hr", "name"),
+    [
+        ("0801x4.png", "0801.png", "0801"),
+        ("babyx4.bmp", "baby.bmp", "baby"),
+        ("babyX4.png", "baby.png", "baby"),
+        ("baby_x4.png", "baby.png", "baby"),
+        ("baby_LR.png", "baby.png", "baby"),
+        ("baby_LR.png", "baby_HR.png", "baby"),
+        ("img_001_SRF_4_LR.png", "img_001_SRF_4_HR.png", "img_001_SRF_4"),
+        ("baby_LRBI_x4.png", "baby_HR_x4.png", "baby"),
+        ("baby.png", "baby.png", "baby"),
+        ("baby.png", "baby.bmp", "baby"),
+        ("BABY.PNG", "baby.png", "baby"),
+        ("baby_HR.png", "baby_HR.png", "baby"),
+        ("matrix4.png", "matrix4.png", "matrix4"),
+        ("matrix4x4.png", "matrix4.png", "matrix4"),
+    ],
+)
+def test_names_that_pair(tmp_path: Path, lr: str, hr: str, name: str) -> None:
+    save_pair(tmp_path / "HR" / hr, tmp_path / "LR_x4" / lr)
+    dataset = load_dataset(folder(tmp_path))
+    assert names(dataset) == [name]
+    np.testing.assert_array_equal(dataset.pairs[0].hr(), read_rgb(tmp_path / "HR" / hr))
+    np.testing.assert_array_equal(dataset.pairs[0].lr(), read_rgb(tmp_path / "LR_x4" / lr))
+
+
+def test_images_without_a_counterpart_are_named(tmp_path: Path) -> None:
+    for number in range(1, 6):
+        save_pair(tmp_path / "HR" / f"{number}.png", tmp_path / "LR" / f"{number}x4.png")
+    (tmp_path / "HR" / "3.png").unlink()
+    with pytest.raises(DataError, match=r"no HR image in .*/HR belongs to 3x4\.png; complete the set"):
+        load_dataset(folder(tmp_path))
+    for number in (1, 2, 3, 4):
+        (tmp_path / "LR" / f"{number}x4.png").unlink()
+    message = r"no LR image in .*/LR belongs to 1\.png, 2\.png, 4\.png; complete"
+    with pytest.raises(DataError, match=message):
+        load_dataset(folder(tmp_path))
+
+
+def test_many_missing_counterparts_are_counted(tmp_path: Path) -> None:
+    save_pair(tmp_path / "HR" / "a.png", tmp_path / "LR" / "a.png")
+    for number in range(9):
+        save(tmp_path / "HR" / f"{number}.png")
+    with pytest.raises(DataError, match=r"belongs to 0\.png, 1\.png, 2\.png and 6 more;"):
+        load_dataset(folder(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("hr", "lr"),
+    [
+        (["a.png", "a.bmp"], []),
+        (["a.png", "A.png"], []),
+        (["a.png", "a_HR.png"], ["ax4.png"]),
+        (["a.png"], ["a.png", "ax4.png"]),
+        ([], ["ax4.png", "a_LR.png"]),
+    ],
+)
+def test_two_files_for_one_image_are_refused(tmp_path: Path, hr: list[str], lr: list[str]) -> None:
+    for name in hr:
+        save(tmp_path / "HR" / name)
+    for name in lr:
+        save(tmp_path / "LR" / name, photograph(6, 8))
+    with pytest.raises(DataError, match=r"(?i)are both the image a; remove or rename one"):
+        load_dataset(folder(tmp_path))
+
+
+# Layouts people have
+
+
+@pytest.mark.parametrize(
+    ("hr", "lr"),
+    [
+        ("HR/baby.png", "LR_x4/babyx4.png"),
+        ("HR/baby.png", "LR_bicubic/X4/babyx4.png"),
+        ("hr/baby.png", "lr_bicubic/x4/babyx4.png"),
+        ("GTmod12/baby.png", "LRbicx4/baby.png"),
+        ("gtMOD12/baby.png", "lrBICx4/baby.png"),
+        ("image_SRF_4/baby_HR.png", "image_SRF_4/baby_LR.png"),
+        ("Set5_HR/baby.png", "Set5_LR/babyx4.png"),
+        ("baby_HR.png", "baby_LR.png"),
+        ("baby.png", "babyx4.png"),
+    ],
+)
+def test_layouts_of_a_benchmark_set(tmp_path: Path, hr: str, lr: str) -> None:
+    save_pair(tmp_path / hr, tmp_path / lr)
+    dataset = load_dataset(shipped("set5", root=str(tmp_path)))
+    assert (dataset.name, names(dataset), dataset.lr_origin) == ("set5", ["baby"], "files")
+    np.testing.assert_array_equal(dataset.pairs[0].hr(), read_rgb(tmp_path / hr))
+    np.testing.assert_array_equal(dataset.pairs[0].lr(), read_rgb(tmp_path / lr))
+
+
+@pytest.mark.parametrize("lr", ["DIV2K_valid_LR_bicubic/X4", "DIV2K_valid_LR"])
+def test_div2k_as_it_is_unpacked(tmp_path: Path, lr: str) -> None:
+    for number in ("0801", "0802"):
+        save_pair(tmp_path / "DIV2K_valid_HR" / f"{number}.png", tmp_path / lr / f"{number}x4.png")
+    save(tmp_path / "DIV2K_test_LR_bicubic" / "X4" / "0901x4.png")
+    save(tmp_path / "DIV2K_train_HR" / "0001.png")
+    valid = load_dataset(shipped("div2k_valid", root=str(tmp_path)))
+    assert (names(valid), valid.has_hr, valid.lr_origin) == (["0801", "0802"], True, "files")
+    test = load_dataset(shipped("div2k_test", root=str(tmp_path)))
+    assert (names(test), test.has_hr) == (["0901"], False)
+
+
+def test_hr_folder_alone_in_a_root_is_downscaled(tmp_path: Path) -> None:
+    save(tmp_path / "HR" / "baby.png")
+    save(tmp_path / "LR_bicubic" / "X2" / "babyx2.png")
+    assert load_dataset(folder(tmp_path)).lr_origin == "bicubic"
+
+
+def test_two_folders_for_one_purpose_are_refused_until_one_is_chosen(tmp_path: Path) -> None:
+    save_pair(tmp_path / "HR" / "a.png", tmp_path / "LR_x4" / "a.png")
+    save(tmp_path / "LR_bicubic" / "X4" / "a.png", photograph(6, 8))
+    with pytest.raises(DataError, match="holds both LR_x4 and LR_bicubic/X4; keep one, or choose"):
+        load_dataset(folder(tmp_path))
+    chosen = load_dataset(folder(tmp_path, hr="HR", lr="LR_bicubic/X4"))
+    np.testing.assert_array_equal(chosen.pairs[0].lr(), read_rgb(tmp_path / "LR_bicubic" / "X4" / "a.png"))
+
+
+def test_named_folders_win_over_known_ones(tmp_path: Path) -> None:
+    save_pair(tmp_path / "HR" / "known.png", tmp_path / "LR" / "known.png")
+    save_pair(tmp_path / "sharp" / "a.png", tmp_path / "small" / "a.png")
+    assert names(load_dataset(folder(tmp_path, hr="sharp", lr="small"))) == ["a"]
+    assert load_dataset(folder(tmp_path, hr="sharp")).lr_origin == "bicubic"
+    assert not load_dataset(folder(tmp_path, lr="small")).has_hr
+    absolute = folder("elsewhere", hr=str(tmp_path / "sharp"), lr=str(tmp_path / "small"))
+    assert names(load_dataset(absolute)) == ["a"]
+
+
+def test_one_folder_named_for_both_is_split_by_file_names(tmp_path: Path) -> None:
+    save_pair(tmp_path / "both" / "a_HR.png", tmp_path / "both" / "a_LR.png")
+    dataset = load_dataset(folder(tmp_path, hr="both", lr="both"))
+    assert (names(dataset), dataset.lr_origin) == (["a"], "files")
+
+
+def test_a_name_that_ends_like_an_lr_mark_can_be_declared_hr(tmp_path: Path) -> None:
+    save(tmp_path / "matrix4.png")
+    save(tmp_path / "other.png")
+    with pytest.raises(
+        DataError, match=r"belongs to matrix4\.png; complete the set, or name the right folders"
+    ):
+        load_dataset(folder(tmp_path))
+    assert names(load_dataset(folder(hr=str(tmp_path)))) == ["matrix4", "other"]
+
+
+@pytest.mark.parametrize(
+    "place", ["set5", "Set5", "HR of set5"], ids=["its folder", "in another case", "not below the home"]
+)
+def test_without_a_root_a_set_is_looked_for_at_home(no_data_at_home: Path, place: str) -> None:
+    save(no_data_at_home / place / "HR" / "baby.png")
+    if place == "HR of set5":
+        with pytest.raises(DataError, match="no images for set5"):
+            load_dataset(shipped("set5"))
+    else:
+        assert names(load_dataset(shipped("set5"))) == ["baby"]
+
+
+@pytest.mark.parametrize("shared", ["DIV2K", "."])
+def test_without_a_root_div2k_is_found_in_its_shared_folder(no_data_at_home: Path, shared: str) -> None:
+    root = no_data_at_home / shared
+    save_pair(root / "DIV2K_valid_HR" / "0801.png", root / "DIV2K_valid_LR" / "0801x4.png")
+    save(root / "DIV2K_test_LR" / "0901x4.png")
+    assert names(load_dataset(shipped("div2k_valid"))) == ["0801"]
+    assert names(load_dataset(shipped("div2k_test"))) == ["0901"]
+
+
+def test_the_home_of_data_is_the_users_where_no_variable_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ESR_DATA")
+    monkeypatch.setenv("XDG_DATA_HOME", "/somewhere")
+    assert data_home() == Path("/somewhere/esr/data")
+    monkeypatch.setenv("ESR_DATA", "~/sets")
+    assert data_home() == Path.home() / "sets"
+
+
+# What is found out before anything is measured
+
+
+def test_a_set_that_is_nowhere_says_where_to_put_it_and_where_to_get_it(no_data_at_home: Path) -> None:
+    expected = (
+        f"no images for div2k_valid: pass data.root=FOLDER, or put them into {no_data_at_home}/div2k_valid; "
+        "get them from https://data.vision.ee.ethz.ch/cvl/DIV2K/"
+    )
+    with pytest.raises(DataError, match=re.escape(expected)):
+        load_dataset(shipped("div2k_valid"))
+
+
+def test_folders_that_are_missing_empty_or_files_are_named(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").touch()
+    (tmp_path / "file").touch()
+    expected = {
+        "missing": "missing is not there; pass data.root=FOLDER",
+        "file": "file is a file, not a folder",
+        "empty": "empty holds no PNG, BMP, JPEG, TIFF or WebP image; pass data.root=FOLDER",
+        "texts": r"texts holds no .* image but a\.txt; pass data.root=FOLDER",
+    }
+    for name, message in expected.items():
+        with pytest.raises(DataError, match=message):
+            load_dataset(folder(tmp_path / name))
+
+
+def test_a_named_folder_that_is_missing_is_blamed_on_its_own_key(tmp_path: Path) -> None:
+    save(tmp_path / "HR" / "a.png")
+    with pytest.raises(DataError, match=r"LR is not there; pass .* data\.hr=FOLDER and data\.lr=FOLDER"):
+        load_dataset(folder(tmp_path, hr="HR", lr="LR"))
+
+
+def test_sizes_that_do_not_match_are_both_told(tmp_path: Path) -> None:
+    save(tmp_path / "HR" / "a.png", photograph(25, 34))
+    save(tmp_path / "LR" / "a.png", photograph(6, 12))
+    message = r"a: LR of 12×6 px belongs to HR of 48×24 px, but HR is 32×24 px \(cropped to multiples of 4\)"
+    with pytest.raises(DataError, match=message):
+        load_dataset(folder(tmp_path))
+
+
+def test_lr_and_hr_swapped_are_noticed(tmp_path: Path) -> None:
+    save_pair(tmp_path / "HR" / "a.png", tmp_path / "LR" / "a.png")
+    with pytest.raises(DataError, match="LR of 32×24 px belongs to HR of 128×96 px, but HR is 8×4 px"):
+        load_dataset(folder(tmp_path, hr="LR", lr="HR"))
+
+
+@pytest.mark.parametrize(("border", "least"), [(4, 19), (0, 11), (8, 27)])
+def test_hr_has_to_be_large_enough_for_border_and_window(tmp_path: Path, border: int, least: int) -> None:
+    enough = -(-least // 4) * 4
+    save(tmp_path / "large" / "a.png", photograph(enough, enough + 4))
+    assert names(load_dataset(folder(tmp_path / "large"), border)) == ["a"]
+    save(tmp_path / "small" / "a.png", photograph(enough - 1, enough + 4))
+    message = (
+        f"a: HR of .*×{enough - 4} px is too small to measure, a border of {border} px takes {least}×{least}"
+    )
+    with pytest.raises(DataError, match=message):
+        load_dataset(folder(tmp_path / "small"), border)
+
+
+def test_an_hr_image_without_a_single_lr_pixel_is_named(tmp_path: Path) -> None:
+    save(tmp_path / "a.png", photograph(3, 30))
+    with pytest.raises(
+        DataError, match=r"a\.png: an image of 30×3 px is smaller than 4×4; leave the image out"
+    ):
+        load_dataset(folder(tmp_path))
+
+
+def test_lr_may_be_of_any_size_where_nothing_is_compared(tmp_path: Path) -> None:
+    save(tmp_path / "a_LR.png", photograph(1, 1))
+    assert load_dataset(folder(tmp_path)).pairs[0].lr_shape == (1, 1)
+
+
+def damage_middle(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("role", ["HR", "LR"])
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (damage_middle, "is damaged"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-40]), "is damaged"),
+        (lambda path: path.write_bytes(b""), "is empty"),
+        (lambda path: path.write_text("<html>404</html>"), "is no PNG"),
+        (lambda path: (path.unlink(), path.symlink_to("gone")), "is not there"),
+    ],
+)
+def test_an_unreadable_file_anywhere_is_found_at_once(
+    tmp_path: Path, role: str, damage: Callable[[Path], object], message: str
+) -> None:
+    for number in range(1, 8):
+        save_pair(tmp_path / "HR" / f"{number}.png", tmp_path / "LR" / f"{number}.png")
+    damage(tmp_path / role / "7.png")
+    with pytest.raises(DataError, match=rf"{role}/7\.png {message}"):
+        load_dataset(folder(tmp_path))
+    assert len(load_dataset(folder(tmp_path, limit=6)).pairs) == 6
+
+
+def test_several_problems_give_the_first_and_the_number_of_the_others(tmp_path: Path) -> None:
+    for number in range(1, 8):
+        save(tmp_path / f"{number}.png")
+    for number in (3, 5, 6):
+        (tmp_path / f"{number}.png").write_text("")
+    with pytest.raises(DataError, match=r"/3\.png is empty.* \(2 more of 7 images have problems\)$"):
+        load_dataset(folder(tmp_path))
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_a_limit_below_one_is_refused(tmp_path: Path, limit: int) -> None:
+    with pytest.raises(ConfigError, match=f"data.limit={limit}: must be at least 1"):
+        load_dataset(folder(tmp_path, limit=limit))
+
+
+def test_an_unknown_kind_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"data\.kind=demos: no such choice; did you mean demo\?"):
+        load_dataset(folder(kind="demos"))
+
+
+# The shipped configurations
+
+
+@pytest.mark.parametrize("path", sorted(CONF.glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_shipped_configuration_fits_the_schema_and_bears_its_files_name(path: Path) -> None:
+    conf = shipped(path.stem)
+    assert conf.name == path.stem
+    assert conf.kind == ("demo" if path.stem == "demo" else "folder")
+    assert (conf.root, conf.hr, conf.lr, conf.limit) == (None, None, None, None)
+    assert bool(conf.url) == (path.stem not in ("demo", "folder"))
+
+
+def test_set5_of_the_reference_data(reference: Path) -> None:
+    given_lr = load_dataset(shipped("set5", root=str(reference / "set5")))
+    made_lr = load_dataset(shipped("set5", root=str(reference / "set5"), hr="HR"))
+    assert names(given_lr) == ["baby", "bird", "butterfly", "head", "woman"]
+    assert [pair.lr_shape for pair in given_lr.pairs] == [(128, 128), (72, 72), (64, 64), (70, 70), (86, 57)]
+    assert (given_lr.lr_origin, made_lr.lr_origin) == ("files", "bicubic")
+    assert [pair.lr_sha256 for pair in given_lr.pairs] == [pair.lr_sha256 for pair in made_lr.pairs]
+
+
+def test_images_data_sets_and_quality_do_without_torch() -> None:
+    script = "import sys, esr.datasets, esr.images, esr.quality; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
