@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import requests
 from filelock import FileLock, Timeout
 from requests import exceptions
-from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError
+from urllib3.exceptions import HTTPError, NewConnectionError
 
 from esr._version import __version__
 from esr.errors import DownloadError
@@ -52,11 +52,12 @@ PATIENCE = Patience()
 
 
 class FetchError(DownloadError):
-    """A failed download; `fault` is the message without its remedy."""
+    """A failed download, its message in two halves for who can say more: `fault` and `remedy`."""
 
     def __init__(self, fault: str, remedy: str) -> None:
         super().__init__(f"{fault}; {remedy}")
         self.fault = fault
+        self.remedy = remedy
 
 
 class _BrokenOff(Exception):  # noqa: N818 - asks for another attempt, never seen outside
@@ -100,7 +101,7 @@ def download(
     url = _mirrored(url)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        lock = Path(f"{target}.lock")
+        lock = target.with_name(f".{target.name}.lock")
         with FileLock(lock, timeout=patience.lock_s):
             if not target.exists():
                 _Transfer(url, target, bytes, sha256, progress, patience).run()
@@ -221,7 +222,8 @@ class _Transfer:
         if response.status_code not in (HTTP_OK, HTTP_PARTIAL):
             raise self._failed(answer, f"check the URL, or {ELSEWHERE}")
         begin, total = _extent(response)
-        changed = begin > 0 and self._remembered() not in (None, response.headers.get("ETag"))
+        tag, remembered = response.headers.get("ETag"), self._remembered()
+        changed = begin > 0 and tag is not None and remembered is not None and tag != remembered
         if begin not in (0, offset) or changed:
             self._discard()
             raise _BrokenOff("the server continues another file, or at the wrong place")
@@ -334,11 +336,9 @@ def _broken_off(error: Exception, url: str, patience: Patience) -> _BrokenOff:
         return _BrokenOff("the proxy cannot be reached or refuses", unreachable=True)
     if isinstance(error, exceptions.ConnectTimeout):
         return _BrokenOff(f"{host} does not answer within {patience.connect_s:g} s", unreachable=True)
-    if isinstance(cause, NameResolutionError):
-        return _BrokenOff(f"the host name {host} cannot be resolved", unreachable=True)
-    if isinstance(cause, NewConnectionError):
-        detail = re.sub(r"^.*: ", "", str(cause))
-        return _BrokenOff(f"{host} cannot be reached ({detail})", unreachable=True)
+    if isinstance(cause, NewConnectionError):  # also where the name cannot be resolved
+        detail = str(cause).rpartition(": ")[2]
+        return _BrokenOff(f"{host} cannot be reached: {detail}", unreachable=True)
     if isinstance(error, exceptions.Timeout) or "timed out" in str(error):
         return _BrokenOff(f"no data came for {patience.stall_s:g} s")
     return _BrokenOff("the connection was cut")

@@ -193,9 +193,12 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _read_torch(path: Path) -> object:
     try:
-        with warnings.catch_warnings():
+        with (
+            warnings.catch_warnings(),
+            path.open("rb") as file,
+        ):  # given a path, torch.load goes by the suffix
             warnings.simplefilter("ignore")  # each of torch's warnings here is followed by its error
-            content: object = torch.load(path, map_location="cpu", weights_only=True)
+            content: object = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # hostile bytes can make the unpickler raise anything
         foreign = re.search(r"GLOBAL (\S+)", str(error))
         if foreign:

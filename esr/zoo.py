@@ -111,9 +111,9 @@ def _bundled(model: ModelConf) -> WeightsFile | None:
 
 def _given(weights: str) -> WeightsFile:
     path = Path(os.path.expanduser(weights)).absolute()
-    if path.is_dir():
+    if weights and path.is_dir():
         raise WeightsError(f"weights={weights} is a folder: name the file in it")
-    if not weights or not os.path.isfile(path):
+    if not os.path.isfile(path):
         raise WeightsError(
             f"weights={weights}: no such file, and no such choice; {did_you_mean(weights, CHOICES)}"
         )
@@ -175,8 +175,9 @@ def _unavailable(model: ModelConf, error: FetchError) -> WeightsError:
     checkpoint = model.checkpoint
     by_hand = f"download {checkpoint.url}" if checkpoint.url else f"put {checkpoint.file}"
     folder = _places(model, zoo_folders())[0].parent
-    online = "connect (HTTPS_PROXY, or ESR_MIRROR=URL), or " if checkpoint.url else ""
-    return WeightsError(f"{_name(model)}: {error.fault}; {online}{by_hand} into {folder}, or {OTHERWISE}")
+    return WeightsError(
+        f"{_name(model)}: {error.fault}; {error.remedy}, or {by_hand} into {folder}, or {OTHERWISE}"
+    )
 
 
 def _is_writable(folder: Path) -> bool:
