@@ -112,7 +112,7 @@ def test_one_pixel_that_is_not_opaque_refuses_the_image(tmp_path: Path) -> None:
 
 
 def test_a_transparent_palette_entry_refuses_the_image_only_where_it_is_used(tmp_path: Path) -> None:
-    indices = Image.fromarray(np.array([[0, 1], [1, 0]], np.uint8), mode="P")
+    indices = Image.frombytes("P", (2, 2), bytes([0, 1, 1, 0]))
     indices.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90])
     indices.save(tmp_path / "used.png", transparency=1)
     indices.save(tmp_path / "unused.png", transparency=2)
@@ -207,7 +207,7 @@ def test_a_device_is_never_read() -> None:
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".jpg", ".tif", ".webp"])
-@pytest.mark.parametrize("kept", [0.02, 0.5, 0.95])
+@pytest.mark.parametrize("kept", [0.02, 0.5, 0.95, 0.995])
 def test_a_truncated_file_is_an_error_not_a_gray_area(tmp_path: Path, suffix: str, kept: float) -> None:
     path = tmp_path / f"a{suffix}"
     Image.fromarray(RGB).save(path)
@@ -219,20 +219,20 @@ def test_a_truncated_file_is_an_error_not_a_gray_area(tmp_path: Path, suffix: st
             read_rgb(path)
 
 
-@steadily
-@given(place=st.floats(0, 1, exclude_max=True), flip=st.integers(1, 255))
-def test_a_damaged_png_never_passes_for_another_image(
-    tmp_path_factory: pytest.TempPathFactory, place: float, flip: int
-) -> None:
-    path = tmp_path_factory.mktemp("damaged") / "a.png"
-    write_png(path, RGB)
-    content = bytearray(path.read_bytes())
-    content[int(place * len(content))] ^= flip
-    path.write_bytes(content)
-    try:
-        np.testing.assert_array_equal(read_rgb(path), RGB)
-    except DataError as error:
-        assert str(path) in str(error)  # noqa: PT017 - either outcome is right
+def test_a_flipped_byte_anywhere_in_a_png_never_passes_for_another_image(tmp_path: Path) -> None:
+    rows, columns = np.mgrid[:40, :50]
+    image = np.dstack([3 * rows, 2 * columns, rows + columns]).astype(np.uint8)
+    path = tmp_path / "a.png"
+    write_png(path, image)
+    content = path.read_bytes()
+    noticed = 0
+    for place in range(len(content)):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 37]) + content[place + 1 :])
+        try:
+            np.testing.assert_array_equal(read_rgb(path), image)
+        except DataError:
+            noticed += 1
+    assert noticed > 0.9 * len(content)
 
 
 @pytest.mark.parametrize("side", [10_000, 60_000])
@@ -350,6 +350,14 @@ def test_luma_is_the_rounded_bt601_sum_in_studio_swing(image: ImageArray) -> Non
 def test_luma_of_primaries_is_what_the_standard_says() -> None:
     primaries = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [128, 128, 128]]], np.uint8)
     assert rgb_to_luma(primaries).tolist() == [[81, 145, 41, 126]]
+
+
+def test_luma_of_a_million_colours_agrees_with_integer_arithmetic() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (1000, 1000, 3), dtype=np.uint8)
+    weighted = image.astype(np.int64) @ np.array([65481, 128553, 24966])
+    tie = weighted % 255_000 == 127_500  # one colour in 86 000, where the direction of rounding is a choice
+    nearest = 16 + (weighted + 127_500) // 255_000
+    np.testing.assert_array_equal(rgb_to_luma(image)[~tie], nearest[~tie])
 
 
 # Bicubic

@@ -1,0 +1,96 @@
+"""What the harness itself costs: `python benchmarks/overhead.py`.
+
+First, the milliseconds that a worker reports against a bare loop over the same tensors in the same process, turn by
+turn: the ratio has to lie within 1.00 ± 0.02. Second, the wall time of a whole evaluation against the sum of the forward
+passes in its record.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+
+import numpy as np
+import torch
+from omegaconf import OmegaConf
+from rich.console import Console
+from rich.table import Table
+
+import esr
+from esr.composition import compose
+from esr.worker.child import Child
+from esr.worker.protocol import pack
+from esr.zoo import WeightsFile
+
+TOLERANCE = 0.02
+SIZES = ((24, 32), (64, 64), (96, 96))
+
+
+def reported_against_bare(model: str, rounds: int) -> list[tuple[str, float, float, float]]:
+    """Per LR size: median milliseconds of a bare loop and as reported, and the median of the rounds' ratios."""
+    config = compose([f"model={model}", "device=cpu"])
+    child = Child()
+    child.do_open(OmegaConf.to_container(config))
+    child.do_load(OmegaConf.to_container(config.model), WeightsFile("random").as_dict(), 0)
+    random = np.random.default_rng(0)
+    rows = []
+    for height, width in SIZES:
+        index = child.do_image(pack(random.integers(0, 256, (height, width, 3), np.uint8)))["index"]
+        lr = child.images[index]
+        reported, bare = [], []
+        with torch.inference_mode():
+            for number in range(rounds + 3):
+                takes = [lambda: reported.append(_reported(child, index)), lambda: bare.append(_bare(child, lr))]  # noqa: B023 - called at once
+                for take in takes if number % 2 else takes[::-1]:
+                    take()
+        reported, bare = reported[3:], bare[3:]  # the first turns warm the size up
+        ratio = statistics.median(r / b for r, b in zip(reported, bare, strict=True))
+        rows.append((f"{height}×{width}", statistics.median(bare), statistics.median(reported), ratio))
+    return rows
+
+
+def _reported(child: Child, index: int) -> float:
+    return float(child.do_time([index], None, 0)["durations"][0]["device_ms"])
+
+
+def _bare(child: Child, lr: torch.Tensor) -> float:
+    start = time.perf_counter()
+    child.network(lr)
+    return (time.perf_counter() - start) * 1000
+
+
+def share_of_forward_passes(overrides: list[str]) -> tuple[float, float]:
+    """Seconds of a whole evaluation, and of the timed and warm-up passes in it."""
+    start = time.perf_counter()
+    record = esr.evaluate(overrides)
+    wall = time.perf_counter() - start
+    passes = 0.0
+    for network in (record.candidate, record.baseline):
+        timing = network["timing"]
+        passes += sum(timing["samples"]["wall_ms"]) + sum(sum(entry["ms"]) for entry in timing["warmup"])
+    return wall, passes / 1000
+
+
+def main() -> int:
+    """Prints both tables; exit code 1 where a ratio is out of bounds."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="rlfn")
+    parser.add_argument("--rounds", type=int, default=60)
+    options = parser.parse_args()
+    console = Console()
+    rows = reported_against_bare(options.model, options.rounds)
+    table = Table(title=f"{options.model}: reported by a worker against a bare loop, {options.rounds} interleaved rounds")
+    for column in ("LR", "bare [ms]", "reported [ms]", "ratio"):
+        table.add_column(column, justify="right")
+    for size, bare, reported, ratio in rows:
+        table.add_row(size, f"{bare:.3f}", f"{reported:.3f}", f"{ratio:.4f}")
+    console.print(table)
+    wall, passes = share_of_forward_passes(
+        [f"model={options.model}", "weights=random", "baseline_weights=random", "device=cpu"]
+    )
+    console.print(f"whole evaluation {wall:.1f} s, forward passes in it {passes:.1f} s: {100 * passes / wall:.0f} %")
+    return 0 if all(abs(row[-1] - 1) <= TOLERANCE for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

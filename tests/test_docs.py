@@ -1,0 +1,41 @@
+"""What the documentation tells a reader to do, done."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "own-network.md"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+@pytest.fixture
+def example(tmp_path, participant):
+    """The worked example, typed off the page."""
+    network, weights = blocks("python")
+    (tmp_path / "my_network.py").write_text(network)
+    (tmp_path / "my_network.yaml").write_text(blocks("yaml")[0])
+    subprocess.run([sys.executable, "-c", weights], cwd=tmp_path, check=True)
+    return participant
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_worked_example_of_an_own_network_runs_as_written(run_esr, example, number):
+    words = blocks("sh")[number].split()
+    assert words[0] == "esr"
+    quick = ["baseline_weights=random", "data=folder", "data.root=images", "timing=quick", "device=cpu"]
+    run = run_esr(*words[1:], *quick, cwd=example)
+    assert run.code == 0, run.err
+    assert "my_weights.pth" in run.records[0].read_text()
+
+
+def test_every_link_of_the_documentation_leads_somewhere():
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
+            assert target.startswith("https://") or (page.parent / target).exists(), f"{page.name}: {target}"
