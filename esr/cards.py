@@ -3,6 +3,7 @@
 A card is read from `conf/model/NAME.yaml` and needs neither Hydra nor torch.
 """
 
+import re
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,10 @@ from esr.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     from esr.config import ModelConf
+
+
+CONFIDENTIAL_TEAMS = (7, 21, 32, 41)
+"""Teams of the challenge whose networks were never published."""
 
 
 @dataclass(frozen=True)
@@ -50,20 +55,36 @@ def model_names() -> list[str]:
 
 
 def _order(name: str) -> tuple[float, str]:
+    return _team_id(name), name
+
+
+@cache
+def _team_id(name: str) -> float:
     # Only the line is looked for: parsing forty files would cost half of `esr --help`.
     for line in (folder() / f"{name}.yaml").read_text(encoding="utf-8").splitlines():
         if line.startswith("team_id:"):
-            return float(line.partition(":")[2]), name
-    return float("inf"), name
+            return float(line.partition(":")[2])
+    return float("inf")
 
 
 def model_file(choice: str) -> Path | None:
-    """The YAML for a name or a path ending in `.yaml`; none where there is no such file."""
+    """The YAML for a name, a team as in `team04`, or a path ending in `.yaml`; none where there is no such file."""
     path = Path(choice)
     if path.suffix in (".yaml", ".yml"):
         return path if path.is_file() else None
-    shipped = folder() / f"{choice}.yaml"
-    return shipped if choice in model_names() else None
+    name = team_network(int(choice[4:])) if re.fullmatch(r"team\d\d", choice) else choice
+    return folder() / f"{name}.yaml" if name in model_names() else None
+
+
+def team_network(team_id: int) -> str | None:
+    """The network of a team of the challenge; none where there is no such team.
+
+    Raises:
+        ConfigError: The team kept its network to itself.
+    """
+    if team_id in CONFIDENTIAL_TEAMS:
+        raise ConfigError(f"team{team_id:02}: kept its network confidential, so there is none to measure")
+    return next((name for name in model_names() if _team_id(name) == team_id and team_id > 0), None)
 
 
 @cache

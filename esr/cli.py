@@ -79,18 +79,32 @@ def _measure(words: list[str]) -> int:
     wants_traceback = "HYDRA_FULL_ERROR" in os.environ
     composition.quiet_hydra()
     sys.argv = [sys.argv[0], *words]
-    run = hydra.main(config_path="pkg://esr.conf", config_name="config", version_base="1.3")(_job)
+    codes: list[int] = []
+
+    @hydra.main(config_path="pkg://esr.conf", config_name="config", version_base="1.3")
+    def run(config: object) -> None:
+        codes.append(_job(config))
+
     try:
         run()
     except (HydraException, OmegaConfBaseException) as error:
         if wants_traceback:
             raise
         raise composition.explain(error, words) from error
+    return max(codes, default=0)
+
+
+def _job(config: object) -> int:
+    """One evaluation: Hydra calls it once, or once per job of a multirun; a failing one does not stop the rest."""
+    try:
+        _evaluate(config)
+    except EsrError as error:
+        print(f"esr: {error}", file=sys.stderr)
+        return error.exit_code
     return 0
 
 
-def _job(config: object) -> None:
-    """One evaluation: Hydra calls it once, or once per job of a multirun, possibly on another machine."""
+def _evaluate(config: object) -> None:
     from hydra.core.hydra_config import HydraConfig  # noqa: PLC0415
 
     from esr import composition  # noqa: PLC0415

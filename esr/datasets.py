@@ -152,7 +152,11 @@ def load_dataset(conf: DataConf, border: int = 4) -> Dataset:
 def data_home() -> Path:
     """Where data sets are looked for: `$ESR_DATA`, else the folder `data` in the user's data folder of `esr`."""
     given = os.environ.get("ESR_DATA")
-    return Path(given).expanduser() if given else user_data_path("esr") / "data"
+    return _path(given) if given else user_data_path("esr") / "data"
+
+
+def _path(text: str) -> Path:
+    return Path(os.path.expanduser(text))  # unlike Path's own, at ease with an unknown user
 
 
 def _check_all(sources: Sequence[_Source], border: int) -> tuple[ImagePair, ...]:
@@ -288,9 +292,9 @@ def _distinct(named: Iterable[tuple[str, Path]]) -> dict[str, Path]:
 def _find_files(conf: DataConf) -> tuple[list[Path], list[Path]]:
     """HR and LR files of a set; at least one list has files in it."""
     if conf.hr or conf.lr:
-        base = Path(conf.root or ".").expanduser()
-        hr = base / Path(conf.hr).expanduser() if conf.hr else None
-        lr = base / Path(conf.lr).expanduser() if conf.lr else None
+        base = _path(conf.root or ".")
+        hr = base / _path(conf.hr) if conf.hr else None
+        lr = base / _path(conf.lr) if conf.lr else None
     else:
         root = _root(conf)
         hr, lr = (_known_folder(root, groups, conf.name) for groups in (HR_FOLDERS, LR_FOLDERS))
@@ -307,7 +311,7 @@ def _find_files(conf: DataConf) -> tuple[list[Path], list[Path]]:
 
 def _root(conf: DataConf) -> Path:
     if conf.root:
-        return Path(conf.root).expanduser()
+        return _path(conf.root)
     home = data_home()
     if own := _known_folder(home, (("{name}",),), conf.name):
         return own

@@ -41,6 +41,7 @@ def build_document(
         "data": {
             "name": dataset.name,
             "has_hr": dataset.has_hr,
+            "lr_origin": dataset.lr_origin,
             "images": [
                 {"name": pair.name, "lr_shape": list(pair.lr_shape), "lr_sha256": pair.lr_sha256}
                 for pair in dataset.pairs

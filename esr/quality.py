@@ -7,24 +7,14 @@ infinity, so `Quality.as_dict` writes it as null, which in a record can mean not
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from esr.errors import ConfigError, DataError
 from esr.images import SSIM_WINDOW, ImageArray, check_image, describe_size, rgb_to_luma
 
 PEAK = 255
 """Largest 8-bit value: the signal in PSNR, the data range in SSIM."""
-
-Plane: TypeAlias = npt.NDArray[np.float64]
-
-_C1, _C2 = (0.01 * PEAK) ** 2, (0.03 * PEAK) ** 2  # Wang et al. 2004
-_HALF = SSIM_WINDOW // 2
-_BELL = np.exp(-((np.arange(SSIM_WINDOW) - _HALF) ** 2) / (2 * 1.5**2))
-_GAUSSIAN = (_BELL / _BELL.sum()).tolist()
-_SSIM_BAND = 64  # rows; a third of the time that whole 2040×1356 planes take
 
 
 @dataclass(frozen=True)
@@ -119,42 +109,19 @@ def ssim(a: ImageArray, b: ImageArray, border: int = 4) -> float:
         DataError: The images are no uint8 images of one shape, or no window fits inside the border.
     """
     a, b = _inside_border(a, b, border, least=SSIM_WINDOW)
-    planes = [np.moveaxis(np.atleast_3d(image), 2, 0) for image in (a, b)]
-    return math.fsum(map(_ssim_of_plane, *planes)) / len(planes[0])
+    # Imported here: it brings scipy, which a run without HR images need not wait for.
+    from skimage.metrics import structural_similarity  # noqa: PLC0415
 
-
-def _ssim_of_plane(a: ImageArray, b: ImageArray) -> float:
-    """Mean over all windows, a band of rows at a time: a band's intermediates stay in the CPU's cache."""
-    rows, columns = (side - SSIM_WINDOW + 1 for side in a.shape)
-    total = 0.0
-    for top in range(0, rows, _SSIM_BAND):
-        band = slice(top, top + _SSIM_BAND + SSIM_WINDOW - 1)
-        total += float(_similarity(a[band].astype(np.float64), b[band].astype(np.float64)).sum())
-    windows: int = rows * columns
-    return total / windows
-
-
-def _similarity(a: Plane, b: Plane) -> Plane:
-    mean_a, mean_b = _window_mean(a), _window_mean(b)
-    product, squares = mean_a * mean_b, mean_a**2 + mean_b**2
-    covariance = _window_mean(a * b) - product
-    variances = _window_mean(a * a + b * b) - squares
-    similarity: Plane = (2 * product + _C1) * (2 * covariance + _C2) / ((squares + _C1) * (variances + _C2))
-    return similarity
-
-
-def _window_mean(plane: Plane) -> Plane:
-    """The Gaussian mean of each window that lies wholly inside: both sides shrink by 10."""
-    columns = np.ascontiguousarray(_mean_over_rows(plane).T)
-    return _mean_over_rows(columns).T
-
-
-def _mean_over_rows(plane: Plane) -> Plane:
-    rows = plane.shape[0] - SSIM_WINDOW + 1
-    mean: Plane = _GAUSSIAN[_HALF] * plane[_HALF : _HALF + rows]
-    for k in range(_HALF):  # the window is symmetric
-        mean += _GAUSSIAN[k] * (plane[k : k + rows] + plane[SSIM_WINDOW - 1 - k :][:rows])
-    return mean
+    similarity = structural_similarity(
+        a,
+        b,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        data_range=PEAK,
+        channel_axis=2 if a.ndim == 3 else None,  # noqa: PLR2004 - H×W×3
+    )
+    return float(similarity)
 
 
 def _inside_border(a: ImageArray, b: ImageArray, border: int, least: int) -> tuple[ImageArray, ImageArray]:

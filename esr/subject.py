@@ -29,6 +29,7 @@ class Subject:
     """What the worker says of device, threads, torch and switches."""
     memory: dict[str, Any] | None = None
     complexity: dict[str, Any] | None = None
+    """Counts, or `unavailable` with the reason: a network may run on the images but not on the counted size."""
     quality: list[Quality] = field(default_factory=list)
     """One per image; empty where there is no HR."""
     samples: list[npt.NDArray[np.uint8]] = field(default_factory=list)

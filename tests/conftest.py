@@ -9,7 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from PIL import Image
+
+# Seeded, and without time limits: a busy machine is no failure.
+settings.register_profile("esr", derandomize=True, deadline=None)
+settings.load_profile("esr")
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT.parent / "shared" / "reference"

@@ -43,6 +43,17 @@ def test_a_participants_yaml_named_like_a_shipped_network_is_the_participants(pa
     assert composition.compose(["model=imdn"]).model._target_ == "esr.models.imdn.IMDN"
 
 
+def test_a_team_of_the_challenge_stands_for_its_network():
+    config = composition.compose(["model=team04", "baseline=team03"])
+    assert (config.model.name, config.baseline.name) == ("rlfn", "fmen")
+
+
+@pytest.mark.parametrize("number", ["07", "21", "32", "41"])
+def test_a_team_that_kept_its_network_to_itself_is_named(number):
+    with pytest.raises(ConfigError, match=f"team{number}.*confidential"):
+        composition.compose([f"model=team{number}"])
+
+
 def test_a_network_can_be_given_without_a_yaml():
     config = composition.compose(["+model._target_=package.Network", "+model.args.channels=48"])
     assert config.model._target_ == "package.Network"
@@ -52,7 +63,7 @@ def test_a_network_can_be_given_without_a_yaml():
 @pytest.mark.parametrize(
     ("overrides", "named", "remedy"),
     [
-        (["model=imdm"], "model=imdm", "did you mean imdn?"),
+        (["model=imdm"], "model=imdm", "did you mean imdn"),
         (["model=imdn", "baseline=rfdm"], "baseline=rfdm", "did you mean rfdn"),
         (["model=imdn", "timing=quik"], "timing=quik", "did you mean quick?"),
         (["model=imdn", "timing.round=3"], "timing.round", "timing.rounds"),

@@ -395,6 +395,11 @@ def test_folders_that_are_missing_empty_or_files_are_named(tmp_path: Path) -> No
             load_dataset(folder(tmp_path / name))
 
 
+def test_the_home_of_an_unknown_user_is_a_folder_that_is_not_there() -> None:
+    with pytest.raises(DataError, match="~nobody-at-all/images is not there"):
+        load_dataset(folder("~nobody-at-all/images"))
+
+
 def test_a_named_folder_that_is_missing_is_blamed_on_its_own_key(tmp_path: Path) -> None:
     save(tmp_path / "HR" / "a.png")
     with pytest.raises(DataError, match=r"LR is not there; pass .* data\.hr=FOLDER and data\.lr=FOLDER"):

@@ -55,9 +55,8 @@ def test_a_built_wheel_works_in_an_environment_of_its_own(wheel, tmp_path):
     # The dependencies are those of the environment that runs the tests; esr itself must come from the wheel.
     outside = [path for path in sys.path if path.endswith("site-packages")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), *outside])}
-    run = subprocess.run(
-        [str(python), "-c", PROBE, str(site)], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
+    command = [str(python), "-c", PROBE, str(site)]
+    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert "rlfn" in run.stdout.split()
 

@@ -14,8 +14,6 @@ SIZE = 16
 FLOAT = 4
 PLANE = SIZE * SIZE * FLOAT
 """Bytes of one channel."""
-LARGEST_LR = 510
-"""Height and width of DIV2K's largest validation LR images."""
 
 
 def conv(channels: int, filters: int, kernel: int = 1, **kwargs: int) -> nn.Conv2d:
@@ -164,98 +162,3 @@ def test_cycles_of_references_keep_memory_and_the_collector_is_switched_on_again
 
     assert peak_memory(Steps(cyclic), SIZE, SIZE).activations == 5 * 3 * PLANE
     assert gc.isenabled()
-
-
-# Published figures: the two baselines, written so that every block holds its features until it returns
-
-
-class HoldingIMDB(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.steps = nn.ModuleList(nn.Conv2d(n, 64, 3, padding=1) for n in (64, 48, 48))
-        self.last = nn.Conv2d(48, 16, 3, padding=1)
-        self.fuse = nn.Conv2d(64, 64, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        parts, rest = [], x
-        for step in self.steps:
-            part, rest = F.leaky_relu_(step(rest), 0.05).split([16, 48], dim=1)
-            parts.append(part)
-        parts.append(self.last(rest))
-        fused = torch.cat(parts, dim=1)
-        fused = self.fuse(fused)
-        return x + fused
-
-
-class HoldingIMDN(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.head = nn.Conv2d(3, 64, 3, padding=1)
-        self.body = nn.Sequential(*(HoldingIMDB() for _ in range(8)), nn.Conv2d(64, 64, 3, padding=1))
-        self.tail = nn.Sequential(nn.Conv2d(64, 48, 3, padding=1), nn.PixelShuffle(4))
-
-    def forward(self, image: Tensor) -> Tensor:
-        features = self.head(image)
-        return self.tail(features + self.body(features))
-
-
-class HoldingRFDB(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.distill = nn.ModuleList(nn.Conv2d(50, 25, 1) for _ in range(3))
-        self.refine = nn.ModuleList(nn.Conv2d(50, 50, 3, padding=1) for _ in range(3))
-        self.last = nn.Conv2d(50, 25, 3, padding=1)
-        self.fuse = nn.Conv2d(100, 50, 1)
-        self.squeeze = nn.Conv2d(50, 12, 1)
-        self.down = nn.Conv2d(12, 12, 3, stride=2)
-        self.context = nn.ModuleList(nn.Conv2d(12, 12, 3, padding=1) for _ in range(3))
-        self.skip = nn.Conv2d(12, 12, 1)
-        self.expand = nn.Conv2d(12, 50, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        parts, steps = [], [x]
-        for distill, refine in zip(self.distill, self.refine, strict=True):
-            parts.append(F.leaky_relu_(distill(steps[-1]), 0.05))
-            refined = refine(steps[-1])
-            steps.append(F.leaky_relu_(refined + steps[-1], 0.05))
-            del refined
-        parts.append(F.leaky_relu_(self.last(steps[-1]), 0.05))
-        joined = torch.cat(parts, dim=1)
-        return self.attend(self.fuse(joined))
-
-    def attend(self, x: Tensor) -> Tensor:
-        squeezed = self.squeeze(x)
-        context = F.max_pool2d(self.down(squeezed), 7, 3)
-        for layer in self.context:
-            context = layer(context)
-        large = F.interpolate(context, x.shape[-2:], mode="bilinear")
-        skipped = self.skip(squeezed)
-        logits = self.expand(large + skipped)
-        gate = logits.sigmoid()
-        return x * gate
-
-
-class HoldingRFDN(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.head = nn.Conv2d(3, 50, 3, padding=1)
-        self.blocks = nn.ModuleList(HoldingRFDB() for _ in range(4))
-        self.fuse = nn.Conv2d(200, 50, 1)
-        self.after_blocks = nn.Conv2d(50, 50, 3, padding=1)
-        self.tail = nn.Sequential(nn.Conv2d(50, 48, 3, padding=1), nn.PixelShuffle(4))
-
-    def forward(self, image: Tensor) -> Tensor:
-        features = [self.head(image)]
-        for block in self.blocks:
-            features.append(block(features[-1]))
-        fused = F.leaky_relu_(self.fuse(torch.cat(features[1:], dim=1)), 0.05)
-        return self.tail(self.after_blocks(fused) + features[0])
-
-
-@pytest.mark.parametrize(("kind", "published"), [(HoldingIMDN, 471.76), (HoldingRFDN, 788.13)])
-def test_a_baseline_that_holds_its_features_needs_what_was_published(
-    kind: type[nn.Module], published: float
-) -> None:
-    memory = peak_memory(kind(), LARGEST_LR, LARGEST_LR)
-
-    assert 0.985 * published < memory.mib <= published

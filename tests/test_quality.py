@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from skimage.metrics import structural_similarity
 
 from esr import quality
 from esr.errors import ConfigError, DataError
@@ -94,19 +93,34 @@ def test_darker_and_brighter_by_one_count_alike() -> None:
 # SSIM
 
 
+def ssim_by_definition(a: ImageArray, b: ImageArray) -> float:
+    """Every 11×11 window of one channel in turn, weighted by a Gaussian of σ 1.5."""
+    bell = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
+    weights = np.outer(bell, bell) / bell.sum() ** 2
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    values = []
+    for window_a, window_b in zip(
+        *(
+            np.lib.stride_tricks.sliding_window_view(image.astype(float), (11, 11)).reshape(-1, 11, 11)
+            for image in (a, b)
+        ),
+        strict=True,
+    ):
+        mean_a, mean_b = (weights * window_a).sum(), (weights * window_b).sum()
+        var_a, var_b = ((weights * (w - m) ** 2).sum() for w, m in ((window_a, mean_a), (window_b, mean_b)))
+        covariance = (weights * (window_a - mean_a) * (window_b - mean_b)).sum()
+        similar = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
+        values.append(similar / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2)))
+    return float(np.mean(values))
+
+
 @steadily
-@given(images=two_images(least=19, most=90), border=st.integers(0, 4))
-def test_ssim_agrees_with_scikit_image(images: Two, border: int) -> None:
+@given(images=two_images(), border=st.integers(0, 4))
+def test_ssim_is_what_its_definition_says(images: Two, border: int) -> None:
     inside = (slice(border, images[0].shape[0] - border), slice(border, images[0].shape[1] - border))
-    expected = structural_similarity(
-        *(image[inside] for image in images),
-        gaussian_weights=True,
-        sigma=1.5,
-        use_sample_covariance=False,
-        data_range=255,
-        channel_axis=2 if images[0].ndim == 3 else None,
-    )
-    assert ssim(*images, border) == pytest.approx(expected, abs=1e-12)
+    a, b = (np.atleast_3d(image[inside]) for image in images)
+    expected = np.mean([ssim_by_definition(a[..., c], b[..., c]) for c in range(a.shape[2])])
+    assert ssim(*images, border) == pytest.approx(expected, abs=1e-9)
 
 
 @steadily

@@ -1,6 +1,7 @@
 """`esr show`: the networks there are; `esr show NETWORK`: its card and its layers, without weights or data."""
 
 import argparse
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,9 @@ from esr.report.wording import number
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+PIPED_WIDTH = 120
+"""Columns where there is no terminal to ask."""
 
 _EPILOG = """\
 The layer table counts on the given LR size; nothing is downloaded. FLOPs are counted as the challenge's script
@@ -45,6 +49,8 @@ def _print(*things: Any) -> None:
     from rich.console import Console  # noqa: PLC0415 - `--help` need not wait for it
 
     console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = PIPED_WIDTH
     for thing in things:
         console.print(thing, highlight=False)
 
@@ -81,9 +87,14 @@ def _show(choice: str, height: int, width: int) -> None:
     shown = card_of_model(settings.model)
     layers = complexity.layers(network, height, width)
     counted = complexity.measure(network, height, width)
+    memory = complexity.peak_memory(network, height, width)
     _print(_card_table(shown), _layer_table(network_name(settings.model), layers, counted))
+    _print(
+        f"convolutions: {counted.convolutions}; FLOPs as the challenge counts: {counted.flops:,}; "
+        f"live tensors at the peak of one pass, with weights and input: {memory.mib:.1f} MiB"
+    )
     if counted.without_formula:
-        _print(f"MACs leave out operators without a formula: {counted.without_formula}")
+        _print(f"MACs leave out operators without a formula: {', '.join(counted.without_formula)}")
 
 
 def _card_table(shown: Card) -> "Table":
@@ -112,20 +123,20 @@ def _card_table(shown: Card) -> "Table":
 
 
 def _layer_table(name: str, layers: Sequence[Any], counted: Any) -> "Table":
+    from rich import box  # noqa: PLC0415
     from rich.markup import escape  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
     size = "×".join(str(side) for side in counted.input_shape)
-    table = Table(title=f"Layers of {escape(name)} on a {size} input", title_justify="left")
+    table = Table(title=f"Layers of {escape(name)} on a {size} input", title_justify="left", box=box.SIMPLE)
     table.add_column("layer", overflow="fold")
-    table.add_column("type", overflow="fold")
+    table.add_column("type", no_wrap=True)
     for column in ("output shape", "params", "MACs", "activations"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     for layer in layers:
-        shape = "×".join(str(side) for side in layer.output_shape)
-        cells = (escape(layer.path), escape(layer.type), shape)
+        shape = "×".join(str(side) for side in layer.output_shape or ()) or "not run"
+        cells = (escape(layer.path) or "(itself)", escape(layer.type), shape)
         table.add_row(*cells, f"{layer.params:,}", f"{layer.macs:,}", f"{layer.activations:,}")
     table.add_section()
-    total = (f"{counted.convolutions} convolutions", f"FLOPs {counted.flops:,}")
-    table.add_row("total", *total, f"{counted.params:,}", f"{counted.macs:,}", f"{counted.activations:,}")
+    table.add_row("total", "", "", f"{counted.params:,}", f"{counted.macs:,}", f"{counted.activations:,}")
     return table

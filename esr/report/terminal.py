@@ -22,6 +22,7 @@ from esr.report.wording import (
     count,
     footnotes,
     interval,
+    live_memory,
     number,
     published_rows,
     verdict_words,
@@ -61,6 +62,7 @@ def _rows(record: Record) -> list[tuple[str, Callable[[Network], str]]]:
         ("MACs (dispatcher)", lambda network: count(network, "macs", 1e9, "G", 2)),
         ("activations", lambda network: count(network, "activations", 1e6, "M", 2)),
         ("convolutions", lambda network: count(network, "convolutions", 1, "", 0)),
+        ("tensor memory [MiB]", lambda network: number(live_memory(network), 1)),
         ("peak memory [MiB]", lambda network: number((network["memory"] or {}).get("mib"), 1)),
         ("verdict", lambda network: escape(verdict_words(record, network))),
     ]

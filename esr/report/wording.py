@@ -47,11 +47,23 @@ def interval(estimate: dict[str, float | None] | None, digits: int) -> str:
 
 def count(network: Network, key: str, unit: float, suffix: str, digits: int) -> str:
     """A figure of the network's complexity in a unit; `≥` where operators without a formula are left out."""
-    complexity = network["complexity"]
+    complexity = counted(network)
     if complexity is None:
         return "–"
     lower_bound = key == "macs" and complexity["without_formula"]
     return f"{'≥ ' if lower_bound else ''}{number(complexity[key] / unit, digits)} {suffix}".rstrip()
+
+
+def counted(network: Network) -> dict[str, Any] | None:
+    """The network's complexity; none where it failed before or could not be counted."""
+    complexity: dict[str, Any] | None = network["complexity"]
+    return None if complexity is None or "unavailable" in complexity else complexity
+
+
+def live_memory(network: Network) -> float | None:
+    """MiB of live tensors at the peak of one pass, weights and input included, on the counted size."""
+    complexity = counted(network)
+    return complexity["live_memory"]["total"] / 2**20 if complexity else None
 
 
 def published_rows(network: Network) -> dict[str, str]:
@@ -112,13 +124,10 @@ def _network_notes(network: Network) -> list[str]:
     if network["failure"]:
         failure = network["failure"]
         notes.append(f"failed while doing '{failure['stage']}' ({failure['kind']}): {failure['message']}")
-    complexity = network["complexity"]
-    if complexity and complexity["without_formula"]:
-        operators = complexity["without_formula"]
-        named = (
-            ", ".join(f"{name} ×{calls}" for name, calls in operators.items())
-            if isinstance(operators, dict)
-            else operators
-        )
+    complexity = network["complexity"] or {}
+    if complexity.get("unavailable"):
+        notes.append(f"not counted: {complexity['unavailable']}; try complexity.height and complexity.width")
+    if complexity.get("without_formula"):
+        named = ", ".join(f"{name} ×{calls}" for name, calls in complexity["without_formula"].items())
         notes.append(f"MACs leave out operators without a formula: {named}")
     return notes

@@ -67,9 +67,12 @@ class Child:
         return {"index": len(self.images) - 1}
 
     def do_complexity(self, height: int, width: int) -> dict[str, Any]:
-        """Counts parameters, operations, activations and convolutions."""
-        counted: dict[str, Any] = complexity.measure(self.network, height, width).as_dict()
-        return counted
+        """Counts parameters, operations, activations, convolutions and live tensors, or says why it cannot."""
+        try:
+            counted = complexity.measure(self.network, height, width).as_dict()
+            return {**counted, "live_memory": complexity.peak_memory(self.network, height, width).as_dict()}
+        except NetworkError as error:
+            return {"unavailable": str(error)}
 
     def do_memory(self, index: int) -> dict[str, Any]:
         """Peak memory of one pass over one image."""
