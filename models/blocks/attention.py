@@ -1,6 +1,5 @@
 """Attention that rescales features by a map of factors between 0 and 1."""
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -9,15 +8,24 @@ from torch import Tensor, nn
 
 from esr.models.blocks.containers import named
 from esr.models.blocks.convolution import conv
-from esr.models.blocks.inplace import add, gate
+from esr.models.blocks.inplace import add, gate, rescale
 
 
 def _relu() -> nn.Module:
     return nn.ReLU(inplace=True)
 
 
+def _pointwise(in_channels: int, out_channels: int) -> nn.Module:
+    return conv(in_channels, out_channels, 1)
+
+
 def pooled_context(
-    channels: int, convolutions: int = 3, *, activation: Callable[[], nn.Module] = _relu
+    channels: int,
+    convolutions: int = 3,
+    *,
+    activation: Callable[[], nn.Module] = _relu,
+    layer: Callable[[int, int], nn.Module] = conv,
+    refine: nn.Module | None = None,
 ) -> nn.Sequential:
     """What ESA looks at: features shrunk by a strided convolution and a wide pooling, then refined.
 
@@ -25,13 +33,16 @@ def pooled_context(
         channels: of input and output.
         convolutions: 3×3 convolutions after the pooling, with an activation between each two.
         activation: makes one such activation.
+        layer: makes one such convolution, from its input's and its output's channels.
+        refine: what follows the pooling instead of these convolutions.
 
     Returns:
         N×channels×H×W -> N×channels×h×w with `h = ((H - 3) // 2 - 6) // 3 + 1`; H and W are at least 15.
     """
-    refine = nn.Sequential(conv(channels, channels))
-    for _ in range(convolutions - 1):
-        refine.extend([activation(), conv(channels, channels)])
+    if refine is None:
+        refine = nn.Sequential(layer(channels, channels))
+        for _ in range(convolutions - 1):
+            refine.extend([activation(), layer(channels, channels)])
     return named(
         downsample=nn.Conv2d(channels, channels, kernel_size=3, stride=2),
         pool=nn.MaxPool2d(kernel_size=7, stride=3),
@@ -51,16 +62,23 @@ class ESA(nn.Module):
         context: maps the squeezed features to their low-resolution view; by default
             `pooled_context(squeezed)`.
         project_skip: whether the squeezed features pass a 1×1 convolution before they are added.
+        pointwise: makes one 1×1 convolution, from its input's and its output's channels.
     """
 
     def __init__(
-        self, channels: int, squeezed: int, *, context: nn.Module | None = None, project_skip: bool = True
+        self,
+        channels: int,
+        squeezed: int,
+        *,
+        context: nn.Module | None = None,
+        project_skip: bool = True,
+        pointwise: Callable[[int, int], nn.Module] = _pointwise,
     ) -> None:
         super().__init__()
-        self.squeeze = conv(channels, squeezed, 1)
+        self.squeeze = pointwise(channels, squeezed)
         self.context = context if context is not None else pooled_context(squeezed)
-        self.skip = conv(squeezed, squeezed, 1) if project_skip else nn.Identity()
-        self.expand = conv(squeezed, channels, 1)
+        self.skip = pointwise(squeezed, squeezed) if project_skip else nn.Identity()
+        self.expand = pointwise(squeezed, channels)
 
     def logits(self, x: Tensor) -> Tensor:
         """The map before it is squashed to factors, of the shape of `x`."""
@@ -78,6 +96,89 @@ class ESA(nn.Module):
         return gate(x, self.logits(x))
 
 
+class PixelAttention(nn.Module):
+    """A factor for each channel of each pixel, from that pixel alone (PAN, Zhao et al., ECCV workshops 2020).
+
+    >>> PixelAttention(2)(torch.zeros(1, 2, 4, 4)).shape
+    torch.Size([1, 2, 4, 4])
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.map = conv(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N×channels×H×W -> the same shape."""
+        return gate(x, self.map(x))
+
+
+class SpatialAttention(nn.Module):
+    """A factor for each pixel, from mean and maximum over its channels (CBAM, Woo et al., ECCV 2018).
+
+    >>> SpatialAttention()(torch.zeros(1, 2, 8, 8)).shape
+    torch.Size([1, 2, 8, 8])
+    """
+
+    def __init__(self, kernel_size: int = 7, *, bias: bool = True) -> None:
+        super().__init__()
+        self.map = conv(2, 1, kernel_size, bias=bias)
+
+    def factors(self, x: Tensor) -> Tensor:
+        """N×C×H×W -> N×1×H×W, between 0 and 1."""
+        statistics = torch.cat([x.mean(dim=1, keepdim=True), x.amax(dim=1, keepdim=True)], dim=1)
+        factors: Tensor = self.map(statistics).sigmoid()
+        return factors
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N×C×H×W -> the same shape."""
+        return x * self.factors(x)
+
+
+class ChannelFactors(nn.Module):
+    """A factor for each channel, from its mean and its maximum by the same two 1×1 convolutions.
+
+    The channel attention of CBAM (Woo et al., ECCV 2018).
+
+    >>> ChannelFactors(4, 2)(torch.zeros(1, 4, 8, 8)).shape
+    torch.Size([1, 4, 1, 1])
+    """
+
+    def __init__(self, channels: int, squeezed: int) -> None:
+        super().__init__()
+        self.shared = named(
+            squeeze=conv(channels, squeezed, 1, bias=False),
+            activation=nn.ReLU(inplace=True),
+            expand=conv(squeezed, channels, 1, bias=False),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N×channels×H×W -> N×channels×1×1, between 0 and 1."""
+        mean, most = x.mean(dim=(2, 3), keepdim=True), x.amax(dim=(2, 3), keepdim=True)
+        factors: Tensor = (self.shared(mean) + self.shared(most)).sigmoid()
+        return factors
+
+
+class ChannelAttention(nn.Module):
+    """A factor for each channel, from the means of all by a 1×1 convolution.
+
+    >>> ChannelAttention(2)(torch.zeros(1, 2, 4, 4)).shape
+    torch.Size([1, 2, 4, 4])
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.map = conv(channels, channels, 1)
+
+    def factors(self, x: Tensor) -> Tensor:
+        """N×channels×H×W -> N×channels×1×1, between 0 and 1."""
+        factors: Tensor = self.map(x.mean(dim=(2, 3), keepdim=True)).sigmoid()
+        return factors
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N×channels×H×W -> the same shape."""
+        return x * self.factors(x)
+
+
 def mean_and_contrast(x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of each channel: what contrast-aware channel attention looks at (IMDN).
 
@@ -87,7 +188,10 @@ def mean_and_contrast(x: Tensor) -> tuple[Tensor, Tensor]:
     >>> mean.item(), contrast.item()
     (2.0, 1.0)
     """
-    mean = x.mean(dim=(2, 3), keepdim=True)
-    # four times as fast on a CPU as torch.std_mean, which does not vectorise over two dimensions
-    norm = torch.linalg.vector_norm(x - mean, dim=(2, 3), keepdim=True)
-    return mean, norm / math.sqrt(x.shape[2] * x.shape[3])
+    # rows first, as published: in AALN, untrained, another order's rounding errors grow to 1e-4 of the output
+    centred = x - _mean_row_by_row(x)
+    return x.mean(dim=(2, 3), keepdim=True), _mean_row_by_row(rescale(centred, centred)).sqrt()
+
+
+def _mean_row_by_row(x: Tensor) -> Tensor:
+    return x.sum(dim=3, keepdim=True).sum(dim=2, keepdim=True) / (x.shape[2] * x.shape[3])

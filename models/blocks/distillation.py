@@ -21,8 +21,34 @@ def concatenate(features: list[Tensor]) -> Tensor:
     return joined
 
 
+def chain(modules: Iterable[nn.Module], x: Tensor) -> list[Tensor]:
+    """The outputs of modules each of which gets the output of the one before; the first gets `x`."""
+    outputs: list[Tensor] = []
+    for module in modules:
+        x = module(x)
+        outputs.append(x)
+    return outputs
+
+
+def interleave(features: list[Tensor]) -> Tensor:
+    """Joins features of one shape, first channel of each, second channel of each, …, and empties the list.
+
+    What is known as a shuffle of the concatenated channels (ShuffleNet, Zhang et al., CVPR 2018).
+
+    >>> parts = [torch.zeros(1, 2, 1, 1), torch.ones(1, 2, 1, 1)]
+    >>> interleave(parts).flatten(), parts
+    (tensor([0., 1., 0., 1.]), [])
+    """
+    joined = torch.stack(features, dim=2).flatten(1, 2)
+    features.clear()
+    return joined
+
+
 class SplitDistillation(nn.Module):
     """Keeps the first channels of each step and refines the others (IMDN, Hui et al., ACM MM 2019).
+
+    A variant that adds something to a step's result overrides `refined`, one that joins the parts in another
+    way overrides `joined`.
 
     Args:
         refine: one module a step; the first gets the block's input, each other what the one before left over.
@@ -51,18 +77,52 @@ class SplitDistillation(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """N×C×H×W -> the same shape."""
         parts: list[Tensor] = []
-        rest = x
+        features = rest = x
         for refine in self.refine:
-            features = self.activation(refine(rest))
+            features = self.activation(self.refined(refine, rest, features))
             part, rest = features.split([self.kept, features.shape[1] - self.kept], dim=1)
             parts.append(part)
         parts.append(self.last(rest))
         del features, part, rest
+        return self.joined(parts, x)
+
+    def refined(self, refine: nn.Module, rest: Tensor, features: Tensor) -> Tensor:  # noqa: ARG002 - for overrides
+        """What a step gives to its activation.
+
+        Args:
+            refine: the step's module.
+            rest: what the step before left over, at first the block's input; not to be overwritten.
+            features: all channels of the step before, at first the block's input; not to be overwritten.
+        """
+        refined: Tensor = refine(rest)
+        return refined
+
+    def joined(self, parts: list[Tensor], x: Tensor) -> Tensor:
+        """The block's output.
+
+        Args:
+            parts: what was kept, in the order of the steps.
+            x: the block's input; not to be overwritten.
+        """
         return add(self.fuse(concatenate(parts)), x)
+
+
+class HandOver(nn.Module):
+    """Puts its input in a list, from which the module that comes next takes it: only so can that one free it.
+
+    >>> HandOver()(torch.zeros(1))
+    [tensor([0.])]
+    """
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Any shape."""
+        return [x]
 
 
 class FeatureDistillation(nn.Module):
     """Distils with 1×1 convolutions beside the refinement (RFDN, Liu et al., ECCV workshops 2020).
+
+    A variant that adds something else to the refinement overrides `refined`.
 
     Args:
         distill: one module a step, from the step's input to the part that is kept.
@@ -94,14 +154,26 @@ class FeatureDistillation(nn.Module):
         self.activation = activation
         self.residual = residual
 
-    def forward(self, x: Tensor) -> Tensor:
-        """N×C×H×W -> the same shape."""
+    def forward(self, x: Tensor | list[Tensor]) -> Tensor:
+        """N×C×H×W, or a list of that alone, which is emptied -> the same shape."""
+        features = x.pop() if isinstance(x, list) else x
         parts: list[Tensor] = []
         for distill, refine in zip(self.distill, self.refine, strict=True):
-            parts.append(self.activation(distill(x)))
-            x = self.activation(add(refine(x), x) if self.residual else refine(x))
-        parts.append(self.activation(self.last(x)))
-        del x
+            parts.append(self.activation(distill(features)))
+            features = self.activation(self.refined(refine, features, parts))
+        parts.append(self.activation(self.last(features)))
+        del features
         fused = self.fuse(concatenate(parts))
         attended: Tensor = self.attention(fused)
         return attended
+
+    def refined(self, refine: nn.Module, x: Tensor, parts: list[Tensor]) -> Tensor:  # noqa: ARG002 - for overrides
+        """What a step hands to the next one, before its activation.
+
+        Args:
+            refine: the step's module.
+            x: the step's input; not to be overwritten.
+            parts: what was kept so far, this step's part last; not to be overwritten.
+        """
+        features: Tensor = refine(x)
+        return add(features, x) if self.residual else features

@@ -1,9 +1,10 @@
 """Element-wise operators that reuse memory where autograd allows it.
 
-Both overwrite an argument that nothing else may refer to: the fresh output of a convolution, say. While
+Each overwrites an argument that nothing else may refer to: the fresh output of a convolution, say. While
 gradients are recorded they allocate instead, so that the same network can be trained.
 """
 
+import torch
 from torch import Tensor
 
 
@@ -25,3 +26,25 @@ def gate(features: Tensor, logits: Tensor) -> Tensor:
     tensor([2., 2.])
     """
     return features * logits.sigmoid() if logits.requires_grad else logits.sigmoid_().mul_(features)
+
+
+def rescale(features: Tensor, factors: Tensor) -> Tensor:
+    """`features * factors`, overwriting `features`, to whose shape the factors are expanded.
+
+    >>> import torch
+    >>> rescale(torch.full((2,), 4.0), torch.tensor(0.5))
+    tensor([2., 2.])
+    """
+    return features * factors if features.requires_grad else features.mul_(factors)
+
+
+def add_product(features: Tensor, skip: Tensor, factors: Tensor) -> Tensor:
+    """`features + skip * factors`, overwriting `features`, to whose shape the factors are expanded.
+
+    >>> import torch
+    >>> add_product(torch.ones(2), torch.full((2,), 4.0), torch.tensor(0.5))
+    tensor([3., 3.])
+    """
+    if features.requires_grad:
+        return torch.addcmul(features, skip, factors)
+    return features.addcmul_(skip, factors)

@@ -1,18 +1,29 @@
 """How most of the networks are put together: head, blocks, a long skip connection, upsampler."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from torch import Tensor, nn
 
-from esr.models.blocks.distillation import concatenate
+from esr.models.blocks.containers import numbered
+from esr.models.blocks.convolution import conv
+from esr.models.blocks.distillation import chain, concatenate
 from esr.models.blocks.inplace import add
+from esr.models.blocks.upsampling import pixel_shuffle_tail
+
+
+def parts_of(module: nn.Module) -> Iterator[nn.Module]:
+    """The modules of an `nn.Sequential`, or the module itself if it is none."""
+    if isinstance(module, nn.Sequential):
+        yield from module
+    else:
+        yield module
 
 
 class ChainedTrunk(nn.Module):
     """Blocks in a chain, and a long skip connection around them.
 
-    A block that is an `nn.Sequential` is run part by part: a call would keep its input alive until its last
-    part ends.
+    A block or upsampler that is an `nn.Sequential` is run part by part: a call would keep its input alive until
+    its last part ends.
 
     Args:
         head: from the image to shallow features.
@@ -33,17 +44,20 @@ class ChainedTrunk(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """N×3×H×W -> N×3×scale·H×scale·W."""
         shallow = self.head(x)
-        deep = shallow
-        for part in self._parts():
-            deep = part(deep)
-        deep = add(self.after_blocks(deep), shallow)
+        deep: Tensor = self.after_blocks(self.deepened(shallow))
+        deep = add(deep, shallow)
         del shallow
-        image: Tensor = self.upsampler(deep)
-        return image
+        for part in parts_of(self.upsampler):
+            deep = part(deep)
+        return deep
 
-    def _parts(self) -> Iterator[nn.Module]:
+    def deepened(self, shallow: Tensor) -> Tensor:
+        """What the blocks make of the shallow features, which are not to be overwritten; for overrides."""
+        deep = shallow
         for block in self.blocks:
-            yield from block if isinstance(block, nn.Sequential) else (block,)
+            for part in parts_of(block):
+                deep = part(deep)
+        return deep
 
 
 class FusedTrunk(ChainedTrunk):
@@ -65,16 +79,47 @@ class FusedTrunk(ChainedTrunk):
         super().__init__(head=head, blocks=blocks, after_blocks=after_blocks, upsampler=upsampler)
         self.fuse = fuse
 
-    def forward(self, x: Tensor) -> Tensor:
-        """N×3×H×W -> N×3×scale·H×scale·W."""
-        shallow = self.head(x)
-        outputs: list[Tensor] = []
-        deep = shallow
-        for block in self.blocks:
-            deep = block(deep)
-            outputs.append(deep)
-        deep = self.fuse(concatenate(outputs))
-        deep = add(self.after_blocks(deep), shallow)
-        del shallow
-        image: Tensor = self.upsampler(deep)
-        return image
+    def deepened(self, shallow: Tensor) -> Tensor:
+        """The fusion of all that the blocks make of the shallow features."""
+        fused: Tensor = self.fuse(concatenate(chain(self.blocks, shallow)))
+        return fused
+
+
+class RFDNTrunk(FusedTrunk):
+    """What RFDN's descendants keep of it: everything but the blocks.
+
+    Args:
+        blocks: N×channels×H×W -> the same shape, each.
+        channels: of the features between the blocks.
+        scale: upscaling factor.
+        bias: whether the 3×3 convolutions outside the blocks add one.
+        activation: after the fusion; by default RFDN's LeakyReLU.
+        after_blocks: the last module before the shallow features are added; by default a convolution.
+        upsampler: from LR features to the SR image; by default a convolution and a pixel shuffle.
+    """
+
+    def __init__(
+        self,
+        blocks: Iterable[nn.Module],
+        *,
+        channels: int,
+        scale: int = 4,
+        bias: bool = True,
+        activation: nn.Module | None = None,
+        after_blocks: nn.Module | None = None,
+        upsampler: nn.Module | None = None,
+    ) -> None:
+        row = numbered(blocks)
+        if activation is None:
+            activation = nn.LeakyReLU(0.05, inplace=True)
+        if after_blocks is None:
+            after_blocks = conv(channels, channels, bias=bias)
+        if upsampler is None:
+            upsampler = pixel_shuffle_tail(channels, scale, bias=bias)
+        super().__init__(
+            head=conv(3, channels, bias=bias),
+            blocks=row,
+            fuse=nn.Sequential(conv(len(row) * channels, channels, 1), activation),
+            after_blocks=after_blocks,
+            upsampler=upsampler,
+        )

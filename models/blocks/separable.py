@@ -1,0 +1,38 @@
+"""Convolutions split into one over the channels and one over the pixels."""
+
+from torch import Tensor, nn
+
+from esr.models.blocks.containers import named
+from esr.models.blocks.convolution import conv
+
+
+class PointwiseLinear(nn.Module):
+    """A 1×1 convolution computed as a fully connected layer, which wants the channels last.
+
+    The challenge's script counts a convolution and a fully connected layer differently.
+
+    >>> import torch
+    >>> PointwiseLinear(2, 3)(torch.zeros(1, 2, 4, 5)).shape
+    torch.Size([1, 3, 4, 5])
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(in_channels, out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N×in_channels×H×W -> N×out_channels×H×W."""
+        mixed: Tensor = self.linear(x.permute(0, 2, 3, 1))
+        return mixed.permute(0, 3, 1, 2)
+
+
+def blueprint_separable(in_channels: int, out_channels: int) -> nn.Sequential:
+    """A 3×3 blueprint separable convolution: channels first, then each channel's pixels.
+
+    Maps N×in_channels×H×W to N×out_channels×H×W. Haase and Amthor, "Rethinking Depthwise Separable Convolutions",
+    CVPR 2020, arXiv:2003.13549.
+    """
+    return named(
+        pointwise=PointwiseLinear(in_channels, out_channels),
+        depthwise=conv(out_channels, out_channels, groups=out_channels),
+    )

@@ -1,0 +1,57 @@
+"""MDGN by team Strong Tiger: three plain convolutions a block, rescaled by one map for all channels.
+
+New in it: a block's three refinements are all joined whole, so that nothing is distilled or split; the map that
+rescales the result has a single channel and comes from the block's input by one 1×1 convolution; parametric
+ReLUs, with a slope for each channel.
+
+Not ranked: its PSNR is not on par with the baseline's.
+"""
+
+from torch import Tensor, nn
+
+from esr.models.blocks.containers import numbered
+from esr.models.blocks.convolution import conv
+from esr.models.blocks.distillation import chain, concatenate
+from esr.models.blocks.inplace import rescale
+from esr.models.blocks.trunk import ChainedTrunk
+from esr.models.blocks.upsampling import pixel_shuffle_tail
+
+STEPS = 3
+
+
+def activated(in_channels: int, out_channels: int, kernel_size: int) -> nn.Sequential:
+    """A convolution and its parametric ReLU."""
+    return nn.Sequential(conv(in_channels, out_channels, kernel_size), nn.PReLU(out_channels))
+
+
+class MDGB(nn.Module):
+    """Refinements in a chain, their fusion, and a factor for each pixel."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.refine = numbered(activated(channels, channels, 3) for _ in range(STEPS))
+        self.fuse = activated(STEPS * channels, channels, 1)
+        self.map = conv(channels, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N×channels×H×W -> the same shape."""
+        fused = self.fuse(concatenate(chain(self.refine, x)))
+        return rescale(fused, self.map(x).sigmoid())
+
+
+class MDGN(ChainedTrunk):
+    """Images in the range 0 to 255.
+
+    Args:
+        channels: of all features.
+        blocks: how many.
+        scale: upscaling factor.
+    """
+
+    def __init__(self, *, channels: int = 64, blocks: int = 4, scale: int = 4) -> None:
+        super().__init__(
+            head=conv(3, channels),
+            blocks=numbered(MDGB(channels) for _ in range(blocks)),
+            after_blocks=conv(channels, channels),
+            upsampler=pixel_shuffle_tail(channels, scale),
+        )

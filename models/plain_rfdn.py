@@ -1,0 +1,64 @@
+"""EFDN by team NEESR: the best overall score of the challenge.
+
+New in it: RFDN with hardly any skip connections, neither in the steps of a block nor from its blocks to its
+end; few distilled channels; spatial attention that pools at once and looks twice at the result, side by side.
+It is called plain RFDN here because team NKU-ESR's network is an EFDN too.
+
+3rd in the main track, 4th and 1st in the sub-tracks.
+"""
+
+from torch import Tensor, nn
+
+from esr.models.blocks.attention import ESA
+from esr.models.blocks.containers import named, numbered
+from esr.models.blocks.convolution import conv
+from esr.models.blocks.distillation import HandOver, concatenate
+from esr.models.blocks.trunk import ChainedTrunk
+from esr.models.blocks.upsampling import pixel_shuffle_tail
+from esr.models.rfdn import RFDB
+
+
+class ParallelContext(nn.Module):
+    """What this network's spatial attention looks at: two views of the pooled features, joined."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.pool = nn.MaxPool2d(kernel_size=7, stride=7, padding=1)
+        self.views = numbered(conv(channels, channels) for _ in range(2))
+        self.activation = nn.ReLU(inplace=True)
+        self.join = conv(2 * channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N×channels×H×W -> N×channels×h×w with `h = (H - 5) // 7 + 1`; H and W are at least 5."""
+        pooled = self.pool(x)
+        joined: Tensor = self.join(concatenate([self.activation(view(pooled)) for view in self.views]))
+        return joined
+
+
+def plain_rfdb(channels: int) -> nn.Sequential:
+    """A block without skip connections around its steps: N×channels×H×W -> the same shape."""
+    narrow = channels // 4
+    return named(
+        hand_over=HandOver(),
+        distillation=RFDB(channels, narrow, nn.Identity(), residual=False),
+        attention=ESA(channels, narrow, context=ParallelContext(narrow)),
+    )
+
+
+class PlainRFDN(ChainedTrunk):
+    """Images in the range 0 to 255.
+
+    Args:
+        channels: of the features between the blocks; a quarter of them is what each step of a block distils and
+            what the attention works on.
+        blocks: how many.
+        scale: upscaling factor.
+    """
+
+    def __init__(self, *, channels: int = 42, blocks: int = 4, scale: int = 4) -> None:
+        super().__init__(
+            head=conv(3, channels),
+            blocks=numbered(plain_rfdb(channels) for _ in range(blocks)),
+            after_blocks=conv(channels, channels),
+            upsampler=pixel_shuffle_tail(channels, scale),
+        )

@@ -1,0 +1,88 @@
+"""PRRN by team GDUT_SR: sixteen self-calibrated blocks, each reminded of the shallow features.
+
+New in it: PAN's self-calibrated block (Zhao et al., "Efficient Image Super-Resolution Using Pixel Attention",
+ECCV workshops 2020, arXiv:2010.01073) with a map that looks at pixels and at channels before it calibrates, and
+with channel attention at its end; the shallow features are fused into the output of every block.
+
+24th in the main track, 24th and 31st in the sub-tracks.
+"""
+
+from torch import Tensor, nn
+
+from esr.models.blocks.attention import ChannelAttention
+from esr.models.blocks.branches import Concatenated, Gated, Residual
+from esr.models.blocks.calibration import calibration_branch
+from esr.models.blocks.containers import named, numbered
+from esr.models.blocks.convolution import conv
+from esr.models.blocks.distillation import concatenate
+from esr.models.blocks.inplace import add, rescale
+from esr.models.blocks.trunk import ChainedTrunk
+from esr.models.blocks.upsampling import pixel_shuffle_tail
+
+
+class PixelAndChannelAttention(nn.Module):
+    """The input rescaled by a factor for each pixel and channel, and by one for each channel, added."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.pixel_map = conv(channels, channels, 1)
+        self.channel = ChannelAttention(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N×channels×H×W -> the same shape."""
+        factors = add(self.pixel_map(x).sigmoid(), self.channel.factors(x))
+        return rescale(factors, x)
+
+
+def calibration(channels: int) -> Gated:
+    """Features rescaled by a map that is itself a rescaled one: N×channels×H×W -> the same shape."""
+    guide = nn.Sequential(PixelAndChannelAttention(channels), conv(channels, channels, 1))
+    return Gated(
+        features=conv(channels, channels),
+        logits=Gated(features=conv(channels, channels), logits=guide),
+    )
+
+
+def calibrated_block(channels: int) -> Residual:
+    """N×channels×H×W -> the same shape."""
+
+    def activation() -> nn.Module:
+        return nn.SiLU(inplace=True)
+
+    calibrated = calibration_branch(channels, activation, calibrate=calibration(channels // 2))
+    return Residual(
+        named(
+            branches=Concatenated([calibrated, calibration_branch(channels, activation)]),
+            fuse=conv(channels, channels, 1, bias=False),
+            activation=activation(),
+            attention=ChannelAttention(channels),
+        )
+    )
+
+
+class PRRN(ChainedTrunk):
+    """Images in the range 0 to 1.
+
+    Args:
+        channels: of the features between the blocks, even.
+        blocks: how many.
+        scale: upscaling factor.
+    """
+
+    def __init__(self, *, channels: int = 40, blocks: int = 16, scale: int = 4) -> None:
+        super().__init__(
+            head=conv(3, channels),
+            blocks=numbered(calibrated_block(channels) for _ in range(blocks)),
+            after_blocks=conv(channels, channels),
+            upsampler=pixel_shuffle_tail(channels, scale),
+        )
+        self.remind = numbered(conv(2 * channels, channels, 1) for _ in range(blocks))
+
+    def deepened(self, shallow: Tensor) -> Tensor:
+        """N×channels×H×W -> the same shape."""
+        deep = shallow
+        for block, remind in zip(self.blocks, self.remind, strict=True):
+            deep = block(deep)
+            deep = concatenate([shallow, deep])
+            deep = remind(deep)
+        return deep

@@ -1,0 +1,114 @@
+"""RFESR by team imglhl: residual blocks within residual blocks, each with learned weights for both sides.
+
+New in it: whatever meets in a skip connection is weighted by two learned numbers. A block fuses its units
+backwards, two at a time with interleaved channels, by one and the same convolution. Its spatial attention looks
+at the pooled features with and without dilation, and its sigmoid is piecewise linear. The convolutions at full
+resolution are weight-normalised.
+
+20th in the main track, 22nd and 18th in the sub-tracks.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from esr.models.blocks.attention import ESA, pooled_context
+from esr.models.blocks.branches import Residual, Summed
+from esr.models.blocks.containers import named, numbered
+from esr.models.blocks.convolution import conv
+from esr.models.blocks.distillation import chain, interleave
+from esr.models.blocks.inplace import add_product, rescale
+from esr.models.blocks.trunk import ChainedTrunk
+from esr.models.blocks.upsampling import pixel_shuffle_tail
+from esr.models.blocks.weight_norm import WeightNormConv2d
+
+
+class WeightedResidual(nn.Module):
+    """A module and its input, added with a learned weight each; the module returns a fresh tensor."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+        self.inner_weight = nn.Parameter(torch.ones(1))
+        self.skip_weight = nn.Parameter(torch.ones(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N×C×H×W -> the same shape."""
+        return add_product(rescale(self.inner(x), self.inner_weight), x, self.skip_weight)
+
+
+class DilatedESA(ESA):
+    """Spatial attention that looks at the pooled features twice, once with dilation.
+
+    Two convolutions never run; the published count of parameters includes them.
+    """
+
+    def __init__(self, channels: int, squeezed: int) -> None:
+        views = [
+            nn.Sequential(conv(squeezed, squeezed, dilation=dilation), nn.LeakyReLU(0.05, inplace=True))
+            for dilation in (1, 2)
+        ]
+        context = pooled_context(squeezed, refine=Summed(*views))
+        super().__init__(channels, squeezed, context=context, project_skip=False)
+        self.unused = named(conv1=conv(squeezed, squeezed, 1), conv2=conv(squeezed, squeezed))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N×channels×H×W -> the same shape."""
+        return rescale(F.hardsigmoid(self.logits(x), inplace=True), x)
+
+
+def unit(channels: int, attention: int) -> WeightedResidual:
+    """Two convolutions and attention: N×channels×H×W -> the same shape."""
+    return WeightedResidual(
+        named(
+            conv1=WeightNormConv2d(channels, channels),
+            activation=nn.LeakyReLU(0.01, inplace=True),
+            conv2=WeightNormConv2d(channels, channels),
+            attention=DilatedESA(channels, attention),
+        )
+    )
+
+
+class BackwardReduction(nn.Module):
+    """Units in a chain, the inner ones with another skip connection, fused from the last to the first."""
+
+    def __init__(self, channels: int, attention: int, units: int) -> None:
+        super().__init__()
+        first, *inner, last = (unit(channels, attention) for _ in range(units))
+        self.units = numbered([first, *map(Residual, inner), last])
+        self.reduce = WeightNormConv2d(2 * channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N×channels×H×W -> the same shape."""
+        *earlier, fused = chain(self.units, x)
+        while earlier:
+            fused = interleave([fused, earlier.pop()])
+            fused = self.reduce(fused)
+        return fused
+
+
+class RFESR(ChainedTrunk):
+    """Images in the range 0 to 255.
+
+    A fusion of all blocks never runs; the published count of parameters includes it.
+
+    Args:
+        channels: of the features between the blocks.
+        attention: channels within the spatial attention.
+        blocks: how many.
+        units: of each block, at least two.
+        scale: upscaling factor.
+    """
+
+    def __init__(
+        self, *, channels: int = 32, attention: int = 8, blocks: int = 4, units: int = 4, scale: int = 4
+    ) -> None:
+        super().__init__(
+            head=conv(3, channels),
+            blocks=numbered(
+                WeightedResidual(BackwardReduction(channels, attention, units)) for _ in range(blocks)
+            ),
+            after_blocks=conv(channels, channels),
+            upsampler=pixel_shuffle_tail(channels, scale),
+        )
+        self.unused = conv(blocks * channels, channels, 1)
