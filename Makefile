@@ -4,6 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 ARGS   ?=
+JOBS   ?= $(shell nproc 2>/dev/null || echo 2)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint format typecheck check benchmark lock clean
@@ -25,8 +26,8 @@ setup: $(STAMP)  ## an environment in .venv with the pinned versions
 demo: $(STAMP)  ## measure IMDN on the demo images: esr model=imdn
 	$(BIN)/esr model=imdn $(ARGS)
 
-test: $(STAMP)  ## every test; ARGS='-k weights' for some
-	$(BIN)/python -m pytest $(ARGS)
+test: $(STAMP)  ## every test, JOBS at a time; ARGS='-k weights' for some
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
 lint: $(STAMP)  ## ruff: rules and format
 	$(BIN)/ruff check .

@@ -1,8 +1,8 @@
 """What the harness itself costs: `python benchmarks/overhead.py`.
 
 First, the milliseconds that a worker reports against a bare loop over the same tensors in the same process, turn by
-turn: the ratio has to lie within 1.00 ± 0.02. Second, the wall time of a whole evaluation against the sum of the forward
-passes in its record.
+turn: the ratio has to lie within 1.00 ± 0.02. Second, the wall time of a whole evaluation against the sum of the
+forward passes in its record.
 """
 
 import argparse
@@ -23,6 +23,8 @@ from esr.worker.protocol import pack
 from esr.zoo import WeightsFile
 
 TOLERANCE = 0.02
+WARM_UP = 3
+"""Turns per size that are not counted."""
 SIZES = ((24, 32), (64, 64), (96, 96))
 
 
@@ -37,13 +39,16 @@ def reported_against_bare(model: str, rounds: int) -> list[tuple[str, float, flo
     for height, width in SIZES:
         index = child.do_image(pack(random.integers(0, 256, (height, width, 3), np.uint8)))["index"]
         lr = child.images[index]
-        reported, bare = [], []
+        reported: list[float] = []
+        bare: list[float] = []
         with torch.inference_mode():
-            for number in range(rounds + 3):
-                takes = [lambda: reported.append(_reported(child, index)), lambda: bare.append(_bare(child, lr))]  # noqa: B023 - called at once
-                for take in takes if number % 2 else takes[::-1]:
-                    take()
-        reported, bare = reported[3:], bare[3:]  # the first turns warm the size up
+            for number in range(rounds + WARM_UP):
+                for bare_turn in (number % 2 == 0, number % 2 == 1):
+                    if bare_turn:
+                        bare.append(_bare(child, lr))
+                    else:
+                        reported.append(_reported(child, index))
+        reported, bare = reported[WARM_UP:], bare[WARM_UP:]
         ratio = statistics.median(r / b for r, b in zip(reported, bare, strict=True))
         rows.append((f"{height}×{width}", statistics.median(bare), statistics.median(reported), ratio))
     return rows
@@ -79,7 +84,8 @@ def main() -> int:
     options = parser.parse_args()
     console = Console()
     rows = reported_against_bare(options.model, options.rounds)
-    table = Table(title=f"{options.model}: reported by a worker against a bare loop, {options.rounds} interleaved rounds")
+    title = f"{options.model}: reported by a worker against a bare loop, {options.rounds} interleaved rounds"
+    table = Table(title=title)
     for column in ("LR", "bare [ms]", "reported [ms]", "ratio"):
         table.add_column(column, justify="right")
     for size, bare, reported, ratio in rows:
@@ -88,7 +94,9 @@ def main() -> int:
     wall, passes = share_of_forward_passes(
         [f"model={options.model}", "weights=random", "baseline_weights=random", "device=cpu"]
     )
-    console.print(f"whole evaluation {wall:.1f} s, forward passes in it {passes:.1f} s: {100 * passes / wall:.0f} %")
+    console.print(
+        f"whole evaluation {wall:.1f} s, forward passes in it {passes:.1f} s: {100 * passes / wall:.0f} %"
+    )
     return 0 if all(abs(row[-1] - 1) <= TOLERANCE for row in rows) else 1
 
 

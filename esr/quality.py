@@ -112,7 +112,7 @@ def ssim(a: ImageArray, b: ImageArray, border: int = 4) -> float:
     # Imported here: it brings scipy, which a run without HR images need not wait for.
     from skimage.metrics import structural_similarity  # noqa: PLC0415
 
-    similarity = structural_similarity(
+    similarity = structural_similarity(  # type: ignore[no-untyped-call]
         a,
         b,
         gaussian_weights=True,

@@ -17,6 +17,9 @@ _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from esr.worker.child import main; main(int(sys.argv[2]), int(sys.argv[3]))"
 )
+STARTUP = ("open", "load")
+STARTUP_S = 300.0
+"""Least seconds for starting up: a cold disk can take a minute to import torch, whatever a forward pass may take."""
 _STDERR_TAIL = 2000
 _CHUNK = 1 << 20
 _GRACE_S = 2.0
@@ -86,7 +89,7 @@ class Worker:
 
     def receive(self, stage: str) -> dict[str, Any]:
         """Waits for the result of the request sent last; raises as `ask` does."""
-        message = self._message(stage)
+        message = self._message(stage, max(self.timeout_s, STARTUP_S) if stage in STARTUP else self.timeout_s)
         if "result" in message:
             result: dict[str, Any] = message["result"]
             return result
@@ -95,8 +98,8 @@ class Worker:
             raise user_error(error["class"], error["message"])
         raise WorkerFailure(error["kind"], error["message"], stage)
 
-    def _message(self, stage: str) -> dict[str, Any]:
-        deadline = time.monotonic() + self.timeout_s
+    def _message(self, stage: str, limit_s: float) -> dict[str, Any]:
+        deadline = time.monotonic() + limit_s
         chunks: list[bytes] = []
         while not (chunks and chunks[-1].endswith(b"\n")):
             left = deadline - time.monotonic()
@@ -104,7 +107,7 @@ class Worker:
                 self.kill()
                 raise WorkerFailure(
                     "timeout",
-                    f"no answer within timing.timeout_s={self.timeout_s:g} s while doing '{stage}'",
+                    f"no answer within {limit_s:g} s (timing.timeout_s) while doing '{stage}'",
                     stage,
                 )
             chunks.append(os.read(self._read, _CHUNK))
