@@ -10,7 +10,7 @@ from typing import NoReturn
 from esr._version import __version__
 from esr.errors import ConfigError, EsrError, EvaluationFailed, did_you_mean
 
-COMMANDS = ("show",)
+COMMANDS = ("show", "train")
 """Subcommands; each is `esr.commands.NAME` with a function `main(arguments) -> exit code`."""
 
 INTERRUPTED = 130

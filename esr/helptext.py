@@ -7,6 +7,8 @@ import esr.conf
 from esr.cards import model_names
 
 WIDTH = 100
+GROUPS = ("data", "timing", "device", "cudnn")
+"""What can be chosen beside the networks; `conf/train` belongs to `esr train`."""
 
 _HEAD = """\
 esr measures efficient super-resolution networks, paired against a baseline.
@@ -19,6 +21,7 @@ esr measures efficient super-resolution networks, paired against a baseline.
 
 Commands instead of a measurement (esr COMMAND --help says more):
   show [NETWORK]     the networks there are, or one network's card and layers
+  train KEY=VALUE…   train a network on a folder of images
 
 Groups, chosen by GROUP=OPTION:
 """
@@ -43,10 +46,8 @@ def help_text() -> str:
 def groups() -> dict[str, list[str]]:
     """Each configuration group with its options; the networks in the challenge's order."""
     root = Path(esr.conf.__file__).parent
-    folders = sorted(folder for folder in root.iterdir() if folder.is_dir() and any(folder.glob("*.yaml")))
-    found = {folder.name: sorted(file.stem for file in folder.glob("*.yaml")) for folder in folders}
-    networks = [*model_names(), "or PATH.yaml"]
-    return {"model": networks, "baseline": ["as model"], **{k: v for k, v in found.items() if k != "model"}}
+    found = {group: sorted(file.stem for file in (root / group).glob("*.yaml")) for group in GROUPS}
+    return {"model": [*model_names(), "or PATH.yaml"], "baseline": ["as model"], **found}
 
 
 def _group(name: str, options: list[str]) -> str:
