@@ -8,7 +8,6 @@ the image that bicubic interpolation gives.
 Main track 23rd, sub-tracks 31st and 27th.
 """
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from esr.models.blocks.attention import mean_and_contrast
@@ -17,7 +16,7 @@ from esr.models.blocks.convolution import conv
 from esr.models.blocks.distillation import chain, concatenate
 from esr.models.blocks.inplace import add, gate, rescale
 from esr.models.blocks.trunk import FusedTrunk
-from esr.models.blocks.upsampling import pixel_shuffle_tail
+from esr.models.blocks.upsampling import bicubic, pixel_shuffle_tail
 
 PAIR = 2
 COLOURS = 3
@@ -91,9 +90,12 @@ class AALB(nn.Module):
 class AALN(FusedTrunk):
     """Images in the range 0 to 255.
 
+    The mean colours, those of DIV2K, are weights like any other and come with them.
+
     Args:
         channels: of the features between the blocks.
-        squeezed: channels within the attention over mean and contrast.
+        squeezed: channels within the attention over mean and contrast, which sees twice `channels`: a twelfth of
+            them as published.
         blocks: how many.
         scale: upscaling factor.
     """
@@ -101,8 +103,8 @@ class AALN(FusedTrunk):
     def __init__(self, *, channels: int = 54, squeezed: int = 9, blocks: int = 4, scale: int = 4) -> None:
         enlarge = pixel_shuffle_tail(channels, scale, kernel_size=1)
         super().__init__(
-            blocks=numbered(AALB(channels, squeezed) for _ in range(blocks)),
             head=nn.Sequential(*_activated(COLOURS, channels), *_activated(channels, channels)),
+            blocks=numbered(AALB(channels, squeezed) for _ in range(blocks)),
             fuse=conv(blocks * channels, channels, 1),
             after_blocks=nn.Identity(),
             upsampler=nn.Sequential(*_activated(channels, channels), *enlarge),
@@ -115,4 +117,4 @@ class AALN(FusedTrunk):
         """N×3×H×W -> N×3×scale·H×scale·W."""
         x = self.subtract_mean(x)
         image = self.add_mean(super().forward(x))
-        return add(image, F.interpolate(x, scale_factor=self.scale, mode="bicubic", align_corners=False))
+        return add(image, bicubic(x, self.scale))

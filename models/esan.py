@@ -4,7 +4,7 @@ New in it: RFDN's attention on plain residual blocks of two convolutions, withou
 features join the attention map unprojected. No skip connection leads around the blocks: what the image itself
 gives is one convolution, added just before the pixel shuffle.
 
-Main track 13th, sub-tracks 19th and 13th.
+13th in the main track, 19th and 13th in the sub-tracks.
 """
 
 import torch.nn.functional as F

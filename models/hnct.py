@@ -1,7 +1,8 @@
-"""HNCT by team mju_mnu: convolutions and a transformer in one block.
+"""HNCT by team mju_mnu: the fewest activations of all networks, since those of transformers do not count.
 
-New in it: RFDN without distillation; a block weighs the pixels, lets them attend to each other in windows, plain
-and shifted, then convolves and ends in enhanced spatial attention. The transformers normalise only their input.
+New in it: RFDN with convolutions and transformers in one block, without distillation. A block weighs the pixels,
+lets them attend to each other within windows, plain and shifted, convolves, and ends in enhanced spatial
+attention. The transformers normalise nothing but the block's features.
 
 Fang, Lin, Chen and Zeng, "A Hybrid Network of CNN and Transformer for Lightweight Image Super-Resolution", CVPR
 workshops 2022. 35th in the main track, 26th and 27th in the sub-tracks.

@@ -9,7 +9,6 @@ the channels of a pixel and over the pixels of a channel. The network adds to a 
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from esr.models.blocks.branches import Concatenated, Residual
@@ -17,6 +16,7 @@ from esr.models.blocks.containers import named, numbered
 from esr.models.blocks.convolution import conv
 from esr.models.blocks.distillation import chain, concatenate
 from esr.models.blocks.inplace import add, rescale
+from esr.models.blocks.upsampling import bicubic
 from esr.models.blocks.weight_norm import WeightNormConv2d
 
 SCALE = 4
@@ -109,6 +109,6 @@ class MDAN(nn.Module):
         deep = add(self.fuse(concatenate(attended)), shallow)
         del shallow
         deep = self.upsampler(deep)
-        enlarged = F.interpolate(x, scale_factor=SCALE, mode="bicubic", align_corners=False)
+        enlarged = bicubic(x, SCALE)
         image: Tensor = self.add_mean(add(deep, enlarged))
         return image

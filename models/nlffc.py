@@ -17,6 +17,7 @@ from esr.models.blocks.containers import named
 from esr.models.blocks.convolution import conv
 from esr.models.blocks.inplace import add, rescale
 from esr.models.blocks.trunk import parts_of
+from esr.models.blocks.upsampling import bicubic
 
 HALVES = 2
 
@@ -50,7 +51,7 @@ class GlobalContext(nn.Module):
 
 
 class SpectralTransform(nn.Module):
-    """A 1×1 convolution over real and imaginary parts of the columns' frequencies."""
+    """A 1×1 convolution over real and imaginary parts of the columns' frequencies (Chi et al., NeurIPS 2020)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -119,7 +120,7 @@ class NLFFC(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """N×3×H×W -> N×3×scale·H×scale·W."""
-        features = F.interpolate(x, scale_factor=self.scale, mode="bicubic", align_corners=False)
+        features: Tensor = bicubic(x, self.scale)
         features = self.head(features)
         for stage in (*self.body, self.tail):
             for part in parts_of(stage):

@@ -4,6 +4,7 @@ New in it: PAN's self-calibrated block (Zhao et al., "Efficient Image Super-Reso
 ECCV workshops 2020, arXiv:2010.01073) with a map that looks at pixels and at channels before it calibrates, and
 with channel attention at its end; the shallow features are fused into the output of every block.
 
+Wen et al., "Progressive Representation Recalibration for Lightweight Super-Resolution", Neurocomputing 2022.
 24th in the main track, 24th and 31st in the sub-tracks.
 """
 

@@ -4,7 +4,7 @@ New in it: each step of a block widens the features by a 1×1 convolution, refin
 hands one part of the others to every later step, down to the fusion. The blocks' outputs are merged backwards,
 the last two first. Each convolution of a step is preceded by its activation.
 
-Main track 17th, sub-tracks 24th and 23rd.
+17th in the main track, 24th and 23rd in the sub-tracks.
 """
 
 import torch

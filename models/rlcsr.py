@@ -10,7 +10,6 @@ enlarged image lacks.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from esr.models.blocks.attention import ESA, ChannelFactors, SpatialAttention, pooled_context
@@ -19,6 +18,7 @@ from esr.models.blocks.containers import named, numbered
 from esr.models.blocks.convolution import conv
 from esr.models.blocks.distillation import FeatureDistillation, chain, concatenate, interleave
 from esr.models.blocks.inplace import add, rescale
+from esr.models.blocks.upsampling import bicubic
 from esr.models.blocks.weight_norm import WeightNormConv2d, weight_normalised
 
 STEPS = 3
@@ -121,7 +121,7 @@ class RLCSR(nn.Module):
         """N×3×H×W -> N×3×scale·H×scale·W."""
         deep = self.narrow(self._rescaled(self._fused(chain(self.blocks, self.head(x)))))
         image: Tensor = self.upsampler(deep)
-        return add(image, F.interpolate(x, scale_factor=self.scale, mode="bicubic", align_corners=False))
+        return add(image, bicubic(x, self.scale))
 
     def _fused(self, outputs: list[Tensor]) -> Tensor:
         """Both fusions of the blocks' outputs side by side, N×2·channels×H×W; empties the list."""

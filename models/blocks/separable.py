@@ -2,7 +2,6 @@
 
 from torch import Tensor, nn
 
-from esr.models.blocks.containers import named
 from esr.models.blocks.convolution import conv
 
 
@@ -26,13 +25,19 @@ class PointwiseLinear(nn.Module):
         return mixed.permute(0, 3, 1, 2)
 
 
-def blueprint_separable(in_channels: int, out_channels: int) -> nn.Sequential:
-    """A 3×3 blueprint separable convolution: channels first, then each channel's pixels.
+class BlueprintSeparable(nn.Module):
+    """A 3×3 blueprint separable convolution: first over the channels, then over the pixels of each channel.
 
-    Maps N×in_channels×H×W to N×out_channels×H×W. Haase and Amthor, "Rethinking Depthwise Separable Convolutions",
-    CVPR 2020, arXiv:2003.13549.
+    Haase and Amthor, "Rethinking Depthwise Separable Convolutions", CVPR 2020, arXiv:2003.13549.
     """
-    return named(
-        pointwise=PointwiseLinear(in_channels, out_channels),
-        depthwise=conv(out_channels, out_channels, groups=out_channels),
-    )
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(in_channels, out_channels)
+        self.depthwise = conv(out_channels, out_channels, groups=out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N×in_channels×H×W -> N×out_channels×H×W."""
+        mixed = self.linear(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        filtered: Tensor = self.depthwise(mixed)
+        return filtered

@@ -1,6 +1,7 @@
 """From LR features to the SR image."""
 
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from esr.models.blocks.convolution import conv
 
@@ -16,3 +17,14 @@ def pixel_shuffle_tail(
     return nn.Sequential(
         conv(channels, out_channels * scale**2, kernel_size, bias=bias), nn.PixelShuffle(scale)
     )
+
+
+def bicubic(x: Tensor, scale: int) -> Tensor:
+    """Interpolates N×C×H×W to N×C×scale·H×scale·W.
+
+    >>> import torch
+    >>> bicubic(torch.ones(1, 3, 2, 4), 4).shape
+    torch.Size([1, 3, 8, 16])
+    """
+    height, width = x.shape[-2:]  # a size stays exact where a factor is a rounded one, when exported
+    return F.interpolate(x, size=(scale * height, scale * width), mode="bicubic", align_corners=False)

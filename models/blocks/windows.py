@@ -47,6 +47,9 @@ def shift_mask(x: Tensor, size: int, shift: int) -> Tensor:
 
     Returns:
         N·windows×1×size²×size², to be added to the attention's logits: 0 or `APART`.
+
+    >>> shift_mask(torch.zeros(1, 2, 2, 1), size=2, shift=1)[0, 0, 0]
+    tensor([   0., -100., -100., -100.])
     """
     batch, height, width, _ = x.shape
     rows, columns = (_bands(length, size, shift, x.device) for length in (height, width))
