@@ -1,0 +1,169 @@
+"""The schema of `conf/train/` and of the command `esr train`: every key, its type, its unit and its default."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_module
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import MISSING, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from esr import composition
+from esr.cards import model_names
+from esr.config import DeviceConf, ModelConf
+from esr.errors import ConfigError, did_you_mean
+
+RECIPE_GROUP = "train"
+
+
+@dataclass
+class PhaseConf:
+    """A stretch of steps with one loss; it has its own learning rate and starts Adam's averages anew."""
+
+    steps: int = 0
+    """Optimiser steps; 0 leaves the phase out."""
+    lr: float = 1e-3
+    """Adam's learning rate after warm-up, for outputs scaled to 0..1."""
+    warmup: int = 0
+    """Steps over which the learning rate rises linearly."""
+    schedule: str = "cosine"
+    """`cosine` (falls to zero at the phase's end), `halving` or `constant`."""
+    halve_every: int = 200000
+    """Steps after which `halving` halves the learning rate."""
+
+
+@dataclass
+class TrainConf:
+    """Everything one training run is configured by; the schedule depends on steps alone, never on time."""
+
+    model: ModelConf = field(default_factory=ModelConf)
+    data_root: str = MISSING
+    """Folder of HR images to learn from."""
+    validate_root: str | None = None
+    """Folder of HR images to validate on, as Set5's; none: no validation."""
+    out: str | None = None
+    """Folder for checkpoint, weights and log; none: `outputs/training/NAME` in `$ESR_OUT` or the working directory."""
+
+    init: str = "scratch"
+    """`scratch` (the constructor's values), `interpolation` (those, set to interpolate), or weights to
+    fine-tune: `auto`, `published`, `bundled` or a path."""
+    seed: int = 0
+    """Seeds the constructor's values and every batch."""
+    batch: int = 16
+    """Patches per step."""
+    patch: int = 48
+    """Side of a square LR patch, in pixels; HR patches are four times as large."""
+    l1: PhaseConf = field(default_factory=PhaseConf)
+    """The first phase: mean absolute error."""
+    l2: PhaseConf = field(default_factory=PhaseConf)
+    """The second phase: mean squared error."""
+    ema: float = 0.999
+    """Decay per step of the exponential moving average of the weights, which is what is validated and saved."""
+
+    device: DeviceConf = field(default_factory=DeviceConf)
+    """As in an evaluation: `device=auto`, `device=cuda device.index=1`, `device=cpu device.threads=4`."""
+    save_as: str = "float16"
+    """Precision of the saved weights: `float16` or `float32`."""
+    checkpoint_every: int = 1000
+    """Steps between checkpoints."""
+    validate_every: int = 5000
+    """Steps between validations."""
+    log_every: int = 100
+    """Steps between rows of the log."""
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of all phases."""
+        return self.l1.steps + self.l2.steps
+
+
+_AT_LEAST_ONE = ("batch", "patch", "device.threads", "checkpoint_every", "validate_every", "log_every")
+_NOT_NEGATIVE = ("seed", "device.index")
+_PHASES = ("l1", "l2")
+_CHOICES = {
+    "device.kind": ("auto", "cuda", "cpu"),
+    "save_as": ("float16", "float32"),
+    "l1.schedule": ("cosine", "halving", "constant"),
+    "l2.schedule": ("cosine", "halving", "constant"),
+}
+
+
+def compose(overrides: Sequence[str]) -> TrainConf:
+    """The checked configuration for overrides as on the command line, without `esr train`.
+
+    Raises:
+        ConfigError: An override is wrong; the line names it and the nearest valid names.
+    """
+    words = list(overrides)
+    _refuse_unknown(words)
+    composition.register()
+    store = ConfigStore.instance()
+    store.store(name="train_schema", node=TrainConf)
+    defaults = ["train_schema", {"model": None}, {"device": "auto"}, {RECIPE_GROUP: "default"}, "_self_"]
+    store.store(name="train_run", node={"defaults": defaults})
+    try:
+        if GlobalHydra.instance().is_initialized():
+            composed = hydra_compose("train_run", overrides=words)
+        else:
+            with initialize_config_module("esr.conf", version_base="1.3", job_name="esr"):
+                composed = hydra_compose("train_run", overrides=words)
+        if OmegaConf.is_missing(composed.model, "_target_"):
+            raise ConfigError(
+                f"no network chosen: add model=NAME ({', '.join(model_names())}) or model=PATH.yaml"
+            )
+        if OmegaConf.is_missing(composed, "data_root"):
+            raise ConfigError("no images to learn from: add data_root=FOLDER, a folder of HR images")
+        settings = OmegaConf.to_object(composed)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise composition.explain(error, words) from error
+    if not isinstance(settings, TrainConf):
+        raise TypeError("the configuration has lost its schema")
+    check_values(settings)
+    return settings
+
+
+def check_values(settings: TrainConf) -> None:
+    """Checks what a type cannot express.
+
+    Raises:
+        ConfigError: A value is out of range; the line names key, value and what is allowed.
+    """
+    for key in _AT_LEAST_ONE:
+        value = attrgetter(key)(settings)
+        if value is not None and value < 1:
+            raise ConfigError(f"{key}={value}: must be at least 1")
+    for key in _NOT_NEGATIVE:
+        if (value := attrgetter(key)(settings)) < 0:
+            raise ConfigError(f"{key}={value}: must be 0 or more")
+    if not 0 <= settings.ema < 1:
+        raise ConfigError(f"ema={settings.ema}: must be 0 or more and less than 1, as 0.999")
+    for name in _PHASES:
+        _check_phase(name, getattr(settings, name))
+    if settings.steps == 0:
+        raise ConfigError("l1.steps=0 l2.steps=0: nothing to train; give one of them a number of steps")
+    for key, choices in _CHOICES.items():
+        if (word := attrgetter(key)(settings)) not in choices:
+            raise ConfigError(f"{key}={word}: no such choice; {did_you_mean(word, choices)}")
+
+
+def _check_phase(name: str, phase: PhaseConf) -> None:
+    for key, least in (("steps", 0), ("warmup", 0), ("halve_every", 1)):
+        if getattr(phase, key) < least:
+            raise ConfigError(f"{name}.{key}={getattr(phase, key)}: must be at least {least}")
+    if not 0 < phase.lr < float("inf"):
+        raise ConfigError(f"{name}.lr={phase.lr}: must be positive and finite")
+
+
+def _refuse_unknown(words: Sequence[str]) -> None:
+    """Names the key before Hydra does, which would know only the keys of an evaluation."""
+    known = [*composition.all_keys(OmegaConf.structured(TrainConf)), RECIPE_GROUP]
+    for word in words:
+        key, equals, _ = word.partition("=")
+        if not equals:
+            raise ConfigError(f"{word}: an override is written KEY=VALUE; esr train --help says more")
+        if key.lstrip("+~") not in known and not key.lstrip("+").startswith("model.args."):
+            raise ConfigError(f"{word}: no such key {key}; {did_you_mean(key, known)}")

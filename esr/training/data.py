@@ -1,0 +1,123 @@
+"""What a network learns from: aligned LR and HR patches, cut at random from a folder of HR images.
+
+LR is made from each whole image once, by the bicubic that made the published LR sets, and everything is kept
+in memory as uint8. A batch depends on the seed and the step alone, so that a resumed run sees the same ones.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from esr.config import SCALE
+from esr.errors import DataError
+from esr.images import (
+    SUFFIXES,
+    ImageArray,
+    bicubic_downscale,
+    crop_to_multiple,
+    describe_size,
+    read_rgb,
+)
+
+_READERS = 4
+
+
+@dataclass(frozen=True)
+class TrainingPair:
+    """An image in both sizes, uint8: LR is H×W×3, HR 4H×4W×3."""
+
+    name: str
+    lr: ImageArray
+    hr: ImageArray
+
+
+def read_pairs(folder: str, key: str, least: int) -> list[TrainingPair]:
+    """Every image directly in a folder, in the order of their names, cropped to multiples of 4.
+
+    Args:
+        folder: With HR images in any format that `esr` reads.
+        key: The configuration's name for the folder, for messages.
+        least: Pixels that each side of LR has to have.
+
+    Raises:
+        DataError: The folder is missing or holds no image, or an image is unreadable or too small.
+    """
+    root = Path(folder).expanduser()
+    if not root.is_dir():
+        what = "is a file, not a folder" if root.exists() else "is not there"
+        raise DataError(f"{key}={folder} {what}; pass a folder of HR images")
+    visible = sorted(child for child in root.iterdir() if not child.name.startswith("."))
+    files = [child for child in visible if child.suffix.lower() in SUFFIXES and child.is_file()]
+    if not files:
+        raise DataError(
+            f"{key}={folder} holds no PNG, BMP, JPEG, TIFF or WebP image; pass the images' own folder"
+        )
+    with ThreadPoolExecutor(_READERS) as pool:
+        return list(pool.map(lambda file: _read_pair(file, key, least), files))
+
+
+def _read_pair(file: Path, key: str, least: int) -> TrainingPair:
+    hr = read_rgb(file)
+    if min(hr.shape[:2]) < least * SCALE:
+        raise DataError(
+            f"{file} of {describe_size(hr.shape)} px in {key} is too small: HR has to be at least "
+            f"{least * SCALE}×{least * SCALE}; leave it out or take smaller patches"
+        )
+    hr = np.ascontiguousarray(crop_to_multiple(hr))
+    return TrainingPair(file.name, bicubic_downscale(hr), hr)
+
+
+def digest(pairs: Sequence[TrainingPair]) -> str:
+    """SHA-256 over all HR pixels and shapes in order: the same digest means the same batches."""
+    sha256 = hashlib.sha256()
+    for pair in pairs:
+        sha256.update(repr(pair.hr.shape).encode())
+        sha256.update(pair.hr.tobytes())
+    return sha256.hexdigest()
+
+
+class Patches:
+    """Random batches of patches; every patch position of every image is equally likely.
+
+    Args:
+        pairs: The images, each at least `patch` px of LR on a side.
+        batch: Patches per batch.
+        patch: Side of a square LR patch, in pixels.
+        seed: The same seed gives the same batch at the same step.
+    """
+
+    def __init__(self, pairs: Sequence[TrainingPair], batch: int, patch: int, seed: int) -> None:
+        self._pairs, self._batch, self._patch, self._seed = pairs, batch, patch, seed
+        positions = [float(np.prod([side - patch + 1 for side in pair.lr.shape[:2]])) for pair in pairs]
+        self._share = np.array(positions) / sum(positions)
+
+    def at(self, step: int) -> tuple[Tensor, Tensor]:
+        """LR and HR of one step, uint8: N×3×P×P and N×3×4P×4P."""
+        random = np.random.default_rng([self._seed, step])
+        chosen = random.choice(len(self._pairs), self._batch, p=self._share)
+        cut = [random_patch(self._pairs[index], self._patch, random) for index in chosen]
+        lr, hr = (torch.from_numpy(np.stack(side).transpose(0, 3, 1, 2)) for side in zip(*cut, strict=True))
+        return lr, hr
+
+
+def random_patch(
+    pair: TrainingPair, patch: int, random: np.random.Generator
+) -> tuple[ImageArray, ImageArray]:
+    """One patch of LR, P×P×3, and its 4P×4P×3 of HR, both turned and mirrored in one of the eight ways."""
+    top, left = (int(random.integers(side - patch + 1)) for side in pair.lr.shape[:2])
+    turns, mirror = int(random.integers(4)), bool(random.integers(2))
+    lr = pair.lr[top : top + patch, left : left + patch]
+    top, left, size = SCALE * top, SCALE * left, SCALE * patch
+    hr = pair.hr[top : top + size, left : left + size]
+    return _oriented(lr, turns, mirror), _oriented(hr, turns, mirror)
+
+
+def _oriented(image: ImageArray, turns: int, mirror: bool) -> ImageArray:
+    turned = np.rot90(image, turns)
+    return turned[:, ::-1] if mirror else turned

@@ -1,0 +1,219 @@
+"""The loop: step after step, with a checkpoint now and then from which a later call goes on bit for bit."""
+
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from esr import devices
+from esr.config import SCALE, network_name
+from esr.errors import ConfigError, EsrError
+from esr.images import SSIM_WINDOW
+from esr.inference import check_output
+from esr.quality import Quality
+from esr.training import checkpoint, data, recipe, start
+from esr.training.config import TrainConf
+from esr.training.log import Log
+from esr.training.validation import validate
+
+BETAS = (0.9, 0.99)
+"""Adam's decay rates: a second moment over 100 steps follows the gradients of a short run."""
+
+CHECKPOINT, LOG = "checkpoint.pt", "log.csv"
+
+
+class TrainingError(EsrError):
+    """A run whose loss is no number any more."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a run came to."""
+
+    weights: Path
+    """The averaged weights, safetensors."""
+    steps: int
+    seconds: float
+    """Over all sittings."""
+    quality: Quality | None
+    """Of the averaged weights on `validate_root`; none without that folder."""
+
+
+def train(settings: TrainConf, say: Callable[[str], None] = lambda _: None) -> Trained:
+    """Trains a network, or goes on where the checkpoint in `out` stands.
+
+    In `out`: `checkpoint.pt`, `log.csv` and `NAME.safetensors`, the averaged weights as of the checkpoint.
+
+    Args:
+        settings: Checked by `esr.training.config.compose`.
+        say: Called with a line of progress.
+
+    Raises:
+        EsrError: The images, the network, its weights, the device or the checkpoint in `out` are not
+            what they have to be, or the loss is no number any more.
+    """
+    run = _Run(settings, say)
+    run.resume()
+    while run.step < settings.steps:
+        run.advance()
+    return run.result()
+
+
+@dataclass
+class _Run:
+    settings: TrainConf
+    say: Callable[[str], None]
+    step: int = 0
+    seconds: float = 0.0
+    quality: Quality | None = None
+    losses: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        settings = self.settings
+        devices.set_threads(settings.device.threads)
+        devices.apply_switches(benchmark=False, deterministic=True, allow_tf32=False)
+        self.device = devices.open_device(settings.device.kind, settings.device.index).torch_device
+        self.out = folder_of(settings)
+        self.range = settings.model.data_range
+        pairs = data.read_pairs(settings.data_root, "data_root", settings.patch)
+        least = math.ceil((2 * SCALE + SSIM_WINDOW) / SCALE)
+        root = settings.validate_root
+        self.validation = data.read_pairs(root, "validate_root", least) if root else []
+        self.patches = data.Patches(pairs, settings.batch, settings.patch, settings.seed)
+        self.weights = start.weights_of(settings.model, settings.init)
+        sha256 = self.weights.sha256 if self.weights else None
+        self.identity = checkpoint.identity_of(settings, data.digest(pairs), sha256)
+        self.network = self._build()
+        self.average = recipe.Average(self.network, self._build(), settings.ema)
+        self.optimiser = self._new_optimiser()
+        self.clock = time.monotonic()
+        self.say(f"{len(pairs)} images, {settings.steps} steps, on {self.device}, into {self.out}")
+
+    def _build(self) -> nn.Module:
+        settings = self.settings
+        return start.build(settings.model, settings.init, self.weights, settings.seed).to(self.device)
+
+    def _new_optimiser(self) -> torch.optim.Adam:
+        return torch.optim.Adam(self.network.parameters(), lr=0.0, betas=BETAS)
+
+    def resume(self) -> None:
+        """Takes up the checkpoint in `out`, where there is one."""
+        path = self.out / CHECKPOINT
+        if path.exists():
+            saved = checkpoint.load(path, self.identity)
+            self.step, self.seconds = saved.step, saved.seconds
+            self.network.load_state_dict(saved.network)
+            self.average.network.load_state_dict(saved.average)
+            self.optimiser.load_state_dict(saved.optimiser)
+            torch.set_rng_state(saved.random[0])
+            if self.device.type == "cuda" and saved.random[1:]:
+                torch.cuda.set_rng_state(saved.random[1], self.device)
+            self.say(f"going on from step {self.step}")
+        elif self._weights.exists():
+            raise ConfigError(
+                f"{self._weights} is there without the checkpoint it belongs to; move it away, or pass another "
+                "out=FOLDER"
+            )
+        else:
+            self._save()
+        self.log = Log(self.out / LOG, self.step)
+
+    def advance(self) -> None:
+        """One step, and what is due after it."""
+        now = recipe.moment(self.settings, self.step)
+        if now.begins:
+            self.optimiser = self._new_optimiser()
+        for group in self.optimiser.param_groups:
+            group["lr"] = now.lr
+        self.losses.append(self._learn(now.phase))
+        self.step += 1
+        self.average.update(self.step)
+        last = self.step == self.settings.steps
+        if self.step % self.settings.validate_every == 0 or last:
+            self._validate()
+        if self.step % self.settings.log_every == 0 or last or self.quality:
+            self._report(now)
+        if self.step % self.settings.checkpoint_every == 0 or last:
+            self._save()
+        if not last:
+            self.quality = None
+
+    def _learn(self, phase: str) -> float:
+        """Changes the weights by one batch; returns its loss."""
+        lr, hr = (
+            side.to(self.device, torch.float32).mul_(self.range / 255) for side in self.patches.at(self.step)
+        )
+        self.optimiser.zero_grad(set_to_none=True)
+        output = self.network(lr)
+        if self.step == 0:
+            check_output(output, lr)
+        error = recipe.loss(phase, output, hr, self.range)
+        value = float(error.detach())
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"the loss is {value} at step {self.step}; lower {phase}.lr={getattr(self.settings, phase).lr} and "
+                "pass another out=FOLDER"
+            )
+        error.backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step()
+        return value
+
+    def _validate(self) -> None:
+        if self.validation:
+            self.quality = validate(self.average.network, self.validation, self.range, self.device)
+
+    def _elapsed(self) -> float:
+        return self.seconds + time.monotonic() - self.clock
+
+    def _report(self, now: recipe.Moment) -> None:
+        loss, seconds, quality = math.fsum(self.losses) / len(self.losses), self._elapsed(), self.quality
+        self.losses.clear()
+        shown = {"psnr_y": quality.psnr_y, "psnr_rgb": quality.psnr_rgb} if quality else {}
+        self.log.add(
+            step=self.step, phase=now.phase, lr=now.lr, loss=loss, seconds=round(seconds, 1), **shown
+        )
+        psnr = f", validation {quality.psnr_y:.3f} dB luma, {quality.psnr_rgb:.3f} dB RGB" if quality else ""
+        self.say(f"step {self.step}: {now.phase} {loss:.5f}, lr {now.lr:.2e}, {seconds:.0f} s{psnr}")
+
+    def _save(self) -> None:
+        random = [torch.get_rng_state()]
+        if self.device.type == "cuda":
+            random.append(torch.cuda.get_rng_state(self.device))
+        state = checkpoint.Checkpoint(
+            self.identity,
+            self.step,
+            self._elapsed(),
+            self.network.state_dict(),
+            self.average.network.state_dict(),
+            self.optimiser.state_dict(),
+            random,
+        )
+        checkpoint.export(self.average.network, self._weights, self.settings.save_as, self._about())
+        checkpoint.save(state, self.out / CHECKPOINT)
+
+    @property
+    def _weights(self) -> Path:
+        return self.out / f"{network_name(self.settings.model)}.safetensors"
+
+    def _about(self) -> dict[str, str]:
+        plain: dict[str, Any] = {**self.identity, "steps_done": self.step}
+        return {key: str(value) for key, value in plain.items()}
+
+    def result(self) -> Trained:
+        """What the finished run came to."""
+        if self.quality is None:
+            self._validate()
+        return Trained(self._weights, self.step, self._elapsed(), self.quality)
+
+
+def folder_of(settings: TrainConf) -> Path:
+    """Where a run leaves its files: `out`, or below `$ESR_OUT` as every result does."""
+    if settings.out:
+        return Path(settings.out).expanduser()
+    return Path(os.environ.get("ESR_OUT", ".")) / "outputs" / "training" / network_name(settings.model)
