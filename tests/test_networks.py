@@ -1,5 +1,6 @@
 """Every network in conf/model computes what the published one computes, from the published weights."""
 
+import copy
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -81,18 +82,26 @@ def run(network: nn.Module, x: Tensor) -> Array:
     return output
 
 
+def rounding(network: nn.Module, x: Tensor) -> float:
+    """What float32 alone may move the output by: synthetic weights make some networks (ESAN, AALN) ill-conditioned."""
+    exact = run(copy.deepcopy(network).double(), x.double())
+    return 2 * float(np.abs(run(network, x) - exact).max())
+
+
 @every_network
 def test_synthetic_weights_give_the_committed_samples(name: str) -> None:
-    output = run(build_synthetic(name), to_input(image(), NETWORKS[name]))
-    error = np.abs(sample(output) - np.asarray(SAMPLES[name]["values"])).max()
-    assert error <= SYNTHETIC_TOLERANCE * SAMPLES[name]["range"]
+    network, x = build_synthetic(name), to_input(image(), NETWORKS[name])
+    error = np.abs(sample(run(network, x)) - np.asarray(SAMPLES[name]["values"])).max()
+    assert error <= SYNTHETIC_TOLERANCE * SAMPLES[name]["range"] + rounding(network, x)
 
 
 @every_network
 def test_synthetic_weights_give_the_reference_output(name: str, reference: Path) -> None:
     with np.load(reference / "synthetic" / f"{reference_name(NETWORKS[name])}.npz") as file, threads(2):
-        output = run(build_synthetic(name), to_input(file["input"], NETWORKS[name]))
-        assert np.abs(output - file["output"]).max() <= PUBLISHED_TOLERANCE * np.ptp(file["output"])
+        network, x = build_synthetic(name), to_input(file["input"], NETWORKS[name])
+        error = np.abs(run(network, x) - file["output"]).max()
+        # Exact on the kind of CPU that made the reference; another one adds in another order.
+        assert error <= PUBLISHED_TOLERANCE * np.ptp(file["output"]) + rounding(network, x)
 
 
 @every_network

@@ -65,7 +65,9 @@ class Worker:
     def __enter__(self) -> "Worker":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self.kill()  # nobody waits for a pass that is under way
         self.close()
 
     def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
