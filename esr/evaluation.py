@@ -72,10 +72,7 @@ def evaluate(
 def _subject(role: str, model: ModelConf, weights: str, progress: Progress) -> Subject:
     name = network_name(model)
     progress.stage(f"{name}: weights", None)
-    file = zoo.resolve(model, weights, progress=progress.at)
-    if file.note:
-        progress.note(f"{name}: {file.note}")
-    return Subject(role, name, model, file)
+    return Subject(role, name, model, zoo.resolve(model, weights, progress=progress.at))
 
 
 @contextmanager

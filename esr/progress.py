@@ -15,9 +15,6 @@ class Progress(Protocol):
     def at(self, done: int, steps: int | None) -> None:
         """The stage has come to this step of so many."""
 
-    def note(self, line: str) -> None:
-        """Something worth a line of its own."""
-
 
 class Silent:
     """Tells nobody; what the Python API uses."""
@@ -29,7 +26,4 @@ class Silent:
         """See `Progress`."""
 
     def at(self, done: int, steps: int | None) -> None:
-        """See `Progress`."""
-
-    def note(self, line: str) -> None:
         """See `Progress`."""

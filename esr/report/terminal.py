@@ -121,7 +121,3 @@ class Bar:
         """See `esr.progress.Progress`."""
         if self._task is not None:
             self._progress.update(self._task, completed=done, total=steps)
-
-    def note(self, line: str) -> None:
-        """See `esr.progress.Progress`."""
-        self._progress.console.print(f"· {line}", markup=False, highlight=False)
