@@ -30,41 +30,41 @@ def to_image(sr: Tensor, data_range: float) -> Image:
 def forward(network: nn.Module, lr: Tensor, tile: TileConf | None = None) -> Tensor:
     """One pass of the network: N×3×H×W to N×3×4H×4W, whole or in overlapping tiles.
 
-    Tiles are laid from the top left with a stride of size − overlap, the last one flush with the border; where they
-    overlap, outputs are summed and divided by their count (the challenge's own tiled protocol).
+    Tiles are square, no larger than the image's shorter side, and laid from the top left with a stride of
+    size − overlap, the last one flush with the border; where they overlap, outputs are summed and divided by their
+    count (the challenge's own tiled protocol).
     """
     if tile is None or tile.size is None:
         output: Tensor = network(lr)
         return output
     height, width = lr.shape[-2:]
-    rows, columns = tile_starts(height, tile), tile_starts(width, tile)
-    tile_height, tile_width = min(tile.size, height), min(tile.size, width)
+    side = min(tile.size, height, width)
+    rows, columns = (tile_starts(length, side, tile.overlap) for length in (height, width))
     total = lr.new_zeros(*lr.shape[:-2], height * SCALE, width * SCALE)
     count = torch.zeros_like(total)
     for row in rows:
         for column in columns:
-            patch = network(lr[..., row : row + tile_height, column : column + tile_width])
+            patch = network(lr[..., row : row + side, column : column + side])
             window = (
                 ...,
-                slice(row * SCALE, (row + tile_height) * SCALE),
-                slice(column * SCALE, (column + tile_width) * SCALE),
+                slice(row * SCALE, (row + side) * SCALE),
+                slice(column * SCALE, (column + side) * SCALE),
             )
             total[window] += patch
             count[window] += 1
     return total.div_(count)
 
 
-def tile_starts(length: int, tile: TileConf) -> list[int]:
-    """Where tiles begin along one side.
+def tile_starts(length: int, side: int, overlap: int) -> list[int]:
+    """Where tiles of `side` pixels begin along `length` pixels.
 
-    >>> tile_starts(600, TileConf(size=256, overlap=32))
+    >>> tile_starts(600, side=256, overlap=32)
     [0, 224, 344]
-    >>> tile_starts(100, TileConf(size=256, overlap=32))
+    >>> tile_starts(100, side=100, overlap=32)
     [0]
     """
-    if tile.size is None or tile.size >= length:
-        return [0]
-    return [*range(0, length - tile.size, tile.size - tile.overlap), length - tile.size]
+    stride = side - min(overlap, side // 2)  # a narrow image cannot overlap by more than half a tile
+    return [*range(0, length - side, stride), length - side]
 
 
 def check_output(sr: object, lr: Tensor) -> Tensor:

@@ -241,7 +241,14 @@ def test_a_participants_models_package_does_not_clash_with_ours(run_esr, partici
 def test_ctrl_c_stops_at_once_and_leaves_no_worker_and_no_half_record(participant):
     words = with_fault(participant, fault="hang", after=4)
     command = [str(Path(sys.executable).with_name("esr")), *words]
-    process = subprocess.Popen(command, cwd=participant, stderr=subprocess.PIPE, text=True)
+    # A shell's background jobs ignore SIGINT, and their children inherit that.
+    process = subprocess.Popen(
+        command,
+        cwd=participant,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no thread runs
+    )
     time.sleep(8)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=5)
