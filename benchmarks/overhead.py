@@ -36,8 +36,8 @@ def reported_against_bare(model: str, rounds: int) -> list[tuple[str, float, flo
     child.do_load(OmegaConf.to_container(config.model), WeightsFile("random").as_dict(), 0)
     random = np.random.default_rng(0)
     rows = []
-    for height, width in SIZES:
-        index = child.do_image(pack(random.integers(0, 256, (height, width, 3), np.uint8)))["index"]
+    for index, (height, width) in enumerate(SIZES):
+        child.do_image(pack(random.integers(0, 256, (height, width, 3), np.uint8)))
         lr = child.images[index]
         reported: list[float] = []
         bare: list[float] = []

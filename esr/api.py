@@ -32,16 +32,12 @@ def create_model(name: str, weights: str = "auto") -> "nn.Module":
         DownloadError: The published weights were asked for and could not be fetched.
         NetworkError: A participant's class cannot be built.
     """
-    from omegaconf import OmegaConf  # noqa: PLC0415
-
     from esr import composition, networks, zoo  # noqa: PLC0415
-    from esr.config import EsrConf  # noqa: PLC0415
+    from esr.config import EsrConf, typed  # noqa: PLC0415
 
-    config = composition.compose([f"model={name}"])
-    settings = OmegaConf.to_object(config)
-    assert isinstance(settings, EsrConf)  # noqa: S101 - compose checks it; for the type checker
-    network = networks.build(settings.model)
-    networks.load(network, settings.model, zoo.resolve(settings.model, weights))
+    model = typed(EsrConf, composition.compose([f"model={name}"])).model
+    network = networks.build(model)
+    networks.load(network, model, zoo.resolve(model, weights))
     return network
 
 

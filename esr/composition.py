@@ -5,7 +5,8 @@ gives the group `baseline` the same choices as `model`. And every mistake become
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -30,7 +31,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from esr.cards import folder, model_file, model_names
-from esr.config import EsrConf, ModelConf, check_values
+from esr.config import EsrConf, ModelConf, check_values, typed
 from esr.errors import ConfigError, did_you_mean
 
 MODEL_GROUPS = ("model", "baseline")
@@ -141,15 +142,37 @@ def compose(overrides: Sequence[str]) -> DictConfig:
     Raises:
         ConfigError: An override is wrong; the line names it and the nearest valid names.
     """
+    with in_one_line(overrides):
+        return check(compose_unchecked("config", overrides))
+
+
+def compose_unchecked(name: str, overrides: Sequence[str]) -> DictConfig:
+    """What Hydra composes from a primary configuration and overrides, whether Hydra is running already or not."""
     register()
-    words = list(overrides)
+    if GlobalHydra.instance().is_initialized():
+        return hydra_compose(name, overrides=list(overrides))
+    with initialize_config_module("esr.conf", version_base="1.3", job_name="esr"):
+        return hydra_compose(name, overrides=list(overrides))
+
+
+@contextmanager
+def in_one_line(overrides: Sequence[str]) -> Iterator[None]:
+    """Turns Hydra's and OmegaConf's errors inside the block into a `ConfigError`."""
     try:
-        if GlobalHydra.instance().is_initialized():
-            return check(hydra_compose("config", overrides=words))
-        with initialize_config_module("esr.conf", version_base="1.3", job_name="esr"):
-            return check(hydra_compose("config", overrides=words))
+        yield
     except (HydraException, OmegaConfBaseException) as error:
-        raise explain(error, words) from error
+        raise explain(error, overrides) from error
+
+
+def require_network(config: DictConfig) -> None:
+    """Refuses a configuration without a network.
+
+    Raises:
+        ConfigError: Neither `model=…` nor `+model._target_=…` was given.
+    """
+    if OmegaConf.is_missing(config.model, "_target_"):
+        names = ", ".join(model_names())
+        raise ConfigError(f"no network chosen: add model=NAME ({names}) or model=PATH.yaml")
 
 
 def check(config: DictConfig) -> DictConfig:
@@ -159,16 +182,10 @@ def check(config: DictConfig) -> DictConfig:
         ConfigError: A value is missing or out of range.
         OmegaConfBaseException: An interpolation leads nowhere.
     """
-    if OmegaConf.is_missing(config.model, "_target_"):
-        names = ", ".join(model_names())
-        raise ConfigError(f"no network chosen: add model=NAME ({names}) or model=PATH.yaml")
+    require_network(config)
     OmegaConf.resolve(config)
     # Hydra's + would add a key that nothing reads.
-    typed = OmegaConf.merge(OmegaConf.structured(EsrConf), OmegaConf.to_container(config))
-    settings = OmegaConf.to_object(typed)
-    if not isinstance(settings, EsrConf):
-        raise TypeError("the configuration has lost its schema")
-    check_values(settings)
+    check_values(typed(EsrConf, OmegaConf.to_container(config)))
     return config
 
 

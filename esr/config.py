@@ -6,11 +6,13 @@ type is refused before anything runs. Values that a type cannot express are chec
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
-from omegaconf import MISSING
+from omegaconf import MISSING, OmegaConf
 
 from esr.errors import ConfigError, did_you_mean
+
+Schema = TypeVar("Schema")
 
 SCALE = 4
 """The upscaling factor of the challenge; every network here maps H×W to 4H×4W."""
@@ -214,6 +216,18 @@ class EsrConf:
     complexity: ComplexityConf = field(default_factory=ComplexityConf)
     out: str = MISSING
     """Folder for results."""
+
+
+def typed(schema: type[Schema], config: Any) -> Schema:
+    """A configuration, composed or as plain data, as the dataclass that is its schema.
+
+    Raises:
+        OmegaConfBaseException: A key is unknown, a value has the wrong type, or an interpolation leads nowhere.
+    """
+    settings = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), config))
+    if not isinstance(settings, schema):
+        raise TypeError(f"the configuration has lost its schema, {schema.__name__}")
+    return settings
 
 
 def network_name(model: ModelConf) -> str:

@@ -301,12 +301,12 @@ def _find_files(conf: DataConf) -> tuple[list[Path], list[Path]]:
         if hr is None and lr is None:
             hr = lr = next(iter(_below(root, FLAT_FOLDER)), root)
     if hr is not None and hr == lr:
-        both = _images(hr, conf)
+        both = image_files(hr, _remedy(conf))
         return (
             [f for f in both if not _LR_MARK.search(f.stem)],
             [f for f in both if _LR_MARK.search(f.stem)],
         )
-    return (_images(hr, conf) if hr else [], _images(lr, conf) if lr else [])
+    return (image_files(hr, _remedy(conf)) if hr else [], image_files(lr, _remedy(conf)) if lr else [])
 
 
 def _root(conf: DataConf) -> Path:
@@ -354,15 +354,26 @@ def _children(folder: Path) -> list[Path]:
         raise DataError(f"cannot read the folder {folder}: {error.strerror or error}") from error
 
 
-def _images(folder: Path, conf: DataConf) -> list[Path]:
+def image_files(folder: Path, remedy: str, label: str = "") -> list[Path]:
+    """The images directly in a folder, hidden ones aside, in the order of their names.
+
+    Args:
+        folder: Where to look.
+        remedy: What the user can do, the end of an error's line.
+        label: What the user calls the folder; by default its path.
+
+    Raises:
+        DataError: The folder is missing, unreadable, or holds no image.
+    """
+    label = label or str(folder)
     visible = [child for child in _children(folder) if not child.name.startswith(".")]
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "is not there"
-        raise DataError(f"{folder} {what}; {_remedy(conf)}")
+        raise DataError(f"{label} {what}; {remedy}")
     images = [child for child in visible if child.suffix.lower() in SUFFIXES and not child.is_dir()]
     if not images:
         instead = f" but {_some(visible)}" if visible else ""
-        raise DataError(f"{folder} holds no PNG, BMP, JPEG, TIFF or WebP image{instead}; {_remedy(conf)}")
+        raise DataError(f"{label} holds no PNG, BMP, JPEG, TIFF or WebP image{instead}; {remedy}")
     return images
 
 

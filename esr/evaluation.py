@@ -12,7 +12,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from esr import datasets, records, zoo
-from esr.config import EsrConf, ModelConf, network_name
+from esr.config import EsrConf, ModelConf, network_name, typed
 from esr.document import build_document
 from esr.progress import Progress, Silent
 from esr.quality import measure as measure_quality
@@ -42,7 +42,7 @@ def evaluate(
     Raises:
         EsrError: The input is at fault (data, weights, device, the network's class); nothing was written.
     """
-    settings: EsrConf = OmegaConf.to_object(config)  # type: ignore[assignment]
+    settings = typed(EsrConf, config)
     progress = progress or Silent()
     started = time.time()
     progress.stage("images", None)
@@ -52,7 +52,7 @@ def evaluate(
     subjects = [candidate, baseline]
     with ExitStack() as stack:
         for subject in subjects:
-            subject.worker = stack.enter_context(Worker(subject.name, settings.timing.timeout_s))
+            subject.worker = stack.enter_context(Worker(settings.timing.timeout_s))
         _open(subjects, config, dataset, progress)
         if settings.timing.protocol == "single":
             _single_pass(subjects, settings, dataset, progress)
@@ -158,7 +158,7 @@ def _single_pass(
         with _recorded(subject):
             subject.worker.ask("reset_memory")
             for index in range(len(dataset.pairs)):
-                _turn(subject, settings, 0, [index], index)
+                _turn(subject, settings, 0, [index], index, block=index)
                 progress.advance()
             subject.memory = subject.worker.ask("peak")
 
@@ -198,7 +198,7 @@ def _warm_up(subject: Subject, settings: EsrConf, shapes: Sequence[tuple[int, in
 
 
 def _turn(
-    subject: Subject, settings: EsrConf, number: int, images: list[int], check: int, block: int | None = None
+    subject: Subject, settings: EsrConf, number: int, images: list[int], check: int, block: int
 ) -> None:
     """One block of one network; the parent's own clock bounds what the worker may claim."""
     seed = settings.timing.seed + check

@@ -49,16 +49,15 @@ class Subject:
     def add_block(
         self,
         number: int,
-        block: int | None,
+        block: int,
         images: list[int],
         durations: list[dict[str, float]],
         wall_ms: float,
     ) -> None:
         """Keeps the raw samples of one turn."""
-        place = len(self.blocks) if block is None else block
-        self.blocks.append({"block": place, "round": number, "parent_wall_ms": wall_ms})
+        self.blocks.append({"block": block, "round": number, "parent_wall_ms": wall_ms})
         for image, duration in zip(images, durations, strict=True):
-            row = (number, place, image, duration["device_ms"], duration["wall_ms"])
+            row = (number, block, image, duration["device_ms"], duration["wall_ms"])
             for column, value in zip(self.columns.values(), row, strict=True):
                 column.append(value)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import platformdirs
 
-from esr.config import ModelConf
+from esr.config import ModelConf, network_name
 from esr.download import FetchError, Progress, download, mismatch, sha256_of
 from esr.errors import WeightsError, did_you_mean
 
@@ -70,11 +70,11 @@ def resolve(model: ModelConf, weights: str, *, progress: Progress | None = None)
     if bundled and (weights == "bundled" or not model.checkpoint.file):
         return bundled
     if weights == "bundled":
-        raise WeightsError(f"{_name(model)} has no bundled weights: pass weights=auto, or {OTHERWISE}")
+        raise WeightsError(f"{network_name(model)} has no bundled weights: pass weights=auto, or {OTHERWISE}")
     if not model.checkpoint.file:
-        where = model.source or f"conf/model/{_name(model)}.yaml"
+        where = model.source or f"conf/model/{network_name(model)}.yaml"
         raise WeightsError(
-            f"{_name(model)} has no weights, {where} names none: set checkpoint.file there, or {OTHERWISE}"
+            f"{network_name(model)} has no weights, {where} names none: set checkpoint.file there, or {OTHERWISE}"
         )
     try:
         return _found(model) or _fetched(model, progress)
@@ -97,13 +97,9 @@ def _own_folders() -> list[Path]:
     return [*stated, cache] if cache.is_absolute() else stated  # relative for a user without a home
 
 
-def _name(model: ModelConf) -> str:
-    return model.name or model._target_.rpartition(".")[2]
-
-
 def _bundled(model: ModelConf) -> WeightsFile | None:
     """The file that ships with esr, for its own networks only: a participant may have kept a name."""
-    path = SHIPPED / f"{_name(model)}.safetensors"
+    path = SHIPPED / f"{network_name(model)}.safetensors"
     if model.source or not path.is_file():
         return None
     return WeightsFile("bundled", path, sha256_of(path), path.stat().st_size)
@@ -143,13 +139,13 @@ def _found(model: ModelConf) -> WeightsFile | None:
         fault = mismatch(path, model.checkpoint.bytes, model.checkpoint.sha256)
         if fault:
             raise WeightsError(
-                f"{_name(model)}: {path} {fault}, so it is not the published file: move it away to have that "
+                f"{network_name(model)}: {path} {fault}, so it is not the published file: move it away to have that "
                 f"fetched, or pass weights={path} to use this one"
             )
         return WeightsFile("published", path, sha256_of(path), path.stat().st_size)
     except OSError as error:
         raise WeightsError(
-            f"{_name(model)}: {path} cannot be read ({error.strerror}): make it readable"
+            f"{network_name(model)}: {path} cannot be read ({error.strerror}): make it readable"
         ) from error
 
 
@@ -176,7 +172,7 @@ def _unavailable(model: ModelConf, error: FetchError) -> WeightsError:
     by_hand = f"download {checkpoint.url}" if checkpoint.url else f"put {checkpoint.file}"
     folder = _places(model, zoo_folders())[0].parent
     return WeightsError(
-        f"{_name(model)}: {error.fault}; {error.remedy}, or {by_hand} into {folder}, or {OTHERWISE}"
+        f"{network_name(model)}: {error.fault}; {error.remedy}, or {by_hand} into {folder}, or {OTHERWISE}"
     )
 
 

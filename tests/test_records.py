@@ -5,7 +5,7 @@ import json
 import pytest
 
 from esr.errors import RecordError
-from esr.records import load_record, schema, write_record
+from esr.records import REASONS, load_record, schema, write_record
 
 
 @pytest.fixture
@@ -90,3 +90,8 @@ def test_a_cut_record_is_refused(document, tmp_path):
     file.write_text(json.dumps(document)[:200])
     with pytest.raises(RecordError, match="not JSON"):
         load_record(file)
+
+
+def test_the_schema_knows_every_reason_for_a_taint_and_no_other():
+    reason = schema()["properties"]["verdict"]["properties"]["reasons"]["items"]["properties"]["reason"]
+    assert set(reason["enum"]) == set(REASONS)

@@ -76,19 +76,16 @@ def _published_cells(shown: Card) -> list[str]:
 
 
 def _show(choice: str, height: int, width: int) -> None:
-    from omegaconf import OmegaConf  # noqa: PLC0415
-
     from esr import complexity, composition, networks  # noqa: PLC0415
-    from esr.config import EsrConf, network_name  # noqa: PLC0415
+    from esr.config import EsrConf, typed  # noqa: PLC0415
 
-    settings = OmegaConf.to_object(composition.compose([f"model={choice}"]))
-    assert isinstance(settings, EsrConf)  # noqa: S101 - compose checks it; for the type checker
-    network = networks.build(settings.model)
-    shown = card_of_model(settings.model)
+    model = typed(EsrConf, composition.compose([f"model={choice}"])).model
+    network = networks.build(model)
+    shown = card_of_model(model)
     layers = complexity.layers(network, height, width)
     counted = complexity.measure(network, height, width)
     memory = complexity.peak_memory(network, height, width)
-    _print(_card_table(shown), _layer_table(network_name(settings.model), layers, counted))
+    _print(_card_table(shown), _layer_table(shown.name, layers, counted))
     _print(
         f"convolutions: {counted.convolutions}; FLOPs as the challenge counts: {counted.flops:,}; "
         f"live tensors at the peak of one pass, with weights and input: {memory.mib:.1f} MiB"

@@ -4,17 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 
-from hydra import compose as hydra_compose
-from hydra import initialize_config_module
 from hydra.core.config_store import ConfigStore
-from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException
 from omegaconf import MISSING, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from esr import composition
-from esr.cards import model_names
-from esr.config import DeviceConf, ModelConf
+from esr.config import DeviceConf, ModelConf, typed
 from esr.errors import ConfigError, did_you_mean
 
 RECIPE_GROUP = "train"
@@ -100,28 +94,16 @@ def compose(overrides: Sequence[str]) -> TrainConf:
     """
     words = list(overrides)
     _refuse_unknown(words)
-    composition.register()
     store = ConfigStore.instance()
     store.store(name="train_schema", node=TrainConf)
     defaults = ["train_schema", {"model": None}, {"device": "auto"}, {RECIPE_GROUP: "default"}, "_self_"]
     store.store(name="train_run", node={"defaults": defaults})
-    try:
-        if GlobalHydra.instance().is_initialized():
-            composed = hydra_compose("train_run", overrides=words)
-        else:
-            with initialize_config_module("esr.conf", version_base="1.3", job_name="esr"):
-                composed = hydra_compose("train_run", overrides=words)
-        if OmegaConf.is_missing(composed.model, "_target_"):
-            raise ConfigError(
-                f"no network chosen: add model=NAME ({', '.join(model_names())}) or model=PATH.yaml"
-            )
+    with composition.in_one_line(words):
+        composed = composition.compose_unchecked("train_run", words)
+        composition.require_network(composed)
         if OmegaConf.is_missing(composed, "data_root"):
             raise ConfigError("no images to learn from: add data_root=FOLDER, a folder of HR images")
-        settings = OmegaConf.to_object(composed)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise composition.explain(error, words) from error
-    if not isinstance(settings, TrainConf):
-        raise TypeError("the configuration has lost its schema")
+        settings = typed(TrainConf, composed)
     check_values(settings)
     return settings
 

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from esr.config import SCALE
+from esr.datasets import image_files
 from esr.errors import DataError
 from esr.images import (
-    SUFFIXES,
     ImageArray,
     bicubic_downscale,
     crop_to_multiple,
@@ -48,16 +48,7 @@ def read_pairs(folder: str, key: str, least: int) -> list[TrainingPair]:
     Raises:
         DataError: The folder is missing or holds no image, or an image is unreadable or too small.
     """
-    root = Path(folder).expanduser()
-    if not root.is_dir():
-        what = "is a file, not a folder" if root.exists() else "is not there"
-        raise DataError(f"{key}={folder} {what}; pass a folder of HR images")
-    visible = sorted(child for child in root.iterdir() if not child.name.startswith("."))
-    files = [child for child in visible if child.suffix.lower() in SUFFIXES and child.is_file()]
-    if not files:
-        raise DataError(
-            f"{key}={folder} holds no PNG, BMP, JPEG, TIFF or WebP image; pass the images' own folder"
-        )
+    files = image_files(Path(folder).expanduser(), "pass a folder of HR images", f"{key}={folder}")
     with ThreadPoolExecutor(_READERS) as pool:
         return list(pool.map(lambda file: _read_pair(file, key, least), files))
 

@@ -9,11 +9,10 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from esr import complexity, devices, inference, networks
-from esr.config import EsrConf, ModelConf
+from esr.config import EsrConf, ModelConf, typed
 from esr.errors import EsrError, NetworkError
 from esr.worker.protocol import decode, encode, pack, sample, unpack
 from esr.zoo import WeightsFile
@@ -35,14 +34,14 @@ class Child:
 
     def do_open(self, config: dict[str, Any]) -> dict[str, Any]:
         """Opens the device, sets its switches, and says what is there."""
-        settings = OmegaConf.merge(OmegaConf.structured(EsrConf), config)
-        self.threads = devices.set_threads(settings.device.threads)
+        settings = typed(EsrConf, config)
+        threads = devices.set_threads(settings.device.threads)
         self.device = devices.open_device(settings.device.kind, settings.device.index)
         return {
             "pid": os.getpid(),
             "device": self.device.fingerprint(),
-            "threads": self.threads,
-            "cudnn": devices.apply_switches(**settings.cudnn),
+            "threads": threads,
+            "cudnn": devices.apply_switches(**asdict(settings.cudnn)),
             "torch": torch.__version__,
             "torch_cuda": torch.version.cuda,
             "torch_cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
@@ -52,19 +51,16 @@ class Child:
 
     def do_load(self, model: dict[str, Any], weights: dict[str, Any], seed: int) -> dict[str, Any]:
         """Builds the network, fills it with weights and puts it on the device."""
-        typed = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(ModelConf), model))
-        if not isinstance(typed, ModelConf):
-            raise TypeError("the configuration has lost its schema")
-        self.model = typed
-        self.network = networks.build(typed)
-        networks.load(self.network, typed, WeightsFile.from_dict(weights), seed)
+        self.model = typed(ModelConf, model)
+        self.network = networks.build(self.model)
+        networks.load(self.network, self.model, WeightsFile.from_dict(weights), seed)
         self.network.to(self.device.torch_device)
         return {}
 
     def do_image(self, image: dict[str, Any]) -> dict[str, Any]:
         """Takes the next LR image; it stays in main memory, and on the device only while it is used."""
         self.images.append(inference.to_tensor(unpack(image), self.model.data_range))
-        return {"index": len(self.images) - 1}
+        return {}
 
     def do_complexity(self, height: int, width: int) -> dict[str, Any]:
         """Counts parameters, operations, activations, convolutions and live tensors, or says why it cannot."""

@@ -26,7 +26,7 @@ _GRACE_S = 2.0
 
 
 class WorkerFailure(Exception):  # noqa: N818 - a result of measuring, to be recorded
-    """A network that could not be measured: `kind` is one of `protocol.FAILURES`."""
+    """A network that could not be measured: `kind` is one of those that `record.schema.json` lists."""
 
     def __init__(self, kind: str, message: str, stage: str) -> None:
         super().__init__(message)
@@ -42,8 +42,7 @@ class WorkerFailure(Exception):  # noqa: N818 - a result of measuring, to be rec
 class Worker:
     """One child process; `ask` is a call with a time limit."""
 
-    def __init__(self, name: str, timeout_s: float) -> None:
-        self.name = name
+    def __init__(self, timeout_s: float) -> None:
         self.timeout_s = timeout_s
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
         child_read, self._write = os.pipe()
@@ -134,20 +133,15 @@ class Worker:
                 cause += " (as the kernel does when memory runs out)"
         else:
             cause = f"the worker ended with exit code {code}"
-        tail = self.stderr_tail()
+        tail = self._last_words()
         return WorkerFailure("crashed", f"{cause}; its last words: {tail}" if tail else cause, stage)
 
-    def stderr_tail(self) -> str:
+    def _last_words(self) -> str:
         """The last line that the worker wrote to standard output or standard error."""
         size = self._stderr.seek(0, os.SEEK_END)
         self._stderr.seek(max(0, size - _STDERR_TAIL))
         lines = self._stderr.read().decode(errors="replace").strip().splitlines()
         return lines[-1].strip() if lines else ""
-
-    @property
-    def alive(self) -> bool:
-        """Whether the process is still there."""
-        return self._process.poll() is None
 
     def kill(self) -> None:
         """Ends the worker and everything it started, at once."""

@@ -18,15 +18,6 @@ Image = npt.NDArray[np.uint8]
 CHECKED_VALUES = 4096
 """Values of an SR image by which a timed pass is compared with the quality pass: few to move, too many to guess."""
 
-FAILURES = {
-    "crashed": "the worker's process ended",
-    "timeout": "the worker did not answer in time",
-    "out_of_memory": "memory ran out",
-    "bad_output": "the output is not what an SR network must give",
-    "exception": "the network's code raised an exception",
-}
-"""Every kind of failure that a record can name."""
-
 
 def encode(message: dict[str, Any]) -> bytes:
     """One message as a line; NaN and infinity are refused, so that any JSON reader understands it."""
