@@ -1,8 +1,8 @@
 """Data sets: LR images with their HR counterparts, found, paired and decoded once before anything is measured.
 
 `load_dataset` raises for every problem that the images could cause later, then hands out lazy pairs, so that
-a set of any size takes the memory of a few images. The folders people have are recognised by name (`HR_FOLDERS`,
-`LR_FOLDERS`, `image_SRF_4` or loose files), and so are the files in them (`0801x4.png` belongs to `0801.png`).
+a set of any size takes the memory of a few images. `esr.layouts` finds the files; here they are paired by name
+(`0801x4.png` belongs to `0801.png`).
 """
 
 import hashlib
@@ -16,33 +16,19 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TypeAlias
 
-from platformdirs import user_data_path
-
 from esr.config import SCALE, DataConf
 from esr.errors import ConfigError, DataError, did_you_mean
 from esr.images import (
     SSIM_WINDOW,
-    SUFFIXES,
     ImageArray,
     bicubic_downscale,
     crop_to_multiple,
     describe_size,
     read_rgb,
 )
+from esr.layouts import LR_MARK, find_files, some
 
 Loader: TypeAlias = Callable[[], ImageArray]
-
-HR_FOLDERS = (("{name}_HR",), ("HR", "GTmod12", "GT"))
-"""HR folders below a root, in any case; the first group of which one is there counts."""
-
-LR_FOLDERS = (
-    ("{name}_LR_bicubic/X4", "{name}_LR"),
-    ("LR_x4", "LR_bicubic/X4", "LRbicx4", "LR"),
-)
-"""LR folders below a root, likewise."""
-
-FLAT_FOLDER = "image_SRF_4"
-"""A folder that holds LR and HR together, told apart by their names."""
 
 DEMO_REGIONS = {
     "astronaut.png": (96, 0, 256, 320),
@@ -53,7 +39,6 @@ DEMO_REGIONS = {
 """Photograph in the scikit-image wheel -> left, top, width and height of its demo region, in pixels."""
 
 _HR_MARK = re.compile(r"[_-](HR|GT)([_-]?x4)?$", re.IGNORECASE)
-_LR_MARK = re.compile(r"([_-]LR(BI|bic)?([_-]?x4)?|[_-]?x4)$", re.IGNORECASE)
 _READERS = min(8, os.cpu_count() or 1)  # decoding releases the interpreter's lock
 
 
@@ -69,11 +54,6 @@ class ImagePair:
     """Digest of LR's raw pixels, row-major RGB: equal digests are equal inputs, whatever the file format."""
     load_lr: Loader
     load_hr: Loader | None
-
-    @property
-    def hr_shape(self) -> tuple[int, int] | None:
-        """Height and width of HR, four times LR's; none where there is no HR."""
-        return None if self.load_hr is None else (SCALE * self.lr_shape[0], SCALE * self.lr_shape[1])
 
     def lr(self) -> ImageArray:
         """LR, H×W×3 uint8.
@@ -123,7 +103,7 @@ class _Source:
 def load_dataset(conf: DataConf, border: int = 4) -> Dataset:
     """Finds, pairs and decodes the images that `conf` describes.
 
-    Without `data.root`, `data.hr` and `data.lr`, a set is looked for below `data_home()`.
+    Without `data.root`, `data.hr` and `data.lr`, a set is looked for below `esr.layouts.data_home()`.
 
     Args:
         conf: The data set.
@@ -147,16 +127,6 @@ def load_dataset(conf: DataConf, border: int = 4) -> Dataset:
     sources = sorted(sources, key=lambda source: _natural(source.name))[: conf.limit]
     origin = "bicubic" if sources[0].lr_made else "files"
     return Dataset(conf.name, _check_all(sources, border), origin)
-
-
-def data_home() -> Path:
-    """Where data sets are looked for: `$ESR_DATA`, else the folder `data` in the user's data folder of `esr`."""
-    given = os.environ.get("ESR_DATA")
-    return _path(given) if given else user_data_path("esr") / "data"
-
-
-def _path(text: str) -> Path:
-    return Path(os.path.expanduser(text))  # unlike Path's own, at ease with an unknown user
 
 
 def _check_all(sources: Sequence[_Source], border: int) -> tuple[ImagePair, ...]:
@@ -240,7 +210,7 @@ def _demo_region(file: str, left: int, top: int, width: int, height: int) -> Ima
 
 
 def _folder_sources(conf: DataConf) -> list[_Source]:
-    hr_files, lr_files = _find_files(conf)
+    hr_files, lr_files = find_files(conf)
     if not lr_files:
         named = _distinct((file.stem, file) for file in hr_files)
         return [_made_from_hr(name, partial(_read_cropped, file)) for name, file in named.items()]
@@ -249,8 +219,8 @@ def _folder_sources(conf: DataConf) -> list[_Source]:
             _Source(name, partial(read_rgb, lr), partial(_read_cropped, hr), lr_made=False)
             for name, lr, hr in _paired(lr_files, hr_files)
         ]
-    marked = all(_LR_MARK.search(file.stem) for file in lr_files)
-    named = _distinct((_LR_MARK.sub("", file.stem) if marked else file.stem, file) for file in lr_files)
+    marked = all(LR_MARK.search(file.stem) for file in lr_files)
+    named = _distinct((LR_MARK.sub("", file.stem) if marked else file.stem, file) for file in lr_files)
     return [_Source(name, partial(read_rgb, file), None, lr_made=False) for name, file in named.items()]
 
 
@@ -260,7 +230,7 @@ def _paired(lr_files: Sequence[Path], hr_files: Sequence[Path]) -> list[tuple[st
     spelling = {name.casefold(): name for name in hr_by_name}
     matches, without_hr = [], []
     for file in lr_files:
-        names = (file.stem, _LR_MARK.sub("", file.stem), _HR_MARK.sub("", file.stem))
+        names = (file.stem, LR_MARK.sub("", file.stem), _HR_MARK.sub("", file.stem))
         name = next((spelling[known.casefold()] for known in names if known.casefold() in spelling), None)
         if name is None:
             without_hr.append(file)
@@ -271,7 +241,7 @@ def _paired(lr_files: Sequence[Path], hr_files: Sequence[Path]) -> list[tuple[st
     for missing, lonely, other in (("HR", without_hr, hr_files[0]), ("LR", without_lr, lr_files[0])):
         if lonely:
             raise DataError(
-                f"no {missing} image in {other.parent} belongs to {_some(lonely)}; complete the set, "
+                f"no {missing} image in {other.parent} belongs to {some(lonely)}; complete the set, "
                 "or name the right folders with data.hr=FOLDER and data.lr=FOLDER"
             )
     return [(name, lr_by_name[name], hr) for name, hr in hr_by_name.items()]
@@ -287,110 +257,6 @@ def _distinct(named: Iterable[tuple[str, Path]]) -> dict[str, Path]:
             raise DataError(f"{other} and {file.name} are both the image {name}; remove or rename one")
         by_name[name] = file
     return by_name
-
-
-def _find_files(conf: DataConf) -> tuple[list[Path], list[Path]]:
-    """HR and LR files of a set; at least one list has files in it."""
-    if conf.hr or conf.lr:
-        base = _path(conf.root or ".")
-        hr = base / _path(conf.hr) if conf.hr else None
-        lr = base / _path(conf.lr) if conf.lr else None
-    else:
-        root = _root(conf)
-        hr, lr = (_known_folder(root, groups, conf.name) for groups in (HR_FOLDERS, LR_FOLDERS))
-        if hr is None and lr is None:
-            hr = lr = next(iter(_below(root, FLAT_FOLDER)), root)
-    if hr is not None and hr == lr:
-        both = image_files(hr, _remedy(conf))
-        return (
-            [f for f in both if not _LR_MARK.search(f.stem)],
-            [f for f in both if _LR_MARK.search(f.stem)],
-        )
-    return (image_files(hr, _remedy(conf)) if hr else [], image_files(lr, _remedy(conf)) if lr else [])
-
-
-def _root(conf: DataConf) -> Path:
-    if conf.root:
-        return _path(conf.root)
-    home = data_home()
-    if own := _known_folder(home, (("{name}",),), conf.name):
-        return own
-    for shared in (*_below(home, conf.name.partition("_")[0]), home):  # DIV2K's sets lie side by side
-        if any(_known_folder(shared, groups[:1], conf.name) for groups in (HR_FOLDERS, LR_FOLDERS)):
-            return shared
-    raise DataError(
-        f"no images for {conf.name}: pass data.root=FOLDER, or put them into {home / conf.name}{_where(conf)}"
-    )
-
-
-def _known_folder(root: Path, groups: Sequence[Sequence[str]], name: str) -> Path | None:
-    for group in groups:
-        found = [folder for known in group for folder in _below(root, known.format(name=name))]
-        if found[1:]:
-            names = " and ".join(str(folder.relative_to(root)) for folder in found)
-            raise DataError(
-                f"{root} holds both {names}; keep one, or choose with data.hr=FOLDER and data.lr=FOLDER"
-            )
-        if found:
-            return found[0]
-    return None
-
-
-def _below(root: Path, path: str) -> list[Path]:
-    """Folders below `root` that match `path` in any case."""
-    found = [root]
-    for part in path.casefold().split("/"):
-        found = [child for folder in found for child in _children(folder) if child.name.casefold() == part]
-    return [folder for folder in found if folder.is_dir()]
-
-
-def _children(folder: Path) -> list[Path]:
-    """What lies in a folder; nothing where there is no folder."""
-    try:
-        return sorted(folder.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise DataError(f"cannot read the folder {folder}: {error.strerror or error}") from error
-
-
-def image_files(folder: Path, remedy: str, label: str = "") -> list[Path]:
-    """The images directly in a folder, hidden ones aside, in the order of their names.
-
-    Args:
-        folder: Where to look.
-        remedy: What the user can do, the end of an error's line.
-        label: What the user calls the folder; by default its path.
-
-    Raises:
-        DataError: The folder is missing, unreadable, or holds no image.
-    """
-    label = label or str(folder)
-    visible = [child for child in _children(folder) if not child.name.startswith(".")]
-    if not folder.is_dir():
-        what = "is a file, not a folder" if folder.exists() else "is not there"
-        raise DataError(f"{label} {what}; {remedy}")
-    images = [child for child in visible if child.suffix.lower() in SUFFIXES and not child.is_dir()]
-    if not images:
-        instead = f" but {_some(visible)}" if visible else ""
-        raise DataError(f"{label} holds no PNG, BMP, JPEG, TIFF or WebP image{instead}; {remedy}")
-    return images
-
-
-def _remedy(conf: DataConf) -> str:
-    if conf.hr or conf.lr:
-        return "pass the images' own folders as data.hr=FOLDER and data.lr=FOLDER"
-    known = ", ".join((*HR_FOLDERS[1], *LR_FOLDERS[1]))
-    return f"pass data.root=FOLDER with images of {conf.name} in it or in {known}{_where(conf)}"
-
-
-def _where(conf: DataConf) -> str:
-    return f"; get them from {conf.url}" if conf.url else ""
-
-
-def _some(paths: Sequence[Path]) -> str:
-    shown = ", ".join(path.name for path in paths[:3])
-    return f"{shown} and {len(paths) - 3} more" if paths[3:] else shown
 
 
 def _natural(name: str) -> tuple[list[str | int], str]:

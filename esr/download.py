@@ -76,6 +76,7 @@ def download(
     sha256: str | None = None,
     progress: Progress | None = None,
     patience: Patience = PATIENCE,
+    setting: str = "ESR_ZOO",
 ) -> Path:
     """Fetches a file over HTTP or HTTPS to exactly `target`, and checks it before it gets that name.
 
@@ -91,6 +92,7 @@ def download(
         sha256: the file's digest, hexadecimal.
         progress: called when an attempt begins, with what is there already, and after every chunk.
         patience: time limits and number of attempts.
+        setting: the environment variable that puts `target` elsewhere, for what to do about a full disk.
 
     Returns:
         `target`.
@@ -98,16 +100,18 @@ def download(
     Raises:
         DownloadError: nothing could be fetched, or something else came, or it cannot be written.
     """
-    url = _mirrored(url)
+    url = _usable(url)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         lock = target.with_name(f".{target.name}.lock")
         with FileLock(lock, timeout=patience.lock_s):
-            if not target.exists():
-                _Transfer(url, target, bytes, sha256, progress, patience).run()
-            elif fault := mismatch(target, bytes, sha256):
-                raise FetchError(f"{target} is there but {fault}", "move it away to fetch the right file")
-            lock.unlink()  # whoever locks next finds the target there
+            try:
+                if not target.exists():
+                    _Transfer(url, target, bytes, sha256, progress, patience, setting).run()
+                elif fault := mismatch(target, bytes, sha256):
+                    raise FetchError(f"{target} is there but {fault}", "move it away to fetch the right file")
+            finally:
+                lock.unlink(missing_ok=True)  # safe while held: who waits for it sees that, and locks anew
     except Timeout as error:
         raise FetchError(
             f"{target.name} has been in the hands of another process for {patience.lock_s:g} s",
@@ -116,9 +120,25 @@ def download(
     except OSError as error:
         raise FetchError(
             f"{target.name} cannot be written to {target.parent} ({error.strerror or error})",
-            "make room or make it writable, or set ESR_ZOO=FOLDER to another place",
+            f"make room or make it writable, or set {setting}=FOLDER to another place",
         ) from error
     return target
+
+
+def refuse_offline(file: str) -> None:
+    """Refuses to fetch a file while the user has said that there is no network.
+
+    Raises:
+        FetchError: `ESR_OFFLINE` is set.
+    """
+    if os.environ.get("ESR_OFFLINE", "0") not in ("", "0"):
+        raise FetchError(f"{file} is not fetched while ESR_OFFLINE is set", "unset it")
+
+
+def mirrored(file: str) -> str | None:
+    """Where the mirror has a file; none without a mirror."""
+    mirror = os.environ.get("ESR_MIRROR")
+    return f"{mirror.rstrip('/')}/{file}" if mirror else None
 
 
 def mismatch(path: Path, bytes: int | None, sha256: str | None) -> str | None:  # noqa: A002 - as in `download`
@@ -150,6 +170,7 @@ class _Transfer:
     sha256: str | None
     progress: Progress | None
     patience: Patience
+    setting: str
 
     def __post_init__(self) -> None:
         self.part = Path(f"{self.target}.part")
@@ -184,6 +205,8 @@ class _Transfer:
                 in_vain = 0 if size > furthest else in_vain + 1
                 furthest = max(furthest, size)
                 if in_vain >= self.patience.attempts or (fault.unreachable and furthest == start):
+                    if not size:
+                        self._discard()
                     kept = f"; {size:,} bytes are kept in {self.part} for the next attempt" if size else ""
                     raise self._failed(
                         f"{fault}{kept}", f"check the network and HTTPS_PROXY, or {ELSEWHERE}"
@@ -221,6 +244,9 @@ class _Transfer:
             raise _BrokenOff("the server cannot continue the file")
         if response.status_code not in (HTTP_OK, HTTP_PARTIAL):
             raise self._failed(answer, f"check the URL, or {ELSEWHERE}")
+        page = "html" in response.headers.get("Content-Type", "")
+        if page and self.bytes is None and self.sha256 is None:
+            raise self._failed("the server sends a web page", f"a login or proxy page came, {ELSEWHERE}")
         begin, total = _extent(response)
         tag, remembered = response.headers.get("ETag"), self._remembered()
         changed = begin > 0 and tag is not None and remembered is not None and tag != remembered
@@ -228,9 +254,9 @@ class _Transfer:
             self._discard()
             raise _BrokenOff("the server continues another file, or at the wrong place")
         if self.bytes is not None and total not in (None, self.bytes):
-            page = ", a web page," if "html" in response.headers.get("Content-Type", "") else ""
+            what = ", a web page," if page else ""
             raise self._failed(
-                f"what the server sends{page} has {total} bytes instead of the expected {self.bytes}",
+                f"what the server sends{what} has {total} bytes instead of the expected {self.bytes}",
                 f"the file was replaced, or a login or proxy page came, {ELSEWHERE}",
             )
         return begin, total
@@ -241,7 +267,7 @@ class _Transfer:
         if expected is not None and free < expected - begin:
             raise self._failed(
                 f"it needs {expected - begin:,} bytes and {self.part.parent} has {free:,} free",
-                "make room, or set ESR_ZOO=FOLDER to another disk",
+                f"make room, or set {self.setting}=FOLDER to another disk",
             )
         if begin == 0:
             self._remember(response)
@@ -351,18 +377,17 @@ def _innermost(error: Exception) -> Exception:
     return reason if isinstance(reason, Exception) else error
 
 
-def _mirrored(url: str) -> str:
+def _usable(url: str) -> str:
     """The URL to fetch from, after ESR_MIRROR; refused unless it is one of HTTP or HTTPS."""
-    mirror = os.environ.get("ESR_MIRROR")
     try:
-        if mirror:
-            url = f"{mirror.rstrip('/')}/{urlsplit(url).path.rpartition('/')[2]}"
+        elsewhere = mirrored(urlsplit(url).path.rpartition("/")[2])
+        url = elsewhere or url
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname)
     except ValueError:
         usable = False
     if not usable:
-        whose = "ESR_MIRROR" if mirror else "the URL"
+        whose = "ESR_MIRROR" if os.environ.get("ESR_MIRROR") else "the URL"
         raise FetchError(
             f"{_shown(url)} is no address to fetch from", f"{whose} must begin with https:// or http://"
         )

@@ -61,16 +61,6 @@ def read_rgb(path: str | os.PathLike[str]) -> ImageArray:
     return np.ascontiguousarray(rgba[..., :3])
 
 
-def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Height and width in pixels, read from the header alone.
-
-    Raises:
-        DataError: The file is missing, not an image, too large, or a TIFF stored rotated.
-    """
-    with _decoder(path) as image:
-        return image.height, image.width
-
-
 def write_png(path: str | os.PathLike[str], image: ImageArray) -> None:
     """Writes an RGB or luma image as PNG: the whole file appears under `path`, or nothing does.
 

@@ -15,11 +15,13 @@ from typing import Any
 
 import platformdirs
 
+from esr import digests
 from esr.config import ModelConf, network_name
-from esr.download import FetchError, Progress, download, mismatch, sha256_of
+from esr.digests import download_held, recorded
+from esr.download import FetchError, Progress, mismatch, refuse_offline, sha256_of
 from esr.errors import WeightsError, did_you_mean
 
-__all__ = ["WeightsFile", "resolve", "sha256_of", "zoo_folders"]
+__all__ = ["WeightsFile", "own_folder", "resolve", "sha256_of", "zoo_folders"]
 
 CHOICES = ("auto", "published", "bundled", "random")
 SHIPPED = Path(__file__).parent / "model_zoo"
@@ -89,6 +91,11 @@ def zoo_folders() -> list[Path]:
     return [*_own_folders(), SHIPPED]
 
 
+def own_folder() -> Path | None:
+    """The first zoo folder that can be written to, where published files are kept; none if there is none."""
+    return next(filter(_is_writable, _own_folders()), None)
+
+
 def _own_folders() -> list[Path]:
     """The zoo folders that are the user's, and so may be written to."""
     parts = os.environ.get("ESR_ZOO", "").split(os.pathsep)
@@ -136,8 +143,10 @@ def _found(model: ModelConf) -> WeightsFile | None:
     if path is None:
         return None
     try:
-        fault = mismatch(path, model.checkpoint.bytes, model.checkpoint.sha256)
+        stated = model.checkpoint.sha256
+        fault = mismatch(path, model.checkpoint.bytes, stated or recorded(path))
         if fault:
+            fault += "" if stated else f" (by {path.parent / digests.NAME}, from the first download)"
             raise WeightsError(
                 f"{network_name(model)}: {path} {fault}, so it is not the published file: move it away to have that "
                 f"fetched, or pass weights={path} to use this one"
@@ -157,12 +166,11 @@ def _fetched(model: ModelConf, progress: Progress | None) -> WeightsFile:
         raise FetchError(
             f"{file} is not in {folders}, and checkpoint.url names no place to fetch it from", "set it"
         )
-    if os.environ.get("ESR_OFFLINE", "0") not in ("", "0"):
-        raise FetchError(f"{file} is not fetched while ESR_OFFLINE is set", "unset it")
+    refuse_offline(file)
     target = next((place for place in _places(model, _own_folders()) if _is_writable(place.parent)), None)
     if target is None:
         raise FetchError(f"{file} can be kept nowhere, no zoo folder is writable", "set ESR_ZOO=FOLDER")
-    download(checkpoint.url, target, bytes=checkpoint.bytes, sha256=checkpoint.sha256, progress=progress)
+    download_held(checkpoint.url, target, bytes=checkpoint.bytes, sha256=checkpoint.sha256, progress=progress)
     return WeightsFile("published", target, sha256_of(target), target.stat().st_size)
 
 

@@ -1,4 +1,4 @@
-"""A web server on 127.0.0.1 that serves one file and misbehaves as told, one request at a time."""
+"""A web server on 127.0.0.1 that serves files and misbehaves as told, one request at a time."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ LONGEST_STALL_S = 30.0
 
 
 class FaultServer:
-    """Serves `content` under every path; each fault in `faults` is used up by one request.
+    """Serves what `files` has for a path's last component, else `content`; a fault is used up by one request.
 
     `requests` keeps the path and headers of every request.
     """
 
     def __init__(self, content: bytes, *, etag: str | None = '"first"', ranges: bool = True) -> None:
         self.content = content
+        self.files: dict[str, bytes] = {}
         self.etag = etag
         self.ranges = ranges
         self.faults: deque[Fault] = deque()
@@ -88,7 +89,8 @@ def serve(
 ) -> None:
     """An orderly answer, but for what is asked: other content, fewer bytes, a false length or place."""
     site = handler.site
-    whole = site.content if content is None else content
+    stored = site.files.get(handler.path.rpartition("/")[2], site.content)
+    whole = stored if content is None else content
     asked = handler.headers.get("Range")
     condition = handler.headers.get("If-Range")
     begin = 0

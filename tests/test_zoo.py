@@ -6,10 +6,11 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from faultserver import FaultServer, answers, sends
+from faultserver import FaultServer, answers, sends, shows_page
 
 from esr import zoo
 from esr.config import CheckpointConf, ModelConf
@@ -192,6 +193,31 @@ class TestAuto:
         monkeypatch.setenv("XDG_CACHE_HOME", str(put(house.submission / "file")))
         assert "net.pth can be kept nowhere" in refusal(house.model(), "auto")
         assert house.server.requests == []
+
+
+class TestADigestThatNobodyStated:
+    def model(self, house: House) -> ModelConf:
+        return replace(house.model(), checkpoint=CheckpointConf(file="net.pth", url=house.server.url))
+
+    def test_is_recorded_with_the_first_download(self, house: House) -> None:
+        assert resolve(self.model(house), "published").sha256 == SHA256
+        assert f'"net.pth": "{SHA256}"' in (house.zoo / "digests.json").read_text()
+        assert resolve(self.model(house), "published").sha256 == SHA256
+
+    def test_is_held_to_by_later_downloads_and_by_the_file(self, house: House) -> None:
+        path = resolve(self.model(house), "published").path
+        assert path is not None
+        path.unlink()
+        house.server.faults += [sends(OTHER)] * 2
+        assert "that of the first download, kept in" in refusal(self.model(house), "published")
+        path.write_bytes(OTHER)
+        line = refusal(self.model(house), "published")
+        assert f"expected {SHA256} (by {house.zoo}/digests.json, from the first download)" in line
+
+    def test_is_not_that_of_a_login_page(self, house: House) -> None:
+        house.server.faults += [shows_page(b"<p>Log in</p>")]
+        assert "sends a web page" in refusal(self.model(house), "published")
+        assert list(house.zoo.iterdir()) == []
 
 
 class TestAWrongFileInTheZoo:

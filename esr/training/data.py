@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from esr.config import SCALE
-from esr.datasets import image_files
 from esr.errors import DataError
 from esr.images import (
     ImageArray,
@@ -24,6 +23,7 @@ from esr.images import (
     describe_size,
     read_rgb,
 )
+from esr.layouts import image_files
 
 _READERS = 4
 
