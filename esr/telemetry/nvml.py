@@ -1,6 +1,33 @@
-"""NVML, the driver's own library, through nvidia-ml-py."""
+"""NVML, the driver's own library, through nvidia-ml-py.
 
+Any call may be unsupported, forbidden, or fail because the GPU has gone. What was refused is noted once and not
+asked for again; everything else goes on.
+"""
+
+import time
+from collections.abc import Callable
 from typing import Any
+
+Sample = dict[str, float]
+"""Column -> value at one moment, throttle bits as an integer; what could not be read is absent."""
+
+NOT_SUPPORTED, NO_PERMISSION, FUNCTION_NOT_FOUND = 3, 4, 13
+UNINITIALIZED, DRIVER_NOT_LOADED, GPU_IS_LOST, RESET_REQUIRED = 1, 9, 15, 16
+_FIELD_IS_GONE = (NOT_SUPPORTED, NO_PERMISSION, FUNCTION_NOT_FOUND)
+_DEVICE_IS_GONE = (UNINITIALIZED, DRIVER_NOT_LOADED, GPU_IS_LOST, RESET_REQUIRED)
+
+ENERGY = "gpu_energy_j"
+"""The counter of joules; Volta and later."""
+TIMED = (
+    "gpu_sm_mhz",
+    "gpu_memory_mhz",
+    "gpu_pstate",
+    "gpu_temperature_c",
+    "gpu_power_w",
+    "gpu_utilisation_pct",
+    "gpu_reasons",
+)
+"""Columns that are cheap enough to be read while a network is timed."""
 
 
 def driver() -> dict[str, Any]:
@@ -24,3 +51,129 @@ def driver() -> dict[str, Any]:
             pynvml.nvmlShutdown()
     except pynvml.NVMLError as error:
         return {"version": None, "cuda": None, "error": str(error)}
+
+
+class Gpu:
+    """One GPU as NVML sees it; no method raises because of the driver."""
+
+    def __init__(self, which: str | int, clock: Callable[[], float] = time.monotonic) -> None:
+        """Opens NVML and finds the device.
+
+        Args:
+            which: UUID, with or without the leading `GPU-`, or NVML's index.
+            clock: Seconds; stamps the errors.
+        """
+        import pynvml  # noqa: PLC0415 - only a machine with a driver gains from it
+
+        self._nvml = pynvml
+        self._clock = clock
+        self._handle: Any = None
+        self._refused: set[str] = set()
+        self._opened = False
+        self.errors: dict[str, dict[str, Any]] = {}
+        """Column -> `code`, `error`, `at_s` (by the clock) and `count` of what the driver refused."""
+        self.gone: str | None = None
+        """Why the device can no longer be asked, or never could; none while it answers."""
+        self._calls = self._table()
+        self._open(which)
+
+    def _open(self, which: str | int) -> None:
+        try:
+            self._nvml.nvmlInit()
+            self._opened = True
+            if isinstance(which, int):
+                self._handle = self._nvml.nvmlDeviceGetHandleByIndex(which)
+            else:
+                uuid = which if which.startswith(("GPU-", "MIG-")) else f"GPU-{which}"
+                self._handle = self._nvml.nvmlDeviceGetHandleByUUID(uuid.encode())
+        except self._nvml.NVMLError as error:
+            self._note("device", error)
+            self.gone = str(error)
+
+    def _table(self) -> dict[str, Callable[[], Any]]:
+        nvml = self._nvml
+        return {
+            "gpu_sm_mhz": lambda: nvml.nvmlDeviceGetClockInfo(self._handle, nvml.NVML_CLOCK_SM),
+            "gpu_memory_mhz": lambda: nvml.nvmlDeviceGetClockInfo(self._handle, nvml.NVML_CLOCK_MEM),
+            "gpu_pstate": lambda: nvml.nvmlDeviceGetPerformanceState(self._handle),
+            "gpu_temperature_c": lambda: nvml.nvmlDeviceGetTemperature(
+                self._handle, nvml.NVML_TEMPERATURE_GPU
+            ),
+            "gpu_power_w": lambda: nvml.nvmlDeviceGetPowerUsage(self._handle) / 1000,
+            "gpu_utilisation_pct": lambda: nvml.nvmlDeviceGetUtilizationRates(self._handle).gpu,
+            "gpu_reasons": self._reasons,
+            ENERGY: lambda: nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle) / 1000,
+            "name": lambda: nvml.nvmlDeviceGetName(self._handle),
+            "uuid": lambda: nvml.nvmlDeviceGetUUID(self._handle),
+            "max_sm_mhz": lambda: nvml.nvmlDeviceGetMaxClockInfo(self._handle, nvml.NVML_CLOCK_SM),
+            "max_memory_mhz": lambda: nvml.nvmlDeviceGetMaxClockInfo(self._handle, nvml.NVML_CLOCK_MEM),
+            "power_limit_w": lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(self._handle) / 1000,
+            "persistence_mode": lambda: bool(nvml.nvmlDeviceGetPersistenceMode(self._handle)),
+            "ecc": lambda: bool(nvml.nvmlDeviceGetEccMode(self._handle)[0]),
+            "fan_pct": lambda: nvml.nvmlDeviceGetFanSpeed(self._handle),
+            "memory_used_mib": lambda: nvml.nvmlDeviceGetMemoryInfo(self._handle).used / 2**20,
+            "processes": self._processes,
+        }
+
+    def _reasons(self) -> int:
+        """The bits that hold the clocks back, by their new name or, on a driver before 535, by the old one."""
+        try:
+            return int(self._nvml.nvmlDeviceGetCurrentClocksEventReasons(self._handle))
+        except self._nvml.NVMLError_FunctionNotFound:
+            self._calls["gpu_reasons"] = lambda: self._nvml.nvmlDeviceGetCurrentClocksThrottleReasons(
+                self._handle
+            )
+            return int(self._calls["gpu_reasons"]())
+
+    def _processes(self) -> list[int]:
+        return sorted(
+            process.pid for process in self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle)
+        )
+
+    def _ask(self, field: str) -> Any:
+        """The value of a field, or none with a note why."""
+        if not self._opened or self.gone is not None or field in self._refused:
+            return None
+        try:
+            return self._calls[field]()
+        except self._nvml.NVMLError as error:
+            self._note(field, error)
+            if error.value in _FIELD_IS_GONE:
+                self._refused.add(field)
+            elif error.value in _DEVICE_IS_GONE:
+                self.gone = str(error)
+            return None
+
+    def _note(self, field: str, error: Any) -> None:
+        # The error itself is not kept: it cannot be hashed, and its traceback would hold the frames.
+        first = {"code": int(error.value), "error": str(error), "at_s": round(self._clock(), 3), "count": 0}
+        self.errors.setdefault(field, first)["count"] += 1
+
+    def timed(self) -> Sample:
+        """What may be read while a network is timed: the columns in `TIMED` that the device answers."""
+        values = {column: self._ask(column) for column in TIMED}
+        return {column: value for column, value in values.items() if value is not None}
+
+    def energy(self) -> Sample:
+        """The energy counter in joules, alone; empty where there is none."""
+        value = self._ask(ENERGY)
+        return {} if value is None else {ENERGY: float(value)}
+
+    def slow(self) -> dict[str, Any]:
+        """What stalls the driver for milliseconds, and what does not change: before and after timing only.
+
+        Returns:
+            `processes` (PIDs), `fan_pct`, `ecc`, `persistence_mode`, `power_limit_w`, `max_sm_mhz`,
+            `max_memory_mhz`, `memory_used_mib`, `name`, `uuid`; none where not readable.
+        """
+        fields = (field for field in self._calls if field not in TIMED and field != ENERGY)
+        return {field: self._ask(field) for field in fields}
+
+    def close(self) -> None:
+        """Releases NVML; the object answers nothing afterwards."""
+        if self._opened:
+            self._opened = False
+            try:
+                self._nvml.nvmlShutdown()
+            except self._nvml.NVMLError as error:
+                self._note("shutdown", error)

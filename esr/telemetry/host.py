@@ -1,0 +1,138 @@
+"""The host: load by others, frequencies, temperature and energy. What cannot be read is absent."""
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import psutil
+
+from esr.telemetry.nvml import Sample
+
+TOTAL, BUSY, OWN, ENERGY = "host_total_s", "host_busy_s", "host_own_s", "host_energy_j"
+"""Columns of counters since boot, or since the start for energy: core-seconds, and joules."""
+_TREE_S = 5.0
+"""Seconds between two looks for new children: a walk opens one file per thread."""
+_ACPI = "acpitz"
+"""Reports the mainboard's zones, some of them constants, not the processor's temperature."""
+
+
+class Host:
+    """Reads the machine; no method raises because something is absent."""
+
+    def __init__(
+        self,
+        own_pids: Callable[[], Iterable[int]],
+        root: Path = Path("/"),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Takes down where energy stands.
+
+        Args:
+            own_pids: PIDs whose processes and descendants are not "others"; asked again and again.
+            root: Where `proc` and `sys` are, for energy and children.
+            clock: Seconds.
+        """
+        self._own_pids = own_pids
+        self._root = root
+        self._clock = clock
+        self._tree: dict[int, psutil.Process] = {}
+        self._tree_at = float("-inf")
+        self.family: set[int] = set()
+        """Every PID that was ever ours: those asked for and their descendants."""
+        self._rapl = _Rapl(root)
+
+    def counters(self) -> Sample:
+        """Core-seconds since boot (all, busy, busy for ourselves) and joules: cheap, for the borders of a window."""
+        times = psutil.cpu_times()
+        # On Linux guest time is part of user time already; stolen time is load by others on the same hardware.
+        spent = sum(value for name, value in times._asdict().items() if name not in ("guest", "guest_nice"))
+        idle = times.idle + getattr(times, "iowait", 0.0)
+        return {TOTAL: spent, BUSY: spent - idle, OWN: self._own_s(), **self._rapl.read()}
+
+    def read(self) -> Sample:
+        """The counters, with each core's frequency in MHz as `cpu0_mhz` and on, and the temperature in °C."""
+        return {**self.counters(), **_frequencies(), **_temperature()}
+
+    def _own_s(self) -> float:
+        self._look_for_children()
+        total = 0.0
+        for pid, process in list(self._tree.items()):
+            try:
+                total += sum(process.cpu_times()[:4])  # its own and its dead children's, user and system
+            except psutil.Error:
+                del self._tree[pid]
+        return total
+
+    def _look_for_children(self) -> None:
+        roots = set(self._own_pids())
+        if roots <= self._tree.keys() and self._clock() - self._tree_at < _TREE_S:
+            return
+        self._tree_at = self._clock()
+        waiting = list(roots)
+        seen: set[int] = set()
+        while waiting:
+            pid = waiting.pop()
+            if pid not in seen:
+                seen.add(pid)
+                waiting += self._children(pid)
+        self.family |= seen
+        for pid in seen - self._tree.keys():
+            try:
+                self._tree[pid] = psutil.Process(pid)
+            except psutil.Error:
+                continue  # gone since; its time went to its parent
+
+    def _children(self, pid: int) -> list[int]:
+        """As the kernel lists them per thread; psutil's own walk reads every process of the machine."""
+        found = []
+        for file in (self._root / "proc" / str(pid) / "task").glob("*/children"):
+            try:
+                found += [int(word) for word in file.read_text(encoding="ascii").split()]
+            except OSError:
+                continue  # the thread has ended
+        return found
+
+
+class _Rapl:
+    """Joules of all processor packages, by the kernel's powercap interface; readable by root on most systems."""
+
+    def __init__(self, root: Path) -> None:
+        folder = root / "sys" / "class" / "powercap"
+        self._domains = [path for path in sorted(folder.glob("intel-rapl:*")) if path.name.count(":") == 1]
+        self._last: dict[Path, int] = {}
+        self._joules = 0.0
+
+    def read(self) -> Sample:
+        """Joules since the first call, as `host_energy_j`; empty where one package cannot be read."""
+        try:
+            for domain in self._domains:
+                now = int((domain / "energy_uj").read_text(encoding="ascii"))
+                step = now - self._last.get(domain, now)
+                if step < 0:  # the counter has wrapped
+                    step += int((domain / "max_energy_range_uj").read_text(encoding="ascii"))
+                self._last[domain] = now
+                self._joules += step / 1e6
+        except (OSError, ValueError):
+            self._domains = []
+        return {ENERGY: self._joules} if self._domains else {}
+
+
+def _frequencies() -> Sample:
+    try:
+        cores = psutil.cpu_freq(percpu=True)
+    except (OSError, NotImplementedError, psutil.Error):
+        return {}
+    return {f"cpu{number}_mhz": core.current for number, core in enumerate(cores) if core.current}
+
+
+def _temperature() -> Sample:
+    try:
+        sensors = psutil.sensors_temperatures()
+    except (AttributeError, OSError, psutil.Error):
+        return {}
+    values = [entry.current for chip, entries in sensors.items() if _is_processor(chip) for entry in entries]
+    return {"host_temperature_c": max(values)} if values else {}
+
+
+def _is_processor(chip: str) -> bool:
+    return chip != _ACPI and any(word in chip.lower() for word in ("core", "cpu", "k10", "zen", "soc"))
