@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from omegaconf import MISSING, OmegaConf
 
 from esr.errors import ConfigError, did_you_mean
+from esr.telemetry.conf import TelemetryConf
 
 Schema = TypeVar("Schema")
 
@@ -139,7 +140,11 @@ class WarmupConf:
     window: int = 3
     """Consecutive passes that are compared with the window before them."""
     tolerance: float = 0.05
-    """Settled: the medians of the last two windows differ by less than this fraction."""
+    """Level: the medians of the last two windows differ by less than this fraction."""
+    spread: float = 0.1
+    """Spread: the median distance from the median over both windows is less than this fraction of it."""
+    max_seconds: float = 60.0
+    """Seconds after which a GPU that still gets hotter or faster is taken as it is, and the record says so."""
 
 
 @dataclass
@@ -148,8 +153,18 @@ class TimingConf:
 
     protocol: str = "paired"
     """`paired`: interleaved rounds against the baseline; `single`: the challenge's one unwarmed pass."""
-    rounds: int = 10
-    """Rounds; each runs both networks over every image."""
+    rounds: int | None = None
+    """Exactly so many rounds, each running both networks over every image; none: until `precision` is reached."""
+    precision: float = 0.005
+    """Rounds end when the ratio's interval is narrower than this fraction of the ratio."""
+    min_rounds: int = 8
+    """Rounds before the interval is looked at."""
+    max_seconds: float = 60.0
+    """Seconds of rounds after which timing ends without that precision, and the record says so."""
+    processes: int = 1
+    """How often everything is repeated in fresh processes, each of which may choose other algorithms."""
+    retries: int = 2
+    """How often a turn that telemetry found disturbed is measured again."""
     block_s: float = 2.0
     """Seconds, roughly, for which one network runs before the other takes its turn."""
     warmup: WarmupConf = field(default_factory=WarmupConf)
@@ -171,7 +186,9 @@ class DeviceConf:
     index: int = 0
     """Which of the visible GPUs."""
     threads: int | None = None
-    """CPU threads inside an operator; none: torch's own choice."""
+    """CPU threads inside an operator; none: torch's own choice, or as many as `cpus`."""
+    cpus: list[int] | None = None
+    """Logical CPUs on which the workers may run; none: all that the process may use."""
 
 
 @dataclass
@@ -197,6 +214,8 @@ class QualityConf:
 
     border: int = 4
     """Pixels cut at each border of SR and HR."""
+    save: str = "none"
+    """Pictures beside the record: `none`, `crops` (of each image the most telling piece) or `images` (whole)."""
 
 
 @dataclass
@@ -214,6 +233,9 @@ class EsrConf:
     cudnn: CudnnConf = field(default_factory=CudnnConf)
     quality: QualityConf = field(default_factory=QualityConf)
     complexity: ComplexityConf = field(default_factory=ComplexityConf)
+    telemetry: TelemetryConf = field(default_factory=TelemetryConf)
+    lock: str = "wait"
+    """When another measurement holds the device: `wait` for its end, or `fail`."""
     out: str = MISSING
     """Folder for results."""
 
@@ -238,6 +260,8 @@ def network_name(model: ModelConf) -> str:
 _AT_LEAST_ONE = (
     "data.limit",
     "timing.rounds",
+    "timing.min_rounds",
+    "timing.processes",
     "timing.resamples",
     "timing.warmup.min_passes",
     "timing.warmup.window",
@@ -250,22 +274,42 @@ _AT_LEAST_ONE = (
 _NOT_NEGATIVE = (
     "device.index",
     "timing.seed",
+    "timing.retries",
     "timing.warmup.tolerance",
+    "timing.warmup.spread",
+    "timing.warmup.max_seconds",
     "quality.border",
+    "telemetry.sm_clock_spread",
+    "telemetry.temperature_rise_c",
+    "telemetry.host_load",
+    "telemetry.steady_s",
+    "telemetry.steady_rise_c",
     "model.tile.overlap",
     "baseline.tile.overlap",
 )
-_POSITIVE = ("timing.block_s", "timing.timeout_s", "model.data_range", "baseline.data_range")
+_POSITIVE = (
+    "timing.block_s",
+    "timing.timeout_s",
+    "timing.precision",
+    "timing.max_seconds",
+    "telemetry.max_share",
+    "model.data_range",
+    "baseline.data_range",
+)
+_RATES = ("telemetry.gpu_hz", "telemetry.host_hz")
 _RANGES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
     (_AT_LEAST_ONE, lambda value: value >= 1, "at least 1"),
     (_NOT_NEGATIVE, lambda value: value >= 0, "0 or more"),
     (_POSITIVE, lambda value: 0 < value < float("inf"), "positive and finite"),
+    (_RATES, lambda value: 0 < value <= 10, "above 0 and at most 10"),  # noqa: PLR2004 - NVML's calls stall launches
     (("timing.confidence",), lambda value: 0 < value < 1, "between 0 and 1, as 0.95"),
 )
 _CHOICES = {
     "timing.protocol": ("paired", "single"),
     "device.kind": ("auto", "cuda", "cpu"),
     "data.kind": ("demo", "folder"),
+    "quality.save": ("none", "crops", "images"),
+    "lock": ("wait", "fail"),
 }
 
 

@@ -8,7 +8,7 @@ import gc
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -169,19 +169,55 @@ def apply_switches(*, benchmark: bool, deterministic: bool, allow_tf32: bool) ->
     torch.backends.cudnn.deterministic = deterministic
     torch.backends.cudnn.allow_tf32 = allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = allow_tf32
+    return read_switches()
+
+
+def read_switches() -> dict[str, bool]:
+    """The switches of cuDNN and TF32 as torch reports them now."""
     return {
         "benchmark": torch.backends.cudnn.benchmark,
         "deterministic": torch.backends.cudnn.deterministic,
-        "allow_tf32": torch.backends.cudnn.allow_tf32 and torch.backends.cuda.matmul.allow_tf32,
+        "allow_tf32": torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32,
         "available": torch.backends.cudnn.is_available(),  # type: ignore[no-untyped-call]
     }
 
 
-def set_threads(threads: int | None) -> int:
-    """Sets the threads inside an operator, where asked for, and reads the number back."""
-    if threads is not None:
-        torch.set_num_threads(threads)
+def set_threads(threads: int | None, cpus: Sequence[int] | None = None) -> int:
+    """Binds this process to logical CPUs and sets the threads inside an operator; reads their number back.
+
+    Args:
+        threads: None: one for each of `cpus`, or torch's own choice.
+        cpus: None: every CPU that the process may use.
+
+    Raises:
+        DeviceError: A CPU does not exist, is not allowed here, or the system cannot bind processes.
+    """
+    if cpus is not None:
+        _bind(cpus)
+    if threads is not None or cpus is not None:
+        torch.set_num_threads(threads or len(set(cpus or ())))
     return torch.get_num_threads()
+
+
+def _bind(cpus: Sequence[int]) -> None:
+    if not hasattr(os, "sched_setaffinity"):
+        raise DeviceError(
+            f"device.cpus={list(cpus)}: this system cannot bind processes to CPUs; leave it out"
+        )
+    allowed = sorted(os.sched_getaffinity(0))
+    if not cpus or set(cpus) - set(allowed):
+        raise DeviceError(
+            f"device.cpus={list(cpus)}: choose from {', '.join(map(str, allowed))}, which this process may use"
+        )
+    # Threads that exist already keep their own mask: torch's importing started some.
+    for thread in psutil.Process().threads():
+        os.sched_setaffinity(thread.id, cpus)
+    os.sched_setaffinity(0, cpus)
+
+
+def bound_cpus() -> list[int] | None:
+    """The logical CPUs on which this process may run; none where the system does not say."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
 
 
 def is_out_of_memory(error: BaseException) -> bool:

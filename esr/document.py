@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Any
 
@@ -13,22 +13,51 @@ from esr import environment
 from esr.cards import card_of_model
 from esr.config import EsrConf, TimingConf
 from esr.datasets import Dataset
+from esr.gallery import Gallery
 from esr.quality import mean_quality
 from esr.records import FORMAT, VERSION
-from esr.subject import OUTPUT_TOLERANCE, Subject
+from esr.subject import Subject
+from esr.telemetry.watch import TelemetryResult
 from esr.timing import statistics
+from esr.timing.stopping import Precision, width
+from esr.verdict import verdict
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Everything that an evaluation has found out."""
+
+    subjects: Sequence[Subject]
+    """Candidate and baseline."""
+    dataset: Dataset
+    processes: Sequence[dict[str, Any]]
+    """Of each repetition in fresh processes: its rounds and what ended them; none with the single protocol."""
+    telemetry: TelemetryResult
+    trace: str | None
+    """File name of the telemetry's samples beside the record."""
+    gallery: Gallery
+
+    @property
+    def rounds(self) -> int:
+        """Rounds in all."""
+        return sum(entry["rounds"] for entry in self.processes) or 1
+
+    def tables(self) -> list[statistics.Array]:
+        """Milliseconds of each network that count, rounds × images."""
+        return [subject.table(self.rounds, len(self.dataset.pairs)) for subject in self.subjects]
+
+    def groups(self) -> list[int]:
+        """The process of each round."""
+        owners = [number for number, entry in enumerate(self.processes) for _ in range(entry["rounds"])]
+        return owners or [0]
 
 
 def build_document(
-    config: DictConfig,
-    settings: EsrConf,
-    dataset: Dataset,
-    subjects: Sequence[Subject],
-    started: float,
-    ended: float,
+    config: DictConfig, settings: EsrConf, measured: Measured, started: float, ended: float
 ) -> dict[str, Any]:
     """The whole record as plain data; `record.schema.json` describes every field."""
-    tables = [statistics.matrix(s.columns, settings.timing.rounds, len(dataset.pairs)) for s in subjects]
+    tables = measured.tables()
+    timing = _timing(measured, settings.timing, tables)
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -38,45 +67,34 @@ def build_document(
         "duration_s": ended - started,
         "config": OmegaConf.to_container(config),
         "environment": environment.fingerprint(),
-        "data": {
-            "name": dataset.name,
-            "has_hr": dataset.has_hr,
-            "lr_origin": dataset.lr_origin,
-            "images": [
-                {"name": pair.name, "lr_shape": list(pair.lr_shape), "lr_sha256": pair.lr_sha256}
-                for pair in dataset.pairs
-            ],
-        },
+        "data": _data(measured.dataset),
         "networks": {
-            subject.role: _network(subject, settings, dataset, table)
-            for subject, table in zip(subjects, tables, strict=True)
+            subject.role: _network(subject, settings, measured, table)
+            for subject, table in zip(measured.subjects, tables, strict=True)
         },
-        "timing": _timing(subjects, settings.timing, tables),
-        "verdict": verdict(subjects),
+        "timing": timing,
+        "telemetry": {**measured.telemetry.summary, "trace": measured.trace},
+        "pictures": {"comparison": measured.gallery.comparison, "images": measured.gallery.pictures},
+        "verdict": verdict(
+            measured.subjects, timing["precision"], measured.processes, measured.telemetry.findings
+        ),
     }
 
 
-def verdict(subjects: Sequence[Subject]) -> dict[str, Any]:
-    """`failed`, `tainted` or `clean`, with every reason, the network it concerns and a line that explains it."""
-    reasons = []
-    for subject in subjects:
-        if subject.differing:
-            detail = (
-                f"{len(subject.differing)} of {subject.compared} checked passes, by up to "
-                f"{subject.largest_difference} grey levels"
-            )
-            reasons.append({"reason": "outputs_differ", "network": subject.role, "detail": detail})
-        unsettled = [entry["lr_shape"] for entry in subject.warmup if not entry["settled"]]
-        if unsettled:
-            sizes = ", ".join(f"{height}×{width}" for height, width in unsettled)
-            reasons.append({"reason": "warmup_cap", "network": subject.role, "detail": f"LR {sizes}"})
-    if any(subject.failure for subject in subjects):
-        return {"status": "failed", "reasons": reasons}
-    return {"status": "tainted" if reasons else "clean", "reasons": reasons}
+def _data(dataset: Dataset) -> dict[str, Any]:
+    return {
+        "name": dataset.name,
+        "has_hr": dataset.has_hr,
+        "lr_origin": dataset.lr_origin,
+        "images": [
+            {"name": pair.name, "lr_shape": list(pair.lr_shape), "lr_sha256": pair.lr_sha256}
+            for pair in dataset.pairs
+        ],
+    }
 
 
 def _network(
-    subject: Subject, settings: EsrConf, dataset: Dataset, table: statistics.Array
+    subject: Subject, settings: EsrConf, measured: Measured, table: statistics.Array
 ) -> dict[str, Any]:
     return {
         "name": subject.name,
@@ -84,16 +102,13 @@ def _network(
         "weights": subject.weights.as_dict(),
         "failure": subject.failure,
         "runtime": subject.runtime,
-        "quality": _quality(subject, dataset),
+        "quality": _quality(subject, measured.dataset),
         "complexity": subject.complexity,
         "memory": subject.memory,
-        "timing": _network_timing(subject, settings.timing, table),
-        "output_check": {
-            "compared": subject.compared,
-            "differing": len(subject.differing),
-            "largest_difference": subject.largest_difference,
-            "tolerance": OUTPUT_TOLERANCE,
-        },
+        "timing": _network_timing(subject, settings.timing, table, measured.groups()),
+        "output_check": subject.outputs.as_dict(),
+        "precisions": subject.precisions,
+        "switches_changed": subject.switches_changed,
     }
 
 
@@ -107,43 +122,67 @@ def _quality(subject: Subject, dataset: Dataset) -> dict[str, Any] | None:
     }
 
 
-def _network_timing(subject: Subject, timing: TimingConf, table: statistics.Array) -> dict[str, Any] | None:
+def _network_timing(
+    subject: Subject, timing: TimingConf, table: statistics.Array, groups: Sequence[int]
+) -> dict[str, Any] | None:
     whole = statistics.complete_rounds(table)
     if not whole.any():
         return None
-    estimate = statistics.ms_per_image(table[whole], timing.confidence, timing.resamples, timing.seed)
+    kept = table[whole]
+    estimate = statistics.ms_per_image(
+        kept, timing.confidence, timing.resamples, timing.seed, _picked(groups, whole)
+    )
+    marked = statistics.outliers(subject.columns["image"], subject.columns["ms"])
     return {
         "ms_per_image": estimate.as_dict(),
-        "images": [{"median_ms": float(value)} for value in np.median(table[whole], axis=0)],
+        "ms_per_image_plain": float(kept.mean()),
+        "images": [{"median_ms": float(value)} for value in np.median(kept, axis=0)],
         "complete_rounds": int(whole.sum()),
+        "outliers": sum(marked),
         "warmup": subject.warmup,
-        "samples": subject.columns,
+        "samples": {**subject.columns, "outlier": marked},
         "blocks": subject.blocks,
     }
 
 
-def _timing(
-    subjects: Sequence[Subject], timing: TimingConf, tables: Sequence[statistics.Array]
-) -> dict[str, Any]:
+def _picked(groups: Sequence[int], mask: statistics.Mask) -> list[int]:
+    return [group for group, kept in zip(groups, mask, strict=True) if kept]
+
+
+def _timing(measured: Measured, timing: TimingConf, tables: Sequence[statistics.Array]) -> dict[str, Any]:
+    candidate, baseline = measured.subjects
     whole = statistics.complete_rounds(*tables)
-    ratio = None
-    rounds: list[float] = []
-    if whole.any():
-        candidate, baseline = (table[whole] for table in tables)
-        ratio = statistics.ratio(
-            candidate, baseline, timing.confidence, timing.resamples, timing.seed
-        ).as_dict()
-        rounds = statistics.ratio_per_round(candidate, baseline).tolist()
+    same = candidate.model._target_ == baseline.model._target_ and candidate.model.args == baseline.model.args
     return {
         "protocol": timing.protocol,
-        "rounds": timing.rounds,
+        "rounds": measured.rounds,
         "confidence": timing.confidence,
         "seed": timing.seed,
-        "ratio": ratio,
-        "ratio_per_round": rounds,
-        "aa": subjects[0].weights.sha256 == subjects[1].weights.sha256
-        and subjects[0].model._target_ == subjects[1].model._target_
-        and subjects[0].model.args == subjects[1].model.args,
+        **_ratios(measured, timing, [table[whole] for table in tables], _picked(measured.groups(), whole)),
+        "processes": list(measured.processes),
+        "aa": same and candidate.weights.sha256 == baseline.weights.sha256,
+    }
+
+
+def _ratios(
+    measured: Measured, timing: TimingConf, tables: Sequence[statistics.Array], groups: Sequence[int]
+) -> dict[str, Any]:
+    if not groups:
+        keys = ("ratio", "ratio_plain", "precision", "spread")
+        return {**dict.fromkeys(keys), "ratio_per_round": [], "process_of_round": []}
+    candidate, baseline = tables
+    how = (timing.confidence, timing.resamples, timing.seed, groups)
+    robust = statistics.ratio(candidate, baseline, *how)
+    per_round = statistics.ratio_per_round(candidate, baseline).tolist()
+    within, between = statistics.spreads(per_round, groups)
+    stopped_by = measured.processes[-1]["stopped_by"] if measured.processes else "rounds"
+    return {
+        "ratio": robust.as_dict(),
+        "ratio_plain": statistics.ratio_plain(candidate, baseline, *how).as_dict(),
+        "ratio_per_round": per_round,
+        "process_of_round": list(groups),
+        "spread": {"within": within, "between": between},
+        "precision": Precision(timing.precision, width(robust), stopped_by).as_dict(),
     }
 
 

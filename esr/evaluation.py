@@ -6,24 +6,29 @@ A network that fails is recorded as failed, and the other one is measured to the
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from esr import datasets, records, zoo
+from esr import datasets, lock, records, zoo
 from esr.config import EsrConf, ModelConf, network_name, typed
-from esr.document import build_document
+from esr.document import Measured, build_document
+from esr.gallery import Gallery
+from esr.measuring import Measurement, alive, recorded
 from esr.progress import Progress, Silent
 from esr.quality import measure as measure_quality
 from esr.subject import Subject
-from esr.timing.schedule import plan
-from esr.timing.warmup import settled
-from esr.worker.parent import Worker, WorkerFailure
+from esr.telemetry.watch import Telemetry
+from esr.timing.schedule import Pass
+from esr.worker.parent import Worker
 from esr.worker.protocol import pack, sample, unpack
 
 WEIGHTS_SEED = 0
 """Seed of `weights=random`."""
+HOST = "host"
+"""What is locked for a measurement on the CPU."""
 
 
 def evaluate(
@@ -33,7 +38,7 @@ def evaluate(
 
     Args:
         config: As from `esr.composition.compose`.
-        folder: Where `record.json` is written; none: it is only returned.
+        folder: Where `record.json` is written, with telemetry and pictures beside it; none: it is only returned.
         progress: Told what is being done.
 
     Returns:
@@ -50,19 +55,30 @@ def evaluate(
     candidate = _subject("candidate", settings.model, settings.weights, progress)
     baseline = _subject("baseline", settings.baseline, settings.baseline_weights, progress)
     subjects = [candidate, baseline]
-    with ExitStack() as stack:
-        for subject in subjects:
-            subject.worker = stack.enter_context(Worker(settings.timing.timeout_s))
-        _open(subjects, config, dataset, progress)
-        if settings.timing.protocol == "single":
-            _single_pass(subjects, settings, dataset, progress)
-        else:
-            _memory(subjects, dataset)
-        _quality(subjects, settings, dataset, progress)
-        _complexity(subjects, settings)
-        if settings.timing.protocol == "paired":
-            _paired_rounds(subjects, settings, dataset, progress)
-    document = build_document(config, settings, dataset, subjects, started, time.time())
+    gallery = Gallery(folder, settings.quality.save)
+    processes: list[dict[str, Any]] = []
+    with ExitStack() as held:
+        for process in range(settings.timing.processes):
+            with _workers(subjects, settings, config, progress):
+                if process == 0:
+                    held.enter_context(_device_lock(subjects, settings, progress))
+                    watch = held.enter_context(_watch(subjects, settings))
+                _load(subjects, dataset, progress)
+                if process == 0 and settings.timing.protocol == "single":
+                    _single_pass(subjects, settings, dataset, progress)
+                elif process == 0:
+                    _memory(subjects, dataset)
+                if process == 0:
+                    _quality(subjects, settings, dataset, gallery, progress)
+                    _complexity(subjects, settings)
+                _audit(subjects, dataset)
+                if settings.timing.protocol == "paired":
+                    processes.append(_paired_rounds(subjects, settings, dataset, watch, progress, processes))
+                    _audit(subjects, dataset)
+    telemetry = watch.finish(_counted(subjects))
+    trace = telemetry.write_trace(folder) if folder else None
+    measured = Measured(subjects, dataset, processes, telemetry, trace, gallery)
+    document = build_document(config, settings, measured, started, time.time())
     if folder is None:
         records.validate(document)
         return records.Record(document)
@@ -76,31 +92,48 @@ def _subject(role: str, model: ModelConf, weights: str, progress: Progress) -> S
 
 
 @contextmanager
-def _recorded(subject: Subject) -> Iterator[None]:
-    """A failure of the network inside this block becomes part of the record."""
-    try:
-        yield
-    except WorkerFailure as failure:
-        subject.failure = failure.as_dict()
-
-
-def _alive(subjects: Sequence[Subject]) -> list[Subject]:
-    return [subject for subject in subjects if subject.failure is None]
-
-
-def _open(
-    subjects: Sequence[Subject], config: DictConfig, dataset: datasets.Dataset, progress: Progress
-) -> None:
-    progress.stage("starting workers", 2 * len(subjects) + len(dataset.pairs))
+def _workers(
+    subjects: Sequence[Subject], settings: EsrConf, config: DictConfig, progress: Progress
+) -> Iterator[None]:
+    """A fresh process for each network, with its device open."""
+    progress.stage("starting workers", len(subjects))
     plain = OmegaConf.to_container(config)
+    with ExitStack() as stack:
+        for subject in subjects:
+            subject.worker = stack.enter_context(Worker(settings.timing.timeout_s))
+        for subject in alive(subjects):
+            subject.worker.send("open", config=plain)
+        for subject in alive(subjects):
+            with recorded(subject):
+                runtime = subject.worker.receive("open")
+                subject.runtime = subject.runtime or runtime
+            progress.advance()
+        yield
+
+
+def _device_lock(
+    subjects: Sequence[Subject], settings: EsrConf, progress: Progress
+) -> AbstractContextManager[None]:
+    return lock.measuring(_gpu(subjects) or HOST, f"model={subjects[0].name}", settings.lock, progress)
+
+
+def _gpu(subjects: Sequence[Subject]) -> str | None:
+    """The UUID of the GPU in use; its index where torch does not tell the UUID; none on the CPU."""
     for subject in subjects:
-        subject.worker.send("open", config=plain)
-    for subject in subjects:
-        with _recorded(subject):
-            subject.runtime = subject.worker.receive("open")
-        progress.advance()
-    for subject in _alive(subjects):
-        with _recorded(subject):
+        device = subject.runtime.get("device") or {}
+        if device.get("kind") == "cuda":
+            return str(device.get("uuid") or device.get("name"))
+    return None
+
+
+def _watch(subjects: Sequence[Subject], settings: EsrConf) -> Telemetry:
+    return Telemetry(settings.telemetry, _gpu(subjects), lambda: [subject.worker.pid for subject in subjects])
+
+
+def _load(subjects: Sequence[Subject], dataset: datasets.Dataset, progress: Progress) -> None:
+    progress.stage("loading", len(subjects) + len(dataset.pairs))
+    for subject in alive(subjects):
+        with recorded(subject):
             subject.worker.ask(
                 "load",
                 model=OmegaConf.to_container(OmegaConf.structured(subject.model)),
@@ -110,101 +143,112 @@ def _open(
         progress.advance()
     for pair in dataset.pairs:
         packed = pack(pair.lr())
-        for subject in _alive(subjects):
-            with _recorded(subject):
+        for subject in alive(subjects):
+            with recorded(subject):
                 subject.worker.ask("image", image=packed)
         progress.advance()
 
 
 def _memory(subjects: Sequence[Subject], dataset: datasets.Dataset) -> None:
     """The first forward pass, over the largest image: nothing else has raised the peak before it."""
-    areas = [pair.lr_shape[0] * pair.lr_shape[1] for pair in dataset.pairs]
-    largest = areas.index(max(areas))
-    for subject in _alive(subjects):
-        with _recorded(subject):
+    largest = _by_area(dataset)[-1]
+    for subject in alive(subjects):
+        with recorded(subject):
             subject.memory = subject.worker.ask("memory", index=largest)
             subject.memory["lr_shape"] = list(dataset.pairs[largest].lr_shape)
 
 
+def _by_area(dataset: datasets.Dataset) -> list[int]:
+    """The images, the smallest first."""
+    areas = [pair.lr_shape[0] * pair.lr_shape[1] for pair in dataset.pairs]
+    return sorted(range(len(areas)), key=areas.__getitem__)
+
+
 def _quality(
-    subjects: Sequence[Subject], settings: EsrConf, dataset: datasets.Dataset, progress: Progress
+    subjects: Sequence[Subject],
+    settings: EsrConf,
+    dataset: datasets.Dataset,
+    gallery: Gallery,
+    progress: Progress,
 ) -> None:
-    for subject in _alive(subjects):
-        progress.stage(f"{subject.name}: quality", len(dataset.pairs))
-        with _recorded(subject):
-            for index, pair in enumerate(dataset.pairs):
+    progress.stage("quality", len(dataset.pairs))
+    for index, pair in enumerate(dataset.pairs):
+        outputs = {}
+        for subject in alive(subjects):
+            with recorded(subject):
                 image = unpack(subject.worker.ask("quality", index=index)["image"])
                 subject.samples.append(sample(image, settings.timing.seed + index))
+                outputs[subject.role] = (subject.name, image)
                 if dataset.has_hr:
                     subject.quality.append(measure_quality(image, pair.hr(), settings.quality.border))
-                progress.advance()
-        subject.compare_timed_outputs()
+        gallery.add(index, pair, outputs)
+        progress.advance()
+    for subject in subjects:
+        subject.check_waiting()
 
 
 def _complexity(subjects: Sequence[Subject], settings: EsrConf) -> None:
-    for subject in _alive(subjects):
-        with _recorded(subject):
+    for subject in alive(subjects):
+        with recorded(subject):
             subject.complexity = subject.worker.ask(
                 "complexity", height=settings.complexity.height, width=settings.complexity.width
             )
+
+
+def _audit(subjects: Sequence[Subject], dataset: datasets.Dataset) -> None:
+    """Before the rounds and after them: a network may change its mind."""
+    for subject in alive(subjects):
+        with recorded(subject):
+            found = subject.worker.ask("audit", index=_by_area(dataset)[0])
+            subject.precisions |= found["precisions"]
+            subject.switches_changed |= found["switches"]
 
 
 def _single_pass(
     subjects: Sequence[Subject], settings: EsrConf, dataset: datasets.Dataset, progress: Progress
 ) -> None:
     """The challenge's protocol: no warm-up, one pass over the images in order, memory never reset in between."""
-    for subject in _alive(subjects):
+    for subject in alive(subjects):
         progress.stage(f"{subject.name}: one unwarmed pass", len(dataset.pairs))
-        with _recorded(subject):
+        with recorded(subject):
             subject.worker.ask("reset_memory")
             for index in range(len(dataset.pairs)):
-                _turn(subject, settings, 0, [index], index, block=index)
+                _single_turn(subject, settings, index)
                 progress.advance()
             subject.memory = subject.worker.ask("peak")
 
 
-def _paired_rounds(
-    subjects: Sequence[Subject], settings: EsrConf, dataset: datasets.Dataset, progress: Progress
-) -> None:
-    shapes = [pair.lr_shape for pair in dataset.pairs]
-    for subject in _alive(subjects):
-        progress.stage(f"{subject.name}: warm-up", None)
-        with _recorded(subject):
-            _warm_up(subject, settings, shapes)
-    running = _alive(subjects)
-    if not running:
-        return
-    seconds = [max(subject.warm_ms(shape) for subject in running) / 1000 for shape in shapes]
-    timing = settings.timing
-    blocks = plan(timing.rounds, len(running), seconds, timing.block_s, timing.seed)
-    progress.stage(f"timing, {timing.rounds} rounds", sum(len(block.images) for block in blocks))
-    for number, block in enumerate(blocks):
-        subject = running[block.network]
-        if subject.failure is None:
-            with _recorded(subject):
-                _turn(subject, settings, block.round, list(block.images), block.check, block=number)
-        progress.advance(len(block.images))
-
-
-def _warm_up(subject: Subject, settings: EsrConf, shapes: Sequence[tuple[int, int]]) -> None:
-    conf = settings.timing.warmup
-    for shape in dict.fromkeys(shapes):
-        index = shapes.index(shape)
-        passes: list[float] = []
-        while len(passes) < conf.max_passes and not settled(passes, conf):
-            answer = subject.worker.ask("time", images=[index], check=None, seed=0)
-            passes.append(answer["durations"][0]["device_ms"])
-        subject.warmup.append({"lr_shape": list(shape), "ms": passes, "settled": settled(passes, conf)})
-
-
-def _turn(
-    subject: Subject, settings: EsrConf, number: int, images: list[int], check: int, block: int
-) -> None:
-    """One block of one network; the parent's own clock bounds what the worker may claim."""
-    seed = settings.timing.seed + check
+def _single_turn(subject: Subject, settings: EsrConf, index: int) -> None:
+    subject.worker.ask("prepare", passes=[{"image": index, "alteration": None}])
     start = time.perf_counter()
-    answer = subject.worker.ask("time", images=images, check=check, seed=seed)
+    answer = subject.worker.ask("time", check=0, seed=settings.timing.seed + index)
     wall_ms = (time.perf_counter() - start) * 1000
-    subject.add_block(number, block, images, answer["durations"], wall_ms)
-    subject.timed_samples.append((check, unpack(answer["sample"])))
-    subject.compare_timed_outputs()
+    block = {"block": index, "round": 0, "process": 0, "parent_wall_ms": wall_ms}
+    subject.add_block({**block, "reasons": [], "replaced": False}, [Pass(index)], answer["durations"])
+    subject.check_timed(index, unpack(answer["sample"]))
+
+
+def _paired_rounds(
+    subjects: Sequence[Subject],
+    settings: EsrConf,
+    dataset: datasets.Dataset,
+    watch: Telemetry,
+    progress: Progress,
+    earlier: Sequence[dict[str, Any]],
+) -> dict[str, Any]:
+    blocks = [entry["block"] for subject in subjects for entry in subject.blocks]
+    return Measurement(
+        subjects,
+        settings,
+        [pair.lr_shape for pair in dataset.pairs],
+        watch,
+        progress,
+        process=len(earlier),
+        first_round=sum(entry["rounds"] for entry in earlier),
+        first_block=max(blocks, default=-1) + 1,
+    ).run()
+
+
+def _counted(subjects: Sequence[Subject]) -> set[int]:
+    """The blocks that were not measured again."""
+    return {entry["block"] for subject in subjects for entry in subject.blocks if not entry["replaced"]}

@@ -7,7 +7,7 @@ import esr.conf
 from esr.cards import model_names
 
 WIDTH = 100
-GROUPS = ("data", "timing", "device", "cudnn")
+GROUPS = ("data", "timing", "device", "cudnn", "telemetry")
 """What can be chosen beside the networks; `conf/train` belongs to `esr train`."""
 
 _HEAD = """\
@@ -20,7 +20,11 @@ esr measures efficient super-resolution networks, paired against a baseline.
   esr model=rlfn cudnn.benchmark=true device=cuda
 
 Commands instead of a measurement (esr COMMAND --help says more):
+  doctor [out=DIR]   what is wrong with this machine or container, with remedies
+  rank RESULTS…      records, in files or folders, to the challenge's table
+  fetch NAME…        published weights and data sets, downloaded and checked
   show [NETWORK]     the networks there are, or one network's card and layers
+  export KEY=VALUE…  a network as ONNX, TorchScript or safetensors
   train KEY=VALUE…   train a network on a folder of images
 
 Groups, chosen by GROUP=OPTION:
@@ -28,8 +32,10 @@ Groups, chosen by GROUP=OPTION:
 
 _FOOT = """
 Values, set by KEY=VALUE; esr model=NAME --cfg job prints them all, esr/config.py says what each means:
-  weights=auto|published|bundled|random|PATH      timing.rounds=10     device.threads=4
-  complexity.height=256 complexity.width=256      timing.timeout_s=600 out=DIR
+  weights=auto|published|bundled|random|PATH      timing.rounds=10        device.threads=4
+  quality.save=none|crops|images                  timing.precision=0.005  device.cpus=[0,1]
+  complexity.height=256 complexity.width=256      timing.max_seconds=60   lock=wait|fail
+  timing.processes=3                              timing.timeout_s=600    out=DIR
 
 Hydra's own options:
   --cfg job, --info, -m (multirun), --config-dir DIR, --hydra-help; esr model=NAME --help shows the composed values

@@ -13,6 +13,9 @@ from esr.errors import DataError, NetworkError
 
 Image = npt.NDArray[np.uint8]
 
+_GAIN = (0.7, 0.95)
+"""Range of an altered input's gain per channel: far from the image itself, within the range of values."""
+
 
 def to_tensor(lr: Image, data_range: float, device: torch.device | str = "cpu") -> Tensor:
     """An 8-bit H×W×3 image as a float32 1×3×H×W tensor with values from 0 to `data_range`."""
@@ -25,6 +28,29 @@ def to_image(sr: Tensor, data_range: float) -> Image:
     scaled = sr[0].float().clamp(0, data_range).div(data_range).mul(255.0).round()
     image: Image = scaled.to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
     return image
+
+
+def to_values(sr: Tensor, data_range: float, positions: npt.NDArray[np.int64]) -> Image:
+    """The values of `to_image(sr, data_range).reshape(-1)` at some positions, without making the image.
+
+    Raises:
+        NetworkError: One of them is not finite.
+    """
+    channels, height, width = sr.shape[1:]
+    pixel, channel = np.divmod(positions, channels)
+    index = torch.from_numpy(channel * height * width + pixel).to(sr.device)
+    picked = sr[0].reshape(-1)[index].float()
+    if not bool(torch.isfinite(picked).all()):
+        raise NetworkError("output of a timed pass holds values that are NaN or infinite")
+    scaled = picked.clamp(0, data_range).div(data_range).mul(255.0).round()
+    values: Image = scaled.to(torch.uint8).cpu().numpy()
+    return values
+
+
+def altered(lr: Tensor, seed: int) -> Tensor:
+    """The same picture in other colours: each channel times a gain that follows from the seed; range kept."""
+    gain = np.random.default_rng(seed).uniform(*_GAIN, size=(1, lr.shape[1], 1, 1))
+    return lr * torch.from_numpy(gain).to(lr)
 
 
 def forward(network: nn.Module, lr: Tensor, tile: TileConf | None = None) -> Tensor:
@@ -62,8 +88,11 @@ def tile_starts(length: int, side: int, overlap: int) -> list[int]:
     [0, 224, 344]
     >>> tile_starts(100, side=100, overlap=32)
     [0]
+    >>> tile_starts(86, side=57, overlap=32)
+    [0, 25, 29]
     """
-    stride = side - min(overlap, side // 2)  # a narrow image cannot overlap by more than half a tile
+    # As the challenge has it; an image that is narrower than the overlap takes half a tile instead.
+    stride = side - (overlap if overlap < side else side // 2)
     return [*range(0, length - side, stride), length - side]
 
 
@@ -71,18 +100,25 @@ def check_output(sr: object, lr: Tensor) -> Tensor:
     """Returns a network's output if it is what an SR network must give.
 
     Raises:
-        NetworkError: It is not a tensor, of another shape, or holds values that are not finite.
+        NetworkError: It is not a plain tensor, of another shape, or holds values that are not finite.
     """
+    tensor = check_shape(sr, lr)
+    if not bool(torch.isfinite(tensor).all()):
+        bad = int((~torch.isfinite(tensor)).sum())
+        raise NetworkError(f"output holds {bad} values that are NaN or infinite, of {tensor.numel()}")
+    return tensor
+
+
+def check_shape(sr: object, lr: Tensor) -> Tensor:
+    """The part of `check_output` that costs no pass over the values; raises as it does."""
     expected = (*lr.shape[:-2], lr.shape[-2] * SCALE, lr.shape[-1] * SCALE)
-    if not isinstance(sr, Tensor):
-        raise NetworkError(f"output is a {type(sr).__name__}, expected one tensor of shape {expected}")
+    # A subclass of Tensor might compute its values later, when nobody times it.
+    if not isinstance(sr, Tensor) or type(sr) not in (Tensor, nn.Parameter):
+        raise NetworkError(f"output is a {type(sr).__name__}, expected one plain tensor of shape {expected}")
     if tuple(sr.shape) != expected:
         raise NetworkError(
             f"output has shape {tuple(sr.shape)}, expected {expected} for input {tuple(lr.shape)}"
         )
-    if not bool(torch.isfinite(sr).all()):
-        bad = int((~torch.isfinite(sr)).sum())
-        raise NetworkError(f"output holds {bad} values that are NaN or infinite, of {sr.numel()}")
     return sr
 
 

@@ -9,16 +9,26 @@ from pathlib import Path
 from typing import Any
 
 from esr.errors import RecordError
+from esr.telemetry import verdict as telemetry_verdict
 
 FORMAT = "esr-record"
-VERSION = 1
+VERSION = 2
 FILE_NAME = "record.json"
 SCHEMA_FILE = Path(__file__).with_name("record.schema.json")
 
 
+TAINT, WARNING = "taint", "warning"
+"""How grave a reason is: a warning leaves the verdict clean."""
+
 REASONS = {
-    "outputs_differ": "outputs of timed passes differ from the quality pass's",
+    "outputs_differ": "outputs of timed passes differ from those of untimed passes over the same inputs",
     "warmup_cap": "warm-up ended at its cap before successive passes had settled",
+    "precision_not_reached": "timing.max_seconds was spent before the ratio's interval was narrow enough",
+    "remembers_inputs": "passes over inputs seen before are faster than passes over new ones",
+    "time_unaccounted": "the worker claims less time than passed by the parent's clock",
+    "precision_changed": "the network computes in another precision than float32",
+    "switches_changed": "the network turned switches of cuDNN or TF32 that the configuration sets",
+    **telemetry_verdict.REASONS,
 }
 """Every reason for which a measurement can be tainted."""
 
@@ -81,10 +91,10 @@ def validate(document: object) -> None:
     """
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise RecordError(f"not a record of esr: no 'format': '{FORMAT}' in it")
-    if document.get("version") != VERSION:
-        raise RecordError(
-            f"record of version {document.get('version')!r}: this esr reads version {VERSION}; update esr"
-        )
+    if (version := document.get("version")) != VERSION:
+        older = isinstance(version, int) and version < VERSION
+        remedy = "measure again" if older else "update esr"
+        raise RecordError(f"record of version {version!r}: this esr reads version {VERSION}; {remedy}")
     from jsonschema import Draft202012Validator  # noqa: PLC0415 - a tenth of a second that --help need not spend
     from jsonschema.exceptions import best_match  # noqa: PLC0415
 

@@ -1,5 +1,6 @@
 """What is known so far of one network in an evaluation."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,11 +9,54 @@ import numpy.typing as npt
 
 from esr.config import ModelConf
 from esr.quality import Quality
+from esr.timing.schedule import Pass
+from esr.timing.statistics import Array, matrix
 from esr.worker.parent import Worker
+from esr.worker.protocol import Image
 from esr.zoo import WeightsFile
 
 OUTPUT_TOLERANCE = 1
 """Grey levels by which a timed output may differ from the quality pass's: cuDNN's algorithms round differently."""
+_TEXTURED = 5.0
+"""Standard deviation of an output, in grey levels, above which another input must give another output."""
+
+
+@dataclass
+class OutputCheck:
+    """How sampled outputs of timed passes compare with those of untimed passes over the same inputs."""
+
+    compared: int = 0
+    differing: int = 0
+    stale: int = 0
+    """Outputs over an altered input that are those of the image as it was: not computed, but remembered."""
+    largest_difference: int = 0
+
+    def compare(self, timed: Image, untimed: Image) -> None:
+        """Holds the sample of a timed pass against that of an untimed one."""
+        difference = _difference(timed, untimed)
+        self.compared += 1
+        self.largest_difference = max(self.largest_difference, difference)
+        self.differing += difference > OUTPUT_TOLERANCE
+
+    def compare_altered(self, timed: Image, untimed: Image, original: Image | None) -> None:
+        """The same over an altered input, whose output must also differ from the original's."""
+        self.compare(timed, untimed)
+        if original is not None and original.std() > _TEXTURED:
+            self.stale += _difference(timed, original) <= OUTPUT_TOLERANCE
+
+    def as_dict(self) -> dict[str, int]:
+        """For the record."""
+        return {
+            "compared": self.compared,
+            "differing": self.differing,
+            "stale": self.stale,
+            "largest_difference": self.largest_difference,
+            "tolerance": OUTPUT_TOLERANCE,
+        }
+
+
+def _difference(one: Image, other: Image) -> int:
+    return int(np.abs(one.astype(int) - other.astype(int)).max())
 
 
 @dataclass
@@ -34,47 +78,62 @@ class Subject:
     """One per image; empty where there is no HR."""
     samples: list[npt.NDArray[np.uint8]] = field(default_factory=list)
     """A sample of each SR image of the quality pass."""
-    timed_samples: list[tuple[int, npt.NDArray[np.uint8]]] = field(default_factory=list)
-    """Image and sample of timed passes that are still to be compared."""
+    waiting: list[tuple[int, Image]] = field(default_factory=list)
+    """Image and sample of timed passes that precede the quality pass."""
     warmup: list[dict[str, Any]] = field(default_factory=list)
     columns: dict[str, list[Any]] = field(
-        default_factory=lambda: {"round": [], "block": [], "image": [], "ms": [], "wall_ms": []}
+        default_factory=lambda: {key: [] for key in ("round", "block", "image", "new", "ms", "wall_ms")}
     )
     """Every timed pass, one value per column."""
     blocks: list[dict[str, Any]] = field(default_factory=list)
-    compared: int = 0
-    differing: list[int] = field(default_factory=list)
-    largest_difference: int = 0
+    outputs: OutputCheck = field(default_factory=OutputCheck)
+    precisions: dict[str, list[str]] = field(default_factory=dict)
+    """Floating-point types other than float32 -> the operators that gave them."""
+    switches_changed: dict[str, bool] = field(default_factory=dict)
+    """Switches that the network turned, with what it turned them to."""
 
     def add_block(
         self,
-        number: int,
-        block: int,
-        images: list[int],
-        durations: list[dict[str, float]],
-        wall_ms: float,
+        block: dict[str, Any],
+        passes: Sequence[Pass],
+        durations: Sequence[dict[str, float]],
     ) -> None:
         """Keeps the raw samples of one turn."""
-        self.blocks.append({"block": block, "round": number, "parent_wall_ms": wall_ms})
-        for image, duration in zip(images, durations, strict=True):
-            row = (number, block, image, duration["device_ms"], duration["wall_ms"])
+        self.blocks.append(block)
+        for one, duration in zip(passes, durations, strict=True):
+            row = (
+                block["round"],
+                block["block"],
+                one.image,
+                one.alteration is not None,
+                duration["device_ms"],
+                duration["wall_ms"],
+            )
             for column, value in zip(self.columns.values(), row, strict=True):
                 column.append(value)
 
+    def table(self, rounds: int, images: int) -> Array:
+        """Milliseconds of the passes that count, rounds × images."""
+        return matrix(
+            self.columns, rounds, images, [entry["block"] for entry in self.blocks if entry["replaced"]]
+        )
+
     def warm_ms(self, shape: tuple[int, int]) -> float:
         """Milliseconds of the last warm-up pass over an LR shape."""
-        return float(next(entry["ms"][-1] for entry in self.warmup if tuple(entry["lr_shape"]) == shape))
+        return float(
+            next(entry["ms"][-1] for entry in reversed(self.warmup) if tuple(entry["lr_shape"]) == shape)
+        )
 
-    def compare_timed_outputs(self) -> None:
-        """Holds waiting samples of timed passes against the quality pass's."""
-        if not self.samples:
-            return
-        for image, timed in self.timed_samples:
-            if image >= len(self.samples):
-                continue
-            difference = int(np.abs(timed.astype(int) - self.samples[image].astype(int)).max())
-            self.compared += 1
-            self.largest_difference = max(self.largest_difference, difference)
-            if difference > OUTPUT_TOLERANCE:
-                self.differing.append(image)
-        self.timed_samples.clear()
+    def check_timed(self, image: int, timed: Image) -> None:
+        """Holds the sample of a timed pass over an image as it is against the quality pass's, now or once it exists."""
+        if image < len(self.samples):
+            self.outputs.compare(timed, self.samples[image])
+        else:
+            self.waiting.append((image, timed))
+
+    def check_waiting(self) -> None:
+        """Compares what was timed before the quality pass; what it never reached is not compared."""
+        for image, timed in self.waiting:
+            if image < len(self.samples):
+                self.outputs.compare(timed, self.samples[image])
+        self.waiting.clear()

@@ -20,6 +20,12 @@ ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT.parent / "shared" / "reference"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_locks(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Tests that run side by side measure nothing that matters, and need not wait for each other."""
+    os.environ["ESR_LOCK_DIR"] = str(tmp_path_factory.mktemp("locks"))
+
+
 @pytest.fixture(scope="session")
 def reference() -> Path:
     """The folder of reference data; skips where it is absent, fails in CI."""
@@ -138,5 +144,6 @@ SMALL = (
     "data.root=images",
     "timing=quick",
     "device=cpu",
+    "telemetry=off",
 )
 """Overrides of an evaluation that takes seconds: a tiny network against itself on small images."""

@@ -17,6 +17,9 @@ from esr.records import schema
 from esr.timing import statistics
 
 
+ROUNDS = 7
+
+
 def record_of(run):
     assert run.records, run.err
     return json.loads(run.records[0].read_text())
@@ -46,7 +49,7 @@ def good(tmp_path_factory):
     overrides = [
         w.replace("tiny.yaml", f"{folder}/tiny.yaml").replace("=images", f"={folder}/images") for w in SMALL
     ]
-    return esr.evaluate([*overrides, "timing.rounds=4", "timing.resamples=999"], out=folder / "out")
+    return esr.evaluate([*overrides, f"timing.rounds={ROUNDS}", "timing.resamples=999"], out=folder / "out")
 
 
 def test_a_record_fits_the_published_schema(good):
@@ -64,13 +67,14 @@ def test_every_figure_can_be_recomputed_from_the_raw_samples(good):
     tables = []
     for network in (good.candidate, good.baseline):
         samples = network["timing"]["samples"]
-        assert len(samples["ms"]) == 4 * 3
-        table = statistics.matrix(samples, 4, 3)
+        assert len(samples["ms"]) == ROUNDS * 3
+        table = statistics.matrix(samples, ROUNDS, 3)
         again = statistics.ms_per_image(table, timing["confidence"], timing["resamples"], timing["seed"])
         assert again.as_dict() == network["timing"]["ms_per_image"]
         tables.append(table)
-    again = statistics.ratio(*tables, timing["confidence"], timing["resamples"], timing["seed"])
-    assert again.as_dict() == good.ratio
+    how = (timing["confidence"], timing["resamples"], timing["seed"])
+    assert statistics.ratio(*tables, *how).as_dict() == good.ratio
+    assert statistics.ratio_plain(*tables, *how).as_dict() == good.document["timing"]["ratio_plain"]
 
 
 def test_every_image_is_warmed_up_by_its_shape(good):
@@ -197,8 +201,9 @@ def test_a_failing_baseline_leaves_the_candidates_results(run_esr, participant):
 
 
 def test_a_network_that_fails_late_keeps_the_rounds_it_finished(run_esr, participant):
-    passes_before_timing = 1 + 3 + 2 * 2
-    words = with_fault(participant, fault="raise", after=passes_before_timing + 3)
+    passes_before_timing = 1 + 3 + 1 + 2 * 2
+    a_round = 3 + 1  # one more where an altered input's output is checked
+    words = with_fault(participant, fault="raise", after=passes_before_timing + a_round)
     run = run_esr(*words, "timing.warmup.max_passes=2", cwd=participant)
     timing = record_of(run)["networks"]["candidate"]["timing"]
     assert run.code == 1
@@ -210,7 +215,7 @@ def test_a_network_that_computes_something_else_while_timed_is_tainted(run_esr, 
     run = run_esr(*with_fault(participant, fault="constant", after=quality_is_done), cwd=participant)
     record = record_of(run)
     assert record["verdict"]["status"] == "tainted"
-    assert {"outputs_differ"} == {r["reason"] for r in record["verdict"]["reasons"]} - {"warmup_cap"}
+    assert "outputs_differ" in {r["reason"] for r in record["verdict"]["reasons"]}
     assert record["networks"]["candidate"]["output_check"]["differing"] > 0
 
 

@@ -69,7 +69,8 @@ def test_an_old_record_survives_a_failing_write(document, tmp_path, monkeypatch)
         ("[]", "not a record"),
         ('{"format": "another"}', "not a record"),
         ('{"format": "esr-record", "version": 99}', "version 99"),
-        ('{"format": "esr-record", "version": 1}', "required"),
+        ('{"format": "esr-record", "version": 1}', "version 1.*measure again"),
+        ('{"format": "esr-record", "version": 2}', "required"),
     ],
 )
 def test_a_file_that_is_no_record_is_refused_by_name(tmp_path, text, words):

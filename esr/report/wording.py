@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from esr.records import REASONS, Record
+from esr.records import REASONS, TAINT, Record
 
 Network = dict[str, Any]
 
@@ -77,11 +77,17 @@ def published_rows(network: Network) -> dict[str, str]:
 
 
 def verdict_words(record: Record, network: Network) -> str:
-    """`clean`, `failed`, or `tainted` with the reasons that concern this network."""
+    """`clean`, `failed`, or `tainted` with the reasons that concern this network or both."""
     if network["failure"]:
         return f"failed: {network['failure']['kind']}"
     role = "candidate" if network is record.candidate else "baseline"
-    reasons = sorted({entry["reason"] for entry in record.verdict["reasons"] if entry["network"] == role})
+    reasons = sorted(
+        {
+            entry["reason"]
+            for entry in record.verdict["reasons"]
+            if entry["network"] in (role, None) and entry["severity"] == TAINT
+        }
+    )
     return f"tainted: {', '.join(reasons)}" if reasons else "clean"
 
 
@@ -91,10 +97,7 @@ def footnotes(record: Record) -> list[str]:
     for role, network in record.document["networks"].items():
         name = network["name"] if role == "candidate" else f"{network['name']} (baseline)"
         notes += [f"{name}: {line}" for line in _network_notes(network)]
-    for entry in record.verdict["reasons"]:
-        notes.append(
-            f"{record.document['networks'][entry['network']]['name']}: {REASONS[entry['reason']]} ({entry['detail']})"
-        )
+    notes += [reason_line(record, entry) for entry in record.verdict["reasons"]]
     timing = record.document["timing"]
     if timing["protocol"] == "single":
         notes.append(
@@ -104,6 +107,7 @@ def footnotes(record: Record) -> list[str]:
         percent = f"{timing['confidence'] * 100:g}"
         notes.append(
             f"in brackets: {percent} % interval, bootstrapped over {len(timing['ratio_per_round'])} rounds"
+            f"{_in_processes(timing)}"
         )
     if timing["aa"]:
         notes.append("A/A: the same network twice; the ratio's distance from 1 is this machine's noise")
@@ -112,6 +116,22 @@ def footnotes(record: Record) -> list[str]:
     if device.get("kind") == "cpu":
         notes.append("CPU; milliseconds and memory are not comparable with the published GPU figures")
     return notes
+
+
+def _in_processes(timing: dict[str, Any]) -> str:
+    count = len(timing["processes"])
+    if count < 2:  # noqa: PLR2004 - one process has nothing to differ from
+        return ""
+    within, between = (number((timing["spread"][key] or 0) * 100, 2) for key in ("within", "between"))
+    return f" in {count} fresh processes; spread within {within} %, between {between} %"
+
+
+def reason_line(record: Record, entry: dict[str, Any]) -> str:
+    """A reason of the verdict as a sentence: whom it concerns, what it means, and the figures."""
+    role = entry["network"]
+    who = f"{record.document['networks'][role]['name']}: " if role else ""
+    mark = "" if entry["severity"] == TAINT else "warning: "
+    return f"{mark}{who}{REASONS.get(entry['reason'], entry['reason'])} ({entry['detail']})"
 
 
 def _network_notes(network: Network) -> list[str]:

@@ -1,50 +1,76 @@
 """In which order networks and images take their turns."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+ALTERED = 0.5
+"""Share of timed passes whose input has never been seen before: remembering an image gains nothing on them."""
+VERIFIED = 0.25
+"""Share of turns in which an altered input's output is checked, which costs another pass."""
+_ALTERATIONS = 2**31
+
 
 @dataclass(frozen=True)
-class Block:
-    """One network's turn: a few images in a row, without the other network between them."""
+class Pass:
+    """One forward pass: an image as it is, or altered in a way that follows from a seed."""
+
+    image: int
+    alteration: int | None = None
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A few passes that each network runs in a row, one network after the other."""
 
     round: int
-    network: int
-    images: tuple[int, ...]
-    check: int
-    """The image whose timed output is compared with the quality pass."""
+    order: tuple[int, ...]
+    """The networks, by who runs first."""
+    passes: tuple[Pass, ...]
+    check: int | None
+    """Position in `passes` whose output is held against an untimed pass over the same input."""
 
 
-def plan(
-    rounds: int, networks: int, image_seconds: Sequence[float], block_s: float, seed: int
-) -> list[Block]:
-    """Every turn of every round.
+def rounds(networks: int, image_seconds: Sequence[float], block_s: float, seed: int) -> Iterator[list[Chunk]]:
+    """The turns of one round after another, without end.
 
     In each round each network runs once over every image. The images' order is shuffled per round and cut into
     chunks of about `block_s` seconds; over a chunk the networks take turns, in an order that is shuffled but
-    balanced, so that each leads equally often (once more or less where the number of chunks is odd).
+    balanced: of every two successive chunks each network leads one.
 
     Args:
-        rounds: How many.
         networks: 1 or 2.
         image_seconds: Expected duration of one pass over each image.
         block_s: Seconds of a turn; a single image may take longer.
-        seed: Same seed, same plan.
+        seed: Same seed, same turns.
     """
     random = np.random.default_rng(seed)
-    chunks: list[tuple[int, list[int]]] = []
-    for number in range(rounds):
+    leads: list[int] = []
+    number = 0
+    while True:
         order = [int(index) for index in random.permutation(len(image_seconds))]
-        chunks += [(number, images) for images in cut(order, image_seconds, block_s)]
-    leads = random.permutation([position % networks for position in range(len(chunks))])
-    blocks = []
-    for (number, images), lead in zip(chunks, leads, strict=True):
-        for turn in range(networks):
-            check = images[int(random.integers(len(images)))]
-            blocks.append(Block(number, (int(lead) + turn) % networks, tuple(images), check))
-    return blocks
+        chunks = []
+        for images in cut(order, image_seconds, block_s):
+            if not leads:
+                leads = [int(lead) for lead in random.permutation(networks)]
+            lead = leads.pop()
+            turns = tuple((lead + turn) % networks for turn in range(networks))
+            passes = tuple(_pass(image, random) for image in images)
+            chunks.append(Chunk(number, turns, passes, _check(passes, random)))
+        yield chunks
+        number += 1
+
+
+def _pass(image: int, random: np.random.Generator) -> Pass:
+    altered = random.random() < ALTERED
+    return Pass(image, int(random.integers(_ALTERATIONS)) if altered else None)
+
+
+def _check(passes: Sequence[Pass], random: np.random.Generator) -> int | None:
+    verify = random.random() < VERIFIED
+    suitable = [index for index, one in enumerate(passes) if (one.alteration is not None) == verify]
+    return int(random.choice(suitable)) if suitable else None
 
 
 def cut(order: Sequence[int], image_seconds: Sequence[float], block_s: float) -> list[list[int]]:

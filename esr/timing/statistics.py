@@ -1,5 +1,6 @@
 """Estimates and intervals from raw samples, so that anyone can recompute every figure of a record."""
 
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,7 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+Statistic = Callable[[Array], Array]
+"""From values whose last two axes are rounds × columns to one figure."""
 
+OUTLIER = 3.5
+"""Modified z-score above which a pass is marked (Iglewicz and Hoaglin, How to Detect and Handle Outliers, 1993)."""
+_MAD_TO_SIGMA = 1.4826
 _BATCH_VALUES = 4_000_000
 """Values resampled at once: bounds memory, not the result."""
 
@@ -25,19 +32,54 @@ class Estimate:
         return {"value": self.value, "low": self.low, "high": self.high}
 
 
-def matrix(samples: dict[str, list[Any]], rounds: int, images: int) -> Array:
-    """Milliseconds as rounds × images, from a record's columns `round`, `image`, `ms`; NaN where none was taken."""
+def fewest_rounds(confidence: float) -> int:
+    """Rounds without which no interval is given: n values span their median with probability 1 − 2^(1 − n).
+
+    >>> fewest_rounds(0.95), fewest_rounds(0.99)
+    (6, 8)
+    """
+    return int(np.ceil(1 - np.log2(1 - confidence)))
+
+
+def matrix(samples: dict[str, list[Any]], rounds: int, images: int, replaced: Collection[int] = ()) -> Array:
+    """Milliseconds as rounds × images, from a record's columns; NaN where none was taken.
+
+    Args:
+        samples: Columns `round`, `block`, `image`, `ms`.
+        rounds: Rows.
+        images: Columns.
+        replaced: Blocks that were measured again, and so do not count.
+    """
     table = np.full((rounds, images), np.nan)
-    table[np.asarray(samples["round"], int), np.asarray(samples["image"], int)] = samples["ms"]
+    counts = ~np.isin(samples["block"], list(replaced))
+    rows, columns = (np.asarray(samples[key], int)[counts] for key in ("round", "image"))
+    table[rows, columns] = np.asarray(samples["ms"], float)[counts]
     return table
 
 
-def complete_rounds(*tables: Array) -> Array:
+def complete_rounds(*tables: Array) -> Mask:
     """Mask of the rounds in which every table has every image."""
     return np.asarray(np.all([np.isfinite(table).all(axis=1) for table in tables], axis=0))
 
 
-def ms_per_image(table: Array, confidence: float, resamples: int, seed: int) -> Estimate:
+def outliers(images: Sequence[int], ms: Sequence[float]) -> list[bool]:
+    """Which passes lie far from the median of their image's; they stay in every estimate.
+
+    >>> outliers([0, 0, 0, 0, 1], [1.0, 1.1, 0.9, 9.0, 9.0])
+    [False, False, False, True, False]
+    """
+    image, value = np.asarray(images, int), np.asarray(ms, float)
+    marked = np.zeros(len(value), bool)
+    for one in np.unique(image):
+        mine = image == one
+        distance = np.abs(value[mine] - np.median(value[mine]))
+        marked[mine] = distance > OUTLIER * _MAD_TO_SIGMA * max(np.median(distance), 1e-9)
+    return [bool(mark) for mark in marked]
+
+
+def ms_per_image(
+    table: Array, confidence: float, resamples: int, seed: int, groups: Sequence[int] | None = None
+) -> Estimate:
     """Mean over the images of each image's median over the rounds, with the interval from resampling rounds.
 
     Args:
@@ -45,16 +87,27 @@ def ms_per_image(table: Array, confidence: float, resamples: int, seed: int) -> 
         confidence: As 0.95.
         resamples: Bootstrap resamples.
         seed: Of the resampling.
+        groups: The process of each round; none: all of one.
     """
+    return _bootstrap(
+        table,
+        lambda picked: np.asarray(np.median(picked, axis=-2).mean(axis=-1)),
+        confidence,
+        resamples,
+        seed,
+        groups,
+    )
 
-    def statistic(picked: Array) -> Array:
-        return np.asarray(np.median(picked, axis=-2).mean(axis=-1))
 
-    return _bootstrap(table, statistic, confidence, resamples, seed)
-
-
-def ratio(candidate: Array, baseline: Array, confidence: float, resamples: int, seed: int) -> Estimate:
-    """Median over the rounds of candidate / baseline, each summed over the images, with its interval.
+def ratio(
+    candidate: Array,
+    baseline: Array,
+    confidence: float,
+    resamples: int,
+    seed: int,
+    groups: Sequence[int] | None = None,
+) -> Estimate:
+    """The robust estimate: median over the rounds of candidate / baseline, each summed over the images.
 
     Args:
         candidate: Milliseconds, rounds × images.
@@ -62,11 +115,30 @@ def ratio(candidate: Array, baseline: Array, confidence: float, resamples: int, 
         confidence: As 0.95.
         resamples: Bootstrap resamples.
         seed: Of the resampling.
+        groups: The process of each round; none: all of one.
     """
     per_round = ratio_per_round(candidate, baseline)[:, None]
     return _bootstrap(
-        per_round, lambda picked: np.median(picked[..., 0], axis=-1), confidence, resamples, seed
+        per_round, lambda picked: np.median(picked[..., 0], axis=-1), confidence, resamples, seed, groups
     )
+
+
+def ratio_plain(
+    candidate: Array,
+    baseline: Array,
+    confidence: float,
+    resamples: int,
+    seed: int,
+    groups: Sequence[int] | None = None,
+) -> Estimate:
+    """The plain estimate: all of the candidate's time over all of the baseline's, outliers in full; as `ratio`."""
+    sums = np.stack([candidate.sum(axis=1), baseline.sum(axis=1)], axis=1)
+
+    def of_sums(picked: Array) -> Array:
+        total = picked.sum(axis=-2)
+        return np.asarray(total[..., 0] / total[..., 1])
+
+    return _bootstrap(sums, of_sums, confidence, resamples, seed, groups)
 
 
 def ratio_per_round(candidate: Array, baseline: Array) -> Array:
@@ -78,26 +150,87 @@ def ratio_per_round(candidate: Array, baseline: Array) -> Array:
     return np.asarray(candidate.sum(axis=1) / baseline.sum(axis=1))
 
 
-def _bootstrap(table: Array, statistic: Any, confidence: float, resamples: int, seed: int) -> Estimate:
+def spreads(per_round: Sequence[float], groups: Sequence[int]) -> tuple[float | None, float | None]:
+    """Relative standard deviation of rounds within processes (pooled), and of the processes' medians.
+
+    >>> within, between = spreads([1.0, 1.0, 1.1, 1.1], [0, 0, 1, 1])
+    >>> within, round(between, 4)
+    (0.0, 0.0673)
+    """
+    values, process = np.asarray(per_round, float), np.asarray(groups, int)
+    parts = [values[process == one] for one in np.unique(process)]
+    freedom = sum(len(part) - 1 for part in parts)
+    squares = sum(float(((part - part.mean()) ** 2).sum()) for part in parts)
+    within = float(np.sqrt(squares / freedom) / values.mean()) if freedom else None
+    medians = [float(np.median(part)) for part in parts]
+    between = float(np.std(medians, ddof=1) / np.mean(medians)) if len(parts) > 1 else None
+    return within, between
+
+
+def _expanded(confidence: float, rounds: int) -> float:
+    """The level whose percentiles cover as often as asked with few rounds (Hesterberg, The American Statistician 2015).
+
+    Plain percentiles are too narrow, as a normal interval with the population's formula would be.
+    """
+    from scipy.stats import norm, t  # noqa: PLC0415 - see `_bootstrap`
+
+    quantile = t.ppf((1 + confidence) / 2, rounds - 1) * np.sqrt(rounds / (rounds - 1))
+    return float(1 - 2 * norm.sf(quantile))
+
+
+def _bootstrap(
+    table: Array,
+    statistic: Statistic,
+    confidence: float,
+    resamples: int,
+    seed: int,
+    groups: Sequence[int] | None,
+) -> Estimate:
     value = float(statistic(table))
     rounds = len(table)
-    if rounds < 2:  # noqa: PLR2004 - one round says nothing about the spread
+    if rounds < fewest_rounds(confidence):
         return Estimate(value, None, None)
     # Imported here: it takes a second or two, which a failed run need not wait for.
     from scipy.stats import bootstrap  # noqa: PLC0415
+
+    level = _expanded(confidence, rounds)
+    random = np.random.default_rng(seed)
+    if groups is not None and len(set(groups)) > 1:
+        tail = (1 - level) / 2
+        low, high = np.quantile(
+            _two_levels(table, statistic, np.asarray(groups), resamples, random), [tail, 1 - tail]
+        )
+        return Estimate(value, float(low), float(high))
 
     def over_rounds(index: npt.NDArray[np.int64], axis: int = -1) -> Array:
         picked = np.moveaxis(index, axis, -1).astype(int)
         return np.asarray(statistic(table[picked]))
 
-    result = bootstrap(
+    interval = bootstrap(
         (np.arange(rounds),),
         over_rounds,
         n_resamples=resamples,
         batch=max(1, _BATCH_VALUES // table.size),
-        confidence_level=confidence,
+        confidence_level=level,
         method="percentile",
         vectorized=True,
-        rng=np.random.default_rng(seed),
-    )
-    return Estimate(value, float(result.confidence_interval.low), float(result.confidence_interval.high))
+        rng=random,
+    ).confidence_interval
+    return Estimate(value, float(interval.low), float(interval.high))
+
+
+def _two_levels(
+    table: Array,
+    statistic: Statistic,
+    groups: npt.NDArray[np.int64],
+    resamples: int,
+    random: np.random.Generator,
+) -> Array:
+    """Resamples processes, and rounds inside each: what differs between processes widens the interval."""
+    members = [np.flatnonzero(groups == one) for one in np.unique(groups)]
+    figures = np.empty(resamples)
+    for number in range(resamples):
+        chosen = random.integers(len(members), size=len(members))
+        index = np.concatenate([random.choice(members[one], len(members[one])) for one in chosen])
+        figures[number] = statistic(table[index])
+    return figures

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from esr import complexity, devices, inference, networks
 from esr.config import EsrConf, ModelConf, typed
 from esr.errors import EsrError, NetworkError
-from esr.worker.protocol import decode, encode, pack, sample, unpack
+from esr.worker.audit import audit
+from esr.worker.protocol import decode, encode, pack, positions, unpack
 from esr.zoo import WeightsFile
 
 _PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
@@ -28,20 +29,24 @@ class Child:
     device: devices.Device
     network: nn.Module
     model: ModelConf
+    switches: dict[str, bool]
 
     def __init__(self) -> None:
         self.images: list[Tensor] = []
+        self.inputs: list[Tensor] = []
 
     def do_open(self, config: dict[str, Any]) -> dict[str, Any]:
         """Opens the device, sets its switches, and says what is there."""
         settings = typed(EsrConf, config)
-        threads = devices.set_threads(settings.device.threads)
+        threads = devices.set_threads(settings.device.threads, settings.device.cpus)
         self.device = devices.open_device(settings.device.kind, settings.device.index)
+        self.switches = devices.apply_switches(**asdict(settings.cudnn))
         return {
             "pid": os.getpid(),
             "device": self.device.fingerprint(),
             "threads": threads,
-            "cudnn": devices.apply_switches(**asdict(settings.cudnn)),
+            "cpus": devices.bound_cpus(),
+            "cudnn": self.switches,
             "torch": torch.__version__,
             "torch_cuda": torch.version.cuda,
             "torch_cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
@@ -92,19 +97,45 @@ class Child:
         output = inference.check_output(self._forward(lr), lr)
         return {"image": pack(inference.to_image(output, self.model.data_range))}
 
-    def do_time(self, images: list[int], check: int | None, seed: int) -> dict[str, Any]:
-        """One timed pass over each image in turn; afterwards, of the image `check`, a sample of the output."""
+    def do_prepare(self, passes: list[dict[str, Any]]) -> dict[str, Any]:
+        """Puts the next turn's inputs on the device: an image each, as it is or altered."""
+        self.inputs = [self._input(one["image"], one["alteration"]) for one in passes]
+        return {}
+
+    def do_time(self, check: int | None, seed: int) -> dict[str, Any]:
+        """One timed pass over each prepared input; of the one at `check` a sample of the output, at once.
+
+        At once, so that a network that goes on working behind the clock is caught with an unfinished output.
+        """
         durations = []
         sampled = None
-        for index in images:
-            lr = self._on_device(index)
+        for position, lr in enumerate(self.inputs):
             output, duration = self.device.timed(lambda lr=lr: self._forward(lr))  # type: ignore[misc]
             durations.append(asdict(duration))
-            if index == check:
-                valid = inference.check_output(output, lr)
-                sampled = pack(sample(inference.to_image(valid, self.model.data_range), seed))
-            del output, lr
+            inference.check_shape(output, lr)
+            if position == check:
+                sampled = self._sample(output, lr, seed)
+            del output
+        self.inputs = []
         return {"durations": durations, "sample": sampled}
+
+    def do_sample(self, image: int, alteration: int | None, seed: int) -> dict[str, Any]:
+        """A sample of the output over one input, untimed."""
+        lr = self._input(image, alteration)
+        return {"sample": self._sample(self._forward(lr), lr, seed)}
+
+    def do_audit(self, index: int) -> dict[str, Any]:
+        """What one pass computes in another precision than float32, and which switches the network has changed."""
+        lr = self._on_device(index)
+        return audit(lambda: self._forward(lr), self.switches)
+
+    def _sample(self, output: Tensor, lr: Tensor, seed: int) -> dict[str, Any]:
+        valid = inference.check_shape(output, lr)
+        return pack(inference.to_values(valid, self.model.data_range, positions(valid.numel(), seed)))
+
+    def _input(self, image: int, alteration: int | None) -> Tensor:
+        lr = self._on_device(image)
+        return lr if alteration is None else inference.altered(lr, alteration)
 
     def _on_device(self, index: int) -> Tensor:
         return self.images[index].to(self.device.torch_device)

@@ -143,10 +143,26 @@ class Worker:
         lines = self._stderr.read().decode(errors="replace").strip().splitlines()
         return lines[-1].strip() if lines else ""
 
+    @property
+    def pid(self) -> int:
+        """The child's process id."""
+        return self._process.pid
+
+    def pause(self) -> None:
+        """Stops the worker and everything it started: none of its threads runs until `resume`."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Lets a paused worker go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, number)
+
     def kill(self) -> None:
         """Ends the worker and everything it started, at once."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        self._signal(signal.SIGKILL)
         self._process.wait()
 
     def close(self) -> None:
@@ -154,6 +170,7 @@ class Worker:
         for fd in (self._write, self._read):
             with contextlib.suppress(OSError):
                 os.close(fd)
+        self.resume()
         try:
             self._process.wait(_GRACE_S)
         except subprocess.TimeoutExpired:

@@ -51,11 +51,15 @@ def unpack(packed: dict[str, Any]) -> npt.NDArray[np.uint8]:
     return values.reshape(packed["shape"])
 
 
+def positions(values: int, seed: int) -> npt.NDArray[np.int64]:
+    """Where an image of so many values is sampled, as follows from the seed: `CHECKED_VALUES` places at most."""
+    return np.random.default_rng(seed).integers(0, values, min(CHECKED_VALUES, values))
+
+
 def sample(image: Image, seed: int) -> npt.NDArray[np.uint8]:
-    """Up to `CHECKED_VALUES` values of an image, at positions that follow from the seed."""
+    """The values of an image at `positions`."""
     flat = image.reshape(-1)
-    positions = np.random.default_rng(seed).integers(0, flat.size, min(CHECKED_VALUES, flat.size))
-    return flat[positions]
+    return flat[positions(flat.size, seed)]
 
 
 def user_error(name: str, message: str) -> errors.EsrError:
