@@ -55,7 +55,8 @@ def reported_against_bare(model: str, rounds: int) -> list[tuple[str, float, flo
 
 
 def _reported(child: Child, index: int) -> float:
-    return float(child.do_time([index], None, 0)["durations"][0]["device_ms"])
+    child.do_prepare([{"image": index, "alteration": None}])
+    return float(child.do_time(None, 0)["durations"][0]["device_ms"])
 
 
 def _bare(child: Child, lr: torch.Tensor) -> float:

@@ -18,7 +18,8 @@ def test_a_network_by_name_gets_the_defaults_of_every_group():
     config = composition.compose(["model=rlfn"])
     assert config.model.name == "rlfn"
     assert config.baseline.name == "imdn"
-    assert config.timing.rounds == 10
+    assert config.timing.rounds is None
+    assert config.timing.precision == 0.005
     assert config.cudnn.benchmark is False
 
 
@@ -73,7 +74,7 @@ def test_a_network_can_be_given_without_a_yaml():
         (["model=imdn", "timing.rounds=abc"], "timing.rounds=abc", "Integer"),
         (["model=imdn", "cudnn.benchmark=perhaps"], "cudnn.benchmark=perhaps", "bool"),
         (["model=imdn", "timing.rounds=0"], "timing.rounds=0", "at least 1"),
-        (["model=imdn", "timing.rounds=null"], "timing.rounds=null", "not Optional"),
+        (["model=imdn", "timing.precision=0"], "timing.precision=0", "positive"),
         (["model=imdn", "timing.confidence=95"], "timing.confidence=95", "between 0 and 1"),
         (["model=imdn", "timing.timeout_s=-1"], "timing.timeout_s=-1", "positive"),
         (["model=imdn", "timing.protocol=fast"], "timing.protocol=fast", "paired"),

@@ -1,0 +1,58 @@
+"""What the benchmarks share: small images, a line about the machine, and a load that disturbs one core."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from esr import environment
+from esr.records import Record
+
+_LOAD = """
+import random, time
+random.seed(0)
+while True:
+    end = time.perf_counter() + random.uniform(0.05, 1.0)
+    while time.perf_counter() < end:
+        pass
+    time.sleep(random.uniform(0.05, 1.0))
+"""
+
+
+def write_images(folder: Path, count: int, lr_side: int) -> Path:
+    """HR noise of a photograph's smoothness; every image has one LR shape."""
+    folder.mkdir(parents=True, exist_ok=True)
+    values = np.random.default_rng(0)
+    for number in range(count):
+        coarse = values.integers(0, 256, (lr_side // 4, lr_side // 4, 3), np.uint8)
+        hr = Image.fromarray(coarse).resize((4 * lr_side, 4 * lr_side), Image.Resampling.BICUBIC)
+        hr.save(folder / f"{number}.png")
+    return folder
+
+
+def describe(record: Record) -> str:
+    """One line: processor, cores, threads, torch."""
+    cpu = environment.cpu()
+    runtime = record.candidate["runtime"]
+    device = runtime["device"].get("name", "CPU")
+    return (
+        f"{device}; {cpu['model']}, {cpu['usable_cores']} cores, {runtime['threads']} threads; "
+        f"torch {runtime['torch']}"
+    )
+
+
+@contextmanager
+def disturbance() -> Iterator[None]:
+    """A process that keeps one core busy in bursts of up to a second."""
+    process = subprocess.Popen([sys.executable, "-c", _LOAD])
+    try:
+        time.sleep(0.2)
+        yield
+    finally:
+        process.kill()
+        process.wait()

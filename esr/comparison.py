@@ -1,0 +1,234 @@
+"""Two records of one network: the same, faster, slower, or not to be told. Pure functions over records.
+
+What is compared is the ratio to the baseline, which both records measured beside the network, and never milliseconds
+alone: those also tell one machine from another.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from esr.errors import RecordError
+from esr.records import Record
+
+MARGIN = 0.02
+"""Change of the ratio up to which two measurements are called the same, unless told otherwise."""
+
+Estimate = Mapping[str, float | None]
+
+
+class Outcome(Enum):
+    """What a comparison says of B against A."""
+
+    SAME = "same"
+    FASTER = "faster"
+    SLOWER = "slower"
+    CANNOT_TELL = "can't tell"
+
+
+@dataclass(frozen=True)
+class Change:
+    """B's ratio over A's, with its interval; no interval where one of the two has none."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One value that the two records do not share."""
+
+    key: str
+    a: Any
+    b: Any
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two records of one network, and what may be said of them."""
+
+    a: Record
+    b: Record
+    outcome: Outcome
+    change: Change | None
+    """None where one of them has no ratio."""
+    why: str
+    """What the outcome rests on, as half a sentence."""
+    voiding: tuple[Difference, ...]
+    """Differences that void the comparison; there are some only where it was forced."""
+    differences: tuple[Difference, ...]
+    """Every other difference of configuration and fingerprint."""
+
+
+_VOIDING: dict[str, Callable[[Record], Any]] = {
+    "candidate's weights": lambda r: r.candidate["weights"]["sha256"],
+    "baseline's weights": lambda r: r.baseline["weights"]["sha256"],
+    "images": lambda r: [image["lr_sha256"] for image in r.document["data"]["images"]],
+    "timing.protocol": lambda r: r.document["timing"]["protocol"],
+}
+_VOIDING_PER_NETWORK: dict[str, Callable[[Record, str], Any]] = {
+    "tile": lambda r, role: r.document["config"]["model" if role == "candidate" else role]["tile"],
+    "precision": lambda r, role: sorted(r.document["networks"][role]["precisions"]),
+    "counts": lambda r, role: _counts(r.document["networks"][role]["complexity"]),
+}
+_COUNTS = ("params", "flops", "macs", "activations", "convolutions", "input_shape")
+_NOT_LISTED = (
+    "config.out",
+    "config.lock",
+    "config.force",
+    "config.model.source",
+    "config.baseline.source",
+    "config.model.published",
+    "config.baseline.published",
+)
+_MISSING = "–"
+_LONGEST = 24
+"""Characters of a value in an error's line."""
+
+
+def compare(a: Record, b: Record, margin: float = MARGIN, *, force: bool = False) -> Comparison:
+    """What B says against A.
+
+    *same*: the whole interval of the change lies within the margin. *faster*, *slower*: it does not, and excludes no
+    change at all. *can't tell*: anything else.
+
+    Args:
+        a: The record to compare with.
+        b: The record to judge.
+        margin: Change of the ratio, as 0.02 for 2 %, that is still called the same.
+        force: Compares in spite of differences that void the comparison.
+
+    Raises:
+        RecordError: A difference voids the comparison, or one of the measurements failed.
+    """
+    for record in (a, b):
+        if record.failures:
+            failed = ", ".join(failure["network"] for failure in record.failures)
+            raise RecordError(
+                f"{_where(record)}: {failed} failed while measured; there is nothing to compare"
+            )
+    voiding = tuple(_voiding(a, b))
+    if voiding and not force:
+        named = "; ".join(f"{entry.key} ({_short(entry.a)} and {_short(entry.b)})" for entry in voiding)
+        raise RecordError(
+            f"{_where(a)} and {_where(b)} differ in what voids a comparison: {named}; --force compares all the same"
+        )
+    change = _change(a.ratio, b.ratio)
+    outcome, why = judge(change, margin)
+    return Comparison(a, b, outcome, change, why, voiding, tuple(_differences(a, b)))
+
+
+def judge(change: Change | None, margin: float) -> tuple[Outcome, str]:
+    """The outcome for a change, and what it rests on.
+
+    >>> judge(Change(1.001, 0.996, 1.006), 0.02)[0].value
+    'same'
+    >>> judge(Change(0.9, 0.88, 0.92), 0.02)[0].value
+    'faster'
+    >>> judge(Change(1.02, 0.99, 1.05), 0.02)[0].value
+    "can't tell"
+    """
+    if change is None:
+        return Outcome.CANNOT_TELL, "one of them has no ratio"
+    if change.low is None or change.high is None:
+        return Outcome.CANNOT_TELL, "one of them has too few rounds for an interval"
+    if 1 / (1 + margin) <= change.low and change.high <= 1 + margin:
+        return Outcome.SAME, f"the change lies within {margin * 100:g} %"
+    if change.high < 1:
+        return Outcome.FASTER, "the interval of the change lies below 1"
+    if change.low > 1:
+        return Outcome.SLOWER, "the interval of the change lies above 1"
+    return Outcome.CANNOT_TELL, f"the interval holds 1 and reaches beyond {margin * 100:g} %"
+
+
+def _change(a: Estimate | None, b: Estimate | None) -> Change | None:
+    """B over A; the interval from both intervals, on the logarithm (Zou and Donner, Statistics in Medicine 2008)."""
+    if a is None or b is None or a["value"] is None or b["value"] is None:
+        return None
+    centre = math.log(b["value"] / a["value"])
+    below, above = _reach(b), _reach(a)
+    if below is None or above is None:
+        return Change(math.exp(centre), None, None)
+    low = centre - math.hypot(below[0], above[1])
+    high = centre + math.hypot(below[1], above[0])
+    return Change(math.exp(centre), math.exp(low), math.exp(high))
+
+
+def _reach(estimate: Estimate) -> tuple[float, float] | None:
+    """How far the interval reaches below and above the estimate, in logarithms."""
+    value, low, high = (estimate[key] for key in ("value", "low", "high"))
+    if value is None or low is None or high is None:
+        return None
+    return math.log(value / low), math.log(high / value)
+
+
+def _counts(complexity: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return None if complexity is None else {key: complexity.get(key) for key in _COUNTS}
+
+
+def _voiding(a: Record, b: Record) -> Iterator[Difference]:
+    for key, read in _VOIDING.items():
+        if read(a) != read(b):
+            yield Difference(key, read(a), read(b))
+    for role in ("candidate", "baseline"):
+        for key, of_role in _VOIDING_PER_NETWORK.items():
+            if of_role(a, role) != of_role(b, role):
+                yield Difference(f"{role}'s {key}", of_role(a, role), of_role(b, role))
+
+
+def _differences(a: Record, b: Record) -> Iterator[Difference]:
+    one, other = (dict(_leaves(_comparable(record))) for record in (a, b))
+    for key in sorted(one.keys() | other.keys()):
+        left, right = one.get(key, _MISSING), other.get(key, _MISSING)
+        if left != right and not key.startswith(_NOT_LISTED):
+            yield Difference(key, left, right)
+
+
+def _comparable(record: Record) -> dict[str, Any]:
+    """Configuration and fingerprint; what is new in every run is left out."""
+    runtime = {key: value for key, value in record.candidate["runtime"].items() if key != "pid"}
+    return {"config": record.document["config"], **record.document["environment"], "runtime": runtime}
+
+
+def _leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and value:
+        for key, entry in value.items():
+            yield from _leaves(entry, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, value
+
+
+def _where(record: Record) -> str:
+    return str(record.path or record.document["id"])
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def pairs(a: Sequence[Record], b: Sequence[Record]) -> tuple[list[tuple[Record, Record]], list[str]]:
+    """Records of the same network on the same data, and the names of those without a partner.
+
+    Raises:
+        RecordError: One side holds two records of one network on one data set: which is meant?
+    """
+    left, right = _by_network(a), _by_network(b)
+    both = [(left[key], right[key]) for key in left if key in right]
+    alone = [f"{name} on {data}" for name, data in left.keys() ^ right.keys()]
+    return both, sorted(alone)
+
+
+def _by_network(records: Sequence[Record]) -> dict[tuple[str, str], Record]:
+    found: dict[tuple[str, str], Record] = {}
+    for record in records:
+        key = (str(record.candidate["name"]), str(record.document["data"]["name"]))
+        if key in found:
+            raise RecordError(
+                f"{_where(found[key])} and {_where(record)}: two records of {key[0]} on {key[1]}; name one of them"
+            )
+        found[key] = record
+    return found

@@ -1,0 +1,202 @@
+"""Two records of one network: the same, faster, slower, or not to be told; by the ratio, never by milliseconds."""
+
+import copy
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import NETWORK, SMALL
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+import esr
+from esr.comparison import Change, Outcome, compare, judge, pairs
+from esr.errors import RecordError
+from esr.records import Record, write_record
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """The document of one real, small record."""
+    folder = tmp_path_factory.mktemp("measured")
+    (folder / "tiny.py").write_text(NETWORK)
+    (folder / "tiny.yaml").write_text("_target_: tiny.Tiny\n")
+    (folder / "images").mkdir()
+    pixels = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
+    Image.fromarray(pixels).save(folder / "images" / "0.png")
+    overrides = [
+        w.replace("tiny.yaml", f"{folder}/tiny.yaml").replace("=images", f"={folder}/images") for w in SMALL
+    ]
+    return esr.evaluate(overrides).document
+
+
+@pytest.fixture
+def record(measured):
+    """Makes a record with a given ratio, and whatever else is set by its dotted path."""
+
+    def make(ratio=None, **changes):
+        document = copy.deepcopy(measured)
+        if ratio is not None:
+            document["timing"]["ratio"] = dict(zip(("value", "low", "high"), ratio, strict=True))
+        for path, value in changes.items():
+            *parents, last = path.split("__")
+            place = document
+            for name in parents:
+                place = place[name]
+            place[last] = value
+        return Record(document)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "outcome"),
+    [
+        ((0.5, 0.499, 0.501), (0.501, 0.5, 0.502), Outcome.SAME),
+        ((0.5, 0.499, 0.501), (0.45, 0.449, 0.451), Outcome.FASTER),
+        ((0.5, 0.499, 0.501), (0.55, 0.549, 0.551), Outcome.SLOWER),
+        ((0.5, 0.45, 0.55), (0.52, 0.47, 0.57), Outcome.CANNOT_TELL),
+        ((0.5, None, None), (0.5, 0.499, 0.501), Outcome.CANNOT_TELL),
+    ],
+)
+def test_the_outcome_follows_from_the_ratios_intervals(record, a, b, outcome):
+    assert compare(record(a), record(b)).outcome is outcome
+
+
+def test_a_small_change_that_is_certain_is_still_the_same(record):
+    assert compare(record((0.5, 0.4999, 0.5001)), record((0.505, 0.5049, 0.5051))).outcome is Outcome.SAME
+    strict = compare(record((0.5, 0.4999, 0.5001)), record((0.505, 0.5049, 0.5051)), margin=0.0)
+    assert strict.outcome is Outcome.SLOWER
+
+
+def test_milliseconds_alone_decide_nothing(record):
+    ratio = (0.5, 0.499, 0.501)
+    slow = record(ratio)
+    slow.candidate["timing"]["ms_per_image"] = {"value": 1e6, "low": 1e6, "high": 1e6}
+    assert compare(record(ratio), slow).outcome is Outcome.SAME
+
+
+def test_the_changes_interval_adds_both_uncertainties(record):
+    change = compare(record((0.5, 0.48, 0.52)), record((0.5, 0.48, 0.52))).change
+    assert change.value == 1
+    assert math.log(change.high) == pytest.approx(math.hypot(math.log(0.52 / 0.5), math.log(0.5 / 0.48)))
+
+
+@given(value=st.floats(0.2, 5), margin=st.floats(0, 0.5), half=st.floats(0, 0.5))
+def test_faster_one_way_is_slower_the_other_way(value, margin, half):
+    there = Change(value, value / (1 + half), value * (1 + half))
+    back = Change(1 / value, 1 / there.high, 1 / there.low)
+    mirror = {Outcome.FASTER: Outcome.SLOWER, Outcome.SLOWER: Outcome.FASTER}
+    outcome = judge(there, margin)[0]
+    edges = (there.low, there.high)
+    if all(
+        abs(math.log(edge)) > 1e-9 and abs(abs(math.log(edge)) - math.log1p(margin)) > 1e-9 for edge in edges
+    ):
+        assert judge(back, margin)[0] is mirror.get(outcome, outcome)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "word"),
+    [
+        ("networks__candidate__weights__sha256", "0" * 64, "candidate's weights"),
+        ("networks__baseline__weights__sha256", "0" * 64, "baseline's weights"),
+        ("config__model__tile", {"size": 64, "overlap": 8}, "candidate's tile"),
+        ("networks__candidate__precisions", {"float16": ["convolution"]}, "candidate's precision"),
+        ("networks__candidate__complexity__params", 7, "candidate's counts"),
+        ("timing__protocol", "single", "timing.protocol"),
+        ("data__images", [], "images"),
+    ],
+)
+def test_what_voids_a_comparison_is_refused_unless_forced(record, path, value, word):
+    one, other = record(), record(**{path: value})
+    with pytest.raises(RecordError, match=rf"{word}.*--force"):
+        compare(one, other)
+    forced = compare(one, other, force=True)
+    assert [entry.key for entry in forced.voiding] == [word]
+
+
+def test_a_failed_measurement_cannot_be_compared(record):
+    failure = {"stage": "time", "kind": "crashed", "message": "boom"}
+    with pytest.raises(RecordError, match="failed while measured"):
+        compare(record(), record(networks__candidate__failure=failure))
+
+
+def test_every_difference_of_machine_and_configuration_is_listed(record):
+    other = record(environment__cpu__model="Another", config__device__threads=3)
+    other.candidate["runtime"]["torch"] = "9.9"
+    found = {entry.key: (entry.a, entry.b) for entry in compare(record(), other).differences}
+    assert found.keys() == {"cpu.model", "config.device.threads", "runtime.torch"}
+    assert found["runtime.torch"][1] == "9.9"
+
+
+def test_records_are_matched_by_network_and_data(record):
+    first, second = record(networks__candidate__name="one"), record(networks__candidate__name="two")
+    both, alone = pairs([first, second], [record(networks__candidate__name="two")])
+    assert both == [(second, both[0][1])]
+    assert alone == ["one on folder"]
+    with pytest.raises(RecordError, match="two records of one on folder"):
+        pairs([first, first], [second])
+
+
+@pytest.mark.parametrize(
+    ("ratio", "code", "word"),
+    [
+        ((0.5, 0.499, 0.501), 0, "same"),
+        ((0.4, 0.399, 0.401), 3, "faster"),
+        ((0.5, 0.4, 0.6), 4, "can't tell"),
+    ],
+)
+def test_the_exit_code_tells_a_script(run_esr, record, tmp_path, ratio, code, word):
+    write_record(record((0.5, 0.499, 0.501)).document, tmp_path / "a")
+    write_record(record(ratio).document, tmp_path / "b")
+    run = run_esr("compare", "a", "b/record.json")
+    assert run.code == code, run.err
+    assert word in run.out
+    listed = json.loads(run_esr("compare", "a", "b", "--format", "json").out)
+    assert listed[0]["outcome"] == word
+    assert f"| tiny | folder | {word} |" in run_esr("compare", "a", "b", "--format", "markdown").out
+
+
+def test_folders_are_compared_network_by_network(run_esr, record, tmp_path):
+    for name in ("one", "two"):
+        write_record(
+            record((0.5, 0.499, 0.501), networks__candidate__name=name).document, tmp_path / "a" / name
+        )
+    changed = record((0.6, 0.599, 0.601), networks__candidate__name="two").document
+    write_record(changed, tmp_path / "b" / "two")
+    run = run_esr("compare", "a", "b")
+    assert run.code == 3
+    assert "one on folder: only on one side" in run.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["a"], "required: B"),
+        (["a", "nowhere"], "nowhere"),
+        (["a", "a", "--margin", "2"], "from 0 to below 1"),
+        (["a", "empty"], "no record in it"),
+    ],
+)
+def test_mistakes_end_in_one_line(run_esr, record, tmp_path, words, said):
+    write_record(record().document, tmp_path / "a")
+    (tmp_path / "empty").mkdir()
+    run = run_esr("compare", *words)
+    assert run.code == 2
+    assert said in run.err
+    assert run.err.count("\n") == 1
+
+
+def test_comparing_needs_no_torch(record, tmp_path):
+    import subprocess
+    import sys
+
+    file = write_record(record((0.5, 0.499, 0.501)).document, tmp_path / "a").path
+    code = (
+        "import sys; from esr.commands.compare import main; "
+        f"main([{str(file)!r}, {str(Path(file).parent)!r}]); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
