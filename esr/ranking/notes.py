@@ -1,0 +1,103 @@
+"""What a reader of the table has to know beside the figures, in words."""
+
+from collections.abc import Sequence
+
+from esr.ranking.challenge import Challenge, Track
+from esr.ranking.structures import Entry, GateResult, Reason, Row
+from esr.records import REASONS
+
+_WEIGHTS = {
+    "bundled": "weights bundled: trained by this project, below the published ones",
+    "random": "weights random: quality is not meaningful and not shown",
+}
+
+
+def excluded(entry: Entry, gates: Sequence[GateResult]) -> str | None:
+    """Why a network is not ranked; none: it is."""
+    if entry.reference:
+        return "a baseline of the challenge"
+    if entry.failure:
+        return f"failed: {entry.failure}"
+    if entry.figures.ratio is None:
+        return "no runtime"
+    failed = [gate for gate in gates if gate.verdict == "fail"]
+    if failed:
+        return "; ".join(
+            f"PSNR on {gate.data} misses the gate by {-(gate.margin or 0):.3f} dB" for gate in failed
+        )
+    return None
+
+
+def entry_notes(entry: Entry, gates: Sequence[GateResult]) -> tuple[str, ...]:
+    """Footnotes of one network."""
+    notes = []
+    if (why := excluded(entry, gates)) and not entry.reference:
+        notes.append(f"not ranked: {why}")
+    notes += _verdict_notes(entry.reasons)
+    if entry.weights in _WEIGHTS:
+        notes.append(_WEIGHTS[entry.weights])
+    notes += [note for gate in gates if (note := _gate_note(entry, gate))]
+    if entry.without_formula:
+        named = ", ".join(f"{name} ×{calls}" for name, calls in entry.without_formula.items())
+        notes.append(f"MACs leave out operators without a formula: {named}")
+    return tuple(notes)
+
+
+def _verdict_notes(reasons: Sequence[Reason]) -> list[str]:
+    """One sentence for what taints, one for warnings; what concerns the baseline alone says so."""
+    notes = []
+    for severity, words in (("taint", "tainted"), ("warning", "warning")):
+        concerned: dict[str, set[str | None]] = {}
+        for found in reasons:
+            if found.severity == severity:
+                concerned.setdefault(found.reason, set()).add(found.network)
+        phrases = [
+            REASONS.get(reason, reason) + (" (the baseline)" if networks == {"baseline"} else "")
+            for reason, networks in concerned.items()
+        ]
+        if phrases:
+            notes.append(f"{words}: {'; '.join(phrases)}")
+    return notes
+
+
+def _gate_note(entry: Entry, gate: GateResult) -> str | None:
+    if gate.rounding_decides:
+        now, then = ("passes", "miss") if gate.verdict == "pass" else ("misses", "pass")
+        return (
+            f"PSNR on {gate.data} {now} the gate by {abs(gate.margin or 0):.4f} dB; "
+            f"rounded to two decimals it would {then} it"
+        )
+    if gate.verdict == "untested" and not (entry.failure or entry.reference or entry.weights == "random"):
+        return f"not held against the PSNR gate: {gate.reason}"
+    return None
+
+
+def table_notes(rows: Sequence[Row], challenge: Challenge, constraints: str) -> tuple[str, ...]:
+    """Footnotes of the whole table."""
+    notes = []
+    if constraints == "enforce":
+        asked = [f"{track.title}: {', '.join(track.enforce)}" for track in challenge.tracks if track.enforce]
+        rule = f"at least as good as the baseline in ({'; '.join(asked)})" if asked else "nothing more"
+        notes.append(f"constraints enforced, beside the PSNR gate: {rule}")
+    notes += [scoring for track in challenge.tracks if (scoring := _scoring(track))]
+    ranked = [row for row in rows if row.ranked]
+    measured = [row for row in ranked if row.entry.source == "measured"]
+    short = sum(row.rank_interval is None for row in measured)
+    if short < len(measured):
+        notes.append(
+            "rank intervals are at 95 %, from resampling rounds; the first and the last network of a bracket "
+            "can't be told apart by runtime"
+        )
+    if short:
+        notes.append(f"{short} of {len(measured)} networks have too few rounds for an interval of ranks")
+    return tuple(notes)
+
+
+def _scoring(track: Track) -> str | None:
+    """How a track's score comes about; nothing where it is a metric's rank."""
+    if track.weights:
+        terms = (f"{weight:g}·exp(2·{metric} / baseline's)" for metric, weight in track.weights.items())
+        return f"{track.key}, {track.title}: {' + '.join(terms)}, lower is better"
+    if len(track.ranks) > 1:
+        return f"{track.key}, {track.title}: sum of the ranks by {', '.join(track.ranks)}"
+    return None

@@ -1,0 +1,205 @@
+"""What goes into a ranking and what comes out of it: plain data, which `--format json` prints as it is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from esr.ranking.challenge import Metric, Track
+
+Gate = Literal["pass", "fail", "untested"]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Bounds of an interval, at 95 % if nothing else is said."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One network's figures; none where not known. Counts are plain numbers, not millions."""
+
+    runtime_ms: float | None = None
+    """Mean milliseconds per image."""
+    ratio: float | None = None
+    """Runtime over the baseline's; what runtime is ranked by."""
+    ratio_interval: Interval | None = None
+    params: float | None = None
+    flops: float | None = None
+    """As the challenge's script counts (module hooks)."""
+    macs: float | None = None
+    """Multiply-accumulates as the dispatcher sees them."""
+    activations: float | None = None
+    memory_mib: float | None = None
+    """Peak, MiB of 1024² bytes."""
+    convolutions: float | None = None
+    energy_mj: float | None = None
+    """Millijoules per image."""
+    psnr: Mapping[str, float] = field(default_factory=dict)
+    """dB over RGB, unrounded, by data set; only where it means something (not with random weights)."""
+
+    def metric(self, metric: Metric) -> float | None:
+        """The figure that a metric ranks by: lower is better."""
+        values: dict[Metric, float | None] = {
+            "runtime": self.ratio,
+            "params": self.params,
+            "flops": self.flops,
+            "macs": self.macs,
+            "activations": self.activations,
+            "memory": self.memory_mib,
+        }
+        return values[metric]
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Something that the record's verdict holds against the measurement."""
+
+    reason: str
+    """A key of `esr.records.REASONS`."""
+    severity: str
+    """`taint`, or `warning`, which leaves the verdict clean."""
+    network: str | None
+    """`candidate`, `baseline`, or none where it concerns both."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A network that is to be ranked."""
+
+    key: str
+    """Unique within a ranking: the network's name, with team or number where names collide."""
+    name: str
+    title: str
+    """The architecture's or, in the published table, the team's name. A stranger wrote it: escape it."""
+    team: str | None
+    team_id: int | None
+    """Number in the challenge's table; -1 and 0 are its two baselines."""
+    source: Literal["measured", "published"]
+    figures: Figures
+    baseline: Figures
+    """Figures of what it was measured beside."""
+    reference: bool = False
+    """A baseline of the challenge: shown, never ranked."""
+    published: Figures | None = None
+    """What the challenge's table printed; none where it has no such row."""
+    published_ranks: Mapping[str, int] = field(default_factory=dict)
+    """Printed ranks by track and metric: main, sub1, sub2, runtime, params, flops, activations, memory."""
+    ratio_per_round: tuple[float, ...] = ()
+    process_of_round: tuple[int, ...] = ()
+    """The process of each round, where the measurement was repeated in fresh ones."""
+    verdict: str = "clean"
+    """`clean`, `tainted` or `failed`."""
+    reasons: tuple[Reason, ...] = ()
+    failure: str | None = None
+    """`kind` of what went wrong, as `out_of_memory`."""
+    weights: str | None = None
+    """`published`, `bundled`, `random` or `path`."""
+    baseline_weights: str | None = None
+    missed_by_hooks: Mapping[str, int] = field(default_factory=dict)
+    """Operator -> MACs that the challenge's script does not see."""
+    without_formula: Mapping[str, int] = field(default_factory=dict)
+    """Operator -> calls that `macs` leaves out."""
+    path: str | None = None
+    """The record's file."""
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """A network held against one PSNR gate."""
+
+    data: str
+    verdict: Gate
+    margin: float | None
+    """dB above the gate, unrounded; none where untested."""
+    rounding_decides: bool
+    """Rounded to two decimals the figures would give the opposite verdict."""
+    reason: str | None = None
+    """Why it was not tested."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A network in one track."""
+
+    rank: int | None
+    """Ties share the smaller rank; none where it does not take part."""
+    score: float | None
+    """What the track ranks by: a sum of ranks, an exponential score, or the metric itself. Lower is better."""
+    excluded: str | None = None
+    """Why it has no rank."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A network in the ranking."""
+
+    entry: Entry
+    gates: tuple[GateResult, ...]
+    ranked: bool
+    """Passed (or could not be held against) the gates, and is not a reference."""
+    excluded: str | None
+    """Why it is not ranked, in words."""
+    ranks: Mapping[Metric, int]
+    """Rank by metric among the ranked; the table's subscripts."""
+    places: Mapping[str, Place]
+    """By the track's key."""
+    rank_interval: tuple[int, int] | None
+    """Ranks by runtime that the measurements allow; none where there are too few rounds."""
+    brackets: tuple[int, ...]
+    """Numbers (0, 1, …) of the brackets it belongs to: runs of networks that can't be told apart by runtime."""
+    notes: tuple[str, ...]
+    """Footnotes of this network, each a sentence."""
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """How well one metric predicts runtime over the ranked networks."""
+
+    metric: Metric
+    networks: int
+    spearman: float
+    spearman_interval: Interval | None
+    kendall: float
+    """Kendall's tau-b."""
+    kendall_interval: Interval | None
+
+
+@dataclass(frozen=True)
+class PlaceChange:
+    """A network whose rank by the challenge's FLOPs is not its rank by the dispatcher's MACs."""
+
+    key: str
+    flops_rank: int
+    macs_rank: int
+    flops: float
+    macs: float
+    missed_by_hooks: Mapping[str, int]
+    """Operator -> MACs; empty where it only moved because others did."""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The whole table. `esr rank --format json` prints exactly this, with `format` and `version` in front."""
+
+    challenge: str
+    """Name of the configuration, as `ntire2022`."""
+    title: str
+    baseline: str
+    """Name of the network that ratios are relative to."""
+    constraints: Literal["report", "enforce"]
+    tracks: tuple[Track, ...]
+    """In the table's order; `tracks[0]` orders the rows."""
+    source: Literal["measured", "published"]
+    conditions: tuple[str, ...]
+    """Device, data, protocol, as short phrases; more than one device only with `--mixed`."""
+    rows: tuple[Row, ...]
+    """Ranked networks by the first track, then those not ranked, then references."""
+    correlations: tuple[Correlation, ...]
+    changes: tuple[PlaceChange, ...]
+    resamples: int
+    """Bootstrap resamples behind `rank_interval` and brackets."""
+    notes: tuple[str, ...]
+    """Footnotes of the whole table."""

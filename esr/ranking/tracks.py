@@ -1,0 +1,104 @@
+"""Ranks by metric and places in the tracks; equal scores share the smaller rank, as in the challenge's paper."""
+
+import math
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from esr.ranking.challenge import METRICS, Metric, Track
+from esr.ranking.structures import Entry, Place
+
+Ranks = Mapping[Metric, int]
+
+_WORSE: Mapping[Metric, str] = {
+    "runtime": "slower",
+    "params": "more parameters",
+    "flops": "more FLOPs",
+    "macs": "more MACs",
+    "activations": "more activations",
+    "memory": "more memory",
+}
+_EXPONENT = 2.0
+"""The challenges since 2024 score exp(2 · figure / baseline's figure)."""
+_LARGEST_EXPONENT = 700.0
+"""e to this is nearly the largest float."""
+
+
+def ranks_of(values: Sequence[Sequence[float] | float | None]) -> list[int | None]:
+    """Rank of each value, the smallest first; equal ones share the smaller rank, and what is missing has none.
+
+    >>> ranks_of([2.0, 1.0, None, 1.0, 3.0])
+    [3, 1, None, 1, 4]
+    >>> ranks_of([(2.0, 5), (2.0, 4)])
+    [2, 1]
+    """
+    known: list[Any] = sorted(value for value in values if value is not None)
+    return [None if value is None else bisect_left(known, value) + 1 for value in values]
+
+
+def metric_ranks(entries: Sequence[Entry]) -> list[dict[Metric, int]]:
+    """Each network's rank by each metric that is known of it; equal figures share the smaller rank.
+
+    The organisers ranked unrounded figures: where two were printed alike, their printed ranks say which is smaller.
+    """
+    found: list[dict[Metric, int]] = [{} for _ in entries]
+    for metric in METRICS:
+        keyed = [_comparable(entry, metric) for entry in entries]
+        for ranks, rank in zip(found, ranks_of(keyed), strict=True):
+            if rank is not None:
+                ranks[metric] = rank
+    return found
+
+
+def _comparable(entry: Entry, metric: Metric) -> tuple[float, int] | None:
+    value = entry.figures.metric(metric)
+    printed = entry.published_ranks.get(metric, 0) if entry.source == "published" else 0
+    return None if value is None else (value, printed)
+
+
+def places(entries: Sequence[Entry], ranks: Sequence[Ranks], track: Track, enforce: bool) -> list[Place]:
+    """Every network's place in a track.
+
+    Scores add up the ranks of the whole table; who is excluded by a constraint only leaves the placing.
+
+    Args:
+        entries: The networks that take part.
+        ranks: Their ranks by metric.
+        track: How it is scored.
+        enforce: Whether the track's own constraints exclude, as its rules read.
+    """
+    scores = [_score(entry, ranked, track) for entry, ranked in zip(entries, ranks, strict=True)]
+    reasons = [_excluded(entry, score, track, enforce) for entry, score in zip(entries, scores, strict=True)]
+    placed = ranks_of([None if why else score for score, why in zip(scores, reasons, strict=True)])
+    return [Place(*found) for found in zip(placed, scores, reasons, strict=True)]
+
+
+def _score(entry: Entry, ranks: Ranks, track: Track) -> float | None:
+    if track.ranks:
+        known = [ranks[metric] for metric in track.ranks if metric in ranks]
+        return float(sum(known)) if len(known) == len(track.ranks) else None
+    shares = {metric: relative(entry, metric) for metric in track.weights}
+    terms = [
+        track.weights[metric] * math.exp(min(_EXPONENT * share, _LARGEST_EXPONENT))
+        for metric, share in shares.items()
+        if share is not None
+    ]
+    return sum(terms) if len(terms) == len(shares) else None
+
+
+def relative(entry: Entry, metric: Metric) -> float | None:
+    """A network's figure over its baseline's."""
+    mine, beside = entry.figures.metric(metric), entry.baseline.metric(metric)
+    return None if mine is None or not beside else mine / beside
+
+
+def _excluded(entry: Entry, score: float | None, track: Track, enforce: bool) -> str | None:
+    if score is None:
+        needed = track.ranks or tuple(track.weights)
+        missing = [metric for metric in needed if entry.figures.metric(metric) is None]
+        return f"no figure for {', '.join(missing) or 'the baseline'}"
+    for metric in track.enforce if enforce else ():
+        share = relative(entry, metric)
+        if share is None or share > 1:
+            return f"{_WORSE[metric]} than the baseline"
+    return None

@@ -1,0 +1,78 @@
+"""A ranking for other programs: JSON with everything, CSV with one line per network."""
+
+import csv
+import io
+
+import msgspec
+
+from esr.ranking import METRICS, Ranking, Row
+from esr.report.table import bracket_letters
+
+FORMAT = "esr-ranking"
+VERSION = 1
+
+
+def to_json(ranking: Ranking) -> str:
+    """`esr.ranking.structures.Ranking` field by field, with `format` and `version` in front."""
+    document = {"format": FORMAT, "version": VERSION, **msgspec.to_builtins(ranking)}
+    return msgspec.json.format(msgspec.json.encode(document), indent=1).decode() + "\n"
+
+
+def to_csv(ranking: Ranking) -> str:
+    """One line per network, unrounded, in base units; an empty field is not known or does not apply."""
+    out = io.StringIO()
+    lines = [_line(row, ranking) for row in ranking.rows]
+    header = dict.fromkeys(key for line in lines for key in line)
+    writer = csv.DictWriter(out, list(header), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return out.getvalue()
+
+
+def _line(row: Row, ranking: Ranking) -> dict[str, object]:
+    entry, figures = row.entry, row.entry.figures
+    low, high = row.rank_interval or (None, None)
+    ratio = figures.ratio_interval
+    line: dict[str, object] = {
+        "network": _cell(entry.key),
+        "team": _cell(entry.team or ""),
+        "team_id": entry.team_id,
+        "ranked": row.ranked,
+        "excluded": _cell(row.excluded or ""),
+    }
+    for track in ranking.tracks:
+        place = row.places.get(track.key)
+        line[f"{track.key}_rank"] = place.rank if place else None
+        line[f"{track.key}_score"] = place.score if place else None
+    line |= {"runtime_rank_low": low, "runtime_rank_high": high, "brackets": bracket_letters(row.brackets)}
+    line |= {f"psnr_{_cell(name)}": value for name, value in figures.psnr.items()}
+    line |= {
+        "runtime_ms": figures.runtime_ms,
+        "ratio": figures.ratio,
+        "ratio_low": ratio.low if ratio else None,
+        "ratio_high": ratio.high if ratio else None,
+        "params": figures.params,
+        "flops": figures.flops,
+        "macs": figures.macs,
+        "activations": figures.activations,
+        "memory_mib": figures.memory_mib,
+        "convolutions": figures.convolutions,
+        "energy_mj": figures.energy_mj,
+    }
+    line |= {f"rank_{metric}": row.ranks.get(metric) for metric in METRICS}
+    if ranking.source == "measured":
+        line |= {
+            f"published_{metric}": entry.published.metric(metric) if entry.published else None
+            for metric in METRICS
+            if metric != "macs"
+        }
+    return line | {"verdict": entry.verdict, "notes": _cell("; ".join(row.notes)), "record": entry.path}
+
+
+def _cell(text: str) -> str:
+    """A stranger's text that no spreadsheet takes for a formula.
+
+    >>> _cell("=1+1"), _cell("rlfn")
+    ("'=1+1", 'rlfn')
+    """
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
