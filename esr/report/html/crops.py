@@ -1,0 +1,147 @@
+"""Pictures beside a record, as images inside the report.
+
+A record says where its pictures are, and a stranger may have written it: only PNG files inside the record's own folder
+are opened, and what goes into the report is encoded anew from their pixels.
+"""
+
+import base64
+import hashlib
+import io
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from PIL import Image
+
+from esr.config import SCALE
+from esr.errors import DataError
+from esr.images import ImageArray, read_rgb
+from esr.pictures import Box, choose_box
+from esr.quality import psnr
+
+LARGEST_BYTES = 64 * 1024 * 1024
+"""A larger file is left out."""
+LARGEST_SIDE = 192
+"""Side of what is shown, in HR pixels; of a larger picture its telling part."""
+MOST = 8
+"""Pictures per network."""
+BUDGET = 24 * 1024 * 1024
+"""Characters of images in a report; once they are spent, later networks go without."""
+ROLES = ("lr", "bicubic", "baseline", "candidate", "hr")
+"""In the order in which they are shown."""
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
+class Picture(msgspec.Struct, frozen=True):
+    """An entry of the record's `pictures.images`."""
+
+    image: int
+    box: tuple[int, int, int, int]
+    """Top, left, height, width in HR pixels."""
+    files: dict[str, str]
+
+
+class Panel(msgspec.Struct, frozen=True):
+    """One role's part of an image."""
+
+    role: str
+    id: str
+    """Of the image in the report."""
+    psnr: float | None
+    """dB over RGB within the part; none without HR, for LR and HR themselves, or where it is identical."""
+
+
+class Crop(msgspec.Struct, frozen=True):
+    """The same part of one image by every role."""
+
+    image: int
+    side: tuple[int, int]
+    """Height and width in HR pixels."""
+    panels: tuple[Panel, ...]
+
+
+class Pool:
+    """The report's images, each once: bicubic's and HR are the same for every network."""
+
+    def __init__(self, budget: int = BUDGET) -> None:
+        self.uris: dict[str, str] = {}
+        """Id -> data URI."""
+        self._left = budget
+
+    @property
+    def full(self) -> bool:
+        """Nothing more goes in."""
+        return self._left <= 0
+
+    def add(self, image: ImageArray) -> str:
+        """Takes an image, H×W×3 uint8; returns its id."""
+        key = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()[:20]
+        if key not in self.uris:
+            encoded = io.BytesIO()
+            Image.fromarray(image).save(encoded, format="PNG", optimize=True)
+            self.uris[key] = f"data:image/png;base64,{base64.b64encode(encoded.getvalue()).decode('ascii')}"
+            self._left -= len(self.uris[key])
+        return key
+
+
+def crops(folder: Path, pictures: tuple[Picture, ...], pool: Pool) -> list[Crop]:
+    """What can be shown of a record's pictures; one that cannot be used is left out."""
+    found = []
+    for picture in pictures[:MOST]:
+        if pool.full:
+            break
+        images = {role: _read(folder, picture.files[role]) for role in ROLES if role in picture.files}
+        if crop := _crop(
+            picture.image, {role: image for role, image in images.items() if image is not None}, pool
+        ):
+            found.append(crop)
+    return found
+
+
+def inside(folder: Path, name: str, largest: int) -> Path | None:
+    """A regular file inside a folder by its relative name; none where it leads out, is absent or too large."""
+    try:
+        file = (folder / name).resolve()
+        usable = file.is_relative_to(folder.resolve()) and file.is_file() and file.stat().st_size <= largest
+    except (OSError, ValueError, RuntimeError):  # a null character, a loop of links
+        return None
+    return file if usable else None
+
+
+def _read(folder: Path, name: str) -> ImageArray | None:
+    file = inside(folder, name, LARGEST_BYTES)
+    if file is None:
+        return None
+    try:
+        with file.open("rb") as opened:
+            if opened.read(len(_PNG)) != _PNG:
+                return None
+        return read_rgb(file)
+    except (OSError, DataError):
+        return None
+
+
+def _crop(index: int, images: dict[str, ImageArray], pool: Pool) -> Crop | None:
+    bicubic = images.get("bicubic")
+    if bicubic is None:
+        return None
+    shape = bicubic.shape
+    expected = {role: (shape[0] // SCALE, shape[1] // SCALE, 3) if role == "lr" else shape for role in ROLES}
+    images = {role: image for role, image in images.items() if image.shape == expected[role]}
+    hr = images.get("hr")
+    height, width = shape[:2]
+    box = Box(0, 0, height, width)
+    if max(height, width) > LARGEST_SIDE:
+        box = choose_box(hr, bicubic, LARGEST_SIDE)
+    parts = {role: box.of(image, SCALE if role == "lr" else 1) for role, image in images.items()}
+    panels = tuple(
+        Panel(role, pool.add(np.ascontiguousarray(part)), _decibels(role, part, parts.get("hr")))
+        for role, part in parts.items()
+    )
+    return Crop(index, (box.height, box.width), panels)
+
+
+def _decibels(role: str, part: ImageArray, hr: ImageArray | None) -> float | None:
+    if hr is None or role in ("lr", "hr"):
+        return None
+    return psnr(part, hr, border=0)

@@ -1,0 +1,208 @@
+"use strict";
+// Quality against runtime, and the correlations.
+
+const chart = {
+  data: page.json("chart-data"),
+  left: null,
+  chosen: null,
+  drawn: false,
+  kinds: [["ranked", "ranked"], ["unranked", "not ranked"], ["reference", "baseline"]],
+
+  axis: (name) => chart.data[name][page.byId(`chart-${name}`).selectedIndex],
+
+  /** Bubble diameters in pixels: area by parameters. */
+  sizes(indices) {
+    const params = chart.data.networks.map((network) => network.params);
+    const most = Math.max(...params.filter((value) => value !== null), 1);
+    // A thousand bubbles need to be smaller than forty.
+    const largest = (page.narrow() ? 26 : 38) * Math.min(1, Math.sqrt(80 / params.length));
+    return indices.map((index) => params[index] === null ? 9 : Math.max(5, largest * Math.sqrt(params[index] / most)));
+  },
+
+  bars(x, indices) {
+    if (!x.low) return undefined;
+    const span = (from, to) => indices.map((i) => x.low[i] === null ? null : Math.max(0, to(i) - from(i)));
+    return {
+      type: "data", symmetric: false, thickness: 1.2, width: 3,
+      array: span((i) => x.values[i], (i) => x.high[i]),
+      arrayminus: span((i) => x.low[i], (i) => x.values[i]),
+    };
+  },
+
+  hover(index) {
+    const network = chart.data.networks[index];
+    return [`<b>${page.plain(network.key)}</b>`, ...network.hover.map(page.plain)].join("<br>");
+  },
+
+  bubbles([kind, name], x, y) {
+    const networks = chart.data.networks;
+    const indices = networks.map((_, i) => i).filter((i) =>
+      networks[i].kind === kind && x.values[i] !== null && y.values[i] !== null);
+    const shade = (i) => chart.left && !chart.left.has(i) ? 0.12 : 1;
+    const colour = page.colour(kind);
+    return {
+      type: "scatter", mode: "markers", name, customdata: indices,
+      x: indices.map((i) => x.values[i]), y: indices.map((i) => y.values[i]),
+      error_x: { ...chart.bars(x, indices), color: colour },
+      hoverinfo: "text", hovertext: indices.map(chart.hover),
+      marker: {
+        color: colour, size: chart.sizes(indices), sizemode: "diameter",
+        symbol: indices.map((i) => networks[i].flag ? "circle-open" : "circle"),
+        opacity: indices.map((i) => 0.8 * shade(i)),
+        line: { width: indices.map((i) => i === chart.chosen ? 3 : networks[i].flag ? 2 : 0.5),
+                color: indices.map((i) => i === chart.chosen ? page.colour("ink") : networks[i].flag ? colour : page.colour("paper")) },
+      },
+    };
+  },
+
+  front(x, y) {
+    const indices = y.fronts[chart.data.x.indexOf(x)];
+    return {
+      type: "scatter", mode: "lines", name: "Pareto front",
+      x: indices.map((i) => x.values[i]), y: indices.map((i) => y.values[i]),
+      line: { color: page.colour("front"), width: 1.5 }, hoverinfo: "skip",
+    };
+  },
+
+  /** Names above the bubbles of the front; a name that would cover another is left to hovering. */
+  names(x, y, ranges) {
+    const indices = y.fronts[chart.data.x.indexOf(x)];
+    const box = page.byId("chart").getBoundingClientRect();
+    const span = ([low, high]) => high - low || 1;
+    const sizes = chart.sizes(indices);
+    const taken = [];
+    return indices.flatMap((i, at) => {
+      const name = chart.data.networks[i].key;
+      const [across, up] = [chart.place(x, x.values[i]), y.values[i]];
+      if (across < ranges.x[0] || across > ranges.x[1] || up < ranges.y[0] || up > ranges.y[1]) return [];
+      const spot = {
+        left: across / span(ranges.x) * box.width - name.length * 3.5,
+        right: across / span(ranges.x) * box.width + name.length * 3.5,
+        top: -up / span(ranges.y) * box.height - sizes[at] / 2,
+      };
+      if (taken.some((other) => other.left < spot.right && spot.left < other.right && Math.abs(other.top - spot.top) < 24)) return [];
+      taken.push(spot);
+      return [{
+        x: across, y: up, text: page.plain(name), showarrow: false, yshift: sizes[at] / 2 + 8,
+        font: { size: 12, color: page.colour("ink") },
+      }];
+    });
+  },
+
+  /** Where a value lies on an axis; ratios and milliseconds are logarithmic. */
+  place: (axis, value) => axis.log ? Math.log10(value) : value,
+
+  /** Round values for a logarithmic axis, some eight of them at most. */
+  ticks([low, high]) {
+    const steps = high - low > 1.2 ? [1, 2, 5] : [1, 1.5, 2, 3, 5, 7];
+    const decades = Array.from({ length: Math.ceil(high) - Math.floor(low) + 1 }, (_, i) => 10 ** (Math.floor(low) + i));
+    return decades.flatMap((decade) => steps.map((step) => Number((step * decade).toPrecision(2))));
+  },
+
+  /** The span of some networks on an axis, with room around it. */
+  range(axis, indices) {
+    const ends = [axis.gate, ...indices.flatMap((i) => [axis.values[i], axis.low?.[i], axis.high?.[i]])]
+      .filter((value) => value !== null && value !== undefined).map((value) => chart.place(axis, value));
+    if (!ends.length) return [0, 1];
+    const [low, high] = [Math.min(...ends), Math.max(...ends)];
+    const room = (high - low || Math.abs(high) || 1) * 0.09;
+    return [low - room, high + room];
+  },
+
+  /** What is framed: those that rank and their baselines, unless all are asked for or none ranks. */
+  framed(x, y) {
+    const drawn = chart.data.networks.map((_, i) => i).filter((i) => x.values[i] !== null && y.values[i] !== null);
+    const chief = drawn.filter((i) => chart.data.networks[i].kind !== "unranked");
+    const inside = (range, axis, i) => range[0] <= chart.place(axis, axis.values[i]) && chart.place(axis, axis.values[i]) <= range[1];
+    const tight = { x: chart.range(x, chief), y: chart.range(y, chief) };
+    const outside = chief.length ? drawn.filter((i) => !inside(tight.x, x, i) || !inside(tight.y, y, i)).length : 0;
+    page.byId("outliers").hidden = !outside;
+    page.byId("outliers").lastElementChild.textContent = `${outside} outside the frame, show ${outside === 1 ? "it" : "them"}`;
+    return outside === 0 || page.byId("chart-all").checked || !chief.length
+      ? { x: chart.range(x, drawn), y: chart.range(y, drawn) } : tight;
+  },
+
+  draw() {
+    const [x, y] = [chart.axis("x"), chart.axis("y")];
+    const traces = [chart.front(x, y), ...chart.kinds.map((kind) => chart.bubbles(kind, x, y))];
+    const gate = y.gate === null ? [] : [{
+      type: "line", xref: "paper", x0: 0, x1: 1, y0: y.gate, y1: y.gate,
+      line: { color: page.colour("muted"), width: 1.2, dash: "dot" },
+    }];
+    const ranges = chart.framed(x, y);
+    const layout = page.layout({
+      xaxis: {
+        title: { text: page.plain(x.label) }, type: x.log ? "log" : "linear", range: ranges.x,
+        ...(x.log ? { tickvals: chart.ticks(ranges.x), tickformat: "~g" } : {}),
+      },
+      yaxis: { title: { text: page.plain(y.label) }, range: ranges.y },
+      annotations: chart.names(x, y, ranges),
+      legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
+      margin: { l: 60, r: 16, t: 40, b: 52 }, shapes: gate, hovermode: "closest",
+    });
+    delete layout.axis;
+    Plotly.react("chart", traces.filter((trace) => trace.x.length), layout, page.config());
+    if (!chart.drawn) page.byId("chart").dispatchEvent(new Event("drawn"));
+    chart.drawn = true;
+  },
+
+  start() {
+    page.byId("chart-all").addEventListener("change", chart.draw);
+    for (const name of ["x", "y"]) {
+      const select = page.byId(`chart-${name}`);
+      select.append(...chart.data[name].map((axis) => page.make("option", { textContent: axis.label })));
+      select.addEventListener("change", chart.draw);
+    }
+    if (!chart.data.x.length || !chart.data.y.length) {
+      page.byId("chart").replaceWith(page.make("p", { className: "note", textContent: "Nothing here was both timed and counted." }));
+      return;
+    }
+    page.drawings.push(chart.draw);
+    page.byId("chart").addEventListener("drawn", () => page.byId("chart").on("plotly_click", ({ points }) => {
+      const index = points.map((point) => point.customdata).find((found) => found !== undefined);
+      if (index !== undefined) location.hash = networkHash(chart.data.networks[index].key);
+    }), { once: true });
+    addEventListener("filtered", ({ detail }) => { chart.left = detail; chart.draw(); });
+    addEventListener("chosen", ({ detail }) => { chart.chosen = detail; if (chart.drawn) chart.draw(); });
+  },
+};
+
+const networkHash = (key) => `#network=${encodeURIComponent(key)}`;
+
+const correlation = {
+  trace(found, name, symbol, colour, shift) {
+    const bounds = found.map((one) => one[`${name}_interval`]);
+    return {
+      type: "scatter", mode: "markers", name: name === "spearman" ? "Spearman" : "Kendall",
+      x: found.map((one) => one[name]), y: found.map((_, i) => found.length - 1 - i + shift),
+      marker: { color: page.colour(colour), size: 9, symbol },
+      error_x: {
+        type: "data", symmetric: false, color: page.colour(colour), thickness: 1.5, width: 4,
+        array: found.map((one, i) => bounds[i] ? bounds[i].high - one[name] : 0),
+        arrayminus: found.map((one, i) => bounds[i] ? one[name] - bounds[i].low : 0),
+      },
+      hoverinfo: "text",
+      hovertext: found.map((one) => `${page.plain(one.label)}: ${one[name].toFixed(2)}`),
+    };
+  },
+
+  draw() {
+    const found = page.json("correlation-data");
+    const layout = page.layout({
+      xaxis: { range: [-1.05, 1.05], dtick: 0.5, zeroline: true, zerolinecolor: page.colour("muted") },
+      yaxis: {
+        tickvals: found.map((_, i) => found.length - 1 - i), ticktext: found.map((one) => page.plain(one.label)),
+        range: [-0.6, found.length - 0.4], zeroline: false, showgrid: false,
+      },
+      legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" }, margin: { l: 8, r: 12, t: 30, b: 32 },
+    });
+    delete layout.axis;
+    Plotly.react("correlation", [
+      correlation.trace(found, "spearman", "circle", "ranked", 0.13),
+      correlation.trace(found, "kendall", "diamond", "reference", -0.13),
+    ], layout, page.config());
+  },
+};
+
+chart.start();
+if (page.byId("correlation")) page.drawings.push(correlation.draw);

@@ -1,0 +1,132 @@
+"use strict";
+// One network's section, built from its JSON when it is chosen.
+
+const network = {
+  count: page.byId("choice").options.length,
+
+  list: (pairs) => page.make("dl", {}, ...pairs.flatMap(([label, value]) =>
+    [page.make("dt", { textContent: label }), page.make("dd", { textContent: value })])),
+
+  lines: (texts) => page.make("ul", { className: "lines" }, ...texts.map((text) => page.make("li", { textContent: text }))),
+
+  headed: (title, ...parts) => page.make("div", {}, page.make("h4", { textContent: title }), ...parts),
+
+  images(rows, role) {
+    const heads = ["image", "LR", "PSNR [dB]", "Δ to baseline", "SSIM", "ms", "ratio"];
+    const used = heads.map((_, i) => i < 2 || rows.some((row) => row[i] !== "–"));
+    const cells = (row, tag) => row.map((text, i) => used[i]
+      ? page.make(i === 0 && tag === "td" ? "th" : tag, { textContent: text, className: i > 1 ? "figure" : "" }) : null);
+    const table = page.make("table", { className: "plain" },
+      page.make("thead", {}, page.make("tr", {}, ...cells(heads, "th"))),
+      page.make("tbody", {}, ...rows.map((row) => page.make("tr", {}, ...cells(row, "td")))));
+    const scroll = page.make("div", { className: "scroll", tabIndex: 0 }, table);
+    scroll.setAttribute("role", "region");
+    scroll.setAttribute("aria-label", "quality and time per image");
+    return scroll;
+  },
+
+  /** Clocks and temperatures are looked at for changes; a change of less than a tenth should look small. */
+  span(unit, all) {
+    if (unit === "W" || unit === "cores") return { rangemode: "tozero" };
+    const values = all.filter((series) => series.unit === unit).flatMap((series) => series.y);
+    const [low, high] = [Math.min(...values), Math.max(...values)];
+    const room = Math.max(0.05 * high, 0.1 * (high - low));
+    return { range: [low - room, high + room] };
+  },
+
+  /** Panels above one another, one per unit, over the same seconds; tainted windows shaded. */
+  trace(details, target) {
+    const units = [...new Set(details.series.map((series) => series.unit))];
+    const palette = ["ranked", "reference", "front"];
+    const layout = page.layout({ margin: { l: 60, r: 14, t: 28, b: 40 }, height: 90 + 120 * units.length });
+    const { axis } = layout;
+    delete layout.axis; delete layout.yaxis;
+    layout.xaxis = { ...axis, title: { text: "s since the watch began" }, anchor: `y${units.length > 1 ? units.length : ""}` };
+    const height = 1 / units.length;
+    units.forEach((unit, i) => {
+      const key = i ? `yaxis${i + 1}` : "yaxis";
+      const gap = i < units.length - 1 ? 0.08 : 0;
+      layout[key] = { ...axis, domain: [1 - (i + 1) * height + gap * height, 1 - i * height], title: { text: unit }, ...network.span(unit, details.series) };
+    });
+    layout.legend = { orientation: "h", x: 0, y: 1.01, yanchor: "bottom" };
+    layout.showlegend = true;
+    layout.shapes = details.shades.map((shade) => ({
+      type: "rect", xref: "x", yref: "paper", x0: shade.start, x1: shade.end, y0: 0, y1: 1, layer: "below",
+      line: { width: 0 }, fillcolor: page.colour("taint"), opacity: shade.replaced ? 0.1 : 0.2,
+    }));
+    const traces = details.series.map((series, i) => ({
+      type: "scatter", mode: "lines", name: page.plain(`${series.name} [${series.unit}]`), x: series.x, y: series.y,
+      yaxis: `y${units.indexOf(series.unit) ? units.indexOf(series.unit) + 1 : ""}`,
+      line: { width: 1.5, color: page.colour(palette[i % palette.length]) }, hovertemplate: "%{y} at %{x} s<extra></extra>",
+    }));
+    Plotly.react(target, traces, layout, page.config());
+  },
+
+  telemetry(details) {
+    const target = page.make("div", { className: "chart trace", id: "trace" });
+    const counts = new Map();
+    details.shades.forEach((shade) => shade.reasons.forEach((reason) => counts.set(reason, (counts.get(reason) ?? 0) + 1)));
+    const words = [...counts].map(([reason, count]) => `${reason} in ${count}`).join(", ");
+    const caption = details.shades.length
+      ? `Shaded: ${details.shades.length} tainted blocks of both networks (${words}); lighter where the block was measured again.`
+      : "No block of either network was tainted by what was sampled.";
+    return [target, page.make("p", { className: "caption", textContent: caption })];
+  },
+
+  parts(details) {
+    const parts = [page.make("h3", {}, details.name,
+      details.flag ? page.make("span", { className: `flag ${details.flag}`, textContent: details.flag }) : null)];
+    const halves = [network.headed("Figures", network.list(details.facts))];
+    if (details.card) halves.push(network.headed("Card", network.list(details.card)), network.headed("Environment", network.list(details.environment)));
+    parts.push(page.make("div", { className: "halves" }, ...halves));
+    const notes = [...details.notes, ...(details.missing ? [details.missing] : [])];
+    if (notes.length) parts.push(network.headed("Notes", network.lines(notes)));
+    if (details.findings?.length) parts.push(network.headed("Verdict", network.lines(details.findings)));
+    if (details.crops?.length) parts.push(network.headed("Pictures", crops.section(details)));
+    if (details.crops_missing) parts.push(network.headed("Pictures", page.make("p", { className: "note", textContent: "Left out: absent, unusable, or beyond what a report holds." })));
+    if (details.images?.length) parts.push(network.headed("Per image", network.images(details.images)));
+    if (details.series?.length) parts.push(network.headed("Telemetry", ...network.telemetry(details)));
+    return parts;
+  },
+
+  show(index) {
+    const details = page.json(`network-${index}`);
+    const old = page.byId("trace");
+    if (old) Plotly.purge(old);
+    page.byId("details").replaceChildren(...network.parts(details));
+    network.drawn = details;
+    if (chart.drawn) network.draw();
+    page.byId("choice").selectedIndex = index;
+    document.querySelectorAll("#table tr.chosen").forEach((row) => row.classList.remove("chosen"));
+    document.querySelector(`#table tr[data-index="${index}"]`)?.classList.add("chosen");
+    dispatchEvent(new CustomEvent("chosen", { detail: index }));
+  },
+
+  draw() { if (page.byId("trace")) network.trace(network.drawn, page.byId("trace")); },
+
+  /** The network that the address names; false where it names none. */
+  fromAddress() {
+    const prefix = "#network=";
+    if (!location.hash.startsWith(prefix)) return false;
+    let key = "";
+    try { key = decodeURIComponent(location.hash.slice(prefix.length)); } catch { return false; }
+    const index = [...page.byId("choice").options].findIndex((option) => option.textContent === key);
+    if (index < 0) return false;
+    network.show(index);
+    page.byId("network").scrollIntoView();
+    return true;
+  },
+
+  step(by) {
+    const index = (page.byId("choice").selectedIndex + by + network.count) % network.count;
+    location.hash = networkHash(page.byId("choice").options[index].textContent);
+  },
+};
+
+page.byId("choice").addEventListener("change", () => network.step(0));
+page.byId("previous").addEventListener("click", () => network.step(-1));
+page.byId("next").addEventListener("click", () => network.step(1));
+addEventListener("hashchange", network.fromAddress);
+page.drawings.push(network.draw);
+if (network.count && !network.fromAddress()) network.show(0);
+page.draw();
