@@ -1,17 +1,20 @@
 """The command `esr`: Hydra overrides run an evaluation; a first bare word is a subcommand."""
 
+import errno
 import importlib
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NoReturn
 
 from esr._version import __version__
-from esr.errors import ConfigError, EsrError, EvaluationFailed, did_you_mean
+from esr.errors import ConfigError, EsrError, did_you_mean
 
-COMMANDS = ("show", "train")
+COMMANDS = ("compare", "doctor", "export", "fetch", "rank", "show", "train")
 """Subcommands; each is `esr.commands.NAME` with a function `main(arguments) -> exit code`."""
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a disk, a quota or a limit that is used up."""
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as a shell reports it."""
@@ -72,54 +75,31 @@ def _measure(words: list[str]) -> int:
     from hydra.errors import HydraException  # noqa: PLC0415
     from omegaconf.errors import OmegaConfBaseException  # noqa: PLC0415
 
-    from esr import composition  # noqa: PLC0415
+    from esr import composition, sweep  # noqa: PLC0415
 
     composition.register()
+    sweep.register(words)
     composition.check_options(words)
     wants_traceback = "HYDRA_FULL_ERROR" in os.environ
     composition.quiet_hydra()
     sys.argv = [sys.argv[0], *words]
-    codes: list[int] = []
-
-    @hydra.main(config_path="pkg://esr.conf", config_name="config", version_base="1.3")
-    def run(config: object) -> None:
-        codes.append(_job(config))
-
+    task = sweep.Task()
     try:
-        run()
+        hydra.main(config_path="pkg://esr.conf", config_name="config", version_base="1.3")(task)()
     except (HydraException, OmegaConfBaseException) as error:
         if wants_traceback:
             raise
         raise composition.explain(error, words) from error
-    return max(codes, default=0)
-
-
-def _job(config: object) -> int:
-    """One evaluation: Hydra calls it once, or once per job of a multirun; a failing one does not stop the rest."""
-    try:
-        _evaluate(config)
-    except EsrError as error:
-        print(f"esr: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
-
-
-def _evaluate(config: object) -> None:
-    from hydra.core.hydra_config import HydraConfig  # noqa: PLC0415
-
-    from esr import composition  # noqa: PLC0415
-    from esr.evaluation import evaluate  # noqa: PLC0415
-    from esr.report.terminal import Bar, print_record  # noqa: PLC0415
-
-    checked = composition.check(config)  # type: ignore[arg-type]
-    with Bar() as bar:
-        record = evaluate(checked, Path(HydraConfig.get().runtime.output_dir), bar)
-    print_record(record)
-    if record.failures:
-        failed = "; ".join(
-            f"{entry['network']} failed ({entry['kind']}: {entry['message']})" for entry in record.failures
-        )
-        raise EvaluationFailed(f"{failed}; the record holds what was measured")
+    except OSError as error:
+        # Hydra makes the folder for results before it calls us; a full disk has no name.
+        if wants_traceback or not (error.filename or error.errno in FULL):
+            raise
+        raise ConfigError(
+            f"{error.filename or 'results'}: cannot be written ({error.strerror}); choose another folder with out=DIR"
+        ) from error
+    finally:
+        code = task.close()
+    return code
 
 
 if __name__ == "__main__":

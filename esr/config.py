@@ -236,6 +236,8 @@ class EsrConf:
     telemetry: TelemetryConf = field(default_factory=TelemetryConf)
     lock: str = "wait"
     """When another measurement holds the device: `wait` for its end, or `fail`."""
+    force: bool = False
+    """Whether a multirun measures again what it has a record of."""
     out: str = MISSING
     """Folder for results."""
 

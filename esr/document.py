@@ -36,6 +36,8 @@ class Measured:
     trace: str | None
     """File name of the telemetry's samples beside the record."""
     gallery: Gallery
+    identity: str
+    """As `esr.identity.identity` gives it, when the measurement began."""
 
     @property
     def rounds(self) -> int:
@@ -62,6 +64,7 @@ def build_document(
         "format": FORMAT,
         "version": VERSION,
         "id": str(uuid.uuid4()),
+        "identity": measured.identity,
         "started": _iso(started),
         "ended": _iso(ended),
         "duration_s": ended - started,

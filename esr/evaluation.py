@@ -16,6 +16,7 @@ from esr import datasets, lock, records, zoo
 from esr.config import EsrConf, ModelConf, network_name, typed
 from esr.document import Measured, build_document
 from esr.gallery import Gallery
+from esr.identity import identity
 from esr.measuring import Measurement, alive, recorded
 from esr.progress import Progress, Silent
 from esr.quality import measure as measure_quality
@@ -55,6 +56,7 @@ def evaluate(
     candidate = _subject("candidate", settings.model, settings.weights, progress)
     baseline = _subject("baseline", settings.baseline, settings.baseline_weights, progress)
     subjects = [candidate, baseline]
+    same = identity(settings, [subject.weights for subject in subjects])
     gallery = Gallery(folder, settings.quality.save)
     processes: list[dict[str, Any]] = []
     with ExitStack() as held:
@@ -77,7 +79,7 @@ def evaluate(
                     _audit(subjects, dataset)
     telemetry = watch.finish(_counted(subjects))
     trace = telemetry.write_trace(folder) if folder else None
-    measured = Measured(subjects, dataset, processes, telemetry, trace, gallery)
+    measured = Measured(subjects, dataset, processes, telemetry, trace, gallery, same)
     document = build_document(config, settings, measured, started, time.time())
     if folder is None:
         records.validate(document)
@@ -114,20 +116,25 @@ def _workers(
 def _device_lock(
     subjects: Sequence[Subject], settings: EsrConf, progress: Progress
 ) -> AbstractContextManager[None]:
-    return lock.measuring(_gpu(subjects) or HOST, f"model={subjects[0].name}", settings.lock, progress)
+    gpu = _gpu(subjects, settings)
+    return lock.measuring(
+        HOST if gpu is None else str(gpu), f"model={subjects[0].name}", settings.lock, progress
+    )
 
 
-def _gpu(subjects: Sequence[Subject]) -> str | None:
-    """The UUID of the GPU in use; its index where torch does not tell the UUID; none on the CPU."""
+def _gpu(subjects: Sequence[Subject], settings: EsrConf) -> str | int | None:
+    """The UUID of the GPU in use, its index where torch does not tell the UUID; none on the CPU."""
     for subject in subjects:
         device = subject.runtime.get("device") or {}
         if device.get("kind") == "cuda":
-            return str(device.get("uuid") or device.get("name"))
+            return device.get("uuid") or settings.device.index
     return None
 
 
 def _watch(subjects: Sequence[Subject], settings: EsrConf) -> Telemetry:
-    return Telemetry(settings.telemetry, _gpu(subjects), lambda: [subject.worker.pid for subject in subjects])
+    return Telemetry(
+        settings.telemetry, _gpu(subjects, settings), lambda: [subject.worker.pid for subject in subjects]
+    )
 
 
 def _load(subjects: Sequence[Subject], dataset: datasets.Dataset, progress: Progress) -> None:

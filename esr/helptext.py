@@ -17,10 +17,12 @@ esr measures efficient super-resolution networks, paired against a baseline.
   esr model=rlfn data=set5 data.root=DIR          on your copy of Set5
   esr model=my_network.yaml timing.rounds=20      your own network
   esr -m model=imdn,rfdn,rlfn                     several, one after the other
+  esr -m 'model=glob(*)'                          all; what has a record already is skipped
   esr model=rlfn cudnn.benchmark=true device=cuda
 
 Commands instead of a measurement (esr COMMAND --help says more):
   doctor [out=DIR]   what is wrong with this machine or container, with remedies
+  compare A B        two records of one network: the same, faster, slower, or not to be told
   rank RESULTS…      records, in files or folders, to the challenge's table
   fetch NAME…        published weights and data sets, downloaded and checked
   show [NETWORK]     the networks there are, or one network's card and layers
@@ -36,6 +38,7 @@ Values, set by KEY=VALUE; esr model=NAME --cfg job prints them all, esr/config.p
   quality.save=none|crops|images                  timing.precision=0.005  device.cpus=[0,1]
   complexity.height=256 complexity.width=256      timing.max_seconds=60   lock=wait|fail
   timing.processes=3                              timing.timeout_s=600    out=DIR
+  hydra/launcher=sequential|slurm|submitit_local  force=false (with -m: measure again what has a record)
 
 Hydra's own options:
   --cfg job, --info, -m (multirun), --config-dir DIR, --hydra-help; esr model=NAME --help shows the composed values

@@ -103,10 +103,10 @@ class Measurement:
     def _heat(self, limit_s: float) -> bool:
         largest = max(self.shapes, key=lambda shape: shape[0] * shape[1])
         start = time.monotonic()
+        self.progress.stage("warm-up, until the GPU is at rest", None)
         while alive(self.subjects) and not self.watch.steady():
             if time.monotonic() - start > limit_s:
                 return False
-            self.progress.stage("warm-up, until the GPU is at rest", None)
             for subject in alive(self.subjects):
                 self._warm_pass(subject, largest)
         return True
@@ -118,6 +118,7 @@ class Measurement:
         seconds = [max(subject.warm_ms(shape) for subject in running) / 1000 for shape in self.shapes]
         timing = self.settings.timing
         self.started = time.monotonic()
+        self._announce()
         for chunks in rounds(len(running), seconds, timing.block_s, timing.seed + self.process):
             self._show()
             for chunk in chunks:
@@ -127,17 +128,22 @@ class Measurement:
                 return ended
         raise AssertionError("rounds never end by themselves")
 
-    def _show(self) -> None:
+    def _announce(self) -> None:
         timing = self.settings.timing
         label = (
             f"timing, process {self.process + 1} of {timing.processes}" if timing.processes > 1 else "timing"
         )
         if timing.rounds is not None:
             self.progress.stage(f"{label}, rounds", timing.rounds)
+        else:
+            self.progress.stage(f"{label}, seconds at most", round(timing.max_seconds))
+
+    def _show(self) -> None:
+        timing = self.settings.timing
+        if timing.rounds is not None:
             self.progress.at(self.rounds, timing.rounds)
         else:
             limit = round(timing.max_seconds)
-            self.progress.stage(f"{label}, seconds at most", limit)
             self.progress.at(min(limit, int(time.monotonic() - self.started)), limit)
 
     def _ended(self, running: Sequence[Subject]) -> str | None:

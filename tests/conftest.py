@@ -86,18 +86,23 @@ class Tiny(nn.Module):
 '''
 
 
-@pytest.fixture
-def participant(tmp_path: Path) -> Path:
-    """A participant's folder: `tiny.py`, `tiny.yaml`, and three small HR images in `images`."""
-    (tmp_path / "tiny.py").write_text(NETWORK)
-    (tmp_path / "tiny.yaml").write_text("_target_: tiny.Tiny\ndata_range: 1.0\n")
+def make_participant(folder: Path) -> Path:
+    """Writes a participant's `tiny.py` and `tiny.yaml`, and three small HR images in `images`."""
+    (folder / "tiny.py").write_text(NETWORK)
+    (folder / "tiny.yaml").write_text("_target_: tiny.Tiny\ndata_range: 1.0\n")
     random = np.random.default_rng(0)
-    (tmp_path / "images").mkdir()
+    (folder / "images").mkdir()
     for number, (height, width) in enumerate([(64, 64), (64, 96), (64, 64)]):
         pixels = random.integers(0, 256, (height // 8, width // 8, 3), np.uint8)
         image = Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC)
-        image.save(tmp_path / "images" / f"{number}.png")
-    return tmp_path
+        image.save(folder / "images" / f"{number}.png")
+    return folder
+
+
+@pytest.fixture
+def participant(tmp_path: Path) -> Path:
+    """A participant's folder, as `make_participant` makes it."""
+    return make_participant(tmp_path)
 
 
 @dataclass(frozen=True)

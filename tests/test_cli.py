@@ -1,6 +1,5 @@
 """The command line as a user meets it: help, mistakes, Hydra's habits, exit codes."""
 
-import json
 import subprocess
 import sys
 
@@ -131,26 +130,6 @@ def test_results_go_below_the_folder_that_out_names(run_esr, participant, tmp_pa
     run = run_esr(*SMALL, f"out={tmp_path}/elsewhere", cwd=participant)
     assert run.code == 0, run.err
     assert run.records[0].is_relative_to(tmp_path / "elsewhere")
-
-
-def test_a_multirun_makes_a_numbered_folder_per_network(run_esr, participant):
-    (participant / "wide.yaml").write_text("_target_: tiny.Tiny\nargs: {channels: 16}\n")
-    overrides = [word for word in SMALL if not word.startswith("model=")]
-    run = run_esr("-m", "model=tiny.yaml,wide.yaml", *overrides, cwd=participant)
-    assert run.code == 0, run.err
-    assert [record.parent.name for record in run.records] == ["0", "1"]
-    names = [json.loads(record.read_text())["networks"]["candidate"]["name"] for record in run.records]
-    assert names == ["tiny", "wide"]
-    assert "multirun" in str(run.records[0])
-
-
-def test_one_failing_network_of_a_multirun_does_not_stop_the_rest(run_esr, participant):
-    (participant / "broken.yaml").write_text("_target_: tiny.Tiny\nargs: {fault: raise}\n")
-    overrides = [word for word in SMALL if not word.startswith("model=")]
-    run = run_esr("-m", "model=broken.yaml,tiny.yaml", *overrides, cwd=participant)
-    assert run.code == 1
-    assert len(run.records) == 2
-    assert "broken" in run.err
 
 
 def test_show_prints_the_card_and_the_layers_without_weights(run_esr):

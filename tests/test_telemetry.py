@@ -202,6 +202,7 @@ def test_equal_samples_make_equal_bytes_and_nothing_else_is_left(tmp_path):
     rows = samples("gpu_power_w", [1, 2, 3])
     write_trace(rows, tmp_path)
     first = (tmp_path / FILE_NAME).read_bytes()
+    assert first[4:8] == bytes(4)  # gzip's time of compression
     write_trace(rows, tmp_path)
     assert (tmp_path / FILE_NAME).read_bytes() == first
     assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]

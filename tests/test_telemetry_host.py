@@ -1,5 +1,6 @@
 """The host's own counters: what is ours and what is others', and what cannot be read."""
 
+import collections
 import os
 import subprocess
 import sys
@@ -87,6 +88,23 @@ def test_a_pid_that_is_gone_is_no_error():
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     assert Host(lambda: [process.pid]).counters()[host.OWN] == 0
+
+
+def test_stolen_time_is_busy_and_guest_time_is_not_counted_twice(monkeypatch):
+    fields = {
+        "user": 10,
+        "nice": 1,
+        "system": 5,
+        "idle": 80,
+        "iowait": 5,
+        "steal": 3,
+        "guest": 4,
+        "guest_nice": 1,
+    }
+    times = collections.namedtuple("times", fields)(**fields)
+    monkeypatch.setattr(psutil, "cpu_times", lambda: times)
+    sample = Host(list).counters()
+    assert (sample[host.TOTAL], sample[host.BUSY], sample[host.OWN]) == (104, 19, 0)
 
 
 def rapl(root, *microjoules: int, reach: int = 10**9) -> None:

@@ -49,7 +49,7 @@ def record_table(record: Record) -> Table:
 
 
 def _rows(record: Record) -> list[tuple[str, Callable[[Network], str]]]:
-    ratio = record.ratio
+    ratio, plain = record.ratio, record.document["timing"]["ratio_plain"]
     return [
         ("PSNR RGB [dB]", lambda network: number(_quality(network, "psnr_rgb"), 2)),
         ("SSIM RGB", lambda network: number(_quality(network, "ssim_rgb"), 4)),
@@ -57,6 +57,10 @@ def _rows(record: Record) -> list[tuple[str, Callable[[Network], str]]]:
         ("SSIM luma", lambda network: number(_quality(network, "ssim_y"), 4)),
         ("ms per image", lambda network: interval((network["timing"] or {}).get("ms_per_image"), 2)),
         ("ratio to baseline", lambda network: interval(ratio, 3) if network is record.candidate else "1"),
+        (
+            "ratio, outliers in full",
+            lambda network: interval(plain, 3) if network is record.candidate else "1",
+        ),
         ("params", lambda network: count(network, "params", 1e6, "M", 3)),
         ("FLOPs (challenge)", lambda network: count(network, "flops", 1e9, "G", 2)),
         ("MACs (dispatcher)", lambda network: count(network, "macs", 1e9, "G", 2)),
@@ -74,13 +78,17 @@ def _quality(network: Network, key: str) -> float | None:
 
 
 def print_record(record: Record, console: Console | None = None) -> None:
-    """Prints the table, its footnotes, and where the record lies."""
+    """Prints the table, its footnotes, and where the record and the picture lie."""
     console = console or Console()
     console.print(record_table(record))
     for note in footnotes(record):
         console.print(f"· {note}", markup=False, highlight=False)
-    if record.path is not None:
-        console.print(f"record: {record.path}", markup=False, highlight=False, soft_wrap=True)
+    if record.path is None:
+        return
+    console.print(f"record: {record.path}", markup=False, highlight=False, soft_wrap=True)
+    if comparison := record.document["pictures"]["comparison"]:
+        picture = record.path.parent / comparison
+        console.print(f"picture: {picture}", markup=False, highlight=False, soft_wrap=True)
 
 
 class Bar:

@@ -107,7 +107,7 @@ def footnotes(record: Record) -> list[str]:
         percent = f"{timing['confidence'] * 100:g}"
         notes.append(
             f"in brackets: {percent} % interval, bootstrapped over {len(timing['ratio_per_round'])} rounds"
-            f"{_in_processes(timing)}"
+            f"{_in_processes(timing)}; {_outliers(record)}"
         )
     if timing["aa"]:
         notes.append("A/A: the same network twice; the ratio's distance from 1 is this machine's noise")
@@ -116,6 +116,13 @@ def footnotes(record: Record) -> list[str]:
     if device.get("kind") == "cpu":
         notes.append("CPU; milliseconds and memory are not comparable with the published GPU figures")
     return notes
+
+
+def _outliers(record: Record) -> str:
+    networks = [network["timing"] for network in record.document["networks"].values() if network["timing"]]
+    marked = sum(timing["outliers"] for timing in networks)
+    passes = sum(len(timing["samples"]["ms"]) for timing in networks)
+    return f"{marked} of {passes} passes are marked as outliers, none is dropped"
 
 
 def _in_processes(timing: dict[str, Any]) -> str:

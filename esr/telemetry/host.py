@@ -12,8 +12,8 @@ TOTAL, BUSY, OWN, ENERGY = "host_total_s", "host_busy_s", "host_own_s", "host_en
 """Columns of counters since boot, or since the start for energy: core-seconds, and joules."""
 _TREE_S = 5.0
 """Seconds between two looks for new children: a walk opens one file per thread."""
-_ACPI = "acpitz"
-"""Reports the mainboard's zones, some of them constants, not the processor's temperature."""
+_PROCESSOR = ("core", "cpu", "k10", "zen", "soc")
+"""In the names of sensors of processors; others are drives, boards and networks."""
 
 
 class Host:
@@ -130,9 +130,10 @@ def _temperature() -> Sample:
         sensors = psutil.sensors_temperatures()
     except (AttributeError, OSError, psutil.Error):
         return {}
-    values = [entry.current for chip, entries in sensors.items() if _is_processor(chip) for entry in entries]
+    values = [
+        entry.current
+        for chip, entries in sensors.items()
+        if any(word in chip.lower() for word in _PROCESSOR)
+        for entry in entries
+    ]
     return {"host_temperature_c": max(values)} if values else {}
-
-
-def _is_processor(chip: str) -> bool:
-    return chip != _ACPI and any(word in chip.lower() for word in ("core", "cpu", "k10", "zen", "soc"))

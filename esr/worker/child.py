@@ -178,6 +178,9 @@ def main(read_fd: int, write_fd: int) -> None:
     What the network prints goes to standard error; the protocol has pipes of its own.
     """
     _end_with_parent()
+    # A scheduler signals every process of a job; what becomes of this one is the parent's to decide.
+    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
     for fd in (read_fd, write_fd):
         os.set_inheritable(fd, False)
     child = Child()

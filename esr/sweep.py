@@ -1,0 +1,164 @@
+"""What Hydra runs: one evaluation, or with `-m` one after the other, shown and summed up."""
+
+import contextlib
+import importlib.util
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from esr import composition, naming
+from esr.errors import ConfigError, EsrError, EvaluationFailed
+
+if TYPE_CHECKING:
+    from esr.report.overview import Outcome, Overview
+
+LAUNCHER = "hydra/launcher="
+CLUSTER = ("slurm", "submitit_local")
+"""Launchers in `conf/hydra/launcher` that need the extra `cluster`."""
+
+
+MULTIRUN, LATEST = "multirun", "latest"
+"""Folder of all multiruns in `conf/config.yaml`, and in it a link to the one that ran last."""
+
+
+class Task:
+    """What Hydra calls for each configuration, here or in another process; collects what came of them."""
+
+    def __init__(self) -> None:
+        self.overview: Overview | None = None
+        self.outcomes: list[Outcome] = []
+        self.networks = 0
+        """How many a multirun was asked for."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A process elsewhere knows of its own network alone.
+        return Task().__dict__
+
+    def __call__(self, config: DictConfig) -> "Outcome | None":
+        """Measures one network; without `-m` an error of the user's is raised, with it everything is an outcome."""
+        from esr import resume  # noqa: PLC0415 - `--cfg job` and completion come without measuring
+        from esr.report.overview import Overview  # noqa: PLC0415
+
+        hydra = HydraConfig.get()
+        folder = Path(hydra.runtime.output_dir)
+        if hydra.mode is not RunMode.MULTIRUN:
+            _evaluate(config, folder)
+            return None
+        if self.overview is None:
+            with Overview(1) as overview:
+                return resume.one_of_many(config, folder, overview)
+        outcome = resume.one_of_many(config, folder, self.overview)
+        self.end(outcome)
+        return outcome
+
+    def end(self, outcome: "Outcome") -> None:
+        """Notes what came of a network."""
+        self.outcomes.append(outcome)
+        if self.overview is not None:
+            self.overview.end(outcome)
+
+    @contextmanager
+    def watched(self, networks: int) -> Iterator[None]:
+        """Shows how so many networks get on.
+
+        Raises:
+            ConfigError: There are none.
+        """
+        from esr.report.overview import Overview  # noqa: PLC0415 - see `__call__`
+
+        if not networks:
+            raise ConfigError("no network matches; esr show lists them")
+        self.networks += networks
+        try:
+            with Overview(networks) as self.overview:
+                yield
+        finally:
+            self.overview = None
+
+    def close(self) -> int:
+        """Prints what came of a multirun; the exit code: 0, 1 where a network failed, 2 where none could begin."""
+        if not self.networks:
+            return 0
+        from esr.report.overview import summary  # noqa: PLC0415 - see `__call__`
+
+        print("\n".join(summary(self.outcomes, self.networks)))
+        if self.outcomes:
+            _link(self.outcomes[-1].folder.parent)
+        states = {outcome.status for outcome in self.outcomes}
+        if states == {"refused"}:
+            return EsrError.exit_code
+        return EvaluationFailed.exit_code if states & {"failed", "refused"} else 0
+
+
+def _link(folder: Path) -> None:
+    """Lets `multirun/latest` lead to a multirun's folder, for whoever ranks it next."""
+    if folder.parent.name != MULTIRUN:
+        return
+    link = folder.with_name(f".latest-{os.getpid()}")
+    with contextlib.suppress(OSError):  # a convenience, which not every file system offers
+        link.symlink_to(folder.name, target_is_directory=True)
+        link.replace(folder.with_name(LATEST))
+
+
+def _evaluate(config: DictConfig, folder: Path) -> None:
+    from esr.evaluation import evaluate  # noqa: PLC0415 - see `Task.__call__`
+    from esr.report.terminal import Bar, print_record  # noqa: PLC0415
+
+    checked = composition.check(config)
+    with Bar() as bar:
+        record = evaluate(checked, folder, bar)
+    print_record(record)
+    if record.failures:
+        failed = "; ".join(
+            f"{entry['network']} failed ({entry['kind']}: {entry['message']})" for entry in record.failures
+        )
+        raise EvaluationFailed(f"{failed}; the record holds what was measured")
+
+
+class Sequential(BasicLauncher):
+    """Hydra's own launcher, one network after the other in this process, with an overview."""
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Runs the networks."""
+        task: Any = self.task_function
+        with task.watched(len(job_overrides)):
+            return super().launch(job_overrides, initial_job_idx)
+
+
+def register(words: Sequence[str] = ()) -> None:
+    """Makes known to Hydra what `conf/config.yaml` names: the launchers and the names of a multirun's folders.
+
+    Args:
+        words: The command line.
+
+    Raises:
+        ConfigError: A launcher was asked for whose extra is not installed.
+    """
+    naming.register()
+    add_launcher(Sequential)
+    asked = [word.removeprefix(LAUNCHER) for word in words if word.startswith(LAUNCHER)]
+    if asked and asked[-1] in CLUSTER:
+        if importlib.util.find_spec("submitit") is None:
+            raise ConfigError(f"{LAUNCHER}{asked[-1]}: submitit is not installed; pip install 'esr[cluster]'")
+        from esr import cluster  # noqa: PLC0415 - an extra
+
+        add_launcher(cluster.Slurm)
+        add_launcher(cluster.SubmititLocal)
+        # Hydra would hold our file against the schema that the plugin keeps under the same name.
+        ConfigStore.instance().repo["hydra"]["launcher"].pop("submitit_local.yaml", None)
+
+
+def add_launcher(launcher: type[Launcher]) -> None:
+    """Lets a configuration name a launcher as `hydra_plugins.esr.CLASS`; Hydra takes no other module for a plugin's."""
+    Plugins.instance().class_name_to_class[f"hydra_plugins.esr.{launcher.__name__}"] = launcher
