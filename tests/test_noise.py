@@ -1,0 +1,63 @@
+"""The noise floor: what the baseline measured against itself says of a machine."""
+
+import json
+
+import numpy as np
+import pytest
+
+from esr.doctor import noise
+from esr.timing import statistics
+
+
+def timing(per_round, confidence=0.95):
+    values = np.asarray(per_round)[:, None]
+    ratio = statistics.ratio(values, np.ones_like(values), confidence, 999, 0)
+    return {"ratio_per_round": list(per_round), "confidence": confidence, "ratio": ratio.as_dict()}
+
+
+def rounds(sigma, count=60, level=1.0, seed=0):
+    return np.random.default_rng(seed).normal(level, sigma, count).tolist()
+
+
+def test_a_quiet_machine_tells_small_differences_and_its_intervals_hold_one():
+    found = noise.examine(timing(rounds(0.002)), {})
+    assert 0 < found.floor < 0.002
+    assert (found.short_runs, found.rounds) == (10, 60)
+    assert found.holding >= 8
+    assert found.single_pass == pytest.approx(0.002, rel=0.3)
+    assert noise.finding(found).status == "ok"
+
+
+def test_a_noisy_machine_is_warned_of_with_what_to_do():
+    told = noise.finding(noise.examine(timing(rounds(0.2)), {}))
+    assert told.status == "warn"
+    assert "end other work" in told.remedy
+
+
+def test_intervals_that_miss_one_too_often_are_warned_of():
+    found = noise.examine(timing(rounds(0.001, level=1.01)), {})
+    assert found.holding == 0
+    told = noise.finding(found)
+    assert told.status == "warn"
+    assert "do not trust intervals" in told.remedy
+
+
+def test_too_few_rounds_give_no_floor():
+    found = noise.examine(timing(rounds(0.01, count=4)), {})
+    assert found.floor is None
+    assert "too few" in noise.finding(found).message
+
+
+def test_the_doctor_ends_with_the_baseline_against_itself(run_esr):
+    run = run_esr("doctor", "--json", "--seconds", "0.1", "device=cpu", "device.threads=1", "telemetry=off")
+    told = json.loads(run.out)
+    assert "noise" in {found["check"] for found in told["findings"]}
+    assert told["noise"]["rounds"] >= 1
+    assert told["noise"]["ratio"]["value"] > 0
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "soon", "inf"])
+def test_a_time_that_is_none_is_refused(run_esr, seconds):
+    run = run_esr("doctor", "--seconds", seconds)
+    assert run.code == 2
+    assert f"{seconds}: expected a number of seconds above 0" in run.err
