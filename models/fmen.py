@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from esr.models.blocks.containers import named
 from esr.models.blocks.convolution import conv
 from esr.models.blocks.inplace import gate
-from esr.models.blocks.trunk import ChainedTrunk
-from esr.models.blocks.upsampling import pixel_shuffle_tail
+from esr.models.blocks.trunk import ConvTrunk
 
 
 def activate(x: Tensor) -> Tensor:
@@ -51,7 +50,7 @@ class HFAB(nn.Module):
         return gate(x, self.expand(activate(self.body(activate(self.squeeze(x))))))
 
 
-class FMEN(ChainedTrunk):
+class FMEN(ConvTrunk):
     """Images in the range 0 to 255.
 
     Args:
@@ -80,8 +79,7 @@ class FMEN(ChainedTrunk):
             named(refine=ERBPair(channels), attention=HFAB(channels, attention, 1)) for _ in range(blocks)
         ]
         super().__init__(
-            head=conv(3, channels),
-            blocks=named(warmup=warmup, **{str(index): block for index, block in enumerate(pairs)}),
-            after_blocks=conv(channels, channels),
-            upsampler=pixel_shuffle_tail(channels, scale),
+            named(warmup=warmup, **{str(index): block for index, block in enumerate(pairs)}),
+            channels=channels,
+            scale=scale,
         )

@@ -8,6 +8,7 @@ Fang, Lin, Chen and Zeng, "A Hybrid Network of CNN and Transformer for Lightweig
 workshops 2022. 35th in the main track, 26th and 27th in the sub-tracks.
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -31,7 +32,9 @@ class NormalizedTransformer(nn.Module):
         """N×channels×H×W -> the same shape."""
         height, width = x.shape[-2:]
         below, right = -height % self.window, -width % self.window
-        if below or right:
+        if (
+            torch.compiler.is_compiling() or below or right
+        ):  # when exported always, so that the size stays free
             x = F.pad(x, (0, right, 0, below), mode="reflect")
         x = self.layers(self.norm(x.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
         return x[:, :, :height, :width]

@@ -15,8 +15,7 @@ from torch import nn
 
 from esr.models.blocks.convolution import conv
 from esr.models.blocks.distillation import SplitDistillation
-from esr.models.blocks.trunk import ChainedTrunk
-from esr.models.blocks.upsampling import pixel_shuffle_tail
+from esr.models.blocks.trunk import ConvTrunk
 
 STEPS = 3
 
@@ -35,7 +34,7 @@ class IMDB(SplitDistillation):
         )
 
 
-class IMDN(ChainedTrunk):
+class IMDN(ConvTrunk):
     """The challenge's IMDN; images in the range 0 to 1.
 
     Args:
@@ -47,8 +46,5 @@ class IMDN(ChainedTrunk):
 
     def __init__(self, *, channels: int = 64, kept: int = 16, blocks: int = 8, scale: int = 4) -> None:
         super().__init__(
-            head=conv(3, channels),
-            blocks=nn.Sequential(*(IMDB(channels, kept) for _ in range(blocks))),
-            after_blocks=conv(channels, channels),
-            upsampler=pixel_shuffle_tail(channels, scale),
+            nn.Sequential(*(IMDB(channels, kept) for _ in range(blocks))), channels=channels, scale=scale
         )

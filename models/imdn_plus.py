@@ -10,8 +10,7 @@ from torch import nn
 
 from esr.models.blocks.convolution import conv
 from esr.models.blocks.distillation import SplitDistillation
-from esr.models.blocks.trunk import ChainedTrunk
-from esr.models.blocks.upsampling import pixel_shuffle_tail
+from esr.models.blocks.trunk import ConvTrunk
 
 
 class NarrowingIMDB(SplitDistillation):
@@ -27,7 +26,7 @@ class NarrowingIMDB(SplitDistillation):
         )
 
 
-class IMDNPlus(ChainedTrunk):
+class IMDNPlus(ConvTrunk):
     """Images in the range 0 to 1.
 
     Args:
@@ -39,8 +38,7 @@ class IMDNPlus(ChainedTrunk):
 
     def __init__(self, *, channels: int = 36, kept: int = 6, blocks: int = 8, scale: int = 4) -> None:
         super().__init__(
-            head=conv(3, channels),
-            blocks=nn.Sequential(*(NarrowingIMDB(channels, kept) for _ in range(blocks))),
-            after_blocks=conv(channels, channels),
-            upsampler=pixel_shuffle_tail(channels, scale),
+            nn.Sequential(*(NarrowingIMDB(channels, kept) for _ in range(blocks))),
+            channels=channels,
+            scale=scale,
         )

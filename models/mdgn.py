@@ -13,8 +13,7 @@ from esr.models.blocks.containers import numbered
 from esr.models.blocks.convolution import conv
 from esr.models.blocks.distillation import chain, concatenate
 from esr.models.blocks.inplace import rescale
-from esr.models.blocks.trunk import ChainedTrunk
-from esr.models.blocks.upsampling import pixel_shuffle_tail
+from esr.models.blocks.trunk import ConvTrunk
 
 STEPS = 3
 
@@ -39,7 +38,7 @@ class MDGB(nn.Module):
         return rescale(fused, self.map(x).sigmoid())
 
 
-class MDGN(ChainedTrunk):
+class MDGN(ConvTrunk):
     """Images in the range 0 to 255.
 
     Args:
@@ -49,9 +48,4 @@ class MDGN(ChainedTrunk):
     """
 
     def __init__(self, *, channels: int = 64, blocks: int = 4, scale: int = 4) -> None:
-        super().__init__(
-            head=conv(3, channels),
-            blocks=numbered(MDGB(channels) for _ in range(blocks)),
-            after_blocks=conv(channels, channels),
-            upsampler=pixel_shuffle_tail(channels, scale),
-        )
+        super().__init__(numbered(MDGB(channels) for _ in range(blocks)), channels=channels, scale=scale)

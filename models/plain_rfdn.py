@@ -13,8 +13,7 @@ from esr.models.blocks.attention import ESA
 from esr.models.blocks.containers import named, numbered
 from esr.models.blocks.convolution import conv
 from esr.models.blocks.distillation import HandOver, concatenate
-from esr.models.blocks.trunk import ChainedTrunk
-from esr.models.blocks.upsampling import pixel_shuffle_tail
+from esr.models.blocks.trunk import ConvTrunk
 from esr.models.rfdn import RFDB
 
 
@@ -45,7 +44,7 @@ def plain_rfdb(channels: int) -> nn.Sequential:
     )
 
 
-class PlainRFDN(ChainedTrunk):
+class PlainRFDN(ConvTrunk):
     """Images in the range 0 to 255.
 
     Args:
@@ -57,8 +56,5 @@ class PlainRFDN(ChainedTrunk):
 
     def __init__(self, *, channels: int = 42, blocks: int = 4, scale: int = 4) -> None:
         super().__init__(
-            head=conv(3, channels),
-            blocks=numbered(plain_rfdb(channels) for _ in range(blocks)),
-            after_blocks=conv(channels, channels),
-            upsampler=pixel_shuffle_tail(channels, scale),
+            numbered(plain_rfdb(channels) for _ in range(blocks)), channels=channels, scale=scale
         )

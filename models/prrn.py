@@ -17,8 +17,7 @@ from esr.models.blocks.containers import named, numbered
 from esr.models.blocks.convolution import conv
 from esr.models.blocks.distillation import concatenate
 from esr.models.blocks.inplace import add, rescale
-from esr.models.blocks.trunk import ChainedTrunk
-from esr.models.blocks.upsampling import pixel_shuffle_tail
+from esr.models.blocks.trunk import ConvTrunk
 
 
 class PixelAndChannelAttention(nn.Module):
@@ -61,7 +60,7 @@ def calibrated_block(channels: int) -> Residual:
     )
 
 
-class PRRN(ChainedTrunk):
+class PRRN(ConvTrunk):
     """Images in the range 0 to 1.
 
     Args:
@@ -72,10 +71,7 @@ class PRRN(ChainedTrunk):
 
     def __init__(self, *, channels: int = 40, blocks: int = 16, scale: int = 4) -> None:
         super().__init__(
-            head=conv(3, channels),
-            blocks=numbered(calibrated_block(channels) for _ in range(blocks)),
-            after_blocks=conv(channels, channels),
-            upsampler=pixel_shuffle_tail(channels, scale),
+            numbered(calibrated_block(channels) for _ in range(blocks)), channels=channels, scale=scale
         )
         self.remind = numbered(conv(2 * channels, channels, 1) for _ in range(blocks))
 

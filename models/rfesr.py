@@ -18,8 +18,7 @@ from esr.models.blocks.containers import named, numbered
 from esr.models.blocks.convolution import conv
 from esr.models.blocks.distillation import chain, interleave
 from esr.models.blocks.inplace import add_product, rescale
-from esr.models.blocks.trunk import ChainedTrunk
-from esr.models.blocks.upsampling import pixel_shuffle_tail
+from esr.models.blocks.trunk import ConvTrunk
 from esr.models.blocks.weight_norm import WeightNormConv2d
 
 
@@ -87,7 +86,7 @@ class BackwardReduction(nn.Module):
         return fused
 
 
-class RFESR(ChainedTrunk):
+class RFESR(ConvTrunk):
     """Images in the range 0 to 255.
 
     A fusion of all blocks never runs; the published count of parameters includes it.
@@ -104,11 +103,8 @@ class RFESR(ChainedTrunk):
         self, *, channels: int = 32, attention: int = 8, blocks: int = 4, units: int = 4, scale: int = 4
     ) -> None:
         super().__init__(
-            head=conv(3, channels),
-            blocks=numbered(
-                WeightedResidual(BackwardReduction(channels, attention, units)) for _ in range(blocks)
-            ),
-            after_blocks=conv(channels, channels),
-            upsampler=pixel_shuffle_tail(channels, scale),
+            numbered(WeightedResidual(BackwardReduction(channels, attention, units)) for _ in range(blocks)),
+            channels=channels,
+            scale=scale,
         )
         self.unused = conv(blocks * channels, channels, 1)

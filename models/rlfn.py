@@ -13,8 +13,7 @@ from esr.models.blocks.attention import ESA, pooled_context
 from esr.models.blocks.containers import named, numbered
 from esr.models.blocks.convolution import conv
 from esr.models.blocks.inplace import add
-from esr.models.blocks.trunk import ChainedTrunk
-from esr.models.blocks.upsampling import pixel_shuffle_tail
+from esr.models.blocks.trunk import ConvTrunk
 
 
 class LocalRefinement(nn.Module):
@@ -43,7 +42,7 @@ def rlfb(channels: int, refined: int, attention: int) -> nn.Sequential:
     )
 
 
-class RLFN(ChainedTrunk):
+class RLFN(ConvTrunk):
     """Images in the range 0 to 255.
 
     Args:
@@ -64,8 +63,7 @@ class RLFN(ChainedTrunk):
         scale: int = 4,
     ) -> None:
         super().__init__(
-            head=conv(3, channels),
-            blocks=numbered(rlfb(channels, refined, attention) for _ in range(blocks)),
-            after_blocks=conv(channels, channels),
-            upsampler=pixel_shuffle_tail(channels, scale),
+            numbered(rlfb(channels, refined, attention) for _ in range(blocks)),
+            channels=channels,
+            scale=scale,
         )

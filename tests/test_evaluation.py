@@ -16,7 +16,6 @@ import esr
 from esr.records import schema
 from esr.timing import statistics
 
-
 ROUNDS = 7
 
 

@@ -6,9 +6,12 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
+from hydra.utils import get_class
+from networks_page import NETWORKS, OFF, memory, ratio
 from torch import Tensor, nn
 
 from esr.complexity import PeakMemory, peak_memory
+from esr.models.retention import EXCEPTIONS, OTHERS, published_retention
 
 SIZE = 16
 FLOAT = 4
@@ -104,16 +107,18 @@ def test_the_peak_is_what_lives_at_the_worst_moment(
 ) -> None:
     memory = peak_memory(Steps(function, on_values=on_values), SIZE, SIZE)
 
-    assert memory == PeakMemory(weights=0, input=3 * PLANE, activations=int(planes * PLANE))
+    assert memory == PeakMemory(
+        weights=0, input=3 * PLANE, activations=int(planes * PLANE), kept=int(planes * PLANE)
+    )
 
 
 def test_weights_and_input_count_beside_the_activations() -> None:
     network = nn.Sequential(conv(3, 8), nn.ReLU(inplace=True), conv(8, 4))
     memory = peak_memory(network, SIZE, SIZE)
 
-    assert memory == PeakMemory(weights=(24 + 32) * FLOAT, input=3 * PLANE, activations=(8 + 4) * PLANE)
-    assert memory.total == memory.weights + memory.input + memory.activations
-    assert memory.mib == memory.total / 2**20
+    peak = (8 + 4) * PLANE
+    assert memory == PeakMemory(weights=(24 + 32) * FLOAT, input=3 * PLANE, activations=peak, kept=peak)
+    assert memory.total == memory.published == memory.weights + memory.input + memory.activations
     assert memory.as_dict() == {
         "weights": 224,
         "input": 3072,
@@ -162,3 +167,22 @@ def test_cycles_of_references_keep_memory_and_the_collector_is_switched_on_again
 
     assert peak_memory(Steps(cyclic), SIZE, SIZE).activations == 5 * 3 * PLANE
     assert gc.isenabled()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_published_lifetimes_need_the_published_memory(name: str) -> None:
+    assert memory(name).kept >= memory(name).activations
+    assert (abs(ratio(name) - 1) <= 0.02) == (name not in OFF)
+
+
+def test_only_networks_of_the_challenge_have_published_lifetimes() -> None:
+    assert published_retention(nn.Sequential(conv(3, 8))) is None
+
+
+def test_every_exception_names_modules_that_there_are() -> None:
+    built = {}
+    for model in NETWORKS.values():
+        network = get_class(model._target_)(**model.args)
+        built[type(network).__name__] = {type(module).__name__ for module in network.modules()} | {OTHERS}
+
+    assert all(rules.keys() <= built[name] for name, rules in EXCEPTIONS.items())

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
+from synthetic import configurations, reference_name
 
-from esr.cards import folder
 from esr.config import DataConf, ModelConf
 from esr.datasets import load_dataset
 from esr.inference import super_resolve
@@ -15,14 +15,16 @@ from esr.networks import build, load
 from esr.quality import mean_quality, measure
 from esr.zoo import WeightsFile
 
-KEYS = {"imdn": "imdn", "rfdn": "rfdn", "fmen": "team03", "rlfn": "team04"}
+NETWORKS = configurations()
 
 
-@pytest.mark.parametrize("name", KEYS)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETWORKS)
 def test_set5_agrees_to_a_thousandth_of_a_decibel(name: str, reference: Path) -> None:
-    expected = json.loads((reference / "facts.json").read_text())[KEYS[name]]["set5"]
-    merged = OmegaConf.merge(OmegaConf.structured(ModelConf), OmegaConf.load(folder() / f"{name}.yaml"))
-    model = OmegaConf.to_object(merged)
+    expected = json.loads((reference / "facts.json").read_text())[reference_name(NETWORKS[name])].get("set5")
+    if expected is None:
+        pytest.skip("the reference data has no published weights of this network")
+    model = OmegaConf.to_object(NETWORKS[name])
     assert isinstance(model, ModelConf)
     network = build(model)
     load(network, model, WeightsFile("path", reference / "model_zoo" / str(model.checkpoint.file)))

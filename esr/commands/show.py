@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 PIPED_WIDTH = 120
 """Columns where there is no terminal to ask."""
+MIB = 2**20
 
 _EPILOG = """\
 The layer table counts on the given LR size; nothing is downloaded. FLOPs are counted as the challenge's script
@@ -88,8 +89,10 @@ def _show(choice: str, height: int, width: int) -> None:
     _print(_card_table(shown), _layer_table(shown.name, layers, counted))
     _print(
         f"convolutions: {counted.convolutions}; FLOPs as the challenge counts: {counted.flops:,}; "
-        f"live tensors at the peak of one pass, with weights and input: {memory.mib:.1f} MiB"
+        f"live tensors at the peak of one pass, with weights and input: {memory.total / MIB:.1f} MiB"
     )
+    if shown.published.get("memory_mib"):
+        _print(f"kept for as long as the published code keeps them: {memory.published / MIB:.1f} MiB")
     if counted.without_formula:
         _print(f"MACs leave out operators without a formula: {', '.join(counted.without_formula)}")
 

@@ -60,6 +60,24 @@ class ChainedTrunk(nn.Module):
         return deep
 
 
+class ConvTrunk(ChainedTrunk):
+    """A chained trunk with a 3×3 convolution before and after its blocks, and a pixel shuffle.
+
+    Args:
+        blocks: each gets the output of the one before.
+        channels: of the features between the blocks.
+        scale: upscaling factor.
+    """
+
+    def __init__(self, blocks: nn.Sequential, *, channels: int, scale: int = 4) -> None:
+        super().__init__(
+            head=conv(3, channels),
+            blocks=blocks,
+            after_blocks=conv(channels, channels),
+            upsampler=pixel_shuffle_tail(channels, scale),
+        )
+
+
 class FusedTrunk(ChainedTrunk):
     """A chained trunk that fuses the outputs of all its blocks (IMDN's and RFDN's hierarchical features).
 
