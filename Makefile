@@ -18,7 +18,7 @@ RUN     = $(ENGINE) run --rm $(GPUS) --network none --read-only --tmpfs /tmp --c
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint format typecheck check benchmark lock image image-cpu run-image eval-all eval-all-host \
-  test-image test-slurm sbom clean
+  test-export test-image test-slurm sbom clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,8 +56,8 @@ typecheck: $(STAMP)  ## mypy --strict on esr/, and with it models/
 
 check: lint typecheck test  ## what CI runs
 
-benchmark: $(STAMP)  ## the harness's own cost
-	$(BIN)/python benchmarks/overhead.py
+benchmark: $(STAMP)  ## the harness's own cost, its intervals, and what ranking many records takes
+	for name in overhead silence sampling aa precision collection; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 lock: $(STAMP)  ## renew constraints.txt and the locks in docker/ from pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.5'
@@ -87,6 +87,9 @@ eval-all:  ## every network of the challenge, in the container where one was bui
 
 eval-all-host: $(STAMP)  ## the same on the host
 	$(BIN)/esr -m 'model=glob(*)' out=$(OUT) $(ARGS); code=$$?; $(BIN)/esr rank $(OUT)/multirun/latest; exit $$code
+
+test-export: $(STAMP)  ## every network to ONNX and through onnxruntime; ten minutes
+	ESR_TEST_EXPORT=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) tests/test_export.py $(ARGS)
 
 test-image: $(STAMP)  ## hadolint, then the CPU variant built with podman, twice, and run; as root, on Linux
 	sh docker/podman-tools.sh
