@@ -137,7 +137,7 @@ _NORMALISATION = """
 """
 _ACTIVATION = """
     _softmax _log_softmax _safe_softmax _masked_softmax _prelu_kernel glu log_sigmoid_forward hardswish mish
-    gelu threshold rrelu_with_noise rrelu_with_noise_functional native_dropout _fused_dropout
+    gelu leaky_relu threshold rrelu_with_noise rrelu_with_noise_functional native_dropout _fused_dropout
     _thnn_fused_gru_cell _thnn_fused_lstm_cell
 """
 _ELEMENTWISE_WITHOUT_TAG = """
