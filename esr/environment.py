@@ -9,10 +9,10 @@ from typing import Any
 import psutil
 
 from esr._version import __version__
+from esr.cgroups import cpu_limit, read_line
 from esr.telemetry import nvml
 
 _CPU_FREQUENCY = Path("/sys/devices/system/cpu/cpu0/cpufreq")
-_CGROUP = Path("/sys/fs/cgroup")
 
 
 def fingerprint() -> dict[str, Any]:
@@ -40,19 +40,10 @@ def cpu() -> dict[str, Any]:
         "physical_cores": psutil.cpu_count(logical=False),
         "logical_cores": psutil.cpu_count(logical=True),
         "usable_cores": usable,
-        "quota_cores": cpu_quota(),
+        "quota_cores": cpu_limit(),
         "governor": read_line(_CPU_FREQUENCY / "scaling_governor"),
         "max_mhz": _mhz(_CPU_FREQUENCY / "scaling_max_freq"),
     }
-
-
-def cpu_quota() -> float | None:
-    """Cores that the control group allows at a time; none without a limit."""
-    text = read_line(_CGROUP / "cpu.max")
-    if text is None or text.startswith("max"):
-        return None
-    quota, period = text.split()
-    return int(quota) / int(period)
 
 
 def container() -> str | None:
@@ -84,14 +75,6 @@ def commit() -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return run.stdout.strip() or None
-
-
-def read_line(path: Path) -> str | None:
-    """A kernel file's text; none where it cannot be read."""
-    try:
-        return path.read_text(encoding="utf-8").strip() or None
-    except OSError:
-        return None
 
 
 def _mhz(path: Path) -> float | None:

@@ -1,6 +1,7 @@
 """`esr doctor`: what it says of each thing that spoils a run, and that it never trips over a machine."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 from nvml_stub import build as build_stub
 from nvml_stub import environment as stub_environment
 
-from esr.doctor import checks, limits
+from esr import cgroups
+from esr.doctor import checks
 from esr.doctor.state import GpuState, State, TorchState
 
 UUID = "0e5a0e5a-0000-4000-8000-000000000000"
@@ -183,8 +185,43 @@ def test_limits_of_control_groups_are_read_on_both_versions(tmp_path, own, files
     for name, text in files.items():
         (tmp_path / "root" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "root" / name).write_text(text + "\n")
-    assert limits.memory_limit(tmp_path / "root", tmp_path / "own") == memory
-    assert limits.cpu_limit(tmp_path / "root", tmp_path / "own") == cores
+    assert cgroups.memory_limit(tmp_path / "root", tmp_path / "own") == memory
+    assert cgroups.cpu_limit(tmp_path / "root", tmp_path / "own") == cores
+
+
+@pytest.fixture
+def half_a_core_and_a_gigabyte():
+    """Folders of a control group with these limits, on whichever version this machine has."""
+    name, top = f"esr-test-{os.getpid()}", Path("/sys/fs/cgroup")
+    new = {top / name: {"cpu.max": "50000 100000", "memory.max": str(1 << 30)}}
+    old = {top / "cpu" / name: {"cpu.cfs_quota_us": "50000"},
+           top / "memory" / name: {"memory.limit_in_bytes": str(1 << 30)}}  # fmt: skip
+    chosen = new if (top / "cgroup.controllers").exists() else old
+    made = []
+    try:
+        for folder, files in chosen.items():
+            folder.mkdir()
+            made.append(folder)
+            for file, text in files.items():
+                (folder / file).write_text(text)
+        yield made
+    except OSError as error:
+        pytest.skip(f"no control group can be made here: {error}")
+    finally:
+        for folder in made:
+            folder.rmdir()
+
+
+def test_real_limits_are_warned_of_and_stand_in_the_fingerprint(half_a_core_and_a_gigabyte, tmp_path):
+    joined = "; ".join(f"echo $$ > {folder}/cgroup.procs" for folder in half_a_core_and_a_gigabyte)
+    ask = "from esr import environment; print(environment.cpu()['quota_cores'])"
+    esr = Path(sys.executable).with_name("esr")
+    script = f'{joined}; {sys.executable} -c "{ask}"; exec {esr} doctor --quick out={tmp_path}'
+    run = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
+    assert not run.stderr
+    assert run.stdout.startswith("0.5\n")
+    assert "1.0 GiB of memory, by a control group's limit" in run.stdout
+    assert "a quota of 0.5 core(s)" in run.stdout
 
 
 def test_the_command_says_what_is_here_and_never_trips(run_esr, tmp_path):

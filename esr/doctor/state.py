@@ -14,8 +14,7 @@ from typing import Any
 import psutil
 import yaml
 
-from esr import cards, environment, zoo
-from esr.doctor import limits
+from esr import cards, cgroups, environment, zoo
 from esr.telemetry import nvml
 
 BASELINE = "imdn"
@@ -87,7 +86,7 @@ def gather(out: str) -> State:
     """Looks at everything; `out` is the folder for results. Takes seconds, most of them torch's import."""
     gpus = _gpus()  # before torch opens a context of its own there
     memory = psutil.virtual_memory().total
-    limit = limits.memory_limit()
+    limit = cgroups.memory_limit()
     here, every = _published()
     return State(
         torch=_torch(),
@@ -104,7 +103,7 @@ def gather(out: str) -> State:
         memory_bytes=min(memory, limit or memory),
         memory_limited=limit is not None and limit < memory,
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-        cpu_limit=limits.cpu_limit(),
+        cpu_limit=cgroups.cpu_limit(),
         uid=os.getuid(),
         build_tools=tuple(tool for tool in BUILD_TOOLS if shutil.which(tool)),
     )

@@ -65,7 +65,7 @@ def test_every_service_of_compose_is_shut_in_and_gets_one_gpu():
         assert service["cap_drop"] == ["ALL"]
         (device,) = service["deploy"]["resources"]["reservations"]["devices"]
         assert len(device["device_ids"]) == 1
-        assert "utility" in device["capabilities"]
+        assert {"gpu", "compute", "utility"} == set(device["capabilities"])
     assert services["eval-all"]["command"] == ["-m", "model=glob(*)"]
 
 

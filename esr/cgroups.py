@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from esr.environment import read_line
-
 _ROOT = Path("/sys/fs/cgroup")
 _OWN = Path("/proc/self/cgroup")
 _NO_LIMIT = 1 << 60
@@ -47,3 +45,11 @@ def _files(root: Path, own: Path, controller: str, new: str, old: str) -> Iterat
         group = PurePosixPath(path.lstrip("/"))
         for part in (group, *group.parents):
             yield top / part, file
+
+
+def read_line(path: Path) -> str | None:
+    """A kernel file's text; none where it is empty or cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8").strip() or None
+    except OSError:
+        return None
