@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from nvml_stub import build as build_stub
 from nvml_stub import environment as stub_environment
 
-from esr import cgroups
-from esr.doctor import checks
+from esr import cgroups, evaluation
+from esr.commands import doctor
+from esr.doctor import checks, state
 from esr.doctor.state import GpuState, State, TorchState
+from esr.records import Record
 
 UUID = "0e5a0e5a-0000-4000-8000-000000000000"
 TITAN = GpuState(
@@ -251,8 +253,37 @@ def test_a_folder_that_cannot_be_written_is_a_failure(run_esr):
 def test_a_wrong_word_ends_in_one_line(run_esr, words):
     run = run_esr("doctor", *words)
     assert run.code == 2
-    assert run.err.startswith("esr: ")
+    assert run.err.startswith(f"esr: {words[-1]}" if "=" in words[-1] else "esr: ")
     assert "esr doctor --help" in run.err
+
+
+def test_an_unknown_key_ends_in_one_line_before_anything_is_looked_at(run_esr):
+    run = run_esr("doctor", "--quick", "device.cores=3")
+    assert (run.code, run.out) == (2, "")
+    assert "device.cores" in run.err
+    assert len(run.err.splitlines()) == 1
+
+
+def test_a_baseline_that_cannot_be_measured_is_a_finding(run_esr):
+    run = run_esr("doctor", "--json", "baseline_weights=nowhere.pth", "device=cpu")
+    assert run.code == 1, run.err
+    last = json.loads(run.out)["findings"][-1]
+    assert (last["check"], last["status"]) == ("noise", "fail")
+    assert "nowhere.pth" in last["message"]
+
+
+def test_a_baseline_that_fails_while_it_is_measured_is_a_finding(monkeypatch, capsys, tmp_path):
+    failed = Record({"networks": {"baseline": {"name": "imdn", "failure": {"message": "killed by SIGKILL"}}}})
+    monkeypatch.setattr(evaluation, "evaluate", lambda *_, **__: failed)
+    monkeypatch.setattr(state, "gather", lambda _: GOOD)
+    assert doctor.main([f"out={tmp_path}"]) == 1
+    assert "killed by SIGKILL" in capsys.readouterr().out
+
+
+def test_help_says_what_the_exit_codes_mean(run_esr):
+    run = run_esr("doctor", "--help")
+    assert "\n  esr doctor --quick           the checks alone\n" in run.out
+    assert "Exit code 0" in run.out
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="the simulated GPU needs a C compiler")

@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from esr.commands.parser import Parser
-from esr.errors import ConfigError
+from esr.errors import ConfigError, EsrError
 
 if TYPE_CHECKING:
     from esr.doctor.checks import Finding
-    from esr.doctor.noise import Noise
 
 _EPILOG = """\
   esr doctor                   every check, and the baseline against itself for half a minute
   esr doctor --quick           the checks alone
   esr doctor device=cpu        overrides apply to the measurement, as in a run
 
-Exit code 0 where nothing failed, 1 otherwise; a warning says what to keep in mind. Nothing is written.
+Exit code 0 where nothing failed, though there may be warnings, 1 where something did, 2 for a mistake in the words
+above. Nothing is written.
 """
 
 
@@ -26,17 +26,19 @@ def main(arguments: Sequence[str]) -> int:
     """Prints the findings; returns the exit code."""
     options = _options(arguments)
 
-    from esr.doctor import checks, noise, state  # noqa: PLC0415 - `--help` need not wait for psutil and the cards
+    from esr.doctor import checks, state  # noqa: PLC0415 - `--help` need not wait for psutil and the cards
 
+    if options.overrides:
+        from esr import composition  # noqa: PLC0415 - takes a second, and a mistake should end before the checks
+
+        composition.compose(["model=imdn", *options.overrides])
     gathered = state.gather(options.out)
     findings = checks.examine(gathered, checks.IMAGE if options.image else checks.MACHINE)
     if not options.json:
         _print(findings)
     report: dict[str, Any] = {}
     if not (options.image or options.quick or checks.worst(findings) == "fail"):
-        measured = _noise(options.overrides, options.seconds)
-        noted = noise.finding(measured)
-        report["noise"] = measured.as_dict()
+        noted, report = _noise(options.overrides, options.seconds)
         findings.append(noted)
         if not options.json:
             _print([noted])
@@ -54,12 +56,18 @@ def _print(findings: Sequence["Finding"]) -> None:
             print(f"{'':18} -> {found.remedy}")
 
 
-def _noise(overrides: Sequence[str], seconds: float) -> "Noise":
-    from esr.doctor import noise  # noqa: PLC0415 - see `main`
+def _noise(overrides: Sequence[str], seconds: float) -> tuple["Finding", dict[str, Any]]:
+    """The finding, and what was measured, for `--json`."""
+    from esr.doctor import checks, noise  # noqa: PLC0415 - see `main`
     from esr.report.terminal import Bar  # noqa: PLC0415
 
-    with Bar() as bar:
-        return noise.measure(overrides, seconds, bar)
+    try:
+        with Bar() as bar:
+            measured = noise.measure(overrides, seconds, bar)
+    except EsrError as error:
+        remedy = "no run will do better: see to that first"
+        return checks.Finding("noise", "fail", f"the baseline cannot be measured: {error}", remedy), {}
+    return noise.finding(measured), {"noise": measured.as_dict()}
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -67,6 +75,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         prog="esr doctor",
         description="Says what is wrong with this machine or container, each with its remedy.",
         epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--image", action="store_true", help="only what holds of an image, for its build: no GPU needed"
@@ -77,7 +86,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as in a run: out=DIR, device=cpu")
     options = parser.parse_args(list(arguments))
     named = [word.removeprefix("out=") for word in options.overrides if word.startswith("out=")]
-    wrong = [word for word in options.overrides if "=" not in word] or named[1:]
+    wrong = [word for word in options.overrides if "=" not in word] or [f"out={name}" for name in named[1:]]
     if wrong:
         raise ConfigError(
             f"{wrong[0]}: esr doctor takes KEY=VALUE, each once, as out=DIR; esr doctor --help says more"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from esr.doctor.checks import Finding
+from esr.errors import EvaluationFailed
 from esr.progress import Progress
 from esr.timing import statistics
 
@@ -69,8 +70,10 @@ def measure(overrides: Sequence[str], seconds: float, progress: Progress) -> Noi
 
     words = ["model=imdn", "baseline=imdn", "data=demo", "data.limit=1", f"timing.max_seconds={seconds}"]
     config = composition.compose([*words, "timing.precision=1e-9", *overrides])
-    document = evaluation.evaluate(config, progress=progress).document
-    return examine(document["timing"], document["verdict"])
+    record = evaluation.evaluate(config, progress=progress)
+    for failure in record.failures:
+        raise EvaluationFailed(failure["message"])
+    return examine(record.document["timing"], record.document["verdict"])
 
 
 def examine(timing: Mapping[str, Any], verdict: Mapping[str, Any]) -> Noise:
