@@ -10,7 +10,12 @@
 #   CA          the certificates of a network that has its own
 set -eu
 cd "$(dirname "$0")/.."
-variant=$1
+wrong() { echo "build.sh: $1" >&2; exit 2; }
+variant=${1:-}
+[ -f "docker/torch-$variant.in" ] || wrong "'$variant' is no variant: no docker/torch-$variant.in; known are cu126 and cpu"
+[ -f "docker/requirements-$variant.txt" ] || wrong "docker/requirements-$variant.txt is missing: make lock"
+: "${ENGINE:=docker}"
+command -v "${ENGINE%% *}" > /dev/null 2>&1 || wrong "${ENGINE%% *} is not here: install docker or podman, or say ENGINE=…"
 shift
 tag=esr
 [ "$variant" = cu126 ] || tag=esr:$variant
@@ -26,7 +31,7 @@ version=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' esr/_version.py)
 # The same two facts as in every record, and the time that all files of the image bear.
 commit=$(git describe --always --abbrev=40 --exclude='*' --dirty 2>/dev/null || echo unknown)
 epoch=$(git log -1 --format=%ct 2>/dev/null || echo 0)
-case ${ENGINE:=docker} in
+case $ENGINE in
   podman*) set -- --timestamp "$epoch" "$@" ;;
   *) export SOURCE_DATE_EPOCH="$epoch" ;;
 esac

@@ -56,6 +56,24 @@ def test_podman_is_told_the_time_of_the_commit(tmp_path):
     assert words[words.index("--timestamp") + 1].isdigit()
 
 
+@pytest.mark.parametrize(
+    ("variant", "engine", "named"),
+    [("cu999", "echo", "cu999"), ("", "echo", "cpu"), ("cpu", "nobody-has-this x", "nobody-has-this")],
+)
+def test_a_variant_or_engine_that_is_not_there_ends_in_one_line(variant, engine, named):
+    run = subprocess.run(
+        ["sh", "docker/build.sh", variant],
+        cwd=ROOT,
+        env={**os.environ, "ENGINE": engine},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 2
+    assert len(run.stderr.splitlines()) == 1
+    assert named in run.stderr
+
+
 def test_every_service_of_compose_is_shut_in_and_gets_one_gpu():
     services = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text())["services"]
     assert {"esr", "doctor", "eval-all", "rank"} == set(services)
