@@ -131,6 +131,14 @@ def test_what_the_driver_does_not_say_is_no_finding():
     assert checks.worst(checks.examine(silent)) == "ok"
 
 
+def test_of_several_gpus_the_one_that_was_asked_for_is_named(monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(state, "_torch", lambda index: asked.append(index) or replace(TORCH, count=2))
+    assert doctor.main(["--quick", "device.index=1"]) == 0
+    assert asked == [1]
+    assert "2 GPUs are visible, of which the one with index 1 is measured" in capsys.readouterr().out
+
+
 def test_of_several_gpus_the_one_that_torch_uses_is_looked_at():
     busy = replace(TITAN, index=1, uuid="GPU-other", processes=(1,), reasons=0x8)
     assert checks.worst(checks.examine(replace(GOOD, gpus=(busy, TITAN)))) == "ok"
@@ -275,7 +283,7 @@ def test_a_baseline_that_cannot_be_measured_is_a_finding(run_esr):
 def test_a_baseline_that_fails_while_it_is_measured_is_a_finding(monkeypatch, capsys, tmp_path):
     failed = Record({"networks": {"baseline": {"name": "imdn", "failure": {"message": "killed by SIGKILL"}}}})
     monkeypatch.setattr(evaluation, "evaluate", lambda *_, **__: failed)
-    monkeypatch.setattr(state, "gather", lambda _: GOOD)
+    monkeypatch.setattr(state, "gather", lambda *_: GOOD)
     assert doctor.main([f"out={tmp_path}"]) == 1
     assert "killed by SIGKILL" in capsys.readouterr().out
 

@@ -28,11 +28,12 @@ def main(arguments: Sequence[str]) -> int:
 
     from esr.doctor import checks, state  # noqa: PLC0415 - `--help` need not wait for psutil and the cards
 
+    index = 0
     if options.overrides:
         from esr import composition  # noqa: PLC0415 - takes a second, and a mistake should end before the checks
 
-        composition.compose(["model=imdn", *options.overrides])
-    gathered = state.gather(options.out)
+        index = composition.compose(["model=imdn", *options.overrides]).device.index
+    gathered = state.gather(options.out, index)
     findings = checks.examine(gathered, checks.IMAGE if options.image else checks.MACHINE)
     if not options.json:
         _print(findings)

@@ -180,7 +180,8 @@ def one_gpu(state: State) -> Finding | None:
     if count <= 1:
         return _ok("one gpu", "one GPU is visible") if count else None
     remedy = "docker run --gpus '\"device=0\"' …, CUDA_VISIBLE_DEVICES=UUID, or device.index=N"
-    return Finding("one gpu", "warn", f"{count} GPUs are visible, of which the first is measured", remedy)
+    which = f"{count} GPUs are visible, of which the one with index {state.index} is measured"
+    return Finding("one gpu", "warn", which, remedy)
 
 
 def used_gpus(state: State) -> Sequence[GpuState]:

@@ -62,6 +62,8 @@ class State:
     driver: Mapping[str, Any] = field(default_factory=lambda: {"version": None, "cuda": None, "error": None})
     """As in a record's fingerprint."""
     gpus: tuple[GpuState, ...] = ()
+    index: int = 0
+    """Which of the GPUs that torch sees is to be measured."""
     device_files: tuple[str, ...] = ()
     """`/dev/nvidia0` and its like: a GPU was given to this machine or container."""
     container: str | None = None
@@ -82,14 +84,20 @@ class State:
     build_tools: tuple[str, ...] = ()
 
 
-def gather(out: str) -> State:
-    """Looks at everything; `out` is the folder for results. Takes seconds, most of them torch's import."""
+def gather(out: str, index: int = 0) -> State:
+    """Looks at everything; takes seconds, most of them torch's import.
+
+    Args:
+        out: The folder for results.
+        index: Which of the visible GPUs is to be measured.
+    """
     gpus = _gpus()  # before torch opens a context of its own there
     memory = psutil.virtual_memory().total
     limit = cgroups.memory_limit()
     here, every = _published()
     return State(
-        torch=_torch(),
+        torch=_torch(index),
+        index=index,
         driver=nvml.driver(),
         gpus=gpus,
         device_files=tuple(sorted(str(path) for path in Path("/dev").glob("nvidia[0-9]*"))),
@@ -109,8 +117,8 @@ def gather(out: str) -> State:
     )
 
 
-def _torch() -> TorchState:
-    command = [sys.executable, "-m", "esr.doctor.torch_probe"]
+def _torch(index: int) -> TorchState:
+    command = [sys.executable, "-m", "esr.doctor.torch_probe", str(index)]
     try:
         run = subprocess.run(command, capture_output=True, text=True, timeout=TORCH_S, check=False)
     except subprocess.TimeoutExpired:

@@ -1,17 +1,18 @@
 """What torch is and which GPU it can use, as one line of JSON; a process of its own, since torch may not even load.
 
-`python -m esr.doctor.torch_probe`
+`python -m esr.doctor.torch_probe INDEX`
 """
 
 import json
+import sys
 import warnings
 from typing import Any
 
 from esr.errors import DeviceError
 
 
-def probe() -> dict[str, Any]:
-    """Describes torch.
+def probe(index: int) -> dict[str, Any]:
+    """Describes torch and the GPU of that index.
 
     Returns:
         `version`, `cuda` (none: a CPU build), `kernels` as `sm_60` or `compute_90`, `count` of the GPUs it sees,
@@ -34,7 +35,7 @@ def probe() -> dict[str, Any]:
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         try:
-            found["gpu"] = open_device("cuda").fingerprint()
+            found["gpu"] = open_device("cuda", index).fingerprint()
             found["count"] = torch._C._cuda_getDeviceCount()
         except (DeviceError, RuntimeError) as error:
             # The driver's own words come as a warning.
@@ -44,4 +45,4 @@ def probe() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(probe()))
+    print(json.dumps(probe(int(sys.argv[1]))))
