@@ -123,10 +123,12 @@ def write(content: bytes, target: Path) -> None:
     """Replaces a file in one step: the old one or the new one, never half; its folder is made where missing.
 
     Raises:
-        ConfigError: it cannot be written.
+        ConfigError: it cannot be written, or something else than a file is there (a folder, a device).
     """
     part: Path | None = None
     try:
+        if target.exists() and not target.is_file():
+            raise ConfigError(f"out={target}: is not a regular file; choose another file")
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".", suffix=".part", delete=False) as file:
             part = Path(file.name)
@@ -135,12 +137,14 @@ def write(content: bytes, target: Path) -> None:
         os.umask(umask)
         part.chmod(0o666 & ~umask)
         os.replace(part, target)
+        part = None
     except OSError as error:
-        if part is not None:
-            part.unlink(missing_ok=True)
         raise ConfigError(
             f"out={target}: cannot be written ({error.strerror}); choose another file"
         ) from error
+    finally:  # an interrupt, too
+        if part is not None:
+            part.unlink(missing_ok=True)
 
 
 def _example(size: tuple[int, int]) -> Tensor:

@@ -120,12 +120,34 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         write(b"content", tmp_path / "file" / "below")
 
 
+def test_what_is_no_regular_file_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for target in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(ConfigError, match="is not a regular file; choose another file"):
+            write(b"content", target)
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
+def test_an_interrupt_leaves_the_old_file_and_nothing_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    (tmp_path / "file").write_bytes(b"old")
+    monkeypatch.setattr(os, "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write(b"content", tmp_path / "file")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_bytes() == b"old"
+
+
 def test_the_command_writes_a_file_and_says_what_it_takes(run_esr: Any, tmp_path: Path) -> None:
     out = tmp_path / "rlfn.pt"
     words = ("export", "model=rlfn", "format=torchscript", "weights=random", f"out={out}")
     first = run_esr(*words)
     assert first.code == 0, first.err
-    assert "images of any size, values from 0 to 255" in first.out
+    assert "bytes, random weights; images of any size, values from 0 to 255" in first.out
     content = out.read_bytes()
     run_esr(*words)
     assert out.read_bytes() == content
@@ -141,6 +163,11 @@ def test_the_command_writes_a_file_and_says_what_it_takes(run_esr: Any, tmp_path
         (["model=rlfn", "format=onnx", "opset=9"], "opset: no such key"),
         (["rlfn"], "rlfn: write it KEY=VALUE"),
         (["model=rlfn", "format=onnx", "weights=absent.pth"], "weights=absent.pth"),
+        (["model=team07", "format=onnx"], "team07: kept its network confidential"),
+        (
+            ["model=rlfn", "format=onnx", "out=~nobody-here/file"],
+            "out=~nobody-here/file: there is no such home",
+        ),
     ],
 )
 def test_a_mistake_is_one_line(run_esr: Any, words: list[str], message: str) -> None:

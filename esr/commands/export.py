@@ -39,15 +39,27 @@ def main(arguments: Sequence[str]) -> int:
     suffix = export.SUFFIXES.get(settings["format"])
     if suffix is None:
         raise ConfigError(f"format={settings['format']}: {did_you_mean(settings['format'], export.SUFFIXES)}")
+    target = _target(settings.get("out", network_name(model) + suffix))
+    weights = zoo.resolve(model, settings.get("weights", "auto"))
     network = networks.build(model)
-    networks.load(network, model, zoo.resolve(model, settings.get("weights", "auto")))
+    networks.load(network, model, weights)
     exported = export.export(network, settings["format"])
-    target = Path(settings.get("out", network_name(model) + suffix)).expanduser()
     export.write(exported.content, target)
     height, width = export.EXAMPLE
     sizes = "images of any size" if exported.any_size else f"images of {height}×{width} pixels only"
-    print(f"{target}: {len(exported.content):,} bytes; {sizes}, values from 0 to {model.data_range:g}")
+    loaded = f"weights of {weights.path}" if weights.source == "path" else f"{weights.source} weights"
+    print(
+        f"{target}: {len(exported.content):,} bytes, {weights.note or loaded}; {sizes}, "
+        f"values from 0 to {model.data_range:g}"
+    )
     return 0
+
+
+def _target(out: str) -> Path:
+    try:
+        return Path(out).expanduser()
+    except RuntimeError:
+        raise ConfigError(f"out={out}: there is no such home folder; choose another file") from None
 
 
 def _parsed(words: Sequence[str]) -> dict[str, str]:
