@@ -4,15 +4,14 @@ What cannot be used is left out and said, so that one bad file does not stop the
 """
 
 import os
-import stat
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
-from typing import Literal
 
 from esr.errors import RecordError
+from esr.finding import LeftOut, json_files, printable
 from esr.ranking import Entry, Figures, Interval
 from esr.ranking.challenge import Challenge
 from esr.ranking.structures import Reason
@@ -20,16 +19,8 @@ from esr.reading import Complexity, Document, Estimate, Network, NotARecord, Pub
 from esr.records import FILE_NAME
 
 CPU = "CPU"
+CPU_NOTE = "CPU; not comparable with published milliseconds, nor with published memory"
 _CLEANEST = {"clean": 2, "tainted": 1, "failed": 0}
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """A file that is not ranked."""
-
-    path: Path
-    reason: str
-    kind: Literal["unusable", "duplicate"]
 
 
 @dataclass(frozen=True)
@@ -67,8 +58,7 @@ class Measured:
 
     entry: Entry
     conditions: Conditions
-    ended: str
-    """ISO 8601."""
+    ended: datetime
 
 
 @dataclass(frozen=True)
@@ -80,22 +70,26 @@ class Collection:
     baseline: Entry | None
     """What the newest was paired with, as a row of its own."""
     left_out: tuple[LeftOut, ...]
-    read: tuple[Conditions, ...]
-    """Of every usable record, duplicates included."""
+    read: tuple[Measured, ...]
+    """Every usable record, duplicates included."""
 
     def differences(self, names: dict[str, str]) -> list[str]:
-        """Conditions that are not the same in all records, each with its values and how many have them."""
+        """Conditions that are not the same in all records: how many have which value, and a file of the rarer ones."""
         return [
-            f"{words} ({', '.join(f'{value}: {count}' for value, count in counts.most_common(3))})"
-            if name != "images"
-            else f"{words} ({len(counts)} different sets)"
+            f"{words} ({'; '.join(self._shares(name, counts))})"
             for name, words in names.items()
             if len(counts := self._values(name)) > 1
         ]
 
     def _values(self, name: str) -> Counter[str]:
         # A network that failed at once says nothing about where it ran.
-        return Counter(value for conditions in self.read if (value := getattr(conditions, name)))
+        return Counter(value for one in self.read if (value := getattr(one.conditions, name)))
+
+    def _shares(self, name: str, counts: Counter[str]) -> Iterator[str]:
+        for place, (value, count) in enumerate(counts.most_common(3)):
+            label = f"set {place + 1}" if name == "images" else value
+            example = next(one.entry.path for one in self.read if getattr(one.conditions, name) == value)
+            yield f"{label}: {count}, as {printable(example or '')}" if place else f"{label}: {count}"
 
     def phrases(self) -> list[str]:
         """The conditions that all records share, for the table's head."""
@@ -122,8 +116,8 @@ def collect(paths: Sequence[str | os.PathLike[str]]) -> Collection:
     reader = Reader()
     found: list[Measured] = []
     left_out: list[LeftOut] = []
-    newest: tuple[str, Entry | None] = ("", None)
-    for file, named in _files(paths):
+    newest: tuple[Path, Document] | None = None
+    for file, named in json_files(paths, left_out):
         try:
             document, images = reader.read(file)
         except NotARecord as error:
@@ -133,11 +127,11 @@ def collect(paths: Sequence[str | os.PathLike[str]]) -> Collection:
             left_out.append(LeftOut(file, str(error), "unusable"))
         else:
             found.append(Measured(_candidate(file, document), _conditions(document, images), document.ended))
-            if document.ended >= newest[0]:
-                newest = document.ended, _baseline(file, document)
+            if newest is None or document.ended >= newest[1].ended:
+                newest = file, document
     measured, duplicates = _newest_clean(found)
-    read = tuple(one.conditions for one in found)
-    return Collection(tuple(_distinct(measured)), newest[1], (*left_out, *duplicates), read)
+    beside = _baseline(*newest) if newest else None
+    return Collection(tuple(_distinct(measured)), beside, (*left_out, *duplicates), tuple(found))
 
 
 def assemble(collection: Collection, challenge: Challenge, mixed: bool = False) -> Ranked:
@@ -178,8 +172,8 @@ def assemble(collection: Collection, challenge: Challenge, mixed: bool = False) 
         notes.append(
             f"ratios are relative to {beside.name}; the challenge's baseline is {challenge.baseline}"
         )
-    if any(conditions.device.startswith(CPU) for conditions in collection.read):
-        notes.append("CPU; milliseconds and memory are not comparable with the published GPU figures")
+    if any(one.conditions.device.startswith(CPU) for one in collection.read):
+        notes.append(CPU_NOTE)
     return Ranked(tuple(entries), beside.name, tuple(collection.phrases()), tuple(notes))
 
 
@@ -199,7 +193,8 @@ def _newest_clean(found: Sequence[Measured]) -> tuple[list[Measured], list[LeftO
         left_out += [
             LeftOut(
                 Path(other.entry.path or ""),
-                f"{other.entry.name} ({other.entry.verdict}) is ranked by {best.entry.path} ({best.entry.verdict})",
+                f"{other.entry.name} ({other.entry.verdict}) is ranked by {printable(best.entry.path or '')} "
+                f"({best.entry.verdict})",
                 "duplicate",
             )
             for other in group
@@ -219,27 +214,6 @@ def _distinct(measured: Sequence[Measured]) -> list[Measured]:
 
 def _key(entry: Entry) -> str:
     return f"{entry.name} ({entry.team or 'no team'}, {'-' if entry.team_id is None else entry.team_id})"
-
-
-def _files(paths: Sequence[str | os.PathLike[str]]) -> Iterator[tuple[Path, bool]]:
-    """Every candidate file once, and whether it was named itself."""
-    seen: set[tuple[int, int]] = set()
-    for path in map(Path, paths):
-        if not (path.is_dir() or path.is_file()):
-            raise RecordError(f"{path}: no such file or folder")
-        for file in _json_files(path) if path.is_dir() else [path]:
-            # A pipe would be waited for; a link that leads nowhere is no record.
-            with suppress(OSError):
-                status = file.stat()
-                if stat.S_ISREG(status.st_mode) and (status.st_dev, status.st_ino) not in seen:
-                    seen.add((status.st_dev, status.st_ino))
-                    yield file, not path.is_dir()
-
-
-def _json_files(folder: Path) -> Iterator[Path]:
-    for parent, folders, names in os.walk(folder):
-        folders.sort()
-        yield from (Path(parent, name) for name in sorted(names) if name.endswith(".json"))
 
 
 def _candidate(file: Path, document: Document) -> Entry:

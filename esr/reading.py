@@ -5,32 +5,46 @@ the raw samples and checks the types of the rest while it decodes. What a strang
 print (names, operators) is refused where it is not plain text.
 """
 
-import math
+from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from esr.errors import RecordError
-from esr.records import FORMAT, VERSION
+from esr.records import FORMAT, REASONS, VERSION
 
 LARGEST_BYTES = 256 * 1024 * 1024
 """A larger file is no record."""
 LONGEST_NAME = 200
 
+# What no network and no machine reaches: a table stays a table, and no sum or quotient leaves the range of floats.
+Count = Annotated[int, Meta(ge=0, le=10**18)]
+Figure = Annotated[float, Meta(ge=0, le=1e12)]
+Positive = Annotated[float, Meta(ge=1e-9, le=1e12)]
+Psnr = Annotated[float, Meta(ge=0, le=1000)]
+"""dB; of 8-bit images none is negative."""
+Number = Annotated[int, Meta(ge=-(10**9), le=10**9)]
+Rank = Annotated[int, Meta(ge=1, le=10**6)]
+Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+Operators = Annotated[dict[str, Count], Meta(max_length=1000)]
+MOST_ROUNDS = 100_000
+
 
 class Estimate(msgspec.Struct, frozen=True):
-    """A figure with its interval."""
+    """A runtime or a ratio of runtimes with its interval."""
 
-    value: float
-    low: float | None
-    high: float | None
+    value: Positive
+    low: Positive | None
+    high: Positive | None
 
 
 class Quality(msgspec.Struct, frozen=True):
     """Mean PSNR of the data set."""
 
-    psnr_rgb: float | None
+    psnr_rgb: Psnr | None
 
 
 class QualityPart(msgspec.Struct, frozen=True):
@@ -43,21 +57,20 @@ class QualityPart(msgspec.Struct, frozen=True):
 class Complexity(msgspec.Struct, frozen=True):
     """A network's counts; all empty where it could not be counted."""
 
-    params: int | None = None
-    flops: int | None = None
-    macs: int | None = None
-    activations: int | None = None
-    convolutions: int | None = None
-    missed_by_hooks: dict[str, int] = {}
-    without_formula: dict[str, int] = {}
-    input_shape: tuple[int, ...] = ()
+    params: Count | None = None
+    flops: Count | None = None
+    macs: Count | None = None
+    activations: Count | None = None
+    convolutions: Count | None = None
+    missed_by_hooks: Operators = {}
+    without_formula: Operators = {}
+    input_shape: Annotated[tuple[Count, ...], Meta(max_length=8)] = ()
 
 
 class Memory(msgspec.Struct, frozen=True):
     """A network's peak."""
 
-    mib: float
-    method: str
+    mib: Figure
 
 
 class NetworkTiming(msgspec.Struct, frozen=True):
@@ -69,7 +82,7 @@ class NetworkTiming(msgspec.Struct, frozen=True):
 class Device(msgspec.Struct, frozen=True):
     """What the network ran on."""
 
-    kind: str
+    kind: Literal["cpu", "cuda"]
     name: str | None = None
 
 
@@ -77,8 +90,8 @@ class Runtime(msgspec.Struct, frozen=True):
     """What the worker says of itself; all empty where it did not start."""
 
     device: Device | None = None
-    threads: int | None = None
-    cudnn: dict[str, bool] = {}
+    threads: Annotated[int, Meta(ge=0, le=10**6)] | None = None
+    cudnn: Annotated[dict[str, bool], Meta(max_length=100)] = {}
     torch: str | None = None
 
 
@@ -91,33 +104,33 @@ class Failure(msgspec.Struct, frozen=True):
 class Weights(msgspec.Struct, frozen=True):
     """Which weights."""
 
-    source: str
+    source: Literal["published", "bundled", "random", "path"]
 
 
 class PublishedRanks(msgspec.Struct, frozen=True):
     """Printed ranks."""
 
-    main: int | None = None
-    sub1: int | None = None
-    sub2: int | None = None
-    time: int | None = None
-    params: int | None = None
-    flops: int | None = None
-    activations: int | None = None
-    memory: int | None = None
+    main: Rank | None = None
+    sub1: Rank | None = None
+    sub2: Rank | None = None
+    time: Rank | None = None
+    params: Rank | None = None
+    flops: Rank | None = None
+    activations: Rank | None = None
+    memory: Rank | None = None
 
 
 class Published(msgspec.Struct, frozen=True):
     """A row of the challenge's table."""
 
-    psnr_valid: float | None = None
-    psnr_test: float | None = None
-    time_ms: float | None = None
-    params_m: float | None = None
-    flops_g: float | None = None
-    activations_m: float | None = None
-    memory_mib: float | None = None
-    convolutions: int | None = None
+    psnr_valid: Psnr | None = None
+    psnr_test: Psnr | None = None
+    time_ms: Figure | None = None
+    params_m: Figure | None = None
+    flops_g: Figure | None = None
+    activations_m: Figure | None = None
+    memory_mib: Figure | None = None
+    convolutions: Count | None = None
     ranks: PublishedRanks | None = None
 
 
@@ -127,7 +140,7 @@ class Card(msgspec.Struct, frozen=True):
     title: str
     published: Published
     team: str | None = None
-    team_id: int | None = None
+    team_id: Number | None = None
 
 
 class Network(msgspec.Struct, frozen=True):
@@ -154,33 +167,33 @@ class Networks(msgspec.Struct, frozen=True):
 class Timing(msgspec.Struct, frozen=True):
     """The pair's timing."""
 
-    protocol: str
-    confidence: float
+    protocol: Literal["paired", "single"]
+    confidence: Annotated[float, Meta(gt=0, lt=1)]
     ratio: Estimate | None
-    ratio_per_round: tuple[float, ...]
-    process_of_round: tuple[int, ...] = ()
+    ratio_per_round: Annotated[tuple[Positive, ...], Meta(max_length=MOST_ROUNDS)]
+    process_of_round: Annotated[tuple[Count, ...], Meta(max_length=MOST_ROUNDS)] = ()
 
 
 class Reason(msgspec.Struct, frozen=True):
     """One reason of the verdict."""
 
     reason: str
-    network: str | None
-    severity: str = "taint"
+    network: Literal["candidate", "baseline"] | None
+    severity: Literal["taint", "warning"] = "taint"
 
 
 class Verdict(msgspec.Struct, frozen=True):
     """The verdict."""
 
     status: Literal["clean", "tainted", "failed"]
-    reasons: tuple[Reason, ...]
+    reasons: Annotated[tuple[Reason, ...], Meta(max_length=1000)]
 
 
 class Image(msgspec.Struct, frozen=True):
     """One image of the data set."""
 
     name: str
-    lr_sha256: str
+    lr_sha256: Digest
 
 
 class Data(msgspec.Struct, frozen=True):
@@ -205,7 +218,7 @@ class Environment(msgspec.Struct, frozen=True):
 class Energy(msgspec.Struct, frozen=True):
     """Energy per image by its source."""
 
-    joules_per_image: float
+    joules_per_image: Figure
 
 
 class Telemetry(msgspec.Struct, frozen=True):
@@ -219,7 +232,7 @@ class Document(msgspec.Struct, frozen=True):
 
     format: Literal["esr-record"]
     version: int
-    ended: str
+    ended: Annotated[datetime, Meta(tz=True)]
     environment: Environment
     data: Data
     networks: Networks
@@ -235,7 +248,7 @@ class _Header(msgspec.Struct, frozen=True):
 
 _DOCUMENT = msgspec.json.Decoder(Document)
 _HEADER = msgspec.json.Decoder(_Header)
-_IMAGES = msgspec.json.Decoder(list[Image])
+_IMAGES = msgspec.json.Decoder(Annotated[list[Image], Meta(min_length=1)])
 
 
 class NotARecord(RecordError):  # noqa: N818 - a finding of its own: the file may be meant for something else
@@ -309,33 +322,33 @@ def _other_version(version: int | None) -> RecordError:
 
 
 def _check(document: Document) -> None:
+    """What types do not say: that texts which a report prints are plain, and that lists fit each other."""
     for role, network in (
         ("candidate", document.networks.candidate),
         ("baseline", document.networks.baseline),
     ):
+        runtime, counted = network.runtime, network.complexity or Complexity()
         check_name(f"{role}'s name", network.name)
         check_name(f"{role}'s title", network.card.title)
         check_name(f"{role}'s team", network.card.team or "-")
-        device = network.runtime.device or Device("cpu")
-        check_name("device", device.name or device.kind)
-        counted = network.complexity or Complexity()
+        check_name("device", (runtime.device and runtime.device.name) or "-")
+        check_name("version of torch", runtime.torch or "-")
+        check_name("failure", network.failure.kind if network.failure else "-")
+        for switch in runtime.cudnn:
+            check_name("switch", switch)
         for operator in (*counted.missed_by_hooks, *counted.without_formula):
             check_name("operator", operator)
-        for key in ("params", "flops", "macs", "activations", "convolutions"):
-            if (getattr(counted, key) or 0) < 0:
-                raise RecordError(f"{role}'s {key}: negative")
     check_name("data set's name", document.data.name)
     check_name("processor", document.environment.cpu.model or "-")
-    ratios = (*document.timing.ratio_per_round, *_values(document.timing.ratio))
-    if not all(math.isfinite(value) and value > 0 for value in ratios):
-        raise RecordError("timing.ratio: a ratio of runtimes is positive")
+    for found in document.verdict.reasons:
+        if found.reason not in REASONS:
+            raise RecordError(f"verdict's reason {shown(found.reason)}: no such reason")
+    timing = document.timing
+    if timing.process_of_round and len(timing.process_of_round) != len(timing.ratio_per_round):
+        raise RecordError("timing.process_of_round: not one process for each round")
 
 
-def _values(estimate: Estimate | None) -> list[float]:
-    bounds = (estimate.value, estimate.low, estimate.high) if estimate else ()
-    return [value for value in bounds if value is not None]
-
-
+@lru_cache(maxsize=10_000)
 def check_name(what: str, text: str) -> None:
     """Refuses what is not a name: markup, control characters, pages of text.
 

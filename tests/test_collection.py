@@ -2,12 +2,14 @@
 
 import json
 import os
+import tracemalloc
 
 import pytest
 import rankings
 from conftest import SMALL
 
 from esr.collection import collect
+from esr.ranking.uncertainty import uncertainty
 from esr.records import VERSION, load_record, validate
 
 BAD = {
@@ -35,6 +37,45 @@ BAD = {
         changed(made, ["networks", "candidate", "complexity", "missed_by_hooks"], {"<img src=x>": 1})
     ),
 }
+CANDIDATE = ["networks", "candidate"]
+ODD = {
+    "a count beyond floats": ([*CANDIDATE, "complexity", "params"], 10**400),
+    "a count beyond reason": ([*CANDIDATE, "complexity", "flops"], 2**62),
+    "missed MACs below nought": ([*CANDIDATE, "complexity", "missed_by_hooks"], {"aten.bmm": -1}),
+    "a thousand sides": ([*CANDIDATE, "complexity", "input_shape"], [1] * 1000),
+    "PSNR of pages": ([*CANDIDATE, "quality", "mean", "psnr_rgb"], 1e308),
+    "memory below nought": ([*CANDIDATE, "memory", "mib"], -1),
+    "time below nought": ([*CANDIDATE, "timing", "ms_per_image", "value"], -5.0),
+    "time without end": (["networks", "baseline", "timing", "ms_per_image", "value"], 1e308),
+    "ratio of nought": (["timing", "ratio", "value"], 1e-320),
+    "published beyond floats": ([*CANDIDATE, "card", "published"], {"params_m": 1e308}),
+    "published rank beyond floats": ([*CANDIDATE, "card", "published"], {"ranks": {"time": 10**400}}),
+    "team's number": ([*CANDIDATE, "card", "team_id"], 10**30),
+    "protocol with escapes": (["timing", "protocol"], "x\x1b[31mred"),
+    "confidence above one": (["timing", "confidence"], 1e308),
+    "processes of other rounds": (["timing", "process_of_round"], [0, 1]),
+    "version of torch with escapes": ([*CANDIDATE, "runtime", "torch"], "2\x1b[31m"),
+    "switch with markup": ([*CANDIDATE, "runtime", "cudnn"], {"<b>": True}),
+    "device of no kind": ([*CANDIDATE, "runtime", "device"], {"kind": "tpu\n"}),
+    "failure with markup": ([*CANDIDATE, "failure"], {"stage": "x", "kind": "<b>", "message": "x"}),
+    "unknown reason": (
+        ["verdict", "reasons"],
+        [{"reason": "\x1b[2J", "severity": "taint", "network": None, "detail": "x"}],
+    ),
+    "another's verdict": (
+        ["verdict", "reasons"],
+        [{"reason": "host_load", "severity": "taint", "network": "rival", "detail": "x"}],
+    ),
+    "weights from nowhere": ([*CANDIDATE, "weights", "source"], "stolen"),
+    "energy below nought": (
+        ["telemetry", "energy_per_image"],
+        {"candidate": {"gpu": {"joules_per_image": -1}}},
+    ),
+    "an end at no time": (["ended"], "zzzz"),
+    "an end in no zone": (["ended"], "2026-01-01T00:00:00"),
+    "no images": (["data", "images"], []),
+    "a digest of none": (["data", "images", 0, "lr_sha256"], "x" * 5000),
+}
 
 
 def changed(made, path, value):
@@ -55,11 +96,13 @@ def test_the_documents_of_these_tests_fit_the_schema():
     validate(rankings.document())
 
 
-@pytest.mark.parametrize("kind", BAD)
+@pytest.mark.parametrize("kind", [*BAD, *ODD])
 def test_a_bad_record_is_named_in_one_line_and_the_rest_is_ranked(tmp_path, kind):
     rankings.write(rankings.document("good"), tmp_path / "good")
     (tmp_path / "bad").mkdir()
-    (tmp_path / "bad" / "record.json").write_text(BAD[kind](rankings.document("bad")))
+    made = rankings.document("bad")
+    text = BAD[kind](made) if kind in BAD else json.dumps(changed(made, *ODD[kind]))
+    (tmp_path / "bad" / "record.json").write_text(text)
     collection = collect([tmp_path])
     assert names(collection) == {"good"}
     (left_out,) = collection.left_out
@@ -111,6 +154,53 @@ def test_other_json_in_a_folder_is_no_concern_unless_it_is_named(tmp_path):
     assert collect([tmp_path]).left_out == ()
     assert [one.path for one in collect([tmp_path, settings]).left_out] == []
     assert [one.path for one in collect([settings, tmp_path]).left_out] == [settings]
+
+
+@pytest.mark.parametrize("form", ["json", "csv"])
+def test_a_folder_whose_name_is_no_text_can_be_ranked(tmp_path, run_esr, form):
+    rankings.write(rankings.document("net"), tmp_path / os.fsdecode(b"=caf\xe9"))
+    run = run_esr("rank", os.fsdecode(b"=caf\xe9"), "--format", form)
+    assert run.code == 0
+    assert "dce9/record.json" in run.out
+    assert not any(cell.startswith("=") for line in run.out.splitlines() for cell in line.split(","))
+
+
+def test_what_cannot_be_looked_at_is_said(tmp_path, monkeypatch):
+    rankings.write(rankings.document("good"), tmp_path / "good")
+    rankings.write(rankings.document("locked"), tmp_path / "locked")
+    (tmp_path / "loop.json").symlink_to("loop.json")
+    (tmp_path / "round").symlink_to(tmp_path)
+    (tmp_path / "gone.json").symlink_to("nowhere")
+
+    def scandir(path, real=os.scandir):
+        if os.fspath(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)  # root may read everything
+    collection = collect([tmp_path])
+    assert names(collection) == {"good"}
+    assert {left.path.name: left.reason for left in collection.left_out} == {
+        "locked": "cannot be read (Permission denied)",
+        "loop.json": "cannot be read (Too many levels of symbolic links)",
+    }
+
+
+def test_a_path_that_cannot_be_looked_at_is_a_mistake(tmp_path, run_esr):
+    (tmp_path / "loop").symlink_to("loop")
+    run = run_esr("rank", "loop")
+    assert run.code == 2
+    assert run.err == "esr: loop: cannot be read (Too many levels of symbolic links)\n"
+
+
+def test_a_record_of_very_many_rounds_is_ranked_in_little_memory(tmp_path):
+    rankings.write(rankings.document("net", rounds=20_000), tmp_path)
+    (one,) = collect([tmp_path]).measured
+    tracemalloc.start()
+    found = uncertainty([0.5], [one.entry.ratio_per_round], [one.entry.process_of_round], 0)
+    assert tracemalloc.get_traced_memory()[1] < 200e6
+    tracemalloc.stop()
+    assert found.intervals == [(1, 1)]
 
 
 def test_a_record_under_another_name_is_found(tmp_path):
@@ -170,6 +260,7 @@ def test_what_cannot_be_compared_is_refused(tmp_path, run_esr, what):
         assert run.out == ""
         assert len(run.err.splitlines()) == 1
         assert f"differ in {what}" in run.err
+        assert "1, as two/record.json" in run.err
 
 
 @pytest.mark.parametrize("what", ["device", "settings"])

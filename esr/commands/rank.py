@@ -105,12 +105,11 @@ def _ranking(
 
 def _collected(paths: Sequence[str], challenge: "Challenge", mixed: bool) -> "Ranked":
     from esr.collection import assemble, collect  # noqa: PLC0415 - see `_ranking`
+    from esr.finding import printable  # noqa: PLC0415
 
     collection = collect(paths)
     for found in collection.left_out:
-        path = str(found.path)
-        # A stranger may have named the file.
-        print(f"esr: left out {path if path.isprintable() else ascii(path)}: {found.reason}", file=sys.stderr)
+        print(f"esr: left out {printable(found.path)}: {found.reason}", file=sys.stderr)
     return assemble(collection, challenge, mixed)
 
 

@@ -17,6 +17,16 @@ class Interval:
     high: float
 
 
+_FIELDS: dict[Metric, str] = {
+    "runtime": "ratio",
+    "params": "params",
+    "flops": "flops",
+    "macs": "macs",
+    "activations": "activations",
+    "memory": "memory_mib",
+}
+
+
 @dataclass(frozen=True)
 class Figures:
     """One network's figures; none where not known. Counts are plain numbers, not millions."""
@@ -42,15 +52,8 @@ class Figures:
 
     def metric(self, metric: Metric) -> float | None:
         """The figure that a metric ranks by: lower is better."""
-        values: dict[Metric, float | None] = {
-            "runtime": self.ratio,
-            "params": self.params,
-            "flops": self.flops,
-            "macs": self.macs,
-            "activations": self.activations,
-            "memory": self.memory_mib,
-        }
-        return values[metric]
+        value: float | None = getattr(self, _FIELDS[metric])
+        return value
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ already inside each round's ratio); each resample ranks all networks together.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,8 @@ MOST_RESAMPLES = 2000
 FEWEST_RESAMPLES = 200
 _RESAMPLES_TIMES_NETWORKS = 1_000_000
 """Bounds time and memory where there are thousands of networks."""
+_BATCH_VALUES = 4_000_000
+"""Rounds drawn at once: bounds memory where a record has thousands of them."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +64,28 @@ def uncertainty(
     drawn = np.repeat(point[:, None], resamples, axis=1)
     for index, values in enumerate(rounds):
         if judged[index]:
-            measured = np.asarray(values, np.float64)
-            picked = _picked(measured, processes[index], resamples, random)
-            drawn[index] = _spread(picked, ratios[index], measured)
+            drawn[index] = _resampled(np.asarray(values), processes[index], ratios[index], resamples, random)
     return Uncertainty(_intervals(point, drawn, judged), _brackets(point, drawn, judged), resamples)
+
+
+def _resampled(
+    rounds: Array, processes: Sequence[int], ratio: float, resamples: int, random: np.random.Generator
+) -> Array:
+    """One network's ratio in each resample; in batches, where a record holds thousands of rounds."""
+    batch = max(1, _BATCH_VALUES // len(rounds))
+    medians = [
+        _medians(_picked(rounds, processes, min(batch, resamples - start), random))
+        for start in range(0, resamples, batch)
+    ]
+    away = np.concatenate(medians) - _medians(rounds[None])
+    return np.asarray(ratio + away * _widening(len(rounds)))
+
+
+@cache
+def _widening(rounds: int) -> float:
+    """How much further apart resamples belong than a bootstrap of few rounds puts them (Hesterberg 2015)."""
+    upper = (1 + CONFIDENCE) / 2
+    return float(stdtrit(rounds - 1, upper) * np.sqrt(rounds / (rounds - 1)) / ndtri(upper))
 
 
 def _picked(rounds: Array, processes: Sequence[int], resamples: int, random: np.random.Generator) -> Array:
@@ -77,13 +98,6 @@ def _picked(rounds: Array, processes: Sequence[int], resamples: int, random: np.
     chosen = random.integers(len(parts), size=(resamples, len(parts)))[:, :, None]
     within = random.random((resamples, len(parts), len(rounds) // len(parts)))
     return np.asarray(padded[chosen, (within * sizes[chosen]).astype(int)].reshape(resamples, -1))
-
-
-def _spread(picked: Array, ratio: float, rounds: Array) -> Array:
-    """Medians of the resamples, further apart by what a bootstrap of few rounds is too narrow (Hesterberg 2015)."""
-    count, upper = len(rounds), (1 + CONFIDENCE) / 2
-    factor = stdtrit(count - 1, upper) * np.sqrt(count / (count - 1)) / ndtri(upper)
-    return np.asarray(ratio + (_medians(picked) - _medians(rounds[None])) * factor)
 
 
 def _medians(rows: Array) -> Array:

@@ -5,6 +5,7 @@ import io
 
 import msgspec
 
+from esr.finding import printable
 from esr.ranking import METRICS, Ranking, Row
 from esr.report.table import bracket_letters
 
@@ -15,6 +16,9 @@ VERSION = 1
 def to_json(ranking: Ranking) -> str:
     """`esr.ranking.structures.Ranking` field by field, with `format` and `version` in front."""
     document = {"format": FORMAT, "version": VERSION, **msgspec.to_builtins(ranking)}
+    for row in document["rows"]:
+        if path := row["entry"]["path"]:
+            row["entry"]["path"] = printable(path)  # not every name of a file is UTF-8
     return msgspec.json.format(msgspec.json.encode(document), indent=1).decode() + "\n"
 
 
@@ -66,7 +70,11 @@ def _line(row: Row, ranking: Ranking) -> dict[str, object]:
             for metric in METRICS
             if metric != "macs"
         }
-    return line | {"verdict": entry.verdict, "notes": _cell("; ".join(row.notes)), "record": entry.path}
+    return line | {
+        "verdict": entry.verdict,
+        "notes": _cell("; ".join(row.notes)),
+        "record": _cell(printable(entry.path)) if entry.path else None,
+    }
 
 
 def _cell(text: str) -> str:

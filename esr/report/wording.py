@@ -114,7 +114,7 @@ def footnotes(record: Record) -> list[str]:
     runtime = record.candidate["runtime"] or record.baseline["runtime"]
     device = runtime.get("device") or {}
     if device.get("kind") == "cpu":
-        notes.append("CPU; milliseconds and memory are not comparable with the published GPU figures")
+        notes.append("CPU; not comparable with published milliseconds, nor with published memory")
     return notes
 
 
