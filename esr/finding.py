@@ -1,0 +1,86 @@
+"""Finds the files that may be records; what cannot be looked at is noted, never passed over in silence."""
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from esr.errors import RecordError
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A file or folder that is not ranked."""
+
+    path: Path
+    reason: str
+    kind: Literal["unusable", "duplicate"]
+
+
+def json_files(
+    paths: Sequence[str | os.PathLike[str]], left_out: list[LeftOut]
+) -> Iterator[tuple[Path, bool]]:
+    """Files as they are named, and of folders every `*.json` to the bottom; links to folders are not followed.
+
+    Args:
+        paths: Files and folders.
+        left_out: Gets what cannot be looked at.
+
+    Yields:
+        Each file once, and whether it was named itself.
+
+    Raises:
+        RecordError: A path does not exist or cannot be read.
+    """
+    seen: set[tuple[int, int]] = set()
+    for path in map(Path, paths):
+        folder = stat.S_ISDIR(_mode(path))
+        for file in _below(path, left_out) if folder else [path]:
+            try:
+                status = file.stat()
+            except FileNotFoundError:
+                continue  # a link that leads nowhere
+            except OSError as error:
+                left_out.append(_unreadable(file, error))
+                continue
+            # A pipe would be waited for.
+            if stat.S_ISREG(status.st_mode) and (status.st_dev, status.st_ino) not in seen:
+                seen.add((status.st_dev, status.st_ino))
+                yield file, not folder
+
+
+def _mode(path: Path) -> int:
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        mode = 0
+    except OSError as error:
+        raise RecordError(f"{printable(path)}: cannot be read ({error.strerror})") from error
+    if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
+        raise RecordError(f"{printable(path)}: no such file or folder")
+    return mode
+
+
+def _below(folder: Path, left_out: list[LeftOut]) -> Iterator[Path]:
+    def unreadable(error: OSError) -> None:
+        left_out.append(_unreadable(Path(error.filename), error))
+
+    for parent, folders, names in os.walk(folder, onerror=unreadable):
+        folders.sort()
+        yield from (Path(parent, name) for name in sorted(names) if name.endswith(".json"))
+
+
+def _unreadable(path: Path, error: OSError) -> LeftOut:
+    return LeftOut(path, f"cannot be read ({error.strerror})", "unusable")
+
+
+def printable(path: str | os.PathLike[str]) -> str:
+    r"""A path, which a stranger may have named, as text that does nothing to a terminal and fits into UTF-8.
+
+    >>> printable("outputs/record.json"), printable("a\x1b[2J")
+    ('outputs/record.json', "'a\\x1b[2J'")
+    """
+    text = os.fspath(path)
+    return text if text.isprintable() else ascii(text)
