@@ -14,6 +14,7 @@ unshare --mount true 2> /dev/null || no "this root may not mount anything, as in
 if missing; then
   command -v apt-get > /dev/null 2>&1 || no "podman, runc and debootstrap are not all here, and there is no apt-get"
   echo "test-image: installing podman, buildah, runc and debootstrap"
-  { apt-get update -q && apt-get install -y -q --no-install-recommends podman buildah runc debootstrap; } > /dev/null 2>&1
+  DEBIAN_FRONTEND=noninteractive timeout 300 sh -c "apt-get update -q \
+    && apt-get install -y -q --no-install-recommends podman buildah runc debootstrap" > /dev/null 2>&1 < /dev/null
   ! missing || no "podman, runc and debootstrap could not be installed"
 fi
