@@ -264,6 +264,18 @@ def test_the_axes_can_be_chosen_and_bars_are_intervals(measured):
     assert sorted(points(measured, "ranked")[1]) == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
 
 
+def test_the_legend_shows_a_full_mark_for_each_kind_whatever_its_first_bubble(measured):
+    shown = measured.run(
+        "return document.getElementById('chart').data.filter((one) => one.showlegend !== false)"
+        ".map((one) => [one.name, one.marker?.symbol ?? 'circle'])"
+    )
+    first = measured.run(
+        "return document.getElementById('chart').data.find((one) => one.name === 'ranked').marker.symbol[0]"
+    )
+    assert first == "circle-open"
+    assert shown == [["Pareto front", "circle"], ["ranked", "circle"], ["baseline", "circle"]]
+
+
 def test_a_bubble_opens_its_network(measured):
     measured.run(
         "const chart = document.getElementById('chart');"

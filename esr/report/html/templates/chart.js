@@ -41,7 +41,7 @@ const chart = {
     const shade = (i) => chart.left && !chart.left.has(i) ? 0.12 : 1;
     const colour = page.colour(kind);
     return {
-      type: "scatter", mode: "markers", name, customdata: indices,
+      type: "scatter", mode: "markers", name, customdata: indices, legendgroup: name, showlegend: false,
       x: indices.map((i) => x.values[i]), y: indices.map((i) => y.values[i]),
       error_x: { ...chart.bars(x, indices), color: colour },
       hoverinfo: "text", hovertext: indices.map(chart.hover),
@@ -54,6 +54,12 @@ const chart = {
       },
     };
   },
+
+  /** The legend's mark of a kind; Plotly would take that of its first bubble, hollow or chosen as it may be. */
+  mark: ([kind, name]) => ({
+    type: "scatter", mode: "markers", name, legendgroup: name, x: [null], y: [null], hoverinfo: "skip",
+    marker: { color: page.colour(kind), size: 10, opacity: 0.8 },
+  }),
 
   front(x, y) {
     const indices = y.fronts[chart.data.x.indexOf(x)];
@@ -124,7 +130,10 @@ const chart = {
 
   draw() {
     const [x, y] = [chart.axis("x"), chart.axis("y")];
-    const traces = [chart.front(x, y), ...chart.kinds.map((kind) => chart.bubbles(kind, x, y))];
+    const traces = [chart.front(x, y), ...chart.kinds.flatMap((kind) => {
+      const bubbles = chart.bubbles(kind, x, y);
+      return bubbles.x.length ? [bubbles, chart.mark(kind)] : [];
+    })];
     const gate = y.gate === null ? [] : [{
       type: "line", xref: "paper", x0: 0, x1: 1, y0: y.gate, y1: y.gate,
       line: { color: page.colour("muted"), width: 1.2, dash: "dot" },
