@@ -6,6 +6,10 @@ enhanced spatial attention at the end of each block.
 
 Liu, Tang and Wu, "Residual Feature Distillation Network for Lightweight Image Super-Resolution",
 ECCV workshops 2020, arXiv:2009.11551. A baseline of the published table, not ranked.
+
+Five teams entered it with other weights or arguments; places in the main track and the two sub-tracks: v1
+(TieGuoDun Team) 14th, 27th and 21st; rfdn_dilated (whu_sigma) 21st, 32nd and 30th; rep_rfdn (Bilibili AI) 8th,
+7th and 4th; rfdn_pruned (MegSR) 5th, 9th and 5th; sfdn (NTU607QCO-ESR) not ranked, its PSNR is not on par.
 """
 
 from collections.abc import Sequence
