@@ -153,25 +153,36 @@ def runs_on(kernels: Iterable[str], capability: str) -> bool:
     return False
 
 
+_NVML_FAILS = (
+    (
+        r"mismatch",
+        "the driver was updated under the running system: reboot the host, then start the container anew",
+    ),
+    (r"unknown", "the container lost its GPU, as after a reload of the host's daemons: start it anew"),
+    (
+        r"lost|reset|uninitialized",
+        "the GPU fell off its bus or needs a reset: dmesg names an Xid; reboot the host",
+    ),
+)
+"""What NVML says, and what helps, where no run can succeed."""
+
+
 def nvml_answers(state: State) -> Finding | None:
     """Whether clocks, temperature and power can be watched."""
-    error = state.driver["error"]
-    if not error:
+    gone = [f"GPU {gpu.index}: {gpu.gone}" for gpu in used_gpus(state) if gpu.gone]
+    error = state.driver["error"] or "; ".join(gone)
+    for pattern, remedy in _NVML_FAILS:
+        if re.search(pattern, error, re.IGNORECASE):
+            return Finding("nvml", "fail", f"NVML: {error}", remedy)
+    if not error and state.gpus:
         return _ok("nvml", f"{len(state.gpus)} GPU(s) watched through NVML")
-    if "mismatch" in error.lower():
-        remedy = (
-            "the driver was updated under the running system: reboot the host, then start the container anew"
-        )
-        return Finding("nvml", "fail", f"NVML: {error}", remedy)
-    if "unknown" in error.lower():
-        remedy = "the container lost its GPU, as after a reload of the host's daemons: start it anew"
-        return Finding("nvml", "fail", f"NVML: {error}", remedy)
     if not (state.torch.gpu or state.device_files):
         return None  # no GPU, so nothing is missed
-    remedy = "-e NVIDIA_DRIVER_CAPABILITIES=compute,utility: `utility` brings NVML into a container"
-    return Finding(
-        "nvml", "warn", f"the GPU cannot be watched, so no run can be called clean (NVML: {error})", remedy
-    )
+    what = f"the GPU cannot be watched, so no run can be called clean (NVML: {error or 'it shows no GPU'})"
+    remedy = "does nvidia-smi work on the host, and in the container?"
+    if "not found" in error.lower():
+        remedy = "-e NVIDIA_DRIVER_CAPABILITIES=compute,utility: `utility` brings NVML into a container"
+    return Finding("nvml", "warn", what, remedy)
 
 
 def one_gpu(state: State) -> Finding | None:

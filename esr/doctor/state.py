@@ -39,6 +39,8 @@ class GpuState:
     persistence: bool | None = None
     processes: tuple[int, ...] | None = None
     """PIDs on the host that compute on it."""
+    gone: str | None = None
+    """Why it no longer answers; none while it does."""
 
 
 @dataclass(frozen=True)
@@ -175,6 +177,7 @@ def _gpu(index: int) -> GpuState:
             default_power_limit_w=_default_power_limit_w(index),
             persistence=fixed["persistence_mode"],
             processes=None if processes is None else tuple(processes),
+            gone=gpu.gone,
         )
     finally:
         gpu.close()
