@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any
 
 from esr.errors import RecordError
-from esr.records import Record
+from esr.records import TAINT, Record
 
 MARGIN = 0.02
 """Change of the ratio up to which two measurements are called the same, unless told otherwise."""
@@ -74,6 +74,12 @@ _VOIDING_PER_NETWORK: dict[str, Callable[[Record, str], Any]] = {
     "precision": lambda r, role: sorted(r.document["networks"][role]["precisions"]),
     "counts": lambda r, role: _counts(r.document["networks"][role]["complexity"]),
 }
+_HOLDS_IN_SPITE_OF = {
+    "precision_not_reached": "a wide interval is as honest as a narrow one",
+    "precision_changed": "what the network does in every pass; a difference between A and B voids the comparison",
+    "switches_changed": "what the network does in every pass; a difference between A and B is listed",
+}
+"""Taints that say nothing against the ratio's interval, and why; every other one does."""
 _COUNTS = ("params", "flops", "macs", "activations", "convolutions", "input_shape")
 _NOT_LISTED = (
     "config.out",
@@ -89,27 +95,27 @@ _LONGEST = 24
 """Characters of a value in an error's line."""
 
 
-def compare(a: Record, b: Record, margin: float = MARGIN, *, force: bool = False) -> Comparison:
+def compare(
+    a: Record, b: Record, margin: float = MARGIN, *, force: bool = False, tainted: bool = False
+) -> Comparison:
     """What B says against A.
 
     *same*: the whole interval of the change lies within the margin. *faster*, *slower*: it does not, and excludes no
-    change at all. *can't tell*: anything else.
+    change at all. *can't tell*: anything else, a failure, and an interval that a verdict says not to trust.
 
     Args:
         a: The record to compare with.
         b: The record to judge.
         margin: Change of the ratio, as 0.02 for 2 %, that is still called the same.
         force: Compares in spite of differences that void the comparison.
+        tainted: Judges by the interval even where a verdict speaks against it.
 
     Raises:
-        RecordError: A difference voids the comparison, or one of the measurements failed.
+        RecordError: A difference voids the comparison.
     """
-    for record in (a, b):
-        if record.failures:
-            failed = ", ".join(failure["network"] for failure in record.failures)
-            raise RecordError(
-                f"{_where(record)}: {failed} failed while measured; there is nothing to compare"
-            )
+    differences = tuple(_differences(a, b))
+    if failed := _failed(a, b):
+        return Comparison(a, b, Outcome.CANNOT_TELL, None, failed, (), differences)
     voiding = tuple(_voiding(a, b))
     if voiding and not force:
         named = "; ".join(f"{entry.key} ({_short(entry.a)} and {_short(entry.b)})" for entry in voiding)
@@ -118,7 +124,36 @@ def compare(a: Record, b: Record, margin: float = MARGIN, *, force: bool = False
         )
     change = _change(a.ratio, b.ratio)
     outcome, why = judge(change, margin)
-    return Comparison(a, b, outcome, change, why, voiding, tuple(_differences(a, b)))
+    if outcome is not Outcome.CANNOT_TELL and not tainted and (spoilt := _spoilt(a, b)):
+        why = (
+            f"{spoilt}, so intervals may not hold (by them alone: {outcome.value}); "
+            "measure again, or judge all the same with --tainted"
+        )
+        outcome = Outcome.CANNOT_TELL
+    return Comparison(a, b, outcome, change, why, voiding, differences)
+
+
+def _failed(a: Record, b: Record) -> str:
+    """Which networks could not be measured; empty: all could."""
+    return "; ".join(
+        f"{failure['network']} failed in {label} ({failure['kind']})"
+        for label, record in (("A", a), ("B", b))
+        for failure in record.failures
+    )
+
+
+def _spoilt(a: Record, b: Record) -> str:
+    """What the verdicts hold against the ratios' intervals; empty: nothing."""
+    reasons = {
+        label: sorted(
+            {entry["reason"] for entry in record.verdict["reasons"] if entry["severity"] == TAINT}
+            - _HOLDS_IN_SPITE_OF.keys()
+        )
+        for label, record in (("A", a), ("B", b))
+    }
+    return " and ".join(
+        f"{label} is tainted by {', '.join(found)}" for label, found in reasons.items() if found
+    )
 
 
 def judge(change: Change | None, margin: float) -> tuple[Outcome, str]:
@@ -188,9 +223,19 @@ def _differences(a: Record, b: Record) -> Iterator[Difference]:
 
 
 def _comparable(record: Record) -> dict[str, Any]:
-    """Configuration and fingerprint; what is new in every run is left out."""
+    """Configuration, fingerprint and what the networks turned; what is new in every run is left out."""
     runtime = {key: value for key, value in record.candidate["runtime"].items() if key != "pid"}
-    return {"config": record.document["config"], **record.document["environment"], "runtime": runtime}
+    turned = {
+        f"{role} turned {switch}": value
+        for role, network in record.document["networks"].items()
+        for switch, value in network["switches_changed"].items()
+    }
+    return {
+        "config": record.document["config"],
+        **record.document["environment"],
+        "runtime": runtime,
+        **turned,
+    }
 
 
 def _leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -213,6 +258,8 @@ def _short(value: Any) -> str:
 def pairs(a: Sequence[Record], b: Sequence[Record]) -> tuple[list[tuple[Record, Record]], list[str]]:
     """Records of the same network on the same data, and the names of those without a partner.
 
+    A multirun keeps a success beside a later failure of the same measurement; the success counts.
+
     Raises:
         RecordError: One side holds two records of one network on one data set: which is meant?
     """
@@ -226,6 +273,9 @@ def _by_network(records: Sequence[Record]) -> dict[tuple[str, str], Record]:
     found: dict[tuple[str, str], Record] = {}
     for record in records:
         key = (str(record.candidate["name"]), str(record.document["data"]["name"]))
+        if key in found and bool(found[key].failures) is not bool(record.failures):
+            found[key] = found[key] if record.failures else record
+            continue
         if key in found:
             raise RecordError(
                 f"{_where(found[key])} and {_where(record)}: two records of {key[0]} on {key[1]}; name one of them"

@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+import uuid
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from PIL import Image
 import esr
 from esr.comparison import Change, Outcome, compare, judge, pairs
 from esr.errors import RecordError
-from esr.records import Record, write_record
+from esr.records import REASONS, Record, write_record
 
 
 @pytest.fixture(scope="module")
@@ -33,12 +34,19 @@ def measured(tmp_path_factory):
     return esr.evaluate(overrides).document
 
 
+def reason(name, severity="taint"):
+    return {"reason": name, "severity": severity, "network": None, "detail": "as told"}
+
+
 @pytest.fixture
 def record(measured):
-    """Makes a record with a given ratio, and whatever else is set by its dotted path."""
+    """Makes a record with a given ratio, reasons of its verdict, and whatever else is set by its dotted path."""
 
-    def make(ratio=None, **changes):
+    def make(ratio=None, taints=(), **changes):
         document = copy.deepcopy(measured)
+        document["id"] = str(uuid.uuid4())
+        # What the machine was like while the tests ran is none of theirs.
+        document["verdict"] = {"status": "tainted" if taints else "clean", "reasons": [*map(reason, taints)]}
         if ratio is not None:
             document["timing"]["ratio"] = dict(zip(("value", "low", "high"), ratio, strict=True))
         for path, value in changes.items():
@@ -118,10 +126,48 @@ def test_what_voids_a_comparison_is_refused_unless_forced(record, path, value, w
     assert [entry.key for entry in forced.voiding] == [word]
 
 
-def test_a_failed_measurement_cannot_be_compared(record):
+BEARABLE = {"precision_not_reached", "precision_changed", "switches_changed"}
+
+
+@pytest.mark.parametrize("name", sorted(REASONS))
+@pytest.mark.parametrize("side", ["A", "B"])
+def test_a_taint_that_speaks_against_an_interval_leaves_it_undecided(record, name, side):
+    clean, spoilt = record((0.5, 0.499, 0.501)), record((0.6, 0.599, 0.601), taints=[name])
+    one, other = (spoilt, clean) if side == "A" else (clean, spoilt)
+    alone = Outcome.FASTER if side == "A" else Outcome.SLOWER
+    found = compare(one, other)
+    if name in BEARABLE:
+        assert found.outcome is alone
+    else:
+        assert found.outcome is Outcome.CANNOT_TELL
+        assert f"{side} is tainted by {name}" in found.why
+        assert f"by them alone: {alone.value}" in found.why
+        assert "--tainted" in found.why
+    assert compare(one, other, tainted=True).outcome is alone
+
+
+def test_a_tainted_record_is_not_called_the_same_either(record):
+    ratio = (0.5, 0.499, 0.501)
+    assert compare(record(ratio), record(ratio, taints=["warmup_cap"])).outcome is Outcome.CANNOT_TELL
+
+
+def test_a_warning_does_not_keep_from_judging(record):
+    ratio = (0.5, 0.499, 0.501)
+    warned = record(ratio, verdict__reasons=[reason("power_cap", "warning")])
+    assert compare(record(ratio), warned).outcome is Outcome.SAME
+
+
+def test_a_failed_measurement_leaves_it_undecided(record):
     failure = {"stage": "time", "kind": "crashed", "message": "boom"}
-    with pytest.raises(RecordError, match="failed while measured"):
-        compare(record(), record(networks__candidate__failure=failure))
+    found = compare(record(), record(networks__candidate__failure=failure, timing__ratio=None))
+    assert found.outcome is Outcome.CANNOT_TELL
+    assert found.why == "tiny failed in B (crashed)"
+
+
+def test_switches_that_a_network_turned_are_among_the_differences(record):
+    turned = record(networks__candidate__switches_changed={"benchmark": True})
+    (difference,) = compare(record(), turned).differences
+    assert (difference.key, difference.b) == ("candidate turned benchmark", True)
 
 
 def test_every_difference_of_machine_and_configuration_is_listed(record):
@@ -139,6 +185,13 @@ def test_records_are_matched_by_network_and_data(record):
     assert alone == ["one on folder"]
     with pytest.raises(RecordError, match="two records of one on folder"):
         pairs([first, first], [second])
+
+
+def test_a_success_counts_beside_a_failure_of_the_same_measurement(record):
+    failure = {"stage": "time", "kind": "crashed", "message": "boom"}
+    good, failed = record(), record(networks__candidate__failure=failure)
+    for both in ([good, failed], [failed, good]):
+        assert pairs(both, both)[0] == [(good, good)]
 
 
 @pytest.mark.parametrize(
@@ -170,6 +223,60 @@ def test_folders_are_compared_network_by_network(run_esr, record, tmp_path):
     run = run_esr("compare", "a", "b")
     assert run.code == 3
     assert "one on folder: only on one side" in run.err
+
+
+def test_a_tainted_record_ends_a_script_undecided_unless_told_otherwise(run_esr, record, tmp_path):
+    write_record(record((0.5, 0.499, 0.501)).document, tmp_path / "a")
+    write_record(record((0.6, 0.599, 0.601), taints=["host_load"]).document, tmp_path / "b")
+    run = run_esr("compare", "a", "b")
+    assert run.code == 4
+    assert "B is tainted by host_load" in run.out
+    assert run_esr("compare", "a", "b", "--tainted").code == 3
+
+
+def test_a_record_beside_itself_is_said_to_be_one(run_esr, record, tmp_path):
+    write_record(record((0.5, 0.499, 0.501)).document, tmp_path / "a")
+    run = run_esr("compare", "a", "a/record.json")
+    assert run.code == 0
+    assert "A and B are one record" in run.out
+
+
+def damaged(folder, text):
+    folder.mkdir()
+    (folder / "record.json").write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "not JSON"),
+        ("{", "not JSON"),
+        ("[]", "not a record of esr"),
+        ('{"format": "esr-record", "version": 1}', "measure again"),
+        ('{"format": "esr-record", "version": 99}', "update esr"),
+        ('{"format": "esr-record", "version": 2}', "at $"),
+        ("[" * 100_000, "not JSON"),
+        ("\x00", "not JSON"),
+    ],
+)
+def test_a_damaged_record_is_named(run_esr, record, tmp_path, text, said):
+    write_record(record().document, tmp_path / "a")
+    damaged(tmp_path / "b", text)
+    for words in (["a", "b"], ["b", "a"], ["a", "b/record.json"]):
+        run = run_esr("compare", *words)
+        assert run.code == 2
+        assert "b/record.json" in run.err
+        assert said in run.err
+        assert run.err.count("\n") == 1
+
+
+def test_a_record_that_is_no_text_is_named(run_esr, record, tmp_path):
+    write_record(record().document, tmp_path / "a")
+    damaged(tmp_path / "b", "")
+    (tmp_path / "b" / "record.json").write_bytes(b"\xff\xfe")
+    run = run_esr("compare", "a", "b")
+    assert (run.code, run.err.count("\n")) == (2, 1)
+    assert "not JSON" in run.err
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--force", action="store_true", help="compare what differs in weights, data or counts"
     )
+    parser.add_argument(
+        "--tainted",
+        action="store_true",
+        help="judge by the intervals even where a verdict speaks against them",
+    )
     parser.add_argument("--format", choices=FORMATS, default="table", help="(table)")
     options = parser.parse_args(list(arguments))
     matched, alone = pairs(_records(options.a), _records(options.b))
@@ -53,7 +58,9 @@ def main(arguments: Sequence[str]) -> int:
         print(f"esr: {name}: only on one side, left out", file=sys.stderr)
     if not matched:
         raise RecordError(f"{options.a} and {options.b} hold no record of the same network on the same data")
-    comparisons = [compare(a, b, options.margin, force=options.force) for a, b in matched]
+    comparisons = [
+        compare(a, b, options.margin, force=options.force, tainted=options.tainted) for a, b in matched
+    ]
     _write(comparisons, options.format)
     outcomes = {comparison.outcome for comparison in comparisons}
     if outcomes & {Outcome.FASTER, Outcome.SLOWER}:

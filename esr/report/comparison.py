@@ -43,6 +43,8 @@ def lines(comparison: Comparison) -> list[str]:
     """What stands below a comparison: why, verdicts, and every difference."""
     name = comparison.a.candidate["name"]
     said = [f"{name}: {comparison.outcome.value}: {comparison.why}"]
+    if comparison.a.document["id"] == comparison.b.document["id"]:
+        said.append("A and B are one record: nothing was measured twice")
     for label, record in (("A", comparison.a), ("B", comparison.b)):
         reasons = ", ".join(sorted({entry["reason"] for entry in record.verdict["reasons"]}))
         if reasons:
