@@ -5,6 +5,7 @@ The only place that touches `torch.cuda`. Used inside a worker, where one networ
 
 import ctypes
 import gc
+import operator
 import os
 import time
 from abc import ABC, abstractmethod
@@ -23,6 +24,9 @@ MIB = 1024.0 * 1024.0
 
 _OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
 """How torch's allocators word it, which on the CPU raise a plain RuntimeError."""
+
+_FLOAT32_BACKENDS = ("mkldnn.conv", "mkldnn.matmul", "cudnn.conv", "cuda.matmul")
+"""Below `torch.backends`: where torch 2.9 and later keep in which precision they multiply float32."""
 
 
 @dataclass(frozen=True)
@@ -177,9 +181,43 @@ def read_switches() -> dict[str, bool]:
     return {
         "benchmark": torch.backends.cudnn.benchmark,
         "deterministic": torch.backends.cudnn.deterministic,
-        "allow_tf32": torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32,
+        "allow_tf32": _allows_tf32(),
         "available": torch.backends.cudnn.is_available(),  # type: ignore[no-untyped-call]
     }
+
+
+def _allows_tf32() -> bool:
+    try:
+        return torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32
+    except RuntimeError:  # torch's newer settings allow it for some operators, and this question is refused
+        return True
+
+
+def read_settings() -> dict[str, Any]:
+    """What a network might change for its own good: the switches, the precision of float32, threads, CPUs, priority.
+
+    Returns:
+        `fp32_precision` names the backends that compute float32 in less than that, as `mkldnn.conv=bf16`.
+    """
+    return {
+        **read_switches(),
+        "fp32_precision": _lowered_float32(),
+        "threads": torch.get_num_threads(),
+        "cpus": bound_cpus(),
+        "priority": os.getpriority(os.PRIO_PROCESS, 0) if hasattr(os, "getpriority") else None,
+    }
+
+
+def _lowered_float32() -> str | None:
+    lowered = []
+    for name in _FLOAT32_BACKENDS:
+        try:
+            precision = operator.attrgetter(f"{name}.fp32_precision")(torch.backends)
+        except AttributeError:  # torch before 2.9 has no such settings
+            continue
+        if precision not in ("none", "ieee"):
+            lowered.append(f"{name}={precision}")
+    return ", ".join(lowered) or None
 
 
 def set_threads(threads: int | None, cpus: Sequence[int] | None = None) -> int:
@@ -190,8 +228,13 @@ def set_threads(threads: int | None, cpus: Sequence[int] | None = None) -> int:
         cpus: None: every CPU that the process may use.
 
     Raises:
-        DeviceError: A CPU does not exist, is not allowed here, or the system cannot bind processes.
+        DeviceError: More threads than the machine has CPUs; a CPU does not exist, is not allowed here, or the system
+            cannot bind processes.
     """
+    if threads is not None and threads > (most := os.cpu_count() or threads):
+        raise DeviceError(
+            f"device.threads={threads}: this machine has {most} logical CPUs; take at most as many"
+        )
     if cpus is not None:
         _bind(cpus)
     if threads is not None or cpus is not None:

@@ -203,12 +203,10 @@ def _complexity(subjects: Sequence[Subject], settings: EsrConf) -> None:
 
 
 def _audit(subjects: Sequence[Subject], dataset: datasets.Dataset) -> None:
-    """Before the rounds and after them: a network may change its mind."""
+    """Before the rounds and after them, as every untimed pass in between: a network may change its mind."""
     for subject in alive(subjects):
         with recorded(subject):
-            found = subject.worker.ask("audit", index=_by_area(dataset)[0])
-            subject.precisions |= found["precisions"]
-            subject.switches_changed |= found["switches"]
+            subject.note_audit(subject.worker.ask("audit", index=_by_area(dataset)[0]))
 
 
 def _single_pass(

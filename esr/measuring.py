@@ -206,6 +206,7 @@ class Measurement:
         subject.worker.resume()
         untimed = subject.worker.ask("sample", image=one.image, alteration=one.alteration, seed=seed)
         subject.worker.pause()
+        subject.note_audit(untimed)
         original = subject.samples[one.image] if one.image < len(subject.samples) else None
         subject.outputs.compare_altered(timed, unpack(untimed["sample"]), original)
 

@@ -1,6 +1,6 @@
 """What is known so far of one network in an evaluation."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,8 @@ from esr.zoo import WeightsFile
 
 OUTPUT_TOLERANCE = 1
 """Grey levels by which a timed output may differ from the quality pass's: cuDNN's algorithms round differently."""
+_LARGEST = 255
+"""Grey levels between samples that cannot be compared, which a worker should not hand over."""
 _TEXTURED = 5.0
 """Standard deviation of an output, in grey levels, above which another input must give another output."""
 
@@ -56,6 +58,8 @@ class OutputCheck:
 
 
 def _difference(one: Image, other: Image) -> int:
+    if one.shape != other.shape:
+        return _LARGEST
     return int(np.abs(one.astype(int) - other.astype(int)).max())
 
 
@@ -89,8 +93,8 @@ class Subject:
     outputs: OutputCheck = field(default_factory=OutputCheck)
     precisions: dict[str, list[str]] = field(default_factory=dict)
     """Floating-point types other than float32 -> the operators that gave them."""
-    switches_changed: dict[str, bool] = field(default_factory=dict)
-    """Switches that the network turned, with what it turned them to."""
+    switches_changed: dict[str, Any] = field(default_factory=dict)
+    """Settings that the network changed (`devices.read_settings`), with what it changed them to."""
 
     def add_block(
         self,
@@ -130,6 +134,11 @@ class Subject:
             self.outputs.compare(timed, self.samples[image])
         else:
             self.waiting.append((image, timed))
+
+    def note_audit(self, found: Mapping[str, Any]) -> None:
+        """Keeps what a watched pass showed, as `esr.worker.audit` gives it."""
+        self.precisions |= found["precisions"]
+        self.switches_changed |= found["switches"]
 
     def check_waiting(self) -> None:
         """Compares what was timed before the quality pass; what it never reached is not compared."""

@@ -3,10 +3,11 @@
 import json
 
 import pytest
+import torch
 from conftest import SMALL
 
 CHEATS = '''
-import threading, time
+import os, threading, time
 import torch
 from torch import nn
 
@@ -104,9 +105,98 @@ class HalvesLater(Honest):
         return self.compute(x)
 
 
+class HalvesInBetween(Honest):
+    passes = 0
+
+    def forward(self, x):
+        self.passes += x.device.type != "meta"
+        if 20 < self.passes < 90:  # after the first look, and before the last one
+            return self.compute(x).to(torch.float16).float()
+        return self.compute(x)
+
+
+class LeavesPython(Honest):
+    passes = 0
+
+    def forward(self, x):
+        self.passes += x.device.type != "meta"
+        if self.passes == 12:
+            raise SystemExit(0)
+        return self.compute(x)
+
+
 class TurnsSwitches(Honest):
     def forward(self, x):
         torch.backends.cudnn.benchmark = True
+        return self.compute(x)
+
+
+class MoreThreads(Honest):
+    def forward(self, x):
+        threads = torch.get_num_threads()
+        torch.set_num_threads(threads + 3)
+        result = self.compute(x)
+        torch.set_num_threads(threads)
+        return result
+
+
+class LowersFloat32(Honest):
+    def forward(self, x):
+        torch.backends.mkldnn.conv.fp32_precision = "bf16"
+        return self.compute(x)
+
+
+class AnotherPriority(Honest):
+    passes = 0
+
+    def forward(self, x):
+        self.passes += x.device.type != "meta"
+        if self.passes == 3:
+            os.nice(1)  # less than nothing takes a right that tests need not have
+        return self.compute(x)
+
+
+class SkipsEverySecond(Honest):
+    passes = 0
+
+    def forward(self, x):
+        self.passes += x.device.type != "meta"
+        if self.passes < 8 or self.passes % 2:
+            return self.compute(x)
+        return torch.zeros(*x.shape[:2], 4 * x.shape[2], 4 * x.shape[3])
+
+
+class StopsTheClock(Honest):
+    def __init__(self):
+        super().__init__()
+        time.perf_counter_ns = lambda: 0
+
+
+class AnswersItself(Honest):
+    """Writes what it takes for an answer into whatever pipe is open."""
+
+    passes = 0
+
+    def forward(self, x):
+        self.passes += x.device.type != "meta"
+        if self.passes == 12:
+            for name in os.listdir("/proc/self/fd"):
+                try:
+                    if "pipe" in os.readlink(f"/proc/self/fd/{name}"):
+                        os.write(int(name), b'{"ticket": "", "result": {}}\\n')
+                except OSError:
+                    pass
+        return self.compute(x)
+
+
+class DiesByAnUnnamedSignal(Honest):
+    passes = 0
+
+    def forward(self, x):
+        self.passes += x.device.type != "meta"
+        if self.passes == 12:
+            os.kill(os.getpid(), 40)
+            time.sleep(60)
         return self.compute(x)
 
 
@@ -188,6 +278,44 @@ def test_another_precision_is_named_also_when_it_comes_late(measured, name, dtyp
 
 def test_switches_that_a_network_turns_are_named(measured):
     assert reasons(measured("TurnsSwitches"))["switches_changed"] == "benchmark=true"
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"), [("MoreThreads", "threads=4"), ("AnotherPriority", "priority=")]
+)
+def test_threads_and_priority_that_a_network_takes_are_named(measured, name, changed):
+    record = measured(name, "device.threads=1")
+    assert reasons(record)["switches_changed"].startswith(changed)
+    assert reasons(record, "baseline") == {}
+
+
+@pytest.mark.skipif(
+    not hasattr(getattr(torch.backends.mkldnn, "conv", None), "fp32_precision"),
+    reason="this torch computes float32 as such",
+)
+def test_float32_that_is_multiplied_in_less_is_named(measured):
+    assert reasons(measured("LowersFloat32"))["switches_changed"] == "fp32_precision=mkldnn.conv=bf16"
+
+
+def test_a_network_that_skips_passes_gives_other_outputs(measured):
+    assert "checked passes" in reasons(measured("SkipsEverySecond", "timing.rounds=20"))["outputs_differ"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("StopsTheClock", "answer is not readable"),
+        ("AnswersItself", "answers no request of ours"),
+        ("DiesByAnUnnamedSignal", "ended by signal 40"),
+        ("LeavesPython", "SystemExit: 0"),
+    ],
+)
+def test_what_tampers_with_the_worker_is_a_failure_and_the_other_network_is_measured(measured, name, message):
+    record = measured(name)
+    assert record["verdict"]["status"] == "failed"
+    assert message in record["networks"]["candidate"]["failure"]["message"]
+    assert record["networks"]["baseline"]["failure"] is None
+    assert record["networks"]["baseline"]["timing"]["complete_rounds"] == 8
 
 
 def test_warming_up_in_the_constructor_gains_nothing(measured):

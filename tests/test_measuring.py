@@ -48,7 +48,7 @@ class FakeWorker:
                 "durations": [{"device_ms": self.ms, "wall_ms": self.ms} for _ in self.passes],
                 "sample": sample,
             }
-        return {"sample": sample}
+        return {"sample": sample, "precisions": {}, "switches": {}}
 
 
 class FakeWatch:
@@ -213,6 +213,11 @@ def test_everything_is_repeated_in_fresh_processes_and_their_spread_is_told(run_
     assert "in 2 fresh processes" in run.out
 
 
+def test_an_endless_time_limit_is_as_long_as_the_system_can_wait():
+    with Worker(1e300) as worker, pytest.raises(WorkerFailure, match="AttributeError"):
+        worker.ask("peak")
+
+
 def test_the_cpus_that_were_asked_for_are_those_the_worker_runs_on(run_esr, participant):
     cpu = sorted(psutil.Process().cpu_affinity())[-1]
     record = record_of(run_esr(*SMALL, f"device.cpus=[{cpu}]", cwd=participant))
@@ -221,7 +226,14 @@ def test_the_cpus_that_were_asked_for_are_those_the_worker_runs_on(run_esr, part
         assert network["runtime"]["threads"] == 1
 
 
-@pytest.mark.parametrize("cpus", ["[4096]", "[]"])
+def test_more_threads_than_cpus_are_refused(run_esr, participant):
+    run = run_esr(*SMALL, "device.threads=100000", cwd=participant)
+    assert run.code == 2
+    assert "device.threads=100000: this machine has" in run.err
+    assert not run.records
+
+
+@pytest.mark.parametrize("cpus", ["[4096]", "[]", "[-1]"])
 def test_cpus_that_cannot_be_had_are_named(run_esr, participant, cpus):
     run = run_esr(*SMALL, f"device.cpus={cpus}", cwd=participant)
     assert run.code == 2

@@ -15,7 +15,7 @@ from esr import complexity, devices, inference, networks
 from esr.config import EsrConf, ModelConf, typed
 from esr.errors import EsrError, NetworkError
 from esr.worker.audit import audit
-from esr.worker.protocol import decode, encode, pack, positions, unpack
+from esr.worker.protocol import decode, encode, pack, positions, printable, unpack
 from esr.zoo import WeightsFile
 
 _PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
@@ -29,7 +29,8 @@ class Child:
     device: devices.Device
     network: nn.Module
     model: ModelConf
-    switches: dict[str, bool]
+    settings: dict[str, Any]
+    """What was set before the network was loaded."""
 
     def __init__(self) -> None:
         self.images: list[Tensor] = []
@@ -40,13 +41,14 @@ class Child:
         settings = typed(EsrConf, config)
         threads = devices.set_threads(settings.device.threads, settings.device.cpus)
         self.device = devices.open_device(settings.device.kind, settings.device.index)
-        self.switches = devices.apply_switches(**asdict(settings.cudnn))
+        switches = devices.apply_switches(**asdict(settings.cudnn))
+        self.settings = devices.read_settings()
         return {
             "pid": os.getpid(),
             "device": self.device.fingerprint(),
             "threads": threads,
             "cpus": devices.bound_cpus(),
-            "cudnn": self.switches,
+            "cudnn": switches,
             "torch": torch.__version__,
             "torch_cuda": torch.version.cuda,
             "torch_cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
@@ -120,14 +122,15 @@ class Child:
         return {"durations": durations, "sample": sampled}
 
     def do_sample(self, image: int, alteration: int | None, seed: int) -> dict[str, Any]:
-        """A sample of the output over one input, untimed."""
+        """A sample of the output over one input, untimed, and what `do_audit` says of this pass."""
         lr = self._input(image, alteration)
-        return {"sample": self._sample(self._forward(lr), lr, seed)}
+        output, found = audit(lambda: self._forward(lr), self.settings)
+        return {"sample": self._sample(output, lr, seed), **found}
 
     def do_audit(self, index: int) -> dict[str, Any]:
-        """What one pass computes in another precision than float32, and which switches the network has changed."""
+        """What one pass computes in another precision than float32, and which settings the network has changed."""
         lr = self._on_device(index)
-        return audit(lambda: self._forward(lr), self.switches)
+        return audit(lambda: self._forward(lr), self.settings)[1]
 
     def _sample(self, output: Tensor, lr: Tensor, seed: int) -> dict[str, Any]:
         valid = inference.check_shape(output, lr)
@@ -155,15 +158,14 @@ class Child:
             return _error(kind, str(error), type(error).__name__)
         except EsrError as error:
             return _error("user", str(error), type(error).__name__)
-        except Exception as error:
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
             # The boundary to a stranger's code: whatever it raises is its result, not ours.
             kind = "out_of_memory" if devices.is_out_of_memory(error) else "exception"
             return _error(kind, f"{type(error).__name__}: {error}", type(error).__name__)
 
 
 def _error(kind: str, message: str, name: str) -> dict[str, Any]:
-    line = " ".join(message.split())
-    return {"error": {"kind": kind, "class": name, "message": line[:MESSAGE_LIMIT]}}
+    return {"error": {"kind": kind, "class": name, "message": printable(message)[:MESSAGE_LIMIT]}}
 
 
 def _end_with_parent() -> None:
@@ -186,7 +188,9 @@ def main(read_fd: int, write_fd: int) -> None:
     child = Child()
     with open(read_fd, "rb") as source, open(write_fd, "wb") as sink:
         for line in source:
-            sink.write(encode(child.answer(decode(line))))
+            request = decode(line)
+            ticket = request.pop("ticket")
+            sink.write(encode({"ticket": ticket, **child.answer(request)}))
             sink.flush()
         # A network may have left threads behind; nothing they do is worth waiting for.
         sys.stderr.flush()

@@ -3,15 +3,17 @@
 import contextlib
 import json
 import os
+import secrets
 import select
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from typing import Any
 
-from esr.worker.protocol import decode, encode, user_error
+from esr.worker.protocol import Refusal, answered, encode, printable, user_error
 
 _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
@@ -44,10 +46,12 @@ class Worker:
 
     def __init__(self, timeout_s: float) -> None:
         self.timeout_s = timeout_s
+        self._ticket = ""
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
         child_read, self._write = os.pipe()
         self._read, child_write = os.pipe()
         command = [sys.executable, "-c", _BOOT, json.dumps(sys.path), str(child_read), str(child_write)]
+        os.set_blocking(self._write, False)
         try:
             self._process = subprocess.Popen(
                 command,
@@ -80,59 +84,66 @@ class Worker:
         return self.receive(do)
 
     def send(self, do: str, **arguments: Any) -> None:
-        """Sends a request; `receive` must follow before the next."""
-        view = memoryview(encode({"do": do, **arguments}))
-        try:
-            while view:
+        """Sends a request; `receive` must follow before the next.
+
+        Raises:
+            WorkerFailure: The worker has died, or does not take the request in time.
+        """
+        self._ticket = secrets.token_hex(8)
+        deadline = time.monotonic() + self._limit_s(do)
+        view = memoryview(encode({"do": do, "ticket": self._ticket, **arguments}))
+        while view:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([], [self._write], [], left)[1]:
+                raise self._timeout(do)
+            try:
                 view = view[os.write(self._write, view) :]
-        except BrokenPipeError:
-            raise self._death(do) from None
+            except BrokenPipeError:
+                raise self._death(do) from None
 
     def receive(self, stage: str) -> dict[str, Any]:
         """Waits for the result of the request sent last; raises as `ask` does."""
-        message = self._message(stage, max(self.timeout_s, STARTUP_S) if stage in STARTUP else self.timeout_s)
-        if "result" in message:
-            result: dict[str, Any] = message["result"]
-            return result
-        error = message["error"]
-        if error["kind"] == "user":
-            raise user_error(error["class"], error["message"])
-        raise WorkerFailure(error["kind"], error["message"], stage)
+        line = self._line(stage)
+        try:
+            answer = answered(line, stage, self._ticket)
+        except ValueError as error:
+            self.kill()
+            raise WorkerFailure("crashed", f"the worker's answer is not readable ({error})", stage) from error
+        if not isinstance(answer, Refusal):
+            return answer
+        if answer.kind == "user":
+            raise user_error(answer.name, answer.message)
+        raise WorkerFailure(answer.kind, answer.message, stage)
 
-    def _message(self, stage: str, limit_s: float) -> dict[str, Any]:
-        deadline = time.monotonic() + limit_s
+    def _limit_s(self, stage: str) -> float:
+        limit = max(self.timeout_s, STARTUP_S) if stage in STARTUP else self.timeout_s
+        return min(limit, threading.TIMEOUT_MAX)  # the system waits no longer
+
+    def _timeout(self, stage: str) -> WorkerFailure:
+        self.kill()
+        limit = f"{self._limit_s(stage):g} s (timing.timeout_s)"
+        return WorkerFailure("timeout", f"no answer within {limit} while doing '{stage}'", stage)
+
+    def _line(self, stage: str) -> bytes:
+        deadline = time.monotonic() + self._limit_s(stage)
         chunks: list[bytes] = []
         while not (chunks and chunks[-1].endswith(b"\n")):
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([self._read], [], [], left)[0]:
-                self.kill()
-                raise WorkerFailure(
-                    "timeout",
-                    f"no answer within {limit_s:g} s (timing.timeout_s) while doing '{stage}'",
-                    stage,
-                )
+                raise self._timeout(stage)
             chunks.append(os.read(self._read, _CHUNK))
             if not chunks[-1]:
                 raise self._death(stage)
-        try:
-            return decode(b"".join(chunks))
-        except ValueError as error:
-            self.kill()
-            raise WorkerFailure("crashed", f"the worker's answer is not readable ({error})", stage) from error
+        return b"".join(chunks)
 
     def _death(self, stage: str) -> WorkerFailure:
         try:
             code = self._process.wait(_GRACE_S)
         except subprocess.TimeoutExpired:
             self.kill()
-            return WorkerFailure("crashed", "the worker closed its pipe", stage)
-        if code < 0:
-            name = signal.Signals(-code).name
-            cause = f"the worker was ended by {name}"
-            if name == "SIGKILL":
-                cause += " (as the kernel does when memory runs out)"
+            cause = "the worker closed its pipe"
         else:
-            cause = f"the worker ended with exit code {code}"
+            cause = _cause(code)
         tail = self._last_words()
         return WorkerFailure("crashed", f"{cause}; its last words: {tail}" if tail else cause, stage)
 
@@ -141,7 +152,7 @@ class Worker:
         size = self._stderr.seek(0, os.SEEK_END)
         self._stderr.seek(max(0, size - _STDERR_TAIL))
         lines = self._stderr.read().decode(errors="replace").strip().splitlines()
-        return lines[-1].strip() if lines else ""
+        return printable(lines[-1]) if lines else ""
 
     @property
     def pid(self) -> int:
@@ -178,3 +189,15 @@ class Worker:
         finally:
             self.kill()
             self._stderr.close()
+
+
+def _cause(code: int) -> str:
+    """Why a worker is dead, by the code that it ended with."""
+    if code >= 0:
+        return f"the worker ended with exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:  # most real-time signals have no name
+        name = f"signal {-code}"
+    more = " (as the kernel does when memory runs out)" if -code == signal.SIGKILL else ""
+    return f"the worker was ended by {name}{more}"

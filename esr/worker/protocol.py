@@ -1,13 +1,15 @@
 """What parent and worker say to each other: one JSON object per line, never pickle.
 
-The parent sends `{"do": NAME, ...}`; the worker answers with exactly one `{"result": ...}` or
-`{"error": {"kind", "class", "message"}}`. Images travel as base64 of their raw bytes.
+The parent sends `{"do": NAME, "ticket": TEXT, ...}`; the worker answers with exactly one `{"ticket", "result"}` or
+`{"ticket", "error": {"kind", "class", "message"}}`. Images travel as base64 of their raw bytes. Each request has a
+ticket of its own, so that a line that a network writes into the pipe is not taken for an answer.
 """
 
 import base64
 import json
-from typing import Any
+from typing import Annotated, Any, Literal, TypedDict
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -17,6 +19,93 @@ Image = npt.NDArray[np.uint8]
 
 CHECKED_VALUES = 4096
 """Values of an SR image by which a timed pass is compared with the quality pass: few to move, too many to guess."""
+
+
+class _Duration(TypedDict):
+    device_ms: Annotated[float, msgspec.Meta(gt=0)]
+    wall_ms: Annotated[float, msgspec.Meta(gt=0)]
+
+
+class _Packed(TypedDict):
+    shape: list[Annotated[int, msgspec.Meta(ge=0)]]
+    base64: str
+
+
+class _Timed(TypedDict):
+    durations: list[_Duration]
+    sample: _Packed | None
+
+
+class _Picture(TypedDict):
+    image: _Packed
+
+
+class _Memory(TypedDict):
+    mib: Annotated[float, msgspec.Meta(ge=0)]
+    method: str
+
+
+class _Audited(TypedDict):
+    precisions: dict[str, list[str]]
+    switches: dict[str, Any]
+
+
+class _Sampled(_Audited):
+    sample: _Packed
+
+
+_ANSWERS: dict[str, Any] = {
+    "time": _Timed,
+    "sample": _Sampled,
+    "quality": _Picture,
+    "memory": _Memory,
+    "peak": _Memory,
+    "audit": _Audited,
+}
+"""What an answer to a request must hold; to any other it need only be an object."""
+
+
+class Refusal(msgspec.Struct):
+    """What a worker says instead of a result."""
+
+    kind: Literal["user", "bad_output", "out_of_memory", "exception"]
+    name: str = msgspec.field(name="class")
+    """Of the exception's class."""
+    message: str
+
+
+class _Answer(msgspec.Struct):
+    ticket: str
+    result: dict[str, Any] | None = None
+    error: Refusal | None = None
+
+
+def answered(line: bytes, do: str, ticket: str) -> dict[str, Any] | Refusal:
+    """The worker's answer to a request; what a stranger's process says is checked before anyone relies on it.
+
+    Raises:
+        ValueError: The line answers another request, or is not what an answer to this one must be.
+    """
+    try:
+        answer = msgspec.json.decode(line, type=_Answer)
+        if answer.ticket != ticket:
+            raise ValueError("it answers no request of ours")
+        if answer.error is not None:
+            return answer.error
+        msgspec.convert(answer.result, _ANSWERS.get(do, dict))
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise ValueError(str(error)) from error
+    result: dict[str, Any] = answer.result or {}
+    return result
+
+
+def printable(text: str) -> str:
+    r"""A stranger's text on one line, without the characters that a terminal would obey or refuse.
+
+    >>> printable("so\n  it \x1b[2J goes")
+    'so it �[2J goes'
+    """
+    return "".join(c if c.isprintable() else "�" for c in " ".join(text.split()))
 
 
 def encode(message: dict[str, Any]) -> bytes:
