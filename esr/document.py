@@ -178,7 +178,8 @@ def _ratios(
     robust = statistics.ratio(candidate, baseline, *how)
     per_round = statistics.ratio_per_round(candidate, baseline).tolist()
     within, between = statistics.spreads(per_round, groups)
-    stopped_by = measured.processes[-1]["stopped_by"] if measured.processes else "rounds"
+    endings = [entry["stopped_by"] for entry in measured.processes] or ["rounds"]
+    stopped_by = "max_seconds" if "max_seconds" in endings else endings[-1]
     return {
         "ratio": robust.as_dict(),
         "ratio_plain": statistics.ratio_plain(candidate, baseline, *how).as_dict(),

@@ -23,11 +23,11 @@ TAINT, WARNING = "taint", "warning"
 REASONS = {
     "outputs_differ": "outputs of timed passes differ from those of untimed passes over the same inputs",
     "warmup_cap": "warm-up ended at its cap before successive passes had settled",
-    "precision_not_reached": "timing.max_seconds was spent before the ratio's interval was narrow enough",
+    "precision_not_reached": "the ratio's interval is wider than timing.precision asks for",
     "remembers_inputs": "passes over inputs seen before are faster than passes over new ones",
     "time_unaccounted": "the worker claims less time than passed by the parent's clock",
     "precision_changed": "the network computes in another precision than float32",
-    "switches_changed": "the network turned switches of cuDNN or TF32 that the configuration sets",
+    "switches_changed": "the network changed what the configuration sets: cuDNN, TF32, threads, CPUs",
     **telemetry_verdict.REASONS,
 }
 """Every reason for which a measurement can be tainted."""
@@ -115,7 +115,7 @@ def load_record(path: str | os.PathLike[str]) -> Record:
         document = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise RecordError(f"{file}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RecordError(
             f"{file}: not JSON ({error}); a record is written whole, so this file was changed"
         ) from error

@@ -28,7 +28,7 @@ def verdict(
     reasons = [reason for subject in subjects for reason in _of_network(subject)]
     if not all(entry["steady"] for entry in processes):
         reasons.append(_reason("warmup_cap", None, "the GPU still got warmer or faster"))
-    if precision is not None and precision["stopped_by"] == "max_seconds" and not precision["reached"]:
+    if precision is not None and not precision["reached"] and _wanted(precision, processes):
         reasons.append(_reason("precision_not_reached", None, _missed(precision)))
     reasons += _of_telemetry(subjects, findings)
     if any(subject.failure for subject in subjects):
@@ -63,6 +63,12 @@ def _of_network(subject: Subject) -> list[Reason]:
         "switches_changed": turned or None,
     }
     return [_reason(name, subject.role, detail) for name, detail in details.items() if detail]
+
+
+def _wanted(precision: dict[str, Any], processes: Sequence[dict[str, Any]]) -> bool:
+    """Whether the rounds were to reach it: not where their number was given, nor where it was reached by a hair."""
+    several = len(processes) > 1 and precision["stopped_by"] == "precision"
+    return several or bool(precision["stopped_by"] == "max_seconds")
 
 
 def _missed(precision: dict[str, Any]) -> str:
