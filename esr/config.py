@@ -301,7 +301,7 @@ _POSITIVE = (
 _RATES = ("telemetry.gpu_hz", "telemetry.host_hz")
 _RANGES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
     (_AT_LEAST_ONE, lambda value: value >= 1, "at least 1"),
-    (_NOT_NEGATIVE, lambda value: value >= 0, "0 or more"),
+    (_NOT_NEGATIVE, lambda value: 0 <= value < float("inf"), "0 or more, and finite"),
     (_POSITIVE, lambda value: 0 < value < float("inf"), "positive and finite"),
     (_RATES, lambda value: 0 < value <= 10, "above 0 and at most 10"),  # noqa: PLR2004 - NVML's calls stall launches
     (("timing.confidence",), lambda value: 0 < value < 1, "between 0 and 1, as 0.95"),
