@@ -34,6 +34,18 @@ def test_what_needs_no_network_does_not_import_torch(arguments, tmp_path):
     assert run.returncode in (0, 2), run.stderr
 
 
+def test_the_package_runs_as_the_command():
+    done = {
+        words: subprocess.run(
+            [sys.executable, "-m", "esr", *words], capture_output=True, text=True, check=False
+        )
+        for words in (("--version",), ("shw",))
+    }
+    assert done[("--version",)].stdout.startswith("esr ")
+    assert done[("shw",)].returncode == 2
+    assert "did you mean show" in done[("shw",)].stderr
+
+
 def test_importing_esr_does_not_import_torch():
     program = "import esr, sys; esr.list_models(); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True)
