@@ -69,9 +69,9 @@ def _folder() -> Path:
     named = os.environ.get(FOLDER_VARIABLE)
     folder = Path(named) if named else Path(tempfile.gettempdir()) / "esr-locks"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(PermissionError):  # another user's, who has opened it already
-            folder.chmod(_SHARED)
+        if not folder.is_dir():
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(_SHARED)  # only what is ours: a folder that was there may be anybody's home
     except OSError as error:
         raise DeviceError(
             f"{folder}: no folder for locks ({error.strerror}); name another with {FOLDER_VARIABLE}=DIR"
@@ -86,9 +86,13 @@ def _note(file: Path) -> Path:
 def _write(note: Path, what: str) -> None:
     since = datetime.now().astimezone().strftime("%H:%M:%S")
     holder = {"pid": os.getpid(), "user": _user(), "since": since, "what": what}
+    # Everybody may write into the folder: a link there may lead to any file of ours.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
     with contextlib.suppress(OSError):  # it only helps those who wait
-        note.write_text(json.dumps(holder), encoding="utf-8")
-        note.chmod(_SHARED_FILE)
+        descriptor = os.open(note, flags, _SHARED_FILE)
+        with open(descriptor, "w", encoding="utf-8") as file:
+            json.dump(holder, file)
+            os.fchmod(descriptor, _SHARED_FILE)
 
 
 def _user() -> str:

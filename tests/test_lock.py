@@ -1,5 +1,6 @@
 """One measurement at a time per device."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -96,6 +97,39 @@ def test_a_folder_that_cannot_be_made_is_named_with_the_remedy(tmp_path, monkeyp
         pytest.raises(DeviceError, match=r"no folder for locks.*ESR_LOCK_DIR=DIR"),
         lock.measuring("host", "model=mine", "fail", Silent()),
     ):
+        pass
+
+
+@pytest.mark.parametrize("name", ["host.lock", "host.json"])
+def test_a_link_in_the_folder_leads_nowhere(locks, tmp_path, name):
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    precious.chmod(0o600)
+    locks.mkdir()
+    (locks / name).symlink_to(precious)
+    with contextlib.suppress(DeviceError), lock.measuring("host", "model=mine", "fail", Silent()):
+        pass
+    assert precious.read_text() == "precious"
+    assert precious.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_folder_that_was_there_keeps_its_permissions_and_a_new_one_is_everybodys(
+    locks, tmp_path, monkeypatch
+):
+    mine = tmp_path / "mine"
+    mine.mkdir(mode=0o700)
+    with lock.measuring("host", "model=mine", "fail", Silent()):
+        assert locks.stat().st_mode & 0o7777 == 0o1777
+        assert (locks / "host.json").stat().st_mode & 0o777 == 0o666
+    monkeypatch.setenv(lock.FOLDER_VARIABLE, str(mine))
+    with lock.measuring("host", "model=mine", "fail", Silent()):
+        assert mine.stat().st_mode & 0o7777 == 0o700
+
+
+def test_a_folder_in_place_of_a_lock_is_named(locks):
+    (locks / "host.lock").mkdir(parents=True)
+    words = r"host\.lock: cannot be locked .*ESR_LOCK_DIR=DIR"
+    with pytest.raises(DeviceError, match=words), lock.measuring("host", "model=mine", "fail", Silent()):
         pass
 
 
