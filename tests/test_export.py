@@ -13,6 +13,7 @@ import safetensors.torch
 import torch
 from hydra.utils import get_class
 from networks_page import NETWORKS
+from packaging.version import Version
 from test_networks import rounding
 from torch import Tensor, nn
 
@@ -51,6 +52,8 @@ def compare(network: nn.Module, x: Tensor, run: Callable[[Tensor], Any]) -> None
 @pytest.mark.parametrize("name", NETWORKS if EVERY else KINDS)
 def test_onnxruntime_computes_what_the_network_computes(name: str) -> None:
     onnxruntime = pytest.importorskip("onnxruntime", reason="needs esr[export]")
+    if name == "hnct" and Version(torch.__version__) < Version("2.8"):
+        pytest.skip("torch.export of 2.7 takes more than five minutes over the sizes of its windows")
     network = build(name)
     exported = export(network, "onnx")
     assert exported.any_size
