@@ -15,7 +15,17 @@ from esr.finding import LeftOut, json_files, printable
 from esr.ranking import Entry, Figures, Interval
 from esr.ranking.challenge import Challenge
 from esr.ranking.structures import Reason
-from esr.reading import Complexity, Document, Estimate, Network, NotARecord, Published, PublishedRanks, Reader
+from esr.reading import (
+    Complexity,
+    Cpu,
+    Document,
+    Estimate,
+    Network,
+    NotARecord,
+    Published,
+    PublishedRanks,
+    Reader,
+)
 from esr.records import FILE_NAME
 
 CPU = "CPU"
@@ -328,6 +338,11 @@ def _published_ranks(ranks: PublishedRanks | None) -> dict[str, int]:
     }
 
 
+def _processor(cpu: Cpu) -> str:
+    cores = f", {cpu.usable_cores} cores" if cpu.usable_cores else ""
+    return f"{CPU} ({cpu.model or 'unknown'}{cores})"
+
+
 def _conditions(document: Document, images: str) -> Conditions:
     candidate, baseline = document.networks.candidate, document.networks.baseline
     runtime = candidate.runtime if candidate.runtime.device else baseline.runtime
@@ -335,9 +350,7 @@ def _conditions(document: Document, images: str) -> Conditions:
     counted = candidate.complexity or Complexity()
     name, settings = "", ""
     if device is not None:
-        name = device.name or (
-            f"{CPU} ({document.environment.cpu.model or 'unknown'})" if device.kind == "cpu" else device.kind
-        )
+        name = device.name or (_processor(document.environment.cpu) if device.kind == "cpu" else device.kind)
         switches = [key for key, on in sorted(runtime.cudnn.items()) if on and key != "available"]
         threads = [f"threads={runtime.threads}"] if device.kind == "cpu" else []
         settings = ", ".join([f"torch {runtime.torch}", *threads, *switches])

@@ -207,6 +207,7 @@ class Cpu(msgspec.Struct, frozen=True):
     """The host's processor."""
 
     model: str | None
+    usable_cores: Annotated[int, Meta(ge=1, le=10**6)] | None = None
 
 
 class Environment(msgspec.Struct, frozen=True):

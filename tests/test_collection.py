@@ -186,6 +186,15 @@ def test_what_cannot_be_looked_at_is_said(tmp_path, monkeypatch):
     }
 
 
+def test_the_machine_is_named_and_cpu_figures_are_marked_as_such(tmp_path, run_esr):
+    made = rankings.document("net")
+    made["environment"]["cpu"] |= {"model": "Some Processor", "usable_cores": 2}
+    rankings.write(made, tmp_path)
+    run = run_esr("rank", ".", "--format", "markdown")
+    assert "CPU (Some Processor, 2 cores)" in run.out.splitlines()[0]
+    assert "- CPU; not comparable with published milliseconds" in run.out
+
+
 def test_a_path_that_cannot_be_looked_at_is_a_mistake(tmp_path, run_esr):
     (tmp_path / "loop").symlink_to("loop")
     run = run_esr("rank", "loop")

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -261,6 +262,19 @@ def test_mistakes_end_in_one_line(run_esr, arguments, words):
     assert run.out == ""
     assert len(run.err.splitlines()) == 1
     assert words in run.err
+
+
+def test_a_link_is_followed_and_a_device_is_written_to(tmp_path, run_esr):
+    (tmp_path / "old.csv").write_text("old")
+    (tmp_path / "link.csv").symlink_to("old.csv")
+    os.mkfifo(tmp_path / "pipe")
+    with open(os.open(tmp_path / "pipe", os.O_RDWR | os.O_NONBLOCK), "rb", 0) as pipe:
+        for name in ("link.csv", "pipe"):
+            assert run_esr("rank", "--published", "--format", "csv", "--out", name).code == 0
+        assert pipe.read(1000).startswith(b"network,")
+    assert (tmp_path / "link.csv").is_symlink()
+    assert (tmp_path / "pipe").is_fifo()
+    assert (tmp_path / "old.csv").read_text().startswith("network,")
 
 
 def test_help_names_every_setting(run_esr):

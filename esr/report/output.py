@@ -8,22 +8,32 @@ from esr.errors import ConfigError
 
 
 def write_text(text: str, target: Path) -> None:
-    """Replaces a file in one step; its folder is made where it is missing.
+    """Replaces a file in one step; its folder is made where it is missing, a link is followed, a device is written to.
 
     Raises:
         ConfigError: It cannot be written.
     """
     part: Path | None = None
     try:
+        if target.exists() and not (target.is_file() or target.is_dir()):
+            with target.open("w", encoding="utf-8") as device:  # as /dev/null, which nobody wants replaced
+                device.write(text)
+            return
+        target = target.resolve()
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(
             "w", encoding="utf-8", dir=target.parent, prefix=".", suffix=".part", delete=False
         ) as file:
             part = Path(file.name)
             file.write(text)
-        part.chmod(0o644)
+        umask = os.umask(0)
+        os.umask(umask)
+        part.chmod(0o666 & ~umask)
         os.replace(part, target)
-    except OSError as error:
+        part = None
+    except (OSError, RuntimeError) as error:  # a loop of links is the latter up to Python 3.12
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(f"{target}: cannot be written ({reason}); choose another --out") from error
+    finally:
         if part is not None:
             part.unlink(missing_ok=True)
-        raise ConfigError(f"{target}: cannot be written ({error.strerror}); choose another --out") from error
