@@ -65,7 +65,7 @@ class _Launcher(BaseSubmititLauncher):  # type: ignore[misc]
         task: Any = self.task_function
         with task.watched(len(job_overrides)):
             executor = self._executor()
-            waiting = list(enumerate(job_overrides, initial_job_idx))
+            waiting = list(enumerate(task.composable(self, job_overrides), initial_job_idx))
             running: list[_Submitted] = []
             while waiting or running:
                 room = self._together() - len(running)
@@ -127,7 +127,8 @@ class _Launcher(BaseSubmititLauncher):  # type: ignore[misc]
             reason = (
                 f"the job ended without a result, as when it is cancelled; its log is {one.job.paths.stderr}"
             )
-        return Outcome(_network(one.overrides), "failed", reason, self._folder(one.overrides))
+        task: Any = self.task_function
+        return Outcome(task.network(one.overrides), "failed", reason, self._folder(one.overrides))
 
     def _folder(self, overrides: Sequence[str]) -> Path:
         assert self.hydra_context is not None  # noqa: S101 - Hydra has set the launcher up
@@ -185,8 +186,3 @@ def _queue() -> set[str] | None:
     command = ["squeue", "--noheader", "--array", "--format=%i", f"--user={os.getuid()}"]
     asked = subprocess.run(command, capture_output=True, text=True, check=False)
     return set(asked.stdout.split()) if asked.returncode == 0 else None
-
-
-def _network(overrides: Sequence[str]) -> str:
-    chosen = [word.partition("=")[2] for word in overrides if word.startswith("model=")]
-    return Path(chosen[-1]).stem if chosen else " ".join(overrides)

@@ -13,9 +13,11 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
-from hydra.plugins.launcher import Launcher
+from hydra.errors import HydraException
+from hydra.plugins.plugin import Plugin
 from hydra.types import RunMode
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from esr import composition, naming
 from esr.errors import ConfigError, EsrError, EvaluationFailed
@@ -68,6 +70,38 @@ class Task:
         if self.overview is not None:
             self.overview.end(outcome)
 
+    def composable(self, launcher: Any, job_overrides: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+        """The networks whose configuration can be composed; that of the others is their outcome.
+
+        Raises:
+            ConfigError: None can: what is wrong with the first.
+        """
+        from esr.report.overview import Outcome  # noqa: PLC0415 - see `__call__`
+
+        sound: list[Sequence[str]] = []
+        refused: list[tuple[Sequence[str], EsrError]] = []
+        for overrides in job_overrides:
+            try:
+                launcher.hydra_context.config_loader.load_sweep_config(launcher.config, list(overrides))
+            except EsrError as error:
+                refused.append((overrides, error))
+            except (HydraException, OmegaConfBaseException) as error:
+                refused.append((overrides, composition.explain(error, overrides)))
+            else:
+                sound.append(overrides)
+        if refused and not sound:
+            self.networks -= len(job_overrides)  # a summary would only say the same
+            raise refused[0][1]
+        for overrides, reason in refused:
+            self.end(Outcome(self.network(overrides), "refused", str(reason), None))
+        return sound
+
+    @staticmethod
+    def network(overrides: Sequence[str]) -> str:
+        """What a network is called of which there are only overrides."""
+        chosen = [word.partition("=")[2] for word in overrides if word.startswith("model=")]
+        return Path(chosen[-1]).stem if chosen else " ".join(overrides)
+
     @contextmanager
     def watched(self, networks: int) -> Iterator[None]:
         """Shows how so many networks get on.
@@ -93,8 +127,8 @@ class Task:
         from esr.report.overview import summary  # noqa: PLC0415 - see `__call__`
 
         print("\n".join(summary(self.outcomes, self.networks)))
-        if self.outcomes:
-            _link(self.outcomes[-1].folder.parent)
+        if folders := [outcome.folder for outcome in self.outcomes if outcome.folder]:
+            _link(folders[-1].parent)
         states = {outcome.status for outcome in self.outcomes}
         if states == {"refused"}:
             return EsrError.exit_code
@@ -133,7 +167,7 @@ class Sequential(BasicLauncher):
         """Runs the networks."""
         task: Any = self.task_function
         with task.watched(len(job_overrides)):
-            return super().launch(job_overrides, initial_job_idx)
+            return super().launch(task.composable(self, job_overrides), initial_job_idx)
 
 
 def register(words: Sequence[str] = ()) -> None:
@@ -146,19 +180,23 @@ def register(words: Sequence[str] = ()) -> None:
         ConfigError: A launcher was asked for whose extra is not installed.
     """
     naming.register()
-    add_launcher(Sequential)
+    add_plugin(Sequential)
+    # Hydra executes its plugins' modules when it looks for them, which it now has.
+    from esr.sweeper import Sweeper  # noqa: PLC0415 - a class of theirs imported before is none of theirs
+
+    add_plugin(Sweeper)
     asked = [word.removeprefix(LAUNCHER) for word in words if word.startswith(LAUNCHER)]
     if asked and asked[-1] in CLUSTER:
         if importlib.util.find_spec("submitit") is None:
             raise ConfigError(f"{LAUNCHER}{asked[-1]}: submitit is not installed; pip install 'esr[cluster]'")
         from esr import cluster  # noqa: PLC0415 - an extra
 
-        add_launcher(cluster.Slurm)
-        add_launcher(cluster.SubmititLocal)
+        add_plugin(cluster.Slurm)
+        add_plugin(cluster.SubmititLocal)
         # Hydra would hold our file against the schema that the plugin keeps under the same name.
         ConfigStore.instance().repo["hydra"]["launcher"].pop("submitit_local.yaml", None)
 
 
-def add_launcher(launcher: type[Launcher]) -> None:
-    """Lets a configuration name a launcher as `hydra_plugins.esr.CLASS`; Hydra takes no other module for a plugin's."""
-    Plugins.instance().class_name_to_class[f"hydra_plugins.esr.{launcher.__name__}"] = launcher
+def add_plugin(plugin: type[Plugin]) -> None:
+    """Lets a configuration name a class as `hydra_plugins.esr.CLASS`; Hydra takes no other module for a plugin's."""
+    Plugins.instance().class_name_to_class[f"hydra_plugins.esr.{plugin.__name__}"] = plugin

@@ -25,8 +25,8 @@ class Outcome:
     """`failed` while it was measured, `refused` before that."""
     detail: str
     """Its figures, or the reason."""
-    folder: Path
-    """Where its records lie."""
+    folder: Path | None
+    """Where its records lie; none: its configuration does not tell."""
     tainted: bool = False
     seconds: float = 0.0
 
@@ -95,7 +95,7 @@ class Overview:
         """A network is done."""
         now = time.monotonic()
         self._ended += 1
-        if outcome.status != "skipped":
+        if outcome.status in ("measured", "failed"):
             self._measured += 1
             self._seconds += now - self._since  # not its own time: several may be measured at once
         self._since = now
@@ -154,7 +154,7 @@ def summary(outcomes: Sequence[Outcome], networks: int) -> list[str]:
     lines += _reasons(outcomes)
     if tainted := [outcome.network for outcome in outcomes if outcome.tainted]:
         lines.append(f"tainted, and not measured again: {', '.join(tainted)}")
-    for folder in dict.fromkeys(outcome.folder.parent for outcome in outcomes):
+    for folder in dict.fromkeys(outcome.folder.parent for outcome in outcomes if outcome.folder):
         shown = _relative(folder)
         lines += [f"records: {shown}", f"table:   esr rank {shown}"]
     return lines
