@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kendalltau, spearmanr
 
-from esr.ranking.correlation import _resampled, _signs
+from esr.ranking.correlation import _resampled, _signs, kendall, spearman
 from esr.ranking.uncertainty import uncertainty
 
 
@@ -89,3 +89,12 @@ def test_resampled_correlations_are_scipys(seed):
         some_x, some_y = np.repeat(x, counts), np.repeat(y, counts)
         assert rho == pytest.approx(spearmanr(some_x, some_y).statistic, abs=1e-9)
         assert tau == pytest.approx(kendalltau(some_x, some_y).statistic, abs=1e-9)
+
+
+@pytest.mark.parametrize("networks", [4, 5, 40, 1500])
+def test_correlations_are_scipys(networks):
+    random = np.random.default_rng(networks)
+    x = random.integers(0, 2 + networks // 2, networks).astype(float)
+    y = np.round(random.standard_normal(networks), 1)
+    assert spearman(x, y) == pytest.approx(spearmanr(x, y).statistic, abs=1e-12)
+    assert kendall(x, y) == pytest.approx(kendalltau(x, y).statistic, abs=1e-12)
