@@ -1,4 +1,4 @@
-"""ARFDN by team HiImageTeam: RFDN with asymmetric convolutions, third by parameters.
+"""ARFDN by team HiImageTeam: RFDN with asymmetric convolutions, and the third fewest parameters of the ranked.
 
 New in it: a refinement is two branches, a 3×1 convolution then a 1×3 one and the other way round, added; the
 first of them halves the channels, so that all later ones are narrow. Each step adds whatever the block has

@@ -1,4 +1,4 @@
-"""RLFN by team ByteESR: the fastest network of the challenge.
+"""RLFN by team ByteESR: the fastest of all ranked networks.
 
 New in it: RFDN without distillation. A block is three convolutions with one local skip connection, because
 concatenations cost more time than they are worth; its spatial attention keeps one convolution of three.

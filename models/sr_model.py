@@ -2,7 +2,7 @@
 
 New in it: RFDN's shallow residual blocks without distillation; each of a block's three is followed by attention
 of its own, the block's input and all three results are joined whole, and attention ends the block as in RFDN.
-At 32 channels this makes 16 attentions, most of the 132 convolutions, and the third fewest FLOPs.
+At 32 channels this makes 16 attentions, most of the 132 convolutions, and the third fewest FLOPs of the ranked.
 
 12th in the main track, 10th and 9th in the sub-tracks.
 """
