@@ -28,6 +28,7 @@ HOSTILE = [
     '=HYPERLINK("x")',
     "[bold red]rich[/]",
     "团队 ﬁ é ø",
+    "".join(map(chr, range(0xA0, 0x180))),
     "*star*",
 ]
 
@@ -214,6 +215,12 @@ def test_latex_compiles_whatever_the_names(tmp_path, published, measured, hostil
     )
     assert done.returncode == 0, done.stdout[-2000:]
     assert "Output written on paper.pdf" in done.stdout
+
+
+def test_latex_is_ascii_whatever_the_alphabet():
+    latin = "".join(map(chr, range(0x20, 0x250)))
+    assert latex.escape(latin).isascii()
+    assert latex.escape("Çelik, Škoda, Øre, señor") == r"\c{C}elik, \v{S}koda, \O{}re, se\~{n}or"
 
 
 def test_latex_has_no_command_of_a_strangers(hostile):

@@ -28,9 +28,33 @@ _REPLACED = {
     "≥": r"$\ge$",
     "·": r"$\cdot$",
     "σ": r"$\sigma$",
+    "|": r"$|$",
+    "ß": r"\ss{}",
+    "æ": r"\ae{}",
+    "Æ": r"\AE{}",
+    "œ": r"\oe{}",
+    "Œ": r"\OE{}",
+    "ø": r"\o{}",
+    "Ø": r"\O{}",
+    "ł": r"\l{}",
+    "Ł": r"\L{}",
+    "\N{LATIN SMALL LETTER DOTLESS I}": r"\i{}",
 }
-_LAST_KNOWN = 0x17F
-"""Every LaTeX sets characters up to here; a later one is printed by its number, so that the file always compiles."""
+_ACCENTS = {
+    "\N{COMBINING GRAVE ACCENT}": "`",
+    "\N{COMBINING ACUTE ACCENT}": "'",
+    "\N{COMBINING CIRCUMFLEX ACCENT}": "^",
+    "\N{COMBINING TILDE}": "~",
+    "\N{COMBINING DIAERESIS}": '"',
+    "\N{COMBINING MACRON}": "=",
+    "\N{COMBINING DOT ABOVE}": ".",
+    "\N{COMBINING BREVE}": "u",
+    "\N{COMBINING CARON}": "v",
+    "\N{COMBINING RING ABOVE}": "r",
+    "\N{COMBINING DOUBLE ACUTE ACCENT}": "H",
+    "\N{COMBINING CEDILLA}": "c",
+}
+"""Those of LaTeX's first encoding, which every installation has."""
 
 
 def render(ranking: Ranking) -> str:
@@ -57,10 +81,10 @@ def render(ranking: Ranking) -> str:
 
 
 def escape(text: str) -> str:
-    r"""A stranger's text as LaTeX that prints it and does nothing else.
+    r"""A stranger's text as LaTeX that prints it and does nothing else; what LaTeX may not know is printed by number.
 
-    >>> escape(r"\input{x}"), escape("50 % & more"), escape("名")
-    ('\\textbackslash{}input\\{x\\}', '50 \\% \\& more', '(U+540D)')
+    >>> escape(r"\input{x}"), escape("50 % & more"), escape("Élan 名 ą")
+    ('\\textbackslash{}input\\{x\\}', '50 \\% \\& more', "\\'{E}lan (U+540D) (U+0105)")
     """
     safe = "".join(_character(character) for character in unicodedata.normalize("NFC", text))
     # At the start of a row these would be taken for an option of the line break before it.
@@ -72,8 +96,13 @@ def _character(character: str) -> str:
         return _REPLACED[character]
     if character.isspace():
         return " "
-    known = ord(character) <= _LAST_KNOWN and character.isprintable()
-    return character if known else f"(U+{ord(character):04X})"
+    letter, *marks = unicodedata.normalize("NFD", character)
+    if letter.isascii() and letter.isprintable():
+        if not marks:
+            return character
+        if len(marks) == 1 and marks[0] in _ACCENTS:
+            return rf"\{_ACCENTS[marks[0]]}{{{letter}}}"
+    return f"(U+{ord(character):04X})"
 
 
 def _float(caption: str, tabular: str, notes: Sequence[str]) -> str:
