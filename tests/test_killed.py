@@ -157,6 +157,27 @@ def test_a_killed_repetition_leaves_the_old_record_whole_and_no_process(folder, 
     whole(old)
 
 
+FORKS = """
+import subprocess
+import tiny
+
+class Forks(tiny.Tiny):
+    def __init__(self):
+        super().__init__()
+        subprocess.Popen(["sleep", "600"])
+"""
+
+
+@pytest.mark.parametrize("where", ["warm-up", "timing"])
+def test_what_a_network_started_ends_with_the_run_though_it_is_stopped(folder, where):
+    (folder / "forks.py").write_text(FORKS)
+    network(folder, "forks", _target_="forks.Forks")
+    mark = uuid.uuid4().hex
+    run = spoiled(KILLED_AT_STAGE, where, folder, networks="forks.yaml", mark=mark)
+    assert run.returncode == -9, run.stderr
+    assert left_running(mark) == []
+
+
 def test_after_a_kill_the_same_command_goes_on_at_the_first_missing_network(folder, run_esr):
     (old,) = folder.rglob("record.json")
     before = times([old])

@@ -19,6 +19,9 @@ _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from esr.worker.child import main; main(int(sys.argv[2]), int(sys.argv[3]))"
 )
+_KEEPER = 'read _; kill -s KILL -- "-$1"'
+"""Ends what the worker started when our end of a pipe closes. A worker ends with its parent, but its children do not;
+stopped when we are killed, they would stay so for good."""
 STARTUP = ("open", "load")
 STARTUP_S = 300.0
 """Least seconds for starting up: a cold disk can take a minute to import torch, whatever a forward pass may take."""
@@ -64,6 +67,13 @@ class Worker:
         finally:
             os.close(child_read)
             os.close(child_write)
+        self._keeper = subprocess.Popen(
+            ["/bin/sh", "-c", _KEEPER, "sh", str(self._process.pid)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
 
     def __enter__(self) -> "Worker":
         return self
@@ -188,6 +198,8 @@ class Worker:
             pass
         finally:
             self.kill()
+            self._keeper.kill()
+            self._keeper.communicate()
             self._stderr.close()
 
 
