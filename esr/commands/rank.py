@@ -114,12 +114,12 @@ def _collected(paths: Sequence[str], challenge: "Challenge", mixed: bool) -> "Ra
 
 
 def _write(ranking: "Ranking", records: dict[str, Path], chosen: str, out: Path | None) -> None:
+    from esr.report.output import print_text, write_text  # noqa: PLC0415 - see `_ranking`
+
     text = _table(ranking, out) if chosen == "table" else _text(ranking, records, chosen)
     if out is None:
-        sys.stdout.write(text)
+        print_text(text)
         return
-    from esr.report.output import write_text  # noqa: PLC0415 - see `_ranking`
-
     write_text(text, out)
     print(f"esr: {out} written", file=sys.stderr)
 

@@ -1,6 +1,8 @@
 """Writes a report: the old file or the new one, never half."""
 
+import io
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -37,3 +39,21 @@ def write_text(text: str, target: Path) -> None:
     finally:
         if part is not None:
             part.unlink(missing_ok=True)
+
+
+def print_text(text: str) -> None:
+    r"""Prints a report; what the terminal's encoding lacks as `\uXXXX`.
+
+    Raises:
+        ConfigError: It cannot be written, as on a full disk.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise  # the reader has seen enough
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would try again at its end
+        raise ConfigError(f"standard output: cannot be written ({error.strerror})") from error
