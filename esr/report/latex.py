@@ -96,12 +96,13 @@ def _character(character: str) -> str:
         return _REPLACED[character]
     if character.isspace():
         return " "
-    letter, *marks = unicodedata.normalize("NFD", character)
+    decomposed = unicodedata.normalize("NFD", character)
+    letter, marks = decomposed[0], decomposed[1:]
     if letter.isascii() and letter.isprintable():
         if not marks:
             return character
-        if len(marks) == 1 and marks[0] in _ACCENTS:
-            return rf"\{_ACCENTS[marks[0]]}{{{letter}}}"
+        if marks in _ACCENTS:
+            return rf"\{_ACCENTS[marks]}{{{letter}}}"
     return f"(U+{ord(character):04X})"
 
 
