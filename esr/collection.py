@@ -214,12 +214,17 @@ def _newest_clean(found: Sequence[Measured]) -> tuple[list[Measured], list[LeftO
 
 
 def _distinct(measured: Sequence[Measured]) -> list[Measured]:
-    """Networks of different teams may share a name: the key then says whose it is."""
+    """Networks of different teams may share a name: the key then says whose it is, and counts what still is alike."""
     names = Counter(one.entry.name for one in measured)
-    return [
-        one if names[one.entry.name] == 1 else replace(one, entry=replace(one.entry, key=_key(one.entry)))
-        for one in measured
-    ]
+    taken: Counter[str] = Counter()
+    distinct = []
+    for one in measured:
+        key = one.entry.key if names[one.entry.name] == 1 else _key(one.entry)
+        taken[key] += 1
+        if taken[key] > 1:
+            key = f"{key} #{taken[key]}"
+        distinct.append(replace(one, entry=replace(one.entry, key=key)) if key != one.entry.key else one)
+    return distinct
 
 
 def _key(entry: Entry) -> str:

@@ -239,6 +239,12 @@ def test_networks_of_two_teams_may_share_a_name(tmp_path):
     assert collection.left_out == ()
 
 
+def test_a_network_cannot_take_anothers_key(tmp_path):
+    for folder, name, team in (("1", "net", "red"), ("2", "net", "blue"), ("3", "net (red, -)", None)):
+        rankings.write(rankings.document(name, team=team), tmp_path / folder)
+    assert names(collect([tmp_path])) == {"net (red, -)", "net (blue, -)", "net (red, -) #2"}
+
+
 def of_another(made, what):
     """A record from elsewhere."""
     if what == "device":
