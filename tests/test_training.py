@@ -1,6 +1,7 @@
 """Training: an interrupted run loses nothing, and a run is never mistaken for another."""
 
 import math
+import pickle
 import signal
 import subprocess
 import sys
@@ -131,6 +132,79 @@ def test_a_damaged_checkpoint_is_refused(here):
     Path("mine/checkpoint.pt").write_bytes(b"PK\x03\x04 cut short")
     with pytest.raises(WeightsError, match=r"mine/checkpoint.pt is damaged .*; move it away"):
         train(out="mine")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"more": 1},
+        {"step": "x"},
+        {"step": -3},
+        {"identity": None},
+        {"network": {}},
+        {"optimiser": {}},
+        {"random": []},
+        {"random": [torch.zeros(3, dtype=torch.uint8)]},
+    ],
+)
+def test_a_checkpoint_with_other_content_is_refused(here, change):
+    train(out="mine", **ONE_STEP)
+    content = torch.load("mine/checkpoint.pt", weights_only=True)
+    torch.save({**content, **change}, "mine/checkpoint.pt")
+    with pytest.raises(WeightsError, match=r"mine/checkpoint.pt is damaged .*; move it away"):
+        train(out="mine", **ONE_STEP)
+
+
+class Hostile:
+    def __reduce__(self):
+        return (Path.touch, (Path("executed"),))
+
+
+def test_nothing_in_a_checkpoint_is_executed(here, recwarn):
+    Path("mine").mkdir()
+    for write in (torch.save, lambda content, path: Path(path).write_bytes(pickle.dumps(content))):
+        write({"version": 1, "identity": Hostile()}, "mine/checkpoint.pt")
+        with pytest.raises(WeightsError, match=r"mine/checkpoint.pt is damaged"):
+            train(out="mine", **ONE_STEP)
+    assert not Path("executed").exists()
+    assert not recwarn.list
+
+
+def test_a_run_killed_between_checkpoint_and_weights_writes_them_when_it_goes_on(here):
+    whole = train(out="mine", **ONE_STEP)
+    expected = load_file(whole.weights)
+    whole.weights.unlink()
+    assert same(load_file(train(out="mine", **ONE_STEP).weights), expected)
+
+
+def test_a_run_killed_before_its_first_weights_starts(here, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "export", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            train(out="mine", **ONE_STEP)
+    assert train(out="mine", **ONE_STEP).steps == 1
+
+
+def test_a_damaged_log_is_replaced_by_what_is_left_of_it(here):
+    train(out="mine", **ONE_STEP)
+    rows = Path("mine/log.csv").read_bytes()
+    Path("mine/log.csv").write_bytes(rows + b"\xff\xfe\n1\n\xc2\xb2,l1,0,0,0,0,0\n")
+    train(out="mine", **ONE_STEP)
+    assert Path("mine/log.csv").read_bytes() == rows
+
+
+def test_a_folder_name_that_cannot_be_is_one_line(here):
+    with pytest.raises(ConfigError, match="name too long"):
+        train(out="a" * 300, **ONE_STEP)
+
+
+def test_running_out_of_memory_says_what_to_lower(here, monkeypatch):
+    def full(self, step):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Patches, "at", full)
+    with pytest.raises(loop.TrainingError, match=r"batch=\d+ of patch=\d+ .* lower one"):
+        train(out="mine", **ONE_STEP)
 
 
 def test_weights_that_no_run_left_there_are_not_overwritten(here):

@@ -74,12 +74,15 @@ def test_a_value_out_of_range_is_refused(change, line):
     ("change", "line"),
     [
         ({"init": "imagenet"}, r"init=imagenet: no such file, and no such choice"),
+        ({"init": ""}, r"init=: no such file, and no such choice"),
+        ({"init": "images"}, r"init=images: no such file, and no such choice"),
+        ({"init": "bundled"}, r"init=bundled: tiny has no bundled weights: pass init=scratch or init=PATH$"),
         ({"data_root": "nowhere"}, r"data_root=nowhere is not there; pass a folder of HR images"),
         ({"data_root": "tiny.py"}, r"data_root=tiny\.py is a file, not a folder"),
         ({"data_root": "."}, r"data_root=\. holds no PNG"),
         ({"validate_root": "."}, r"validate_root=\. holds no PNG"),
         ({"patch": 17}, r"0\.png of 64×64 px in data_root is too small: HR has to be at least 68×68"),
-        ({"out": "tiny.py"}, r"cannot write tiny\.py/tiny\.safetensors"),
+        ({"out": "tiny.py"}, r"cannot write tiny\.py/checkpoint\.pt"),
     ],
 )
 def test_what_is_not_there_or_does_not_fit_is_named_before_anything_is_written(here, change, line):

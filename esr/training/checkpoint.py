@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -77,17 +78,23 @@ def load(path: Path, identity: Mapping[str, Any]) -> Checkpoint:
         ConfigError: It belongs to another run; the line says in what they differ.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # each of torch's warnings here is followed by its error
+            content = torch.load(path, map_location="cpu", weights_only=True)
         version = content.pop("version")
     except Exception as error:  # a damaged file makes torch raise nearly anything
-        raise WeightsError(
-            f"{path} is damaged or no checkpoint of esr train ({type(error).__name__}); move it away to start anew"
-        ) from error
+        raise damaged(path, error) from error
     if version != VERSION:
         raise WeightsError(
             f"{path} is a checkpoint of version {version}, not {VERSION}; move it away to start anew"
         )
-    checkpoint = Checkpoint(**content)
+    try:
+        checkpoint = Checkpoint(**content)
+        sound = checkpoint.step >= 0 and checkpoint.seconds >= 0 and isinstance(checkpoint.identity, dict)
+    except TypeError as error:
+        raise damaged(path, error) from error
+    if not sound:
+        raise damaged(path, ValueError())
     for key in {**checkpoint.identity, **identity}:
         there, here = checkpoint.identity.get(key), identity.get(key)
         if there != here:
@@ -96,6 +103,13 @@ def load(path: Path, identity: Mapping[str, Any]) -> Checkpoint:
                 "or move it away to start anew"
             )
     return checkpoint
+
+
+def damaged(path: Path, error: Exception) -> WeightsError:
+    """What is said of a checkpoint that cannot be taken up."""
+    return WeightsError(
+        f"{path} is damaged or no checkpoint of esr train ({type(error).__name__}); move it away to start anew"
+    )
 
 
 def export(network: nn.Module, path: Path, precision: str, about: Mapping[str, str]) -> None:

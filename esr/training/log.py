@@ -1,9 +1,11 @@
 """The log of a run: one CSV row every so many steps, which any spreadsheet plots."""
 
 import csv
+import io
 from pathlib import Path
 
 from esr.errors import ConfigError
+from esr.training.checkpoint import write_whole
 
 COLUMNS = ("step", "phase", "lr", "loss", "psnr_y", "psnr_rgb", "seconds")
 
@@ -17,29 +19,40 @@ class Log:
 
     def __init__(self, path: Path, steps_done: int) -> None:
         self._path = path
-        self._write("w", self._kept(steps_done))
+        content = _as_csv(self._kept(steps_done))
+        write_whole(path, lambda part: part.write_bytes(content))
 
     def _kept(self, steps_done: int) -> list[list[str]]:
+        """The heading, and of earlier sittings the whole rows up to the step that the run goes on from."""
         rows = [list(COLUMNS)]
         if steps_done and self._path.is_file():
-            with self._path.open(newline="", encoding="utf-8") as file:
-                rows += [
-                    row for row in csv.reader(file) if row and row[0].isdigit() and int(row[0]) <= steps_done
-                ]
+            with self._path.open(newline="", encoding="utf-8", errors="replace") as file:
+                try:
+                    rows += [row for row in csv.reader(file) if _is_done(row, steps_done)]
+                except csv.Error as error:
+                    raise ConfigError(f"{self._path} is no log ({error}); move it away") from error
         return rows
 
     def add(self, **values: object) -> None:
         """One row; a column that is not given stays empty."""
-        self._write("a", [[_text(values.get(name)) for name in COLUMNS]])
-
-    def _write(self, mode: str, rows: list[list[str]]) -> None:
+        row = _as_csv([[_text(values.get(name)) for name in COLUMNS]])
         try:
-            with self._path.open(mode, newline="", encoding="utf-8") as file:
-                csv.writer(file).writerows(rows)
+            with self._path.open("ab") as file:
+                file.write(row)
         except OSError as error:
             raise ConfigError(
                 f"cannot write {self._path} ({error.strerror}); pass another out=FOLDER"
             ) from error
+
+
+def _is_done(row: list[str], steps_done: int) -> bool:
+    return len(row) == len(COLUMNS) and row[0].isdecimal() and int(row[0]) <= steps_done
+
+
+def _as_csv(rows: list[list[str]]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode()
 
 
 def _text(value: object) -> str:

@@ -29,7 +29,7 @@ CHECKPOINT, LOG = "checkpoint.pt", "log.csv"
 
 
 class TrainingError(EsrError):
-    """A run whose loss is no number any more."""
+    """A run that cannot go on: its loss is no number any more, or it needs more memory than there is."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,19 @@ def train(settings: TrainConf, say: Callable[[str], None] = lambda _: None) -> T
         EsrError: The images, the network, its weights, the device or the checkpoint in `out` are not
             what they have to be, or the loss is no number any more.
     """
-    run = _Run(settings, say)
-    run.resume()
-    while run.step < settings.steps:
-        run.advance()
-    return run.result()
+    try:
+        run = _Run(settings, say)
+        run.resume()
+        while run.step < settings.steps:
+            run.advance()
+        return run.result()
+    except (MemoryError, RuntimeError) as error:  # a CPU's is a plain RuntimeError of torch
+        if isinstance(error, RuntimeError) and "memory" not in str(error).lower():
+            raise
+        raise TrainingError(
+            f"out of memory: batch={settings.batch} of patch={settings.patch} (or an image in validate_root) does "
+            f"not fit; lower one of them and pass another out=FOLDER"
+        ) from error
 
 
 @dataclass
@@ -105,17 +113,15 @@ class _Run:
     def resume(self) -> None:
         """Takes up the checkpoint in `out`, where there is one."""
         path = self.out / CHECKPOINT
-        if path.exists():
+        if os.path.lexists(path):
             saved = checkpoint.load(path, self.identity)
-            self.step, self.seconds = saved.step, saved.seconds
-            self.network.load_state_dict(saved.network)
-            self.average.network.load_state_dict(saved.average)
-            self.optimiser.load_state_dict(saved.optimiser)
-            torch.set_rng_state(saved.random[0])
-            if self.device.type == "cuda" and saved.random[1:]:
-                torch.cuda.set_rng_state(saved.random[1], self.device)
+            try:
+                self._restore(saved)
+            except (RuntimeError, TypeError, ValueError, LookupError, AttributeError) as error:
+                raise checkpoint.damaged(path, error) from error
+            self._export()  # a run that was killed just after a checkpoint has older weights
             self.say(f"going on from step {self.step}")
-        elif self._weights.exists():
+        elif os.path.lexists(self._weights):
             raise ConfigError(
                 f"{self._weights} is there without the checkpoint it belongs to; move it away, or pass another "
                 "out=FOLDER"
@@ -123,6 +129,15 @@ class _Run:
         else:
             self._save()
         self.log = Log(self.out / LOG, self.step)
+
+    def _restore(self, saved: checkpoint.Checkpoint) -> None:
+        self.step, self.seconds = saved.step, saved.seconds
+        self.network.load_state_dict(saved.network)
+        self.average.network.load_state_dict(saved.average)
+        self.optimiser.load_state_dict(saved.optimiser)
+        torch.set_rng_state(saved.random[0])
+        if self.device.type == "cuda" and saved.random[1:]:
+            torch.cuda.set_rng_state(saved.random[1], self.device)
 
     def advance(self) -> None:
         """One step, and what is due after it."""
@@ -194,8 +209,11 @@ class _Run:
             self.optimiser.state_dict(),
             random,
         )
-        checkpoint.export(self.average.network, self._weights, self.settings.save_as, self._about())
         checkpoint.save(state, self.out / CHECKPOINT)
+        self._export()
+
+    def _export(self) -> None:
+        checkpoint.export(self.average.network, self._weights, self.settings.save_as, self._about())
 
     @property
     def _weights(self) -> Path:

@@ -1,5 +1,6 @@
 """Where training begins: the constructor's values, an interpolation, or weights to fine-tune."""
 
+import os
 from pathlib import Path
 
 import torch
@@ -7,7 +8,7 @@ from torch import Tensor, nn
 
 from esr import networks, zoo
 from esr.config import SCALE, ModelConf, network_name
-from esr.errors import ConfigError, did_you_mean
+from esr.errors import ConfigError, WeightsError, did_you_mean
 from esr.models.blocks.trunk import ChainedTrunk
 
 WITHOUT_FILE = ("scratch", "interpolation")
@@ -26,10 +27,14 @@ def weights_of(model: ModelConf, init: str) -> zoo.WeightsFile | None:
     """
     if init in WITHOUT_FILE:
         return None
-    if init not in FROM_ZOO and not Path(init).expanduser().exists():
+    if init not in FROM_ZOO and not os.path.isfile(Path(init).expanduser()):
         known = did_you_mean(init, (*WITHOUT_FILE, *FROM_ZOO))
         raise ConfigError(f"init={init}: no such file, and no such choice; {known}")
-    return zoo.resolve(model, init)
+    try:
+        return zoo.resolve(model, init)
+    except WeightsError as error:
+        reason = str(error).replace(zoo.OTHERWISE, "pass init=scratch or init=PATH")
+        raise WeightsError(f"init={init}: {reason.replace('pass weights=auto, or ', '')}") from error
 
 
 def build(model: ModelConf, init: str, weights: zoo.WeightsFile | None, seed: int) -> nn.Module:
