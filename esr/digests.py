@@ -2,11 +2,12 @@
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock
 
-from esr.download import FetchError, Progress, download, sha256_of
+from esr.download import FetchError, Patience, Progress, download, sha256_of
 from esr.errors import DownloadError
 
 NAME = "digests.json"
@@ -48,6 +49,7 @@ def download_held(
     bytes: int | None,  # noqa: A002 - as in `download`
     sha256: str | None,
     progress: Progress | None = None,
+    patience: Patience | None = None,
 ) -> None:
     """As `download`; without a stated digest the recorded one counts, or this file's is recorded.
 
@@ -56,7 +58,8 @@ def download_held(
     """
     expected = sha256 or recorded(target)
     try:
-        download(url, target, bytes=bytes, sha256=expected, progress=progress)
+        fetch = partial(download, patience=patience) if patience else download
+        fetch(url, target, bytes=bytes, sha256=expected, progress=progress)
         if expected is None:
             record(target, sha256_of(target))
     except FetchError as error:

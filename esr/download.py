@@ -8,28 +8,27 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import requests
 from filelock import FileLock, Timeout
-from requests import exceptions
-from urllib3.exceptions import HTTPError, NewConnectionError
+from urllib3.exceptions import HTTPError
 
 from esr._version import __version__
+from esr.connection import ELSEWHERE, BrokenOff, broken_off, hopeless, is_silent, shown, silent
 from esr.errors import DownloadError
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes there so far and the bytes there will be, none where the server doesn't say."""
 
 CHUNK = 1 << 14
-"""Bytes per read: the most that a cut loses, small so that a line that often breaks still gets on."""
+"""Bytes per read at most, and the least that has to come for an attempt not to count as in vain."""
 HTTP_OK, HTTP_PARTIAL, HTTP_BAD_RANGE = 200, 206, 416
 HTTP_TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
 """Answers that another attempt may turn into the file."""
-ELSEWHERE = "set ESR_MIRROR=URL to fetch it from elsewhere"
 
 
 @dataclass(frozen=True)
@@ -37,11 +36,13 @@ class Patience:
     """How long a download waits before it gives up."""
 
     connect_s: float = 3.0
-    """Seconds for a connection to each address of the host; short, so that offline machines get on."""
+    """Seconds for a connection to the host; short, so that offline machines get on."""
     stall_s: float = 20.0
-    """Seconds without a byte after which the connection counts as dead."""
+    """Seconds without a byte after which the connection counts as dead; nor is a longer pause granted to a server."""
+    slow_s: float = 30.0
+    """Seconds in which `CHUNK` bytes have to come."""
     attempts: int = 4
-    """Attempts in a row that bring nothing new."""
+    """Attempts in a row that bring nothing new, or next to nothing."""
     backoff_s: float = 0.5
     """Pause before the second attempt; doubles with each further one in vain."""
     lock_s: float = 600.0
@@ -58,14 +59,6 @@ class FetchError(DownloadError):
         super().__init__(f"{fault}; {remedy}")
         self.fault = fault
         self.remedy = remedy
-
-
-class _BrokenOff(Exception):  # noqa: N818 - asks for another attempt, never seen outside
-    """An attempt that ended in a way that another attempt may get over."""
-
-    def __init__(self, reason: str, *, unreachable: bool = False) -> None:
-        super().__init__(reason)
-        self.unreachable = unreachable
 
 
 def download(
@@ -143,6 +136,8 @@ def mirrored(file: str) -> str | None:
 
 def mismatch(path: Path, bytes: int | None, sha256: str | None) -> str | None:  # noqa: A002 - as in `download`
     """How a file differs from its stated size and digest, as the end of a sentence; none if it doesn't."""
+    if not path.is_file():
+        return "is no file"
     size = path.stat().st_size
     if bytes is not None and size != bytes:
         return f"has {size} bytes instead of the expected {bytes}"
@@ -179,7 +174,11 @@ class _Transfer:
     def run(self) -> None:
         """Attempts, verifies, and moves into place."""
         inherited = self._size() > 0
-        self._complete()
+        try:
+            self._complete()
+        except OSError:  # of the disk; on a full one, a part of no use must not stay
+            self._continuable()
+            raise
         fault = mismatch(self.part, self.bytes, self.sha256)
         if fault and inherited:  # the old part may be to blame: once more, from zero
             self._discard()
@@ -200,18 +199,20 @@ class _Transfer:
         while True:
             try:
                 return self._attempt()
-            except _BrokenOff as fault:
+            except BrokenOff as fault:
                 size = self._size()
-                in_vain = 0 if size > furthest else in_vain + 1
+                in_vain = 0 if size - furthest >= CHUNK else in_vain + 1
                 furthest = max(furthest, size)
-                if in_vain >= self.patience.attempts or (fault.unreachable and furthest == start):
+                given_up = in_vain >= self.patience.attempts or fault.pause_s > self.patience.stall_s
+                if given_up or (fault.unreachable and furthest == start):
+                    size = self._continuable()
                     if not size:
                         self._discard()
                     kept = f"; {size:,} bytes are kept in {self.part} for the next attempt" if size else ""
                     raise self._failed(
                         f"{fault}{kept}", f"check the network and HTTPS_PROXY, or {ELSEWHERE}"
                     ) from fault
-                time.sleep(self.patience.backoff_s * 2 ** max(0, in_vain - 1))
+                time.sleep(max(fault.pause_s, self.patience.backoff_s * 2 ** max(0, in_vain - 1)))
 
     def _attempt(self) -> None:
         offset = self._continuable()
@@ -223,25 +224,31 @@ class _Transfer:
             if tag := self._remembered():
                 headers["If-Range"] = tag
         limits = (self.patience.connect_s, self.patience.stall_s)
+        if is_silent(self.url, self.patience.connect_s):
+            raise silent(self.url, self.patience.connect_s)
         try:
             response = requests.get(self.url, headers=headers, stream=True, timeout=limits)
-        except (requests.RequestException, HTTPError, ValueError) as error:  # bare ones for bad redirects
+        except (OSError, HTTPError, ValueError) as error:  # bare ones for bad redirects and certificate files
             raise self._network_fault(error) from error
         with response:
             begin, total = self._accept(response, offset)
             try:
                 self._write(response, begin, total)
-            except requests.RequestException as error:
+            except HTTPError as error:
                 raise self._network_fault(error) from error
 
     def _accept(self, response: requests.Response, offset: int) -> tuple[int, int | None]:
         """Where the body belongs in the file, and how long the file will be."""
-        answer = f"the server answers {response.status_code} {response.reason}".rstrip()
+        reason = "".join(filter(str.isprintable, response.reason or ""))
+        answer = f"the server answers {response.status_code} {reason}".rstrip()
         if response.status_code in HTTP_TRANSIENT:
-            raise _BrokenOff(answer)
+            pause = response.headers.get("Retry-After", "")
+            if pause.isdecimal():  # it may also be a date
+                raise BrokenOff(f"{answer} and asks to wait {int(pause)} s", pause_s=int(pause))
+            raise BrokenOff(answer)
         if response.status_code == HTTP_BAD_RANGE and offset:
             self._discard()
-            raise _BrokenOff("the server cannot continue the file")
+            raise BrokenOff("the server cannot continue the file")
         if response.status_code not in (HTTP_OK, HTTP_PARTIAL):
             raise self._failed(answer, f"check the URL, or {ELSEWHERE}")
         page = "html" in response.headers.get("Content-Type", "")
@@ -252,7 +259,7 @@ class _Transfer:
         changed = begin > 0 and tag is not None and remembered is not None and tag != remembered
         if begin not in (0, offset) or changed:
             self._discard()
-            raise _BrokenOff("the server continues another file, or at the wrong place")
+            raise BrokenOff("the server continues another file, or at the wrong place")
         if self.bytes is not None and total not in (None, self.bytes):
             what = ", a web page," if page else ""
             raise self._failed(
@@ -275,11 +282,11 @@ class _Transfer:
         if self.progress:
             self.progress(done, expected)
         with self.part.open("ab" if begin else "wb") as file:
-            for chunk in response.iter_content(CHUNK):
-                done += len(chunk)
+            for piece in _pieces(response, self.patience):
+                done += len(piece)
                 if self.bytes is not None and done > self.bytes:
                     break
-                file.write(chunk)
+                file.write(piece)
                 if self.progress:
                     self.progress(done, expected)
             file.flush()
@@ -288,7 +295,7 @@ class _Transfer:
             self._discard()
             raise self._failed(f"the server sends more than the expected {self.bytes} bytes", ELSEWHERE)
         if expected is not None and done < expected:
-            raise _BrokenOff(f"the connection ends at {done:,} of {expected:,} bytes")
+            raise BrokenOff(f"the connection ends at {done:,} of {expected:,} bytes")
 
     def _remember(self, response: requests.Response) -> None:
         """Keeps a strong ETag beside the part: only such a one can vouch that the file is still the same."""
@@ -318,13 +325,24 @@ class _Transfer:
         self.etag.unlink(missing_ok=True)
 
     def _network_fault(self, error: Exception) -> Exception:
-        hopeless = _hopeless(error)
-        return self._failed(*hopeless) if hopeless else _broken_off(error, self.url, self.patience)
+        if told := hopeless(error):
+            return self._failed(*told)
+        return broken_off(error, self.url, self.patience.connect_s, self.patience.stall_s)
 
     def _failed(self, reason: str, remedy: str) -> FetchError:
-        return FetchError(
-            f"{self.target.name} could not be fetched from {_shown(self.url)}: {reason}", remedy
-        )
+        return FetchError(f"{self.target.name} could not be fetched from {shown(self.url)}: {reason}", remedy)
+
+
+def _pieces(response: requests.Response, patience: Patience) -> Iterator[bytes]:
+    """The body as it comes, so that a cut loses nothing and a trickle is noticed."""
+    since, count = time.monotonic(), 0
+    while piece := response.raw.read1(CHUNK, decode_content=True):
+        yield piece
+        count += len(piece)
+        if time.monotonic() - since >= patience.slow_s:
+            if count < CHUNK:
+                raise BrokenOff(f"only {count:,} bytes came in {patience.slow_s:g} s")
+            since, count = time.monotonic(), 0
 
 
 def _extent(response: requests.Response) -> tuple[int, int | None]:
@@ -339,44 +357,6 @@ def _extent(response: requests.Response) -> tuple[int, int | None]:
     return 0, int(length) if length.isdecimal() and not encoded else None
 
 
-def _hopeless(error: Exception) -> tuple[str, str] | None:
-    """Reason and remedy of a failure that no further attempt can get over; none for the others."""
-    if isinstance(error, exceptions.SSLError):
-        return (
-            f"TLS failed ({_innermost(error)})",
-            f"behind a proxy that inspects TLS set REQUESTS_CA_BUNDLE=FILE, or {ELSEWHERE}",
-        )
-    if isinstance(error, exceptions.TooManyRedirects):
-        return "the server redirects in circles", f"check the URL, or {ELSEWHERE}"
-    if isinstance(error, ValueError):
-        return "this URL, or one it redirects to, is not a valid one", f"correct it, or {ELSEWHERE}"
-    return None
-
-
-def _broken_off(error: Exception, url: str, patience: Patience) -> _BrokenOff:
-    """A network error in words."""
-    request = getattr(error, "request", None)
-    host = urlsplit(getattr(request, "url", None) or url).hostname
-    cause = _innermost(error)
-    if isinstance(error, exceptions.ProxyError):
-        return _BrokenOff("the proxy cannot be reached or refuses", unreachable=True)
-    if isinstance(error, exceptions.ConnectTimeout):
-        return _BrokenOff(f"{host} does not answer within {patience.connect_s:g} s", unreachable=True)
-    if isinstance(cause, NewConnectionError):  # also where the name cannot be resolved
-        detail = str(cause).rpartition(": ")[2]
-        return _BrokenOff(f"{host} cannot be reached: {detail}", unreachable=True)
-    if isinstance(error, exceptions.Timeout) or "timed out" in str(error):
-        return _BrokenOff(f"no data came for {patience.stall_s:g} s")
-    return _BrokenOff("the connection was cut")
-
-
-def _innermost(error: Exception) -> Exception:
-    """What urllib3 gives as the reason for an error of requests."""
-    inner = error.args[0] if error.args else None
-    reason = getattr(inner, "reason", None)
-    return reason if isinstance(reason, Exception) else error
-
-
 def _usable(url: str) -> str:
     """The URL to fetch from, after ESR_MIRROR; refused unless it is one of HTTP or HTTPS."""
     try:
@@ -389,11 +369,6 @@ def _usable(url: str) -> str:
     if not usable:
         whose = "ESR_MIRROR" if os.environ.get("ESR_MIRROR") else "the URL"
         raise FetchError(
-            f"{_shown(url)} is no address to fetch from", f"{whose} must begin with https:// or http://"
+            f"{shown(url)} is no address to fetch from", f"{whose} must begin with https:// or http://"
         )
     return url
-
-
-def _shown(url: str) -> str:
-    """A URL without what may be secret: user, password and query."""
-    return re.sub(r"//[^/@]*@", "//", url.partition("?")[0])

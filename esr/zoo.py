@@ -18,12 +18,14 @@ import platformdirs
 from esr import digests
 from esr.config import ModelConf, network_name
 from esr.digests import download_held, recorded
-from esr.download import FetchError, Progress, mismatch, refuse_offline, sha256_of
+from esr.download import PATIENCE, FetchError, Patience, Progress, mismatch, refuse_offline, sha256_of
 from esr.errors import WeightsError, did_you_mean
 
 __all__ = ["WeightsFile", "own_folder", "resolve", "sha256_of", "zoo_folders"]
 
 CHOICES = ("auto", "published", "bundled", "random")
+HASTY = Patience(connect_s=1.5, stall_s=3.0, slow_s=10.0, attempts=2)
+"""Where bundled weights can stand in, nobody waits long for a firewall or a server that keeps silent."""
 SHIPPED = Path(__file__).parent / "model_zoo"
 OTHERWISE = "pass weights=random or weights=PATH (baseline_weights=... for the baseline)"
 
@@ -79,7 +81,7 @@ def resolve(model: ModelConf, weights: str, *, progress: Progress | None = None)
             f"{network_name(model)} has no weights, {where} names none: set checkpoint.file there, or {OTHERWISE}"
         )
     try:
-        return _found(model) or _fetched(model, progress)
+        return _found(model) or _fetched(model, progress, HASTY if bundled else PATIENCE)
     except FetchError as error:
         if bundled:
             return replace(bundled, note=f"bundled weights, because {error.fault}")
@@ -158,7 +160,7 @@ def _found(model: ModelConf) -> WeightsFile | None:
         ) from error
 
 
-def _fetched(model: ModelConf, progress: Progress | None) -> WeightsFile:
+def _fetched(model: ModelConf, progress: Progress | None, patience: Patience) -> WeightsFile:
     checkpoint = model.checkpoint
     file = Path(checkpoint.file or "").name
     if not checkpoint.url:
@@ -170,7 +172,14 @@ def _fetched(model: ModelConf, progress: Progress | None) -> WeightsFile:
     target = next((place for place in _places(model, _own_folders()) if _is_writable(place.parent)), None)
     if target is None:
         raise FetchError(f"{file} can be kept nowhere, no zoo folder is writable", "set ESR_ZOO=FOLDER")
-    download_held(checkpoint.url, target, bytes=checkpoint.bytes, sha256=checkpoint.sha256, progress=progress)
+    download_held(
+        checkpoint.url,
+        target,
+        bytes=checkpoint.bytes,
+        sha256=checkpoint.sha256,
+        progress=progress,
+        patience=patience,
+    )
     return WeightsFile("published", target, sha256_of(target), target.stat().st_size)
 
 

@@ -140,8 +140,26 @@ def hangs_up() -> Fault:
     return lambda handler: None
 
 
-def answers(status: int) -> Fault:
-    return lambda handler: answer(handler, status)
+def answers(status: int, headers: dict[str, str] | None = None) -> Fault:
+    return lambda handler: answer(handler, status, headers)
+
+
+def answers_raw(head: bytes) -> Fault:
+    """A status line and headers as no well-behaved server would send them."""
+    return lambda handler: handler.wfile.write(head + b"\r\n\r\n") and None
+
+
+def trickles(pause_s: float) -> Fault:
+    """One byte after the other, never pausing long enough to be called silent."""
+
+    def fault(handler: _Handler) -> None:
+        serve(handler, sent=0)
+        for number in range(len(handler.site.content)):
+            handler.wfile.write(handler.site.content[number : number + 1])
+            if handler.site.closing.wait(pause_s):
+                return
+
+    return fault
 
 
 def sends(content: bytes) -> Fault:

@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 import socket
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,12 +23,14 @@ from downloads import (
 from faultserver import (
     FaultServer,
     answers,
+    answers_raw,
     claims_length,
     cuts_after,
     redirects_to,
     sends,
     shows_page,
     streams,
+    trickles,
 )
 
 from esr.download import download
@@ -148,6 +151,85 @@ class TestNoWayToTheServer:
             url = f"http://127.0.0.1:{full.getsockname()[1]}/net.pth"
             line = refusal(url, target, patience=replace(QUICK, connect_s=0.2, backoff_s=1000))
         assert "127.0.0.1 does not answer within 0.2 s" in line
+
+    def test_a_look_up_that_never_ends_is_not_waited_for(
+        self, target: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        released = threading.Event()
+
+        def endless(*args: object, **named: object) -> None:
+            released.wait(60)
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+        monkeypatch.setattr(socket, "getaddrinfo", endless)
+        line = refusal("http://nowhere.invalid/net.pth", target, patience=replace(QUICK, connect_s=0.1))
+        released.set()
+        assert "nowhere.invalid does not answer within 0.1 s" in line
+
+    def test_a_certificate_file_that_is_not_there_is_named(
+        self, target: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/bundle.pem")
+        line = refusal("https://127.0.0.1:9/net.pth", target)
+        assert "/nowhere/bundle.pem" in line
+        assert "REQUESTS_CA_BUNDLE" in line
+        assert "make room" not in line
+
+    @pytest.mark.parametrize("proxy", ["garbage://here", "http://[here"])
+    def test_a_proxy_that_cannot_be_is_not_blamed_on_the_url_alone(
+        self, target: Path, monkeypatch: pytest.MonkeyPatch, proxy: str
+    ) -> None:
+        monkeypatch.setenv("http_proxy", proxy)
+        assert "or the proxy's is not a valid one" in refusal("http://nowhere.invalid/net.pth", target)
+
+    def test_a_trickle_is_given_up_and_what_came_is_kept(self, server: FaultServer, target: Path) -> None:
+        server.faults += [trickles(0.02)] * 9
+        line = refusal(server.url, target, patience=replace(QUICK, slow_s=0.3))
+        assert "bytes came in 0.3 s" in line
+        assert "are kept in" in line
+        assert part_of(target).stat().st_size > 0
+        assert len(server.requests) == QUICK.attempts
+
+    def test_a_pause_that_a_server_asks_for_is_made(self, server: FaultServer, target: Path) -> None:
+        server.faults += [answers(429, {"Retry-After": "1"})] * 2
+        fetch(server, target, replace(QUICK, stall_s=2))
+        assert len(server.requests) == 3
+
+    def test_a_pause_that_is_too_long_is_not(self, server: FaultServer, target: Path) -> None:
+        server.faults += [answers(429, {"Retry-After": "3600"})] * 9
+        assert "429 Too Many Requests and asks to wait 3600 s" in refusal(server.url, target)
+        assert len(server.requests) == 1
+
+    @pytest.mark.parametrize(
+        ("head", "reason"),
+        [
+            (b"HTTP/1.1 404 \x1b[31mgone", "answers 404 [31mgone"),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 7", "contradicts itself"),
+            (b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd", "not a valid one"),
+        ],
+    )
+    def test_answers_that_make_no_sense_are_told_safely(
+        self, server: FaultServer, target: Path, head: bytes, reason: str
+    ) -> None:
+        server.faults += [answers_raw(head)]
+        line = refusal(server.url, target)
+        assert reason in line
+        assert line.isprintable()
+
+    def test_a_part_that_nobody_can_vouch_for_does_not_stay(self, server: FaultServer, target: Path) -> None:
+        server.etag = None
+        server.faults += [cuts_after(CUT)] * 9
+        line = refusal(server.url, target, size=None, sha256=None)
+        assert "kept" not in line
+        assert not part_of(target).exists()
+
+    @pytest.mark.parametrize("sha256", [SHA256, None])
+    def test_a_folder_in_the_way_is_no_file(
+        self, server: FaultServer, target: Path, sha256: str | None
+    ) -> None:
+        target.mkdir(parents=True)
+        with pytest.raises(DownloadError, match=r"net\.pth is there but is no file; move it away"):
+            download(server.url, target, sha256=sha256, patience=QUICK)
 
     def test_a_server_lost_on_the_way_is_tried_again(self, server: FaultServer, target: Path) -> None:
         server.faults += [cuts_after(CUT)]

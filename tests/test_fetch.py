@@ -235,6 +235,17 @@ def test_without_a_network_each_thing_says_what_to_download_and_where_to_put_it(
     assert run.out == ""
 
 
+def test_a_folder_whose_name_cannot_be_is_one_line(fetch):
+    long = f"/tmp/{'a' * 300}"
+    for words in (("hnct",), ("set5",), ("hnct", "--format", "safetensors")):
+        run = fetch(*words, "--folder", long)
+        assert run.code == 2
+        assert len([line for line in run.err.splitlines() if line.startswith("esr: ")]) == 1
+        assert "name too long" in run.err
+        assert "Traceback" not in run.err
+    assert fetch("--list", "hnct", "--folder", long).code == 0
+
+
 def test_one_that_fails_does_not_stop_the_others(fetch, server, tmp_path):
     run = fetch("imdn", "hnct", "set5")
     assert run.code == 2

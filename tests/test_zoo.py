@@ -10,10 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from faultserver import FaultServer, answers, sends, shows_page
+from faultserver import FaultServer, answers, sends, shows_page, stalls_after
 
 from esr import zoo
 from esr.config import CheckpointConf, ModelConf
+from esr.download import PATIENCE
 from esr.errors import EsrError, WeightsError
 from esr.zoo import WeightsFile, resolve, sha256_of, zoo_folders
 
@@ -349,6 +350,22 @@ class TestAPath:
 
     def test_that_is_a_folder_is_refused(self, house: House) -> None:
         assert "is a folder: name the file in it" in refusal(house.model(), str(house.shipped))
+
+
+class TestASilentServer:
+    """Where the bundled file can stand in, nobody waits for what never comes."""
+
+    def test_leads_to_the_bundled_file_after_the_short_limits(
+        self, house: House, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        house.bundle()
+        house.server.faults += [stalls_after(0)] * 9
+        monkeypatch.setattr(zoo, "HASTY", replace(zoo.HASTY, stall_s=0.1, backoff_s=0.01))
+        chosen = resolve(house.model(), "auto")
+        assert chosen.source == "bundled"
+        assert chosen.note is not None
+        assert "no data came for 0.1 s" in chosen.note
+        assert len(house.server.requests) == zoo.HASTY.attempts < PATIENCE.attempts
 
 
 class TestWeightsFile:

@@ -1,10 +1,11 @@
 """`esr fetch NAME…`: published weights and data sets, from their official places to where `esr` finds them."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from esr.commands.parser import Parser
+from esr.commands.parser import INTERRUPTED, Parser
 
 _EPILOG = """\
   esr fetch imdn rlfn              published weights of two networks
@@ -46,10 +47,13 @@ def main(arguments: Sequence[str]) -> int:
         terminal.listing(chosen, folder)
         return 0
     things = catalogue.select(options.names, every_weights=options.all)
-    with terminal.Screen() as screen:
-        outcomes = run.fetch(
-            things, run.Options(folder, options.jobs, options.format == "safetensors"), screen
-        )
+    wanted = run.Options(folder, options.jobs, options.format == "safetensors")
+    try:
+        with terminal.Screen() as screen:
+            outcomes = run.fetch(things, wanted, screen)
+    except KeyboardInterrupt:
+        print("esr: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        return INTERRUPTED
     return 0 if all(outcome.path for outcome in outcomes) else 2
 
 

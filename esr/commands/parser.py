@@ -5,6 +5,9 @@ from typing import NoReturn
 
 from esr.errors import ConfigError
 
+INTERRUPTED = 130
+"""Exit code of a subcommand that says itself how to go on after Ctrl-C; as a shell reports it."""
+
 
 class Parser(argparse.ArgumentParser):
     """Refuses a wrong option as every other mistake is refused."""

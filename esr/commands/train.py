@@ -1,9 +1,10 @@
 """`esr train`: trains a network on a folder of HR images, or goes on where an interrupted run stopped."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 
-from esr.commands.parser import Parser
+from esr.commands.parser import INTERRUPTED, Parser
 
 _EPILOG = """\
   esr train model=imdn data_root=DIR                      the full recipe, for a GPU
@@ -35,7 +36,11 @@ def main(arguments: Sequence[str]) -> int:
     settings = compose(options.overrides)
     from esr.training.loop import train  # noqa: PLC0415
 
-    trained = train(settings, lambda line: print(line, flush=True))
+    try:
+        trained = train(settings, lambda line: print(line, flush=True))
+    except KeyboardInterrupt:
+        print("esr: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        return INTERRUPTED
     quality = f", {trained.quality.psnr_y:.2f} dB luma" if trained.quality else ""
     print(f"{trained.weights}: {trained.steps} steps in {trained.seconds / 3600:.2f} h{quality}")
     return 0

@@ -1,5 +1,6 @@
 """Fetches many things at once; each ends in one line, whatever became of the others."""
 
+import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -108,6 +109,13 @@ def _outcome(thing: Thing, options: Options, watcher: Watcher, stop: threading.E
             path, line = _fetch_weights(thing, options, report)
     except EsrError as error:
         return Outcome(thing, None, str(error))
+    except (
+        OSError
+    ) as error:  # of looking for it; what goes wrong with a download or a conversion is told there
+        where = error.filename or "a folder"
+        return Outcome(
+            thing, None, f"{thing.name}: {where} cannot be used ({error.strerror}); name another folder"
+        )
     return Outcome(thing, path, line)
 
 
@@ -116,7 +124,7 @@ def _fetch_weights(thing: Thing, options: Options, report: Report) -> tuple[Path
     folder = options.folder or zoo.own_folder()
     if folder is None:
         raise DownloadError(
-            f"{remote.file} can be kept nowhere, no zoo folder is writable: set ESR_ZOO=FOLDER"
+            f"{thing.name}: {remote.file} can be kept nowhere, no zoo folder is writable: set ESR_ZOO=FOLDER"
         )
     places = [folder] if options.folder else zoo.zoo_folders()
     path = next((place / remote.file for place in places if (place / remote.file).is_file()), None)
@@ -169,6 +177,7 @@ def present(thing: Thing, folder: Path | None = None) -> Path | None:
     (remote,) = thing.files
     places = [folder] if folder else zoo.zoo_folders()
     for path in (place / remote.file for place in places):
-        if path.is_file() and remote.bytes in (None, path.stat().st_size):
+        # os.path's answer to a name that cannot be is no
+        if os.path.isfile(path) and remote.bytes in (None, path.stat().st_size):
             return path
     return None

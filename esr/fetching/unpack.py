@@ -1,5 +1,6 @@
 """Zip archives from strangers: their images come out below one folder, or nothing does."""
 
+import errno
 import lzma
 import shutil
 import stat
@@ -18,6 +19,10 @@ CHUNK = 1 << 18
 HIDDEN = ("__MACOSX", ".")
 """What the names of files begin with that systems leave in archives."""
 _DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, ValueError)
+_READING = (None, errno.EINVAL)
+"""Error numbers of a decompressor and of a seek to nowhere; a disk that takes no more has others."""
+_NAME_BYTES = 255
+"""The longest path of a member, so that every file system takes it."""
 _ENCRYPTED = 0x1  # bit of a member's flags
 
 
@@ -62,8 +67,11 @@ def unpack(
             members = _checked(opened.infolist(), archive, limits or Limits())
             _make_room(members, archive, folder)
             _write_all(opened, members, folder, progress)
-    except _DAMAGE as error:
-        raise UnpackError(f"{archive} is damaged ({' '.join(str(error).split())}): fetch it again") from error
+    except (*_DAMAGE, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in _READING:
+            raise
+        why = ascii(" ".join(str(error).split()))[1:-1]  # it may quote a member's name
+        raise UnpackError(f"{archive} is damaged ({why}): fetch it again") from error
     return len(members)
 
 
@@ -113,7 +121,7 @@ def _dangerous_name(name: str) -> str | None:
         return "is an absolute path"
     if ".." in name.replace("\\", "/").split("/"):
         return "leads out of the folder"
-    if "\\" in name or not name.isprintable():
+    if not name or "\\" in name or not name.isprintable() or len(name.encode()) > _NAME_BYTES:
         return "is no portable name"
     return None
 
