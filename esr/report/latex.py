@@ -114,7 +114,11 @@ def _float(caption: str, tabular: str, notes: Sequence[str]) -> str:
         r"\begin{table*}[tp]",
         r"\centering\scriptsize\setlength{\tabcolsep}{2.5pt}",
         rf"\caption{{{escape(caption)}}}",
-        tabular,
+        r"\def\esrtable{%",
+        f"{tabular}}}",
+        # Smaller where it would be wider than the page: only LaTeX knows.
+        r"\setbox0=\hbox{\esrtable}\ifdim\wd0>\textwidth\tiny\setlength{\tabcolsep}{1pt}\fi",
+        r"\esrtable",
         *below,
         r"\end{table*}",
     ]
