@@ -13,7 +13,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
-from hydra.errors import HydraException
+from hydra.errors import HydraException, MissingConfigException
 from hydra.plugins.plugin import Plugin
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -71,10 +71,10 @@ class Task:
             self.overview.end(outcome)
 
     def composable(self, launcher: Any, job_overrides: Sequence[Sequence[str]]) -> list[Sequence[str]]:
-        """The networks whose configuration can be composed; that of the others is their outcome.
+        """The networks whose configuration can be composed; that of the others, as a broken YAML, is their outcome.
 
         Raises:
-            ConfigError: None can: what is wrong with the first.
+            ConfigError: The command names what does not exist, or none can be composed; nothing was measured yet.
         """
         from esr.report.overview import Outcome  # noqa: PLC0415 - see `__call__`
 
@@ -83,6 +83,9 @@ class Task:
         for overrides in job_overrides:
             try:
                 launcher.hydra_context.config_loader.load_sweep_config(launcher.config, list(overrides))
+            except MissingConfigException as error:
+                self.networks = 0  # of nothing a summary is needed
+                raise composition.explain(error, overrides) from error
             except EsrError as error:
                 refused.append((overrides, error))
             except (HydraException, OmegaConfBaseException) as error:
@@ -90,7 +93,7 @@ class Task:
             else:
                 sound.append(overrides)
         if refused and not sound:
-            self.networks -= len(job_overrides)  # a summary would only say the same
+            self.networks = 0
             raise refused[0][1]
         for overrides, reason in refused:
             self.end(Outcome(self.network(overrides), "refused", str(reason), None))
