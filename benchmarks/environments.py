@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--engine", default="docker", help="docker or podman, with options")
     parser.add_argument("--option", action="append", default=[], help="of the engine's run")
     parser.add_argument(
-        "--seconds", type=float, default=30, help="of rounds, in each of three processes (30)"
+        "--seconds", type=float, default=25, help="of rounds, in each of three processes (25)"
     )
     parser.add_argument("--side", type=int, default=64, help="LR side of both images, in pixels (64)")
     options, overrides = parser.parse_known_args()
@@ -86,7 +86,7 @@ def _run(place: Place, engine: list[str], image: str, words: list[str], folder: 
 def _row(place: Place, record: Record, first: Record) -> str:
     networks = (record.baseline, record.candidate)
     ms = [f"{network['timing']['ms_per_image']['value']:.1f}" for network in networks]
-    ratio = record.ratio or {}
+    ratio = record.ratio or {"value": float("nan"), "low": None, "high": None}
     compared = subprocess.run(
         [str(Path(sys.executable).with_name("esr")), "compare", str(first.path), str(record.path)],
         capture_output=True,
@@ -94,7 +94,7 @@ def _row(place: Place, record: Record, first: Record) -> str:
         check=False,
     )
     verdict = {0: "same", 3: "different", 4: "can't tell"}.get(compared.returncode, compared.stderr.strip())
-    interval = f"{ratio['low']:.3f} to {ratio['high']:.3f}"
+    interval = "too few rounds" if ratio["low"] is None else f"{ratio['low']:.3f} to {ratio['high']:.3f}"
     return f"| {place.name} | {ms[0]} | {ms[1]} | {ratio['value']:.3f} | {interval} | {verdict} |"
 
 
