@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from esr._version import __version__
+from esr.commands.parser import INTERRUPTED
 from esr.errors import ConfigError, EsrError, did_you_mean
 
 COMMANDS = ("compare", "doctor", "export", "fetch", "rank", "show", "train")
@@ -15,9 +16,6 @@ COMMANDS = ("compare", "doctor", "export", "fetch", "rank", "show", "train")
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Errors of a disk, a quota or a limit that is used up."""
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as a shell reports it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -4,6 +4,7 @@ Two things are added to plain Hydra. A `ConfigSource` lets `model=PATH.yaml` nam
 gives the group `baseline` the same choices as `model`. And every mistake becomes a `ConfigError` of one line.
 """
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -258,6 +259,10 @@ def all_keys(config: Any, prefix: str = "") -> list[str]:
     return keys
 
 
+_MODES = ("run", "multirun", "cfg", "info", "shell_completion")
+"""Options of Hydra that exclude each other; it would say so by a traceback."""
+
+
 def check_options(words: Sequence[str]) -> None:
     """Refuses options that Hydra does not know, in one line instead of a page of usage.
 
@@ -270,9 +275,14 @@ def check_options(words: Sequence[str]) -> None:
         raise ConfigError(f"{message}; esr --help and esr --hydra-help list the options")
 
     parser.error = refuse  # type: ignore[method-assign]
-    parser.parse_args(list(words))
+    options = parser.parse_args(list(words))
+    modes = [f"--{mode}" for mode in _MODES if getattr(options, mode)]
+    if len(modes) > 1:
+        refuse(f"{' '.join(modes)}: only one of them at a time")
 
 
 def quiet_hydra() -> None:
     """Lets Hydra's errors reach our own handler instead of being printed with Hydra's advice."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    # Hydra prints through logging, which prints a traceback per line where the reader has gone, as with `| head`.
+    logging.raiseExceptions = False

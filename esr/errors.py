@@ -53,11 +53,14 @@ def did_you_mean(word: str, known: Iterable[str], *, limit: int = 3) -> str:
 
     >>> did_you_mean("imdm", ["imdn", "rfdn", "rlfn"])
     'did you mean imdn?'
+    >>> did_you_mean("IMDN", ["imdn", "rfdn", "rlfn"], limit=1)
+    'did you mean imdn?'
     >>> did_you_mean("zzz", ["imdn", "rfdn"])
     'known: imdn, rfdn'
     """
     names = sorted(set(known))
-    near = difflib.get_close_matches(word, names, n=limit, cutoff=0.6)
+    folded = {name.casefold(): name for name in names}
+    near = [folded[name] for name in difflib.get_close_matches(word.casefold(), folded, n=limit, cutoff=0.6)]
     if near:
         return f"did you mean {' or '.join(near)}?"
     return f"known: {', '.join(names)}" if names else "none is known"

@@ -29,7 +29,7 @@ def build(model: ModelConf) -> nn.Module:
         factory = pkgutil.resolve_name(model._target_)
     except Exception as error:
         raise NetworkError(
-            f"_target_={model._target_}: cannot be imported ({_line(error)}); it is looked for in the "
+            f"_target_={model._target_}: cannot be imported ({one_line(error)}); it is looked for in the "
             "YAML's folder, the working directory and installed packages"
         ) from error
     if not callable(factory):
@@ -41,7 +41,7 @@ def build(model: ModelConf) -> nn.Module:
     except Exception as error:
         raise NetworkError(
             f"_target_={model._target_}: cannot be built with args {_arguments(model, factory)} "
-            f"({_line(error)})"
+            f"({one_line(error)})"
         ) from error
     if not isinstance(network, nn.Module):
         raise NetworkError(
@@ -55,7 +55,8 @@ def _arguments(model: ModelConf, factory: object) -> str:
     return f"{dict(model.args)}; it takes ({accepted})"
 
 
-def _line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """A stranger's exception for the middle of an error's one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 

@@ -100,6 +100,8 @@ def test_tab_completion_offers_networks(run_esr):
         (["imdn"], ["no such command", "esr model=imdn"]),
         (["shw"], ["no such command", "did you mean show"]),
         (["model=imdm"], ["model=imdm", "did you mean imdn"]),
+        (["model=IMDM"], ["model=IMDM", "did you mean imdn"]),
+        (["-m", "--cfg", "job", "model=imdn"], ["--multirun --cfg", "only one"]),
         (["-m", "model=imdn,imdm"], ["model=imdm", "did you mean imdn"]),
         (["model=imdn", "timing.round=3"], ["timing.round", "timing.rounds"]),
         (["model=imdn", "--frobnicate"], ["--frobnicate", "--help"]),

@@ -13,7 +13,7 @@ from esr import inference, networks, quality, zoo
 from esr.commands.train import main
 from esr.config import DataConf, DeviceConf, ModelConf
 from esr.datasets import load_dataset
-from esr.errors import ConfigError, DataError, DeviceError, EsrError
+from esr.errors import ConfigError, DataError, DeviceError, EsrError, NetworkError
 from esr.images import bicubic_upscale
 from esr.training.config import PhaseConf, check_values, compose
 from esr.training.data import read_pairs
@@ -103,6 +103,15 @@ def test_a_damaged_image_is_named(here):
     Path("images/1.png").write_bytes(b"not an image")
     with pytest.raises(DataError, match=r"images/1\.png"):
         train()
+
+
+def test_a_network_that_raises_in_training_is_named_with_its_step(here):
+    model = ModelConf(
+        _target_="tiny.Tiny", name="tiny", source="tiny.yaml", args={"fault": "raise", "after": 2}
+    )
+    line = r"model=tiny: .*at step 2 on \(2, 3, 8, 8\) \(ValueError: the weather was bad\)"
+    with pytest.raises(NetworkError, match=line):
+        train(model=model)
 
 
 def test_a_gpu_that_is_not_there_is_refused(here):

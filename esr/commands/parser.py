@@ -6,7 +6,7 @@ from typing import NoReturn
 from esr.errors import ConfigError
 
 INTERRUPTED = 130
-"""Exit code of a subcommand that says itself how to go on after Ctrl-C; as a shell reports it."""
+"""Exit code after Ctrl-C, as a shell reports it."""
 
 
 class Parser(argparse.ArgumentParser):

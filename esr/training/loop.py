@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from esr import devices
+from esr import devices, networks
 from esr.config import SCALE, network_name
-from esr.errors import ConfigError, EsrError
+from esr.errors import ConfigError, EsrError, NetworkError
 from esr.images import SSIM_WINDOW
 from esr.inference import check_output
 from esr.quality import Quality
@@ -64,8 +64,8 @@ def train(settings: TrainConf, say: Callable[[str], None] = lambda _: None) -> T
         while run.step < settings.steps:
             run.advance()
         return run.result()
-    except (MemoryError, RuntimeError) as error:  # a CPU's is a plain RuntimeError of torch
-        if isinstance(error, RuntimeError) and "memory" not in str(error).lower():
+    except (MemoryError, RuntimeError) as error:
+        if not devices.is_out_of_memory(error):
             raise
         raise TrainingError(
             f"out of memory: batch={settings.batch} of patch={settings.patch} (or an image in validate_root) does "
@@ -165,7 +165,7 @@ class _Run:
             side.to(self.device, torch.float32).mul_(self.range / 255) for side in self.patches.at(self.step)
         )
         self.optimiser.zero_grad(set_to_none=True)
-        output = self.network(lr)
+        output = self._forward(lr)
         if self.step == 0:
             check_output(output, lr)
         error = recipe.loss(phase, output, hr, self.range)
@@ -178,6 +178,18 @@ class _Run:
         error.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
         return value
+
+    def _forward(self, lr: Tensor) -> Tensor:
+        try:
+            output: Tensor = self.network(lr)
+        except Exception as error:
+            if devices.is_out_of_memory(error):
+                raise
+            raise NetworkError(
+                f"model={network_name(self.settings.model)}: its forward pass failed at step {self.step} on "
+                f"{tuple(lr.shape)} ({networks.one_line(error)}); mend the network, or choose another patch="
+            ) from error
+        return output
 
     def _validate(self) -> None:
         if self.validation:
