@@ -68,11 +68,11 @@ def _team_id(name: str) -> float:
 
 
 def model_file(choice: str) -> Path | None:
-    """The YAML for a name, a team as in `team04`, or a path ending in `.yaml`; none where there is no such file."""
+    """The YAML for a name, a team as `team04` or `team4`, or a path ending in `.yaml`; none where there is none."""
     path = Path(choice)
     if path.suffix in (".yaml", ".yml"):
         return path if path.is_file() else None
-    name = team_network(int(choice[4:])) if re.fullmatch(r"team\d\d", choice) else choice
+    name = team_network(int(choice[4:])) if re.fullmatch(r"team\d{1,2}", choice) else choice
     return folder() / f"{name}.yaml" if name in model_names() else None
 
 

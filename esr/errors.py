@@ -64,3 +64,12 @@ def did_you_mean(word: str, known: Iterable[str], *, limit: int = 3) -> str:
     if near:
         return f"did you mean {' or '.join(near)}?"
     return f"known: {', '.join(names)}" if names else "none is known"
+
+
+def one_line(error: BaseException) -> str:
+    r"""A stranger's exception for the middle of an error's one line.
+
+    >>> one_line(ValueError("no\nsuch luck"))
+    'ValueError: no such luck'
+    """
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from esr.config import SCALE, TileConf
-from esr.errors import DataError, NetworkError
+from esr.devices import is_out_of_memory
+from esr.errors import DataError, NetworkError, one_line
 
 Image = npt.NDArray[np.uint8]
 
@@ -134,7 +135,7 @@ def super_resolve(network: nn.Module, lr: Image) -> Image:
 
     Raises:
         DataError: `lr` is not an 8-bit RGB image.
-        NetworkError: The network's output has another shape or is not finite.
+        NetworkError: The network fails on this image, or its output has another shape or is not finite.
     """
     if lr.dtype != np.uint8 or lr.ndim != 3 or lr.shape[2] != 3 or 0 in lr.shape:  # noqa: PLR2004 - H×W×3
         raise DataError(f"image of shape {lr.shape} and type {lr.dtype}: expected H×W×3 of uint8, RGB")
@@ -143,6 +144,14 @@ def super_resolve(network: nn.Module, lr: Image) -> Image:
     device = parameter.device if parameter is not None else torch.device("cpu")
     with torch.inference_mode():
         inputs = to_tensor(lr, data_range, device)
-        return to_image(
-            check_output(forward(network, inputs, getattr(network, "tile", None)), inputs), data_range
-        )
+        try:
+            output = forward(network, inputs, getattr(network, "tile", None))
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
+            height, width = lr.shape[:2]
+            raise NetworkError(
+                f"{type(network).__name__}: cannot upscale an image of {height}×{width} px ({one_line(error)}); some "
+                "networks need 15 pixels a side or more"
+            ) from error
+        return to_image(check_output(output, inputs), data_range)

@@ -9,7 +9,7 @@ from torch import nn
 
 from esr.cards import card_of_model
 from esr.config import ModelConf
-from esr.errors import NetworkError
+from esr.errors import NetworkError, one_line
 from esr.weights import load_weights, random_weights
 from esr.zoo import WeightsFile
 
@@ -53,11 +53,6 @@ def build(model: ModelConf) -> nn.Module:
 def _arguments(model: ModelConf, factory: object) -> str:
     accepted = ", ".join(inspect.signature(factory).parameters) if inspect.isclass(factory) else "..."
     return f"{dict(model.args)}; it takes ({accepted})"
-
-
-def one_line(error: Exception) -> str:
-    """A stranger's exception for the middle of an error's one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def load(network: nn.Module, model: ModelConf, weights: WeightsFile, seed: int = 0) -> None:

@@ -45,7 +45,7 @@ def test_a_participants_yaml_named_like_a_shipped_network_is_the_participants(pa
 
 
 def test_a_team_of_the_challenge_stands_for_its_network():
-    config = composition.compose(["model=team04", "baseline=team03"])
+    config = composition.compose(["model=team04", "baseline=team3"])
     assert (config.model.name, config.baseline.name) == ("rlfn", "fmen")
 
 

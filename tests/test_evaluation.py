@@ -13,6 +13,7 @@ import pytest
 from conftest import SMALL
 
 import esr
+from esr.errors import NetworkError
 from esr.records import schema
 from esr.timing import statistics
 
@@ -287,3 +288,8 @@ def test_super_resolve_refuses_what_is_not_an_8_bit_rgb_image(bad):
 def test_random_weights_are_the_same_each_time():
     first, again = (esr.create_model("rlfn", weights="random").state_dict() for _ in range(2))
     assert all((first[key] == again[key]).all() for key in first)
+
+
+def test_super_resolve_says_of_an_image_that_a_network_cannot_take_how_large_it_is():
+    with pytest.raises(NetworkError, match=r"RLFN: cannot upscale an image of 8×9 px \(.*15 pixels"):
+        esr.super_resolve(esr.create_model("rlfn", weights="random"), np.zeros((8, 9, 3), np.uint8))

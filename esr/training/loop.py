@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from esr import devices, networks
+from esr import devices
 from esr.config import SCALE, network_name
-from esr.errors import ConfigError, EsrError, NetworkError
+from esr.errors import ConfigError, EsrError, NetworkError, one_line
 from esr.images import SSIM_WINDOW
 from esr.inference import check_output
 from esr.quality import Quality
@@ -187,7 +187,7 @@ class _Run:
                 raise
             raise NetworkError(
                 f"model={network_name(self.settings.model)}: its forward pass failed at step {self.step} on "
-                f"{tuple(lr.shape)} ({networks.one_line(error)}); mend the network, or choose another patch="
+                f"{tuple(lr.shape)} ({one_line(error)}); mend the network, or choose another patch="
             ) from error
         return output
 
