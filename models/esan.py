@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from esr.models.blocks.attention import ESA
 from esr.models.blocks.convolution import conv
 from esr.models.blocks.inplace import add
+from esr.models.blocks.upsampling import PixelShuffle
 
 
 class AttentionResidual(nn.Module):
@@ -47,7 +48,7 @@ class ESAN(nn.Module):
         self.blocks = nn.Sequential(*(AttentionResidual(channels, attention) for _ in range(blocks)))
         self.last = conv(channels, 3 * scale**2)
         self.skip = conv(3, 3 * scale**2)
-        self.shuffle = nn.PixelShuffle(scale)
+        self.shuffle = PixelShuffle(scale)
 
     def forward(self, x: Tensor) -> Tensor:
         """N×3×H×W -> N×3×scale·H×scale·W."""

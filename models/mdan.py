@@ -16,7 +16,7 @@ from esr.models.blocks.containers import named, numbered
 from esr.models.blocks.convolution import conv
 from esr.models.blocks.distillation import chain, concatenate
 from esr.models.blocks.inplace import add, rescale
-from esr.models.blocks.upsampling import bicubic
+from esr.models.blocks.upsampling import PixelShuffle, bicubic
 from esr.models.blocks.weight_norm import WeightNormConv2d
 
 SCALE = 4
@@ -95,7 +95,7 @@ class MDAN(nn.Module):
         self.views = numbered(near_and_wide(channels) for _ in range(stages))
         self.attention = numbered(SoftmaxAttention(channels) for _ in range(stages))
         self.fuse = WeightNormConv2d(stages * channels, channels, 1)
-        self.upsampler = nn.Sequential(WeightNormConv2d(channels, 3 * SCALE**2), nn.PixelShuffle(SCALE))
+        self.upsampler = nn.Sequential(WeightNormConv2d(channels, 3 * SCALE**2), PixelShuffle(SCALE))
         self.add_mean = conv(3, 3, 1)
 
     def forward(self, x: Tensor) -> Tensor:

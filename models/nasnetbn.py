@@ -17,6 +17,7 @@ from esr.models.blocks.branches import Residual
 from esr.models.blocks.containers import named
 from esr.models.blocks.convolution import conv
 from esr.models.blocks.inplace import add
+from esr.models.blocks.upsampling import PixelShuffle
 
 SCALE = 4
 
@@ -82,7 +83,7 @@ class NASNetBN(nn.Module):
         modules |= {f"block{index}": Residual(KINDS[kind](channels)) for index, kind in enumerate(blocks)}
         for stage in (1, 2):
             modules[f"widen{stage}"] = conv(channels, 4 * channels)
-            modules[f"double{stage}"] = nn.PixelShuffle(2)
+            modules[f"double{stage}"] = PixelShuffle(2)
             modules[f"activation{stage}"] = self._activation()
         modules |= {"refine": conv(channels, channels), "refine_activation": self._activation()}
         # one flat row: nested ones would keep their inputs alive until their ends

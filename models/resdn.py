@@ -16,6 +16,7 @@ from esr.models.blocks.convolution import conv
 from esr.models.blocks.distillation import concatenate
 from esr.models.blocks.inplace import add
 from esr.models.blocks.trunk import ChainedTrunk, parts_of
+from esr.models.blocks.upsampling import PixelShuffle
 
 STEPS = 3
 
@@ -114,7 +115,7 @@ class ResDN(ChainedTrunk):
             upsampler=named(
                 refine=conv(channels, channels),
                 expand=conv(channels, 3 * scale**2),
-                shuffle=nn.PixelShuffle(scale),
+                shuffle=PixelShuffle(scale),
                 shift=conv(3, 3, 1),
             ),
         )

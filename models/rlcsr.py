@@ -18,7 +18,7 @@ from esr.models.blocks.containers import named, numbered
 from esr.models.blocks.convolution import conv
 from esr.models.blocks.distillation import FeatureDistillation, chain, concatenate, interleave
 from esr.models.blocks.inplace import add, rescale
-from esr.models.blocks.upsampling import bicubic
+from esr.models.blocks.upsampling import PixelShuffle, bicubic
 from esr.models.blocks.weight_norm import WeightNormConv2d, weight_normalised
 
 STEPS = 3
@@ -113,7 +113,7 @@ class RLCSR(nn.Module):
         self.spatial_attention = SpatialAttention(bias=False)
         self.narrow = AsymmetricConv(2 * channels, channels)
         self.upsampler = named(
-            expand=AsymmetricConv(channels, 3 * scale**2, bias=True), shuffle=nn.PixelShuffle(scale)
+            expand=AsymmetricConv(channels, 3 * scale**2, bias=True), shuffle=PixelShuffle(scale)
         )
         self.unused = _unused(channels)
 

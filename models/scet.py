@@ -18,6 +18,7 @@ from esr.models.blocks.calibration import calibration_branch
 from esr.models.blocks.containers import named
 from esr.models.blocks.convolution import conv
 from esr.models.blocks.inplace import add, rescale
+from esr.models.blocks.upsampling import PixelShuffle
 
 
 def calibrated_block(channels: int) -> Residual:
@@ -141,7 +142,7 @@ class SCET(nn.Module):
 
     @staticmethod
     def _upsampler(channels: int, scale: int) -> nn.Sequential:
-        return named(shuffle=nn.PixelShuffle(scale), conv=conv(channels // scale**2, 3))
+        return named(shuffle=PixelShuffle(scale), conv=conv(channels // scale**2, 3))
 
     def forward(self, x: Tensor) -> Tensor:
         """N×3×H×W -> N×3×scale·H×scale·W."""

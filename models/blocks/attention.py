@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from esr.models.blocks.containers import named
-from esr.models.blocks.convolution import conv
+from esr.models.blocks.convolution import Conv2d, conv
 from esr.models.blocks.inplace import add, gate, rescale
 
 
@@ -44,7 +44,7 @@ def pooled_context(
         for _ in range(convolutions - 1):
             refine.extend([activation(), layer(channels, channels)])
     return named(
-        downsample=nn.Conv2d(channels, channels, kernel_size=3, stride=2),
+        downsample=Conv2d(channels, channels, kernel_size=3, stride=2),
         pool=nn.MaxPool2d(kernel_size=7, stride=3),
         refine=refine,
     )

@@ -47,7 +47,7 @@ def weight_normalised(module: nn.Module) -> nn.Module:
     )
     """
     for name, child in module.named_children():
-        if type(child) is not nn.Conv2d:
+        if not isinstance(child, nn.Conv2d) or isinstance(child, WeightNormConv2d):
             weight_normalised(child)
             continue
         normalised = WeightNormConv2d(
