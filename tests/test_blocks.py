@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from esr.models.blocks.attention import ESA, mean_and_contrast, pooled_context
-from esr.models.blocks.convolution import conv
+from esr.models.blocks.convolution import Conv2d, conv
 from esr.models.blocks.distillation import FeatureDistillation
 from esr.models.blocks.inplace import add, gate
 from esr.models.blocks.trunk import ChainedTrunk
@@ -41,7 +41,7 @@ def test_the_pooled_context_has_the_stated_height(height: int) -> None:
 def test_the_pooled_context_activates_between_its_convolutions_only(convolutions: int) -> None:
     refine = pooled_context(4, convolutions, activation=nn.SiLU).get_submodule("refine")
     kinds = [type(module) for module in refine.children()]
-    assert kinds == [nn.Conv2d, nn.SiLU] * (convolutions - 1) + [nn.Conv2d]
+    assert kinds == [Conv2d, nn.SiLU] * (convolutions - 1) + [Conv2d]
 
 
 def test_spatial_attention_only_ever_weakens_features(x: Tensor) -> None:
