@@ -5,8 +5,8 @@ as in an evaluation; and without it. The ratio of the two has to lie within 1.00
 
 Where the machine's own speed wanders, only turns that follow each other within a fraction of a second can be compared,
 and many of them. Starting a worker takes seconds, so here it is forked from a process that has everything loaded, and
-runs its first pass, which starts its threads. That happens before either turn of a pair; only then is it stopped, or
-ended. So the two turns of a pair, whose order is shuffled, differ in whether it is still there and in nothing else.
+runs its first pass, which starts its threads. The end of a process disturbs what comes right after it, so one that only
+comes and goes precedes either turn of a pair; the turns, whose order is shuffled, differ in the one that waits alone.
 """
 
 import argparse
@@ -45,7 +45,7 @@ def pixels(side: int) -> dict[str, Any]:
 
 
 def nest(model: str, threads: int) -> None:
-    """Forks a worker for each line of standard input; it runs a pass, says its PID, and waits."""
+    """For each line of standard input: forks a worker that runs a pass, says its PID and waits; or sees one end."""
     import torch  # noqa: PLC0415 - the parent has none, as in an evaluation
 
     from esr.worker.child import Child  # noqa: PLC0415
@@ -56,8 +56,11 @@ def nest(model: str, threads: int) -> None:
     child.do_open(OmegaConf.to_container(config))
     child.do_load(OmegaConf.to_container(config.model), WeightsFile("random").as_dict(), 0)
     child.do_image(pixels(SMALL))
-    for _ in sys.stdin:
-        if (pid := os.fork()) == 0:
+    for line in sys.stdin:
+        if ended := line.strip():
+            os.waitpid(int(ended), 0)
+            print("gone", flush=True)
+        elif os.fork() == 0:
             os.setsid()
             torch.set_num_threads(threads)
             with torch.inference_mode():
@@ -65,8 +68,6 @@ def nest(model: str, threads: int) -> None:
                 child.do_time(None, 0)
             print(os.getpid(), flush=True)
             signal.pause()
-        os.waitpid(pid, 0)
-        print("gone", flush=True)
 
 
 class Nest:
@@ -76,29 +77,33 @@ class Nest:
         command = [sys.executable, __file__, "--model", model, "--nest", str(threads)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    def _line(self) -> str:
+    def _ask(self, line: str) -> str:
+        assert self.process.stdin is not None
         assert self.process.stdout is not None
+        self.process.stdin.write(f"{line}\n")
+        self.process.stdin.flush()
         return self.process.stdout.readline()
 
     @contextmanager
-    def worker(self, *, waits: bool) -> Iterator[None]:
-        """A worker that has run a pass, stopped or ended for the block."""
-        assert self.process.stdin is not None
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        pid = int(self._line())
-        os.killpg(pid, signal.SIGSTOP)
+    def before_a_turn(self, *, waits: bool) -> Iterator[None]:
+        """One worker that has run a pass and ended, and beside the block, if asked for, one that is stopped."""
+        waiting = self._fork() if waits else None
+        self._end(self._fork())
         try:
-            if not waits:
-                self._end(pid)
             yield
         finally:
-            if waits:
-                self._end(pid)
+            if waiting is not None:
+                self._end(waiting)
+
+    def _fork(self) -> int:
+        """The PID of a worker that has run a pass and is stopped."""
+        pid = int(self._ask(""))
+        os.killpg(pid, signal.SIGSTOP)
+        return pid
 
     def _end(self, pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
-        self._line()
+        self._ask(str(pid))
 
     def close(self) -> None:
         """Ends it."""
@@ -136,7 +141,7 @@ def pairs(options: argparse.Namespace) -> list[float]:
             while time.monotonic() < end:
                 figures = {}
                 for waits in order.sample([True, False], 2):
-                    with nest_of_workers.worker(waits=waits):
+                    with nest_of_workers.before_a_turn(waits=waits):
                         figures[waits] = timed(worker, options.passes)
                 ratios.append(figures[True] / figures[False])
     finally:
