@@ -131,8 +131,8 @@ BEARABLE = {"precision_not_reached", "precision_changed", "switches_changed"}
 
 @pytest.mark.parametrize("name", sorted(REASONS))
 @pytest.mark.parametrize("side", ["A", "B"])
-def test_a_taint_that_speaks_against_an_interval_leaves_it_undecided(record, name, side):
-    clean, spoilt = record((0.5, 0.499, 0.501)), record((0.6, 0.599, 0.601), taints=[name])
+def test_a_taint_that_speaks_against_an_interval_leaves_small_changes_undecided(record, name, side):
+    clean, spoilt = record((0.5, 0.48, 0.52)), record((0.55, 0.53, 0.57), taints=[name])
     one, other = (spoilt, clean) if side == "A" else (clean, spoilt)
     alone = Outcome.FASTER if side == "A" else Outcome.SLOWER
     found = compare(one, other)
@@ -141,14 +141,22 @@ def test_a_taint_that_speaks_against_an_interval_leaves_it_undecided(record, nam
     else:
         assert found.outcome is Outcome.CANNOT_TELL
         assert f"{side} is tainted by {name}" in found.why
-        assert f"by them alone: {alone.value}" in found.why
+        assert f"as it stands: {alone.value}" in found.why
         assert "--tainted" in found.why
     assert compare(one, other, tainted=True).outcome is alone
 
 
-def test_a_tainted_record_is_not_called_the_same_either(record):
-    ratio = (0.5, 0.499, 0.501)
-    assert compare(record(ratio), record(ratio, taints=["warmup_cap"])).outcome is Outcome.CANNOT_TELL
+def test_a_change_that_no_taint_explains_is_told_all_the_same(record):
+    found = compare(record((0.5, 0.48, 0.52)), record((1.0, 0.95, 1.05), taints=["warmup_cap"]))
+    assert found.outcome is Outcome.SLOWER
+    assert "even taken 3 times as wide, as B is tainted by warmup_cap" in found.why
+
+
+def test_a_tainted_record_is_called_the_same_only_by_three_times_its_interval(record):
+    for half_width, outcome in ((0.001, Outcome.SAME), (0.004, Outcome.CANNOT_TELL)):
+        ratio = (0.5, 0.5 - half_width, 0.5 + half_width)
+        assert compare(record(ratio), record(ratio)).outcome is Outcome.SAME
+        assert compare(record(ratio), record(ratio, taints=["warmup_cap"])).outcome is outcome
 
 
 def test_a_warning_does_not_keep_from_judging(record):
@@ -226,8 +234,8 @@ def test_folders_are_compared_network_by_network(run_esr, record, tmp_path):
 
 
 def test_a_tainted_record_ends_a_script_undecided_unless_told_otherwise(run_esr, record, tmp_path):
-    write_record(record((0.5, 0.499, 0.501)).document, tmp_path / "a")
-    write_record(record((0.6, 0.599, 0.601), taints=["host_load"]).document, tmp_path / "b")
+    write_record(record((0.5, 0.48, 0.52)).document, tmp_path / "a")
+    write_record(record((0.55, 0.53, 0.57), taints=["host_load"]).document, tmp_path / "b")
     run = run_esr("compare", "a", "b")
     assert run.code == 4
     assert "B is tainted by host_load" in run.out
