@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument(
         "--seconds", type=float, default=25, help="of rounds, in each of three processes (25)"
     )
-    parser.add_argument("--side", type=int, default=64, help="LR side of both images, in pixels (64)")
+    parser.add_argument("--side", type=int, default=96, help="LR side of both images, in pixels (96)")
     options, overrides = parser.parse_known_args()
     engine = [*shlex.split(options.engine), "run", "--rm", "--network=none", *options.option]
     words = [*EVALUATION, f"timing.max_seconds={options.seconds:g}", *overrides]

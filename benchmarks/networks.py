@@ -9,8 +9,6 @@ both. The graphs are reference data, not part of the repository: ../shared/refer
 """
 
 import argparse
-import contextlib
-import ctypes
 import random
 import statistics
 import sys
@@ -34,6 +32,7 @@ from synthetic import (  # noqa: E402
     reference_name,
 )
 
+from esr import devices  # noqa: E402
 from esr.config import ModelConf  # noqa: E402
 
 MIB = 2**20
@@ -41,10 +40,6 @@ WARMUP = 3
 """Runs of each before the clock counts."""
 MEDIAN_LIMIT, SINGLE_LIMIT = 1.00, 1.05
 """What the median over the networks and each network may reach."""
-
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""Numbers of glibc's mallopt(3)."""
-KEPT_BYTES = 2**30
 
 Run = Callable[[Tensor], Tensor]
 
@@ -61,7 +56,7 @@ def main() -> int:
     parser.add_argument("--reference", type=Path, default=ROOT.parent / "shared" / "reference")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    keep_memory()
+    devices.keep_freed_memory()
     print("| network | literal [ms] | ours [ms] | time ratio | literal [MiB] | ours [MiB] |")
     print("|---|---:|---:|---:|---:|---:|")
     ratios, more_memory = {}, []
@@ -78,14 +73,6 @@ def main() -> int:
             flush=True,
         )
     return verdict(ratios, more_memory)
-
-
-def keep_memory() -> None:
-    """Has glibc keep what is freed: else a pass pays for memory that the other one's end gave back to the system."""
-    with contextlib.suppress(OSError, AttributeError):  # another C library keeps its own ways
-        libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
-        libc.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
 
 
 def pair(model: ModelConf, reference: Path) -> tuple[Run, Run, Tensor]:

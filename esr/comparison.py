@@ -103,9 +103,9 @@ def compare(
 ) -> Comparison:
     """What B says against A.
 
-    *same*: the whole interval of the change lies within the margin. *faster*, *slower*: it does not, and excludes no
-    change at all. *can't tell*: anything else, and a failure. Where a verdict speaks against an interval, the outcome
-    has to hold for one that is `WIDENED` times as wide.
+    *same*: the whole interval of the change lies within the margin. *faster*, *slower*: all of it lies beyond. *can't
+    tell*: anything else, and a failure. Where a verdict speaks against an interval, the outcome has to hold for one
+    that is `WIDENED` times as wide.
 
     Args:
         a: The record to compare with.
@@ -177,20 +177,21 @@ def judge(change: Change | None, margin: float) -> tuple[Outcome, str]:
     'same'
     >>> judge(Change(0.9, 0.88, 0.92), 0.02)[0].value
     'faster'
-    >>> judge(Change(1.02, 0.99, 1.05), 0.02)[0].value
+    >>> judge(Change(1.03, 1.01, 1.05), 0.02)[0].value
     "can't tell"
     """
     if change is None:
         return Outcome.CANNOT_TELL, "one of them has no ratio"
     if change.low is None or change.high is None:
         return Outcome.CANNOT_TELL, "one of them has too few rounds for an interval"
-    if 1 / (1 + margin) <= change.low and change.high <= 1 + margin:
+    least, most = 1 / (1 + margin), 1 + margin
+    if least <= change.low and change.high <= most:
         return Outcome.SAME, f"the change lies within {margin * 100:g} %"
-    if change.high < 1:
-        return Outcome.FASTER, "the interval of the change lies below 1"
-    if change.low > 1:
-        return Outcome.SLOWER, "the interval of the change lies above 1"
-    return Outcome.CANNOT_TELL, f"the interval holds 1 and reaches beyond {margin * 100:g} %"
+    if change.high < least:
+        return Outcome.FASTER, f"the change is one of more than {margin * 100:g} %"
+    if change.low > most:
+        return Outcome.SLOWER, f"the change is one of more than {margin * 100:g} %"
+    return Outcome.CANNOT_TELL, f"the change may lie within {margin * 100:g} % or beyond"
 
 
 def _change(a: Estimate | None, b: Estimate | None) -> Change | None:

@@ -25,6 +25,10 @@ MIB = 1024.0 * 1024.0
 _OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
 """How torch's allocators word it, which on the CPU raise a plain RuntimeError."""
 
+_MALLOC_THRESHOLDS = (-1, -3)
+"""glibc's M_TRIM_THRESHOLD and M_MMAP_THRESHOLD, of mallopt(3)."""
+_KEPT_BYTES = 2**30
+
 _FLOAT32_BACKENDS = ("mkldnn.conv", "mkldnn.matmul", "cudnn.conv", "cuda.matmul")
 """Below `torch.backends`: where torch 2.9 and later keep in which precision they multiply float32."""
 
@@ -292,3 +296,14 @@ def _release_free_heap() -> None:
     # Freed blocks that malloc keeps would hide as many bytes of the peak.
     if os.name == "posix" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.malloc_trim(0)
+
+
+def keep_freed_memory() -> bool:
+    """Has glibc keep in hand what is freed, as torch's allocator for CUDA does; whether it could be told so.
+
+    Else a pass may give its memory back to the system and fault it in again, or not: that is up to the layout of the
+    heap, differs from process to process, and can be a third of the time of a pass.
+    """
+    if os.name == "posix" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        return all(libc.mallopt(threshold, _KEPT_BYTES) for threshold in _MALLOC_THRESHOLDS)
+    return False

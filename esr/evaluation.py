@@ -70,6 +70,8 @@ def evaluate(
                     _single_pass(subjects, settings, dataset, progress)
                 elif process == 0:
                     _memory(subjects, dataset)
+                if settings.timing.protocol == "paired":
+                    _keep_memory(subjects)
                 if process == 0:
                     _quality(subjects, settings, dataset, gallery, progress)
                     _complexity(subjects, settings)
@@ -163,6 +165,13 @@ def _memory(subjects: Sequence[Subject], dataset: datasets.Dataset) -> None:
         with recorded(subject):
             subject.memory = subject.worker.ask("memory", index=largest)
             subject.memory["lr_shape"] = list(dataset.pairs[largest].lr_shape)
+
+
+def _keep_memory(subjects: Sequence[Subject]) -> None:
+    """After the peak was taken: what the allocator keeps would hide a part of it."""
+    for subject in alive(subjects):
+        with recorded(subject):
+            subject.worker.ask("keep_memory")
 
 
 def _by_area(dataset: datasets.Dataset) -> list[int]:

@@ -1,5 +1,7 @@
 """CPU and CUDA behind one interface; without a GPU the calls to torch.cuda are recorded, in their order."""
 
+import subprocess
+import sys
 import types
 
 import pytest
@@ -103,6 +105,19 @@ def test_cpu_memory_counts_what_was_resident_only_during_the_pass():
     second = device.peak_memory()["mib"]
     assert 60 <= first <= 90
     assert second < 10
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the allocator is glibc's")
+def test_what_a_pass_frees_is_kept_so_that_the_next_faults_nothing_in():
+    code = (
+        "import resource, torch; from esr import devices\n"
+        "assert devices.keep_freed_memory()\n"
+        "faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "def run(): kept = [torch.ones(2**18) for _ in range(32)]\n"
+        "run(); run(); before = faults(); run(); print(faults() - before)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(run.stdout) < 1000  # 32 MiB are 8192 pages
 
 
 def test_switches_are_read_back_as_torch_holds_them():
