@@ -158,7 +158,14 @@ class Container:
         self, *arguments: str, options: tuple[str, ...] = (), mount_out: bool = True
     ) -> subprocess.CompletedProcess[str]:
         command = self.words(*arguments, options=options, mount_out=mount_out)
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
+        return subprocess.run(
+            command,
+            cwd=self.folder,  # where podman leaves a file named oom, if it comes to that
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=900,
+        )
 
     @property
     def records(self) -> list[Path]:
