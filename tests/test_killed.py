@@ -53,7 +53,8 @@ stage = Overview.stage
 def killed(self, title, steps):
     stage(self, title, steps)
     if {where!r} in title:
-        psutil.Process().children()[-1].kill()
+        workers = [child for child in psutil.Process().children() if "esr.worker" in " ".join(child.cmdline())]
+        workers[-1].kill()
 Overview.stage = killed
 """
 FULL = """
