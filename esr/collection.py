@@ -26,10 +26,9 @@ from esr.reading import (
     PublishedRanks,
     Reader,
 )
-from esr.records import FILE_NAME
+from esr.records import CPU_NOTE, FILE_NAME
 
 CPU = "CPU"
-CPU_NOTE = "CPU; not comparable with published milliseconds, nor with published memory"
 _CLEANEST = {"clean": 2, "tainted": 1, "failed": 0}
 
 

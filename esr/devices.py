@@ -294,8 +294,8 @@ def _high_water_mark() -> int:
 
 def _release_free_heap() -> None:
     # Freed blocks that malloc keeps would hide as many bytes of the peak.
-    if os.name == "posix" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
-        libc.malloc_trim(0)
+    if trim := _of_libc("malloc_trim"):
+        trim(0)
 
 
 def keep_freed_memory() -> bool:
@@ -304,6 +304,10 @@ def keep_freed_memory() -> bool:
     Else a pass may give its memory back to the system and fault it in again, or not: that is up to the layout of the
     heap, differs from process to process, and can be a third of the time of a pass.
     """
-    if os.name == "posix" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
-        return all(libc.mallopt(threshold, _KEPT_BYTES) for threshold in _MALLOC_THRESHOLDS)
-    return False
+    set_option = _of_libc("mallopt")
+    return set_option is not None and all(set_option(one, _KEPT_BYTES) for one in _MALLOC_THRESHOLDS)
+
+
+def _of_libc(function: str) -> Callable[..., int] | None:
+    """A function of the C library; none where it has no such one, as glibc's own elsewhere."""
+    return getattr(ctypes.CDLL(None), function, None) if os.name == "posix" else None

@@ -8,8 +8,6 @@ numbers the classes that a process has traced, in a fresh process of the same in
 import importlib.util
 import io
 import logging
-import os
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+from esr import atomic
 from esr.errors import ConfigError, NetworkError
 
 SUFFIXES = {"onnx": ".onnx", "torchscript": ".pt", "safetensors": ".safetensors"}
@@ -125,26 +124,14 @@ def write(content: bytes, target: Path) -> None:
     Raises:
         ConfigError: it cannot be written, or something else than a file is there (a folder, a device).
     """
-    part: Path | None = None
     try:
         if target.exists() and not target.is_file():
             raise ConfigError(f"out={target}: is not a regular file; choose another file")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".", suffix=".part", delete=False) as file:
-            part = Path(file.name)
-            file.write(content)
-        umask = os.umask(0)
-        os.umask(umask)
-        part.chmod(0o666 & ~umask)
-        os.replace(part, target)
-        part = None
+        atomic.replace(target, content)
     except OSError as error:
         raise ConfigError(
             f"out={target}: cannot be written ({error.strerror}); choose another file"
         ) from error
-    finally:  # an interrupt, too
-        if part is not None:
-            part.unlink(missing_ok=True)
 
 
 def _example(size: tuple[int, int]) -> Tensor:

@@ -2,12 +2,12 @@
 
 import json
 import os
-import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from esr import atomic
 from esr.errors import RecordError
 from esr.telemetry import verdict as telemetry_verdict
 
@@ -18,6 +18,7 @@ SCHEMA_FILE = Path(__file__).with_name("record.schema.json")
 
 
 TAINT, WARNING = "taint", "warning"
+CPU_NOTE = "CPU; not comparable with published milliseconds, nor with published memory"
 """How grave a reason is: a warning leaves the verdict clean."""
 
 REASONS = {
@@ -135,28 +136,10 @@ def write_record(document: dict[str, Any], folder: Path) -> Record:
     validate(document)
     text = json.dumps(document, indent=1, allow_nan=False)
     target = folder / FILE_NAME
-    temporary: Path | None = None
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=folder, delete=False, suffix=".part"
-        ) as file:
-            temporary = Path(file.name)
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        os.replace(temporary, target)
+        atomic.replace(target, text.encode())
     except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
         raise RecordError(
             f"{target}: cannot be written ({error.strerror}); choose another folder with out=DIR"
         ) from error
     return Record(document, target)
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current

@@ -3,9 +3,9 @@
 import io
 import os
 import sys
-import tempfile
 from pathlib import Path
 
+from esr import atomic
 from esr.errors import ConfigError
 
 
@@ -15,30 +15,16 @@ def write_text(text: str, target: Path) -> None:
     Raises:
         ConfigError: It cannot be written.
     """
-    part: Path | None = None
     try:
         if target.exists() and not (target.is_file() or target.is_dir()):
             with target.open("w", encoding="utf-8") as device:  # as /dev/null, which nobody wants replaced
                 device.write(text)
             return
         target = target.resolve()
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=target.parent, prefix=".", suffix=".part", delete=False
-        ) as file:
-            part = Path(file.name)
-            file.write(text)
-        umask = os.umask(0)
-        os.umask(umask)
-        part.chmod(0o666 & ~umask)
-        os.replace(part, target)
-        part = None
+        atomic.replace(target, text.encode())
     except (OSError, RuntimeError) as error:  # a loop of links is the latter up to Python 3.12
         reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigError(f"{target}: cannot be written ({reason}); choose another --out") from error
-    finally:
-        if part is not None:
-            part.unlink(missing_ok=True)
 
 
 def print_text(text: str) -> None:

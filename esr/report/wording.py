@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from esr.records import REASONS, TAINT, Record
+from esr.records import CPU_NOTE, REASONS, TAINT, Record
 
 Network = dict[str, Any]
 
@@ -114,7 +114,7 @@ def footnotes(record: Record) -> list[str]:
     runtime = record.candidate["runtime"] or record.baseline["runtime"]
     device = runtime.get("device") or {}
     if device.get("kind") == "cpu":
-        notes.append("CPU; not comparable with published milliseconds, nor with published memory")
+        notes.append(CPU_NOTE)
     return notes
 
 

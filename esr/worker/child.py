@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from esr import complexity, devices, inference, networks
 from esr.config import EsrConf, ModelConf, typed
-from esr.errors import EsrError, NetworkError
+from esr.errors import EsrError, NetworkError, one_line
 from esr.worker.audit import audit
 from esr.worker.protocol import decode, encode, pack, positions, printable, unpack
 from esr.zoo import WeightsFile
@@ -166,7 +166,7 @@ class Child:
         except (Exception, SystemExit, KeyboardInterrupt) as error:
             # The boundary to a stranger's code: whatever it raises is its result, not ours.
             kind = "out_of_memory" if devices.is_out_of_memory(error) else "exception"
-            return _error(kind, f"{type(error).__name__}: {error}", type(error).__name__)
+            return _error(kind, one_line(error), type(error).__name__)
 
 
 def _error(kind: str, message: str, name: str) -> dict[str, Any]:
