@@ -10,6 +10,7 @@ from typing import NoReturn
 from esr._version import __version__
 from esr.commands.parser import INTERRUPTED
 from esr.errors import ConfigError, EsrError, did_you_mean
+from esr.output import guarded
 
 COMMANDS = ("compare", "doctor", "export", "fetch", "rank", "show", "train")
 """Subcommands; each is `esr.commands.NAME` with a function `main(arguments) -> exit code`."""
@@ -22,7 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Entry point; exits with 0, with 1 when a network failed while measured, with 2 for a mistake in the input."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = _run(words)
+        with guarded():
+            code = _run(words)
     except EsrError as error:
         print(f"esr: {error}", file=sys.stderr)
         code = error.exit_code
@@ -30,9 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         print("esr: interrupted; records already written are whole", file=sys.stderr)
         code = INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output has gone, as `esr show | head` does; Python must not complain at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
+        code = 1  # the reader of our output has gone, as `esr show | head` does
     sys.exit(code)
 
 

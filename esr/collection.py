@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from esr.errors import RecordError
-from esr.finding import LeftOut, json_files, printable
+from esr.finding import LeftOut, json_files, shown_path
 from esr.ranking import Entry, Figures, Interval
 from esr.ranking.challenge import Challenge
 from esr.ranking.structures import Reason
@@ -98,7 +98,7 @@ class Collection:
         for place, (value, count) in enumerate(counts.most_common(3)):
             label = f"set {place + 1}" if name == "images" else value
             example = next(one.entry.path for one in self.read if getattr(one.conditions, name) == value)
-            yield f"{label}: {count}, as {printable(example or '')}" if place else f"{label}: {count}"
+            yield f"{label}: {count}, as {shown_path(example or '')}" if place else f"{label}: {count}"
 
     def phrases(self) -> list[str]:
         """The conditions that all records share, for the table's head."""
@@ -202,7 +202,7 @@ def _newest_clean(found: Sequence[Measured]) -> tuple[list[Measured], list[LeftO
         left_out += [
             LeftOut(
                 Path(other.entry.path or ""),
-                f"{other.entry.name} ({other.entry.verdict}) is ranked by {printable(best.entry.path or '')} "
+                f"{other.entry.name} ({other.entry.verdict}) is ranked by {shown_path(best.entry.path or '')} "
                 f"({best.entry.verdict})",
                 "duplicate",
             )

@@ -1,9 +1,11 @@
 """Whether a host answers at all, and what goes wrong on the way to it, in words."""
 
 import contextlib
+import queue
 import re
 import socket
 import threading
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import requests
@@ -65,6 +67,36 @@ def _connect(host: str, port: int, limit_s: float, ended: threading.Event) -> No
         for thread in tries:
             thread.join()
     ended.set()
+
+
+def asked(ask: Callable[[], requests.Response], limit_s: float) -> requests.Response:
+    """An answer whose headers are complete in time.
+
+    The limits of `requests` hold for each packet, so that a server which drips its headers would never reach one.
+
+    Args:
+        ask: Sends the request; left to itself where its answer doesn't come.
+        limit_s: For all of it, redirections included.
+
+    Raises:
+        BrokenOff: It was not complete in time.
+    """
+    answers: queue.SimpleQueue[requests.Response | Exception] = queue.SimpleQueue()
+
+    def wait() -> None:
+        try:
+            answers.put(ask())
+        except Exception as error:  # whatever it is, the asking side raises it
+            answers.put(error)
+
+    threading.Thread(target=wait, daemon=True).start()
+    try:
+        answer = answers.get(timeout=limit_s)
+    except queue.Empty:
+        raise BrokenOff(f"the headers of the answer are not complete after {limit_s:g} s") from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
 def hopeless(error: Exception) -> tuple[str, str] | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from esr import atomic
 from esr.download import FetchError, Patience, Progress, download, sha256_of
 from esr.errors import DownloadError
 
@@ -35,9 +36,7 @@ def record(path: Path, sha256: str) -> None:
     with FileLock(lock):
         try:
             digests = _read(file) | {path.name: sha256}
-            part = file.with_name(f"{NAME}.part")
-            part.write_text(json.dumps(digests, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-            part.replace(file)
+            atomic.replace(file, (json.dumps(digests, indent=2, sort_keys=True) + "\n").encode())
         finally:
             lock.unlink(missing_ok=True)
 

@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,7 +19,7 @@ from filelock import FileLock, Timeout
 from urllib3.exceptions import HTTPError
 
 from esr._version import __version__
-from esr.connection import ELSEWHERE, BrokenOff, broken_off, hopeless, is_silent, shown, silent
+from esr.connection import ELSEWHERE, BrokenOff, asked, broken_off, hopeless, is_silent, shown, silent
 from esr.errors import DownloadError
 
 Progress = Callable[[int, int | None], None]
@@ -40,7 +41,7 @@ class Patience:
     stall_s: float = 20.0
     """Seconds without a byte after which the connection counts as dead; nor is a longer pause granted to a server."""
     slow_s: float = 30.0
-    """Seconds in which `CHUNK` bytes have to come."""
+    """Seconds in which the headers, and then each `CHUNK` bytes, have to come."""
     attempts: int = 4
     """Attempts in a row that bring nothing new, or next to nothing."""
     backoff_s: float = 0.5
@@ -227,7 +228,10 @@ class _Transfer:
         if is_silent(self.url, self.patience.connect_s):
             raise silent(self.url, self.patience.connect_s)
         try:
-            response = requests.get(self.url, headers=headers, stream=True, timeout=limits)
+            response = asked(
+                partial(requests.get, self.url, headers=headers, stream=True, timeout=limits),
+                self.patience.slow_s,
+            )
         except (OSError, HTTPError, ValueError) as error:  # bare ones for bad redirects and certificate files
             raise self._network_fault(error) from error
         with response:

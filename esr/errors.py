@@ -42,6 +42,10 @@ class RecordError(EsrError):
     """A record that is corrupt, incomplete or of another version."""
 
 
+class OutputError(EsrError):
+    """Standard output that cannot be written."""
+
+
 class EvaluationFailed(EsrError):  # noqa: N818 - an outcome with a record, not a misuse
     """At least one network failed while it was measured; the record says how."""
 

@@ -57,9 +57,9 @@ def _mode(path: Path) -> int:
     except FileNotFoundError:
         mode = 0
     except OSError as error:
-        raise RecordError(f"{printable(path)}: cannot be read ({error.strerror})") from error
+        raise RecordError(f"{shown_path(path)}: cannot be read ({error.strerror})") from error
     if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
-        raise RecordError(f"{printable(path)}: no such file or folder")
+        raise RecordError(f"{shown_path(path)}: no such file or folder")
     return mode
 
 
@@ -76,10 +76,10 @@ def _unreadable(path: Path, error: OSError) -> LeftOut:
     return LeftOut(path, f"cannot be read ({error.strerror})", "unusable")
 
 
-def printable(path: str | os.PathLike[str]) -> str:
+def shown_path(path: str | os.PathLike[str]) -> str:
     r"""A path, which a stranger may have named, as text that does nothing to a terminal and fits into UTF-8.
 
-    >>> printable("outputs/record.json"), printable("a\x1b[2J")
+    >>> shown_path("outputs/record.json"), shown_path("a\x1b[2J")
     ('outputs/record.json', "'a\\x1b[2J'")
     """
     text = os.fspath(path)

@@ -5,10 +5,10 @@ profiles are not applied and EXIF orientation is ignored, because benchmark sets
 """
 
 import contextlib
+import io
 import math
 import os
 import threading
-import uuid
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
 
+from esr import atomic
 from esr.config import SCALE
 from esr.errors import DataError
 
@@ -62,21 +63,18 @@ def read_rgb(path: str | os.PathLike[str]) -> ImageArray:
 
 
 def write_png(path: str | os.PathLike[str], image: ImageArray) -> None:
-    """Writes an RGB or luma image as PNG: the whole file appears under `path`, or nothing does.
+    """Writes an RGB or luma image as PNG: all of it or nothing, into a folder that is made if need be.
 
     Raises:
         DataError: `image` is no uint8 image, or the file cannot be written.
     """
     check_image(image, luma_too=True)
-    target = Path(path)
-    part = target.with_name(f".{uuid.uuid4().hex}.part")
+    png = io.BytesIO()
+    Image.fromarray(image).save(png, format="PNG")
     try:
-        Image.fromarray(image).save(part, format="PNG")
-        part.replace(target)
+        atomic.replace(Path(path), png.getvalue())
     except OSError as error:
-        raise DataError(f"cannot write {target}: {error.strerror or error}") from error
-    finally:
-        part.unlink(missing_ok=True)
+        raise DataError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def check_image(image: ImageArray, *, luma_too: bool = False) -> None:

@@ -21,13 +21,26 @@ from esr.digests import download_held, recorded
 from esr.download import PATIENCE, FetchError, Patience, Progress, mismatch, refuse_offline, sha256_of
 from esr.errors import WeightsError, did_you_mean
 
-__all__ = ["WeightsFile", "own_folder", "resolve", "sha256_of", "zoo_folders"]
+__all__ = ["NoWeightsError", "WeightsFile", "own_folder", "resolve", "sha256_of", "zoo_folders"]
 
 CHOICES = ("auto", "published", "bundled", "random")
 HASTY = Patience(connect_s=1.5, stall_s=3.0, slow_s=10.0, attempts=2)
 """Where bundled weights can stand in, nobody waits long for a firewall or a server that keeps silent."""
 SHIPPED = Path(__file__).parent / "model_zoo"
 OTHERWISE = "pass weights=random or weights=PATH (baseline_weights=... for the baseline)"
+
+
+class NoWeightsError(WeightsError):
+    """There is no such file; the message in two halves, for who asks by another setting than `weights`.
+
+    Args:
+        fault: What is missing, and what would help whoever asks, as the beginning of a sentence.
+        otherwise: Its end: other choices for `weights`.
+    """
+
+    def __init__(self, fault: str, otherwise: str = OTHERWISE) -> None:
+        super().__init__(f"{fault} {otherwise}")
+        self.fault = fault
 
 
 @dataclass(frozen=True)
@@ -74,11 +87,13 @@ def resolve(model: ModelConf, weights: str, *, progress: Progress | None = None)
     if bundled and (weights == "bundled" or not model.checkpoint.file):
         return bundled
     if weights == "bundled":
-        raise WeightsError(f"{network_name(model)} has no bundled weights: pass weights=auto, or {OTHERWISE}")
+        raise NoWeightsError(
+            f"{network_name(model)} has no bundled weights:", f"pass weights=auto, or {OTHERWISE}"
+        )
     if not model.checkpoint.file:
         where = model.source or f"conf/model/{network_name(model)}.yaml"
-        raise WeightsError(
-            f"{network_name(model)} has no weights, {where} names none: set checkpoint.file there, or {OTHERWISE}"
+        raise NoWeightsError(
+            f"{network_name(model)} has no weights, {where} names none: set checkpoint.file there, or"
         )
     try:
         return _found(model) or _fetched(model, progress, HASTY if bundled else PATIENCE)
@@ -183,13 +198,13 @@ def _fetched(model: ModelConf, progress: Progress | None, patience: Patience) ->
     return WeightsFile("published", target, sha256_of(target), target.stat().st_size)
 
 
-def _unavailable(model: ModelConf, error: FetchError) -> WeightsError:
+def _unavailable(model: ModelConf, error: FetchError) -> NoWeightsError:
     """All that can be done where neither the zoo folders, nor the network, nor esr itself has the file."""
     checkpoint = model.checkpoint
     by_hand = f"download {checkpoint.url}" if checkpoint.url else f"put {checkpoint.file}"
     folder = _places(model, zoo_folders())[0].parent
-    return WeightsError(
-        f"{network_name(model)}: {error.fault}; {error.remedy}, or {by_hand} into {folder}, or {OTHERWISE}"
+    return NoWeightsError(
+        f"{network_name(model)}: {error.fault}; {error.remedy}, or {by_hand} into {folder}, or"
     )
 
 

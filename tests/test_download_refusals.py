@@ -26,6 +26,7 @@ from faultserver import (
     answers_raw,
     claims_length,
     cuts_after,
+    drips_headers,
     redirects_to,
     sends,
     shows_page,
@@ -188,6 +189,12 @@ class TestNoWayToTheServer:
         assert "bytes came in 0.3 s" in line
         assert "are kept in" in line
         assert part_of(target).stat().st_size > 0
+        assert len(server.requests) == QUICK.attempts
+
+    def test_headers_that_never_end_are_given_up(self, server: FaultServer, target: Path) -> None:
+        server.faults += [drips_headers(0.02)] * 9
+        line = refusal(server.url, target, patience=replace(QUICK, slow_s=0.3))
+        assert "the headers of the answer are not complete after 0.3 s" in line
         assert len(server.requests) == QUICK.attempts
 
     def test_a_pause_that_a_server_asks_for_is_made(self, server: FaultServer, target: Path) -> None:

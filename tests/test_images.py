@@ -1,6 +1,7 @@
 """Images: what a file may be, what is refused, and how one is written."""
 
 import doctest
+import os
 import struct
 import warnings
 import zlib
@@ -256,11 +257,10 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
     path = tmp_path / "a.png"
     write_png(path, RGB)
 
-    def full(self: Image.Image, target: Path, **_: object) -> None:
-        target.write_bytes(b"half a")
+    def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Image.Image, "save", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(DataError, match=r"cannot write .*a\.png: No space left on device"):
         write_png(path, RGB[::-1])
     monkeypatch.undo()
@@ -274,7 +274,8 @@ def test_a_png_is_written_with_the_usual_permissions(tmp_path: Path) -> None:
     assert (tmp_path / "a.png").stat().st_mode == (tmp_path / "usual").stat().st_mode
 
 
-def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
+    (tmp_path / "none").touch()
     with pytest.raises(DataError, match=r"cannot write .*none/a\.png"):
         write_png(tmp_path / "none" / "a.png", RGB)
 

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
@@ -283,26 +282,6 @@ def test_a_link_is_followed_and_a_device_is_written_to(tmp_path, run_esr):
     assert (tmp_path / "link.csv").is_symlink()
     assert (tmp_path / "pipe").is_fifo()
     assert (tmp_path / "old.csv").read_text().startswith("network,")
-
-
-def test_a_screen_of_few_characters_shows_the_rest_by_number(run_esr):
-    run = run_esr("rank", "--published", "--format", "markdown", env={"PYTHONIOENCODING": "ascii"})
-    assert run.code == 0
-    assert "\\u2013" in run.out
-
-
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
-def test_a_full_disk_behind_standard_output_is_one_line():
-    with open("/dev/full", "w") as full:
-        done = subprocess.run(
-            [sys.executable, "-m", "esr", "rank", "--published"],
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
-    assert done.returncode == 2
-    assert done.stderr == "esr: standard output: cannot be written (No space left on device)\n"
 
 
 def test_help_names_every_setting(run_esr):

@@ -94,9 +94,9 @@ def _write(comparisons: Sequence["Comparison"], chosen: str) -> None:
     from esr.report import comparison as report  # noqa: PLC0415 - see `main`
 
     if chosen == "json":
-        sys.stdout.write(report.as_json(comparisons))
+        print(report.as_json(comparisons), end="")
     elif chosen == "markdown":
-        sys.stdout.write(report.markdown(comparisons))
+        print(report.markdown(comparisons), end="")
     else:
         _print(comparisons)
 

@@ -105,20 +105,20 @@ def _ranking(
 
 def _collected(paths: Sequence[str], challenge: "Challenge", mixed: bool) -> "Ranked":
     from esr.collection import assemble, collect  # noqa: PLC0415 - see `_ranking`
-    from esr.finding import printable  # noqa: PLC0415
+    from esr.finding import shown_path  # noqa: PLC0415
 
     collection = collect(paths)
     for found in collection.left_out:
-        print(f"esr: left out {printable(found.path)}: {found.reason}", file=sys.stderr)
+        print(f"esr: left out {shown_path(found.path)}: {found.reason}", file=sys.stderr)
     return assemble(collection, challenge, mixed)
 
 
 def _write(ranking: "Ranking", records: dict[str, Path], chosen: str, out: Path | None) -> None:
-    from esr.report.output import print_text, write_text  # noqa: PLC0415 - see `_ranking`
+    from esr.report.output import write_text  # noqa: PLC0415 - see `_ranking`
 
     text = _table(ranking, out) if chosen == "table" else _text(ranking, records, chosen)
     if out is None:
-        print_text(text)
+        print(text, end="")
         return
     write_text(text, out)
     print(f"esr: {out} written", file=sys.stderr)

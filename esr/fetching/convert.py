@@ -1,11 +1,11 @@
 """Published PyTorch files as safetensors; the one part of fetching that needs torch."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save
 
+from esr import atomic
 from esr.config import CheckpointConf, typed
 from esr.download import sha256_of
 from esr.errors import DownloadError
@@ -33,13 +33,9 @@ def to_safetensors(path: Path, folder: Path, thing: Thing, checkpoint: dict[str,
     licence = {"licence": thing.licence} if thing.licence else {}
     content = save({name: value.contiguous().clone() for name, value in state.items()}, origin | licence)
     target = folder / f"{path.stem}.safetensors"
-    part = folder / f".{target.name}.{os.getpid()}.part"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content)
-        part.replace(target)
+        atomic.replace(target, content)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise DownloadError(
             f"{target} cannot be written ({error.strerror}): make room, or set ESR_ZOO=FOLDER"
         ) from error

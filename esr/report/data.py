@@ -5,7 +5,7 @@ import io
 
 import msgspec
 
-from esr.finding import printable
+from esr.finding import shown_path
 from esr.ranking import METRICS, Ranking, Row
 from esr.report.table import bracket_letters
 
@@ -18,7 +18,7 @@ def to_json(ranking: Ranking) -> str:
     document = {"format": FORMAT, "version": VERSION, **msgspec.to_builtins(ranking)}
     for row in document["rows"]:
         if path := row["entry"]["path"]:
-            row["entry"]["path"] = printable(path)  # not every name of a file is UTF-8
+            row["entry"]["path"] = shown_path(path)  # not every name of a file is UTF-8
     return msgspec.json.format(msgspec.json.encode(document), indent=1).decode() + "\n"
 
 
@@ -73,7 +73,7 @@ def _line(row: Row, ranking: Ranking) -> dict[str, object]:
     return line | {
         "verdict": entry.verdict,
         "notes": _cell("; ".join(row.notes)),
-        "record": _cell(printable(entry.path)) if entry.path else None,
+        "record": _cell(shown_path(entry.path)) if entry.path else None,
     }
 
 

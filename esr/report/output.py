@@ -1,8 +1,5 @@
 """Writes a report: the old file or the new one, never half."""
 
-import io
-import os
-import sys
 from pathlib import Path
 
 from esr import atomic
@@ -25,21 +22,3 @@ def write_text(text: str, target: Path) -> None:
     except (OSError, RuntimeError) as error:  # a loop of links is the latter up to Python 3.12
         reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigError(f"{target}: cannot be written ({reason}); choose another --out") from error
-
-
-def print_text(text: str) -> None:
-    r"""Prints a report; what the terminal's encoding lacks as `\uXXXX`.
-
-    Raises:
-        ConfigError: It cannot be written, as on a full disk.
-    """
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise  # the reader has seen enough
-    except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would try again at its end
-        raise ConfigError(f"standard output: cannot be written ({error.strerror})") from error

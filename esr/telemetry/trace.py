@@ -1,14 +1,13 @@
 """Every sample as `telemetry.csv.gz`, beside the record: one row per sample, empty where a column was not read."""
 
-import contextlib
 import csv
 import gzip
 import io
-import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from esr import atomic
 from esr.errors import RecordError
 from esr.telemetry import host, nvml
 from esr.telemetry.nvml import Sample
@@ -46,14 +45,9 @@ def write_trace(samples: Iterable[Sample], folder: Path) -> str:
     writer.writerow(columns)
     writer.writerows([_word(column, row.get(column)) for column in columns] for row in rows)
     packed = gzip.compress(text.getvalue().encode("ascii"), mtime=0)
-    part = folder / f".{FILE_NAME}.{os.getpid()}.part"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(packed)
-        os.replace(part, folder / FILE_NAME)
+        atomic.replace(folder / FILE_NAME, packed)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
         raise RecordError(
             f"{folder / FILE_NAME}: cannot be written ({error.strerror}); choose another folder with out=DIR"
         ) from error

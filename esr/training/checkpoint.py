@@ -1,9 +1,8 @@
 """What an interrupted training goes on from, and the weights that come out of it; files appear whole or not."""
 
-import contextlib
-import os
+import io
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
+from esr import atomic
 from esr.config import network_name
 from esr.errors import ConfigError, WeightsError
 from esr.training.config import TrainConf
@@ -66,8 +66,9 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
     Raises:
         ConfigError: The file cannot be written.
     """
-    content = {"version": VERSION, **vars(checkpoint)}
-    write_whole(path, lambda part: torch.save(content, part))
+    content = io.BytesIO()
+    torch.save({"version": VERSION, **vars(checkpoint)}, content)
+    write_whole(path, content.getvalue())
 
 
 def load(path: Path, identity: Mapping[str, Any]) -> Checkpoint:
@@ -134,25 +135,16 @@ def export(network: nn.Module, path: Path, precision: str, about: Mapping[str, s
                 f"{name} does not fit {precision}: pass save_as=float32, or train with a lower l1.lr"
             )
         state[name] = kept.contiguous().clone()
-    write_whole(path, lambda part: part.write_bytes(serialise(state, metadata=dict(about))))
+    write_whole(path, serialise(state, metadata=dict(about)))
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Has a file written beside `path` and moved there once it is on the disk.
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes a file in place of the one before.
 
     Raises:
         ConfigError: It cannot be written.
     """
-    part = path.with_name(f".{path.name}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(part)
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
-    except (OSError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise ConfigError(f"cannot write {path} ({reason}); pass another out=FOLDER") from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
+        atomic.replace(path, content)
+    except OSError as error:
+        raise ConfigError(f"cannot write {path} ({error.strerror}); pass another out=FOLDER") from error

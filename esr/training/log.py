@@ -19,8 +19,7 @@ class Log:
 
     def __init__(self, path: Path, steps_done: int) -> None:
         self._path = path
-        content = _as_csv(self._kept(steps_done))
-        write_whole(path, lambda part: part.write_bytes(content))
+        write_whole(path, _as_csv(self._kept(steps_done)))
 
     def _kept(self, steps_done: int) -> list[list[str]]:
         """The heading, and of earlier sittings the whole rows up to the step that the run goes on from."""

@@ -32,9 +32,10 @@ def weights_of(model: ModelConf, init: str) -> zoo.WeightsFile | None:
         raise ConfigError(f"init={init}: no such file, and no such choice; {known}")
     try:
         return zoo.resolve(model, init)
+    except zoo.NoWeightsError as error:
+        raise WeightsError(f"init={init}: {error.fault} pass init=scratch or init=PATH") from error
     except WeightsError as error:
-        reason = str(error).replace(zoo.OTHERWISE, "pass init=scratch or init=PATH")
-        raise WeightsError(f"init={init}: {reason.replace('pass weights=auto, or ', '')}") from error
+        raise WeightsError(f"init={init}: {error}") from error
 
 
 def build(model: ModelConf, init: str, weights: zoo.WeightsFile | None, seed: int) -> nn.Module:
