@@ -23,18 +23,19 @@ EVALUATION = ("model=rlfn", "weights=bundled", "baseline_weights=bundled", "data
 
 @dataclass(frozen=True)
 class Place:
-    """Where the evaluation runs: on the host, or in a container with these options."""
+    """Where the evaluation runs: on the host, or in a container with these options; and what it is held against."""
 
     name: str
     container: tuple[str, ...] | None
     overrides: tuple[str, ...] = ()
+    against: str = "host"
 
 
 PLACES = (
     Place("host", None),
     Place("container", ()),
     Place("host, one thread", None, ("device.threads=1",)),
-    Place("container, one thread", (), ("device.threads=1",)),
+    Place("container, one thread", (), ("device.threads=1",), "host, one thread"),
     Place("container, quota of one core", ("--cpus=1",)),
 )
 
@@ -57,10 +58,11 @@ def main() -> None:
         write_images(folder / "images", count=2, lr_side=options.side)
         records = [_run(place, engine, options.image, words, folder) for place in PLACES]
         print(f"{describe(records[0])}; two images of {options.side}×{options.side} (LR)\n")
-        print("| where | IMDN, ms | RLFN, ms | ratio | 95 % interval | `esr compare` with the host |")
+        print("| where | IMDN, ms | RLFN, ms | ratio | 95 % interval | by `esr compare` |")
         print("|---|---:|---:|---:|---|---|")
-        for place, record in zip(PLACES, records, strict=True):
-            print(_row(place, record, records[0]))
+        taken = {place.name: record for place, record in zip(PLACES, records, strict=True)}
+        for place in PLACES:
+            print(_row(place, taken))
 
 
 def _run(place: Place, engine: list[str], image: str, words: list[str], folder: Path) -> Record:
@@ -83,19 +85,21 @@ def _run(place: Place, engine: list[str], image: str, words: list[str], folder: 
     return load_record(path)
 
 
-def _row(place: Place, record: Record, first: Record) -> str:
+def _row(place: Place, taken: dict[str, Record]) -> str:
+    record, other = taken[place.name], taken[place.against]
     networks = (record.baseline, record.candidate)
     ms = [f"{network['timing']['ms_per_image']['value']:.1f}" for network in networks]
     ratio = record.ratio or {"value": float("nan"), "low": None, "high": None}
     compared = subprocess.run(
-        [str(Path(sys.executable).with_name("esr")), "compare", str(first.path), str(record.path)],
+        [str(Path(sys.executable).with_name("esr")), "compare", str(other.path), str(record.path)],
         capture_output=True,
         text=True,
         check=False,
     )
     verdict = {0: "same", 3: "different", 4: "can't tell"}.get(compared.returncode, compared.stderr.strip())
     interval = "too few rounds" if ratio["low"] is None else f"{ratio['low']:.3f} to {ratio['high']:.3f}"
-    return f"| {place.name} | {ms[0]} | {ms[1]} | {ratio['value']:.3f} | {interval} | {verdict} |"
+    judged = "" if record is other else f"{verdict}: {place.against}"
+    return f"| {place.name} | {ms[0]} | {ms[1]} | {ratio['value']:.3f} | {interval} | {judged} |"
 
 
 if __name__ == "__main__":

@@ -29,6 +29,9 @@ _MALLOC_THRESHOLDS = (-1, -3)
 """glibc's M_TRIM_THRESHOLD and M_MMAP_THRESHOLD, of mallopt(3)."""
 _KEPT_BYTES = 2**30
 
+_KERNELS_KEPT = 1024
+"""What oneDNN keeps at most by default (ONEDNN_PRIMITIVE_CACHE_CAPACITY), the least recently used going first."""
+
 _FLOAT32_BACKENDS = ("mkldnn.conv", "mkldnn.matmul", "cudnn.conv", "cuda.matmul")
 """Below `torch.backends`: where torch 2.9 and later keep in which precision they multiply float32."""
 
@@ -64,6 +67,10 @@ class Device(ABC):
     def fingerprint(self) -> dict[str, Any]:
         """What the device is, for the record."""
 
+    def renew_kernels(self) -> bool:
+        """Drops the kernels that were made for the passes so far, where that can be done; whether it was."""
+        return False
+
 
 class CpuDevice(Device):
     """The processor; memory is what the process holds resident."""
@@ -97,6 +104,18 @@ class CpuDevice(Device):
     def fingerprint(self) -> dict[str, Any]:
         """Kind alone; the processor is described by `esr.environment`."""
         return {"kind": "cpu"}
+
+    def renew_kernels(self) -> bool:
+        """Pushes all of them out of oneDNN's cache, which torch gives no access to, by small ones of another kind.
+
+        One that is compiled anew for the same convolution and threads may run a tenth faster or slower, for as long as
+        it is kept.
+        """
+        if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+            return False
+        for length in range(1, _KERNELS_KEPT + 1):
+            torch.relu(torch.zeros(1, length, dtype=torch.float32).to_mkldnn())
+        return True
 
 
 class CudaDevice(Device):

@@ -18,6 +18,8 @@ from esr.worker.parent import WorkerFailure
 from esr.worker.protocol import unpack
 
 TAINT = "taint"
+RENEWED_SHAPES, RENEWED_S = 16, 0.05
+"""A round of at most so many LR shapes, and of at least so many seconds, begins with kernels that were made for it."""
 
 
 @contextmanager
@@ -121,12 +123,29 @@ class Measurement:
         self._announce()
         for chunks in rounds(len(running), seconds, timing.block_s, timing.seed + self.process):
             self._show()
+            if sum(seconds) >= RENEWED_S:
+                self._renew(running)
             for chunk in chunks:
                 self._measure(chunk, running)
             self.rounds += 1
             if ended := self._ended(running):
                 return ended
         raise AssertionError("rounds never end by themselves")
+
+    def _renew(self, running: Sequence[Subject]) -> None:
+        """Has the kernels made anew, each network alone: luck with them differs from round to round, and is measured.
+
+        Over many shapes it evens out within a round, and the untimed passes would take as long as the round; where that
+        is short, making them would take several times as long.
+        """
+        images = [self.shapes.index(shape) for shape in dict.fromkeys(self.shapes)]
+        if len(images) > RENEWED_SHAPES:
+            return
+        for subject in alive(running):
+            with recorded(subject):
+                subject.worker.resume()
+                subject.worker.ask("renew", images=images)
+                subject.worker.pause()
 
     def _announce(self) -> None:
         timing = self.settings.timing

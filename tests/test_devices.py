@@ -120,6 +120,19 @@ def test_what_a_pass_frees_is_kept_so_that_the_next_faults_nothing_in():
     assert int(run.stdout) < 1000  # 32 MiB are 8192 pages
 
 
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
+def test_renewing_fills_the_cache_of_kernels_and_changes_no_output(monkeypatch):
+    shapes = set()
+    plain = torch.relu
+    monkeypatch.setattr(torch, "relu", lambda tensor: (shapes.add(tensor.shape), plain(tensor))[1])
+    conv, image = torch.nn.Conv2d(64, 64, 3), torch.rand(1, 64, 24, 24)
+    with torch.inference_mode():
+        before = conv(image)
+        assert devices.open_device("cpu").renew_kernels()
+        assert torch.equal(conv(image), before)
+    assert len(shapes) >= 1024
+
+
 def test_switches_are_read_back_as_torch_holds_them():
     before = devices.apply_switches(benchmark=False, deterministic=False, allow_tf32=False)
     try:

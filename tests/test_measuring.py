@@ -70,7 +70,7 @@ class FakeWatch:
         return self.restless < 0
 
 
-def measurement(watch=None, rounds=4, log=None, **timing):
+def measurement(watch=None, rounds=4, log=None, ms=1.0, **timing):
     log = [] if log is None else log
     settings = EsrConf()
     settings.timing.rounds = rounds
@@ -79,7 +79,7 @@ def measurement(watch=None, rounds=4, log=None, **timing):
     subjects = []
     for role in ("candidate", "baseline"):
         subject = Subject(role, role, ModelConf(_target_="x"), WeightsFile("random"))
-        subject.worker = FakeWorker(role, log)
+        subject.worker = FakeWorker(role, log, ms)
         subjects.append(subject)
     return Measurement(subjects, settings, [(8, 8), (8, 8)], watch or FakeWatch(), Silent())
 
@@ -96,6 +96,33 @@ def test_only_one_worker_runs_at_a_time_and_all_run_in_the_end():
         else:
             assert running == {name}
     assert running == {"candidate", "baseline"}
+
+
+def test_every_round_begins_with_kernels_that_were_made_anew_in_untimed_passes_over_each_shape():
+    log = []
+    one = measurement(log=log, rounds=3, ms=20.0)
+    one.shapes = [(8, 8), (9, 8), (8, 8)]
+    asked = []
+    for subject in one.subjects:
+        plain = subject.worker.ask
+        subject.worker.ask = lambda do, plain=plain, **arguments: (
+            asked.append((do, arguments)),
+            plain(do, **arguments),
+        )[1]
+    one.run()
+    renewals = [arguments["images"] for do, arguments in asked if do == "renew"]
+    assert renewals == [[0, 1]] * 6
+    rounds = [name for name, action in log if action == "renew"]
+    assert rounds == ["candidate", "baseline"] * 3
+
+
+@pytest.mark.parametrize(("shapes", "ms"), [(17, 20.0), (2, 20.0)], ids=["many shapes", "short rounds"])
+def test_kernels_are_kept_where_luck_evens_out_or_new_ones_would_take_longer_than_the_round(shapes, ms):
+    log = []
+    one = measurement(log=log, ms=ms)
+    one.shapes = [(8, 8 + number) for number in range(shapes)]
+    one.run()
+    assert "renew" not in {action for _, action in log}
 
 
 def test_both_networks_get_as_many_warm_up_passes_however_soon_one_has_settled():

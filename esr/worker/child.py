@@ -98,6 +98,13 @@ class Child:
         devices.keep_freed_memory()
         return {}
 
+    def do_renew(self, images: list[int]) -> dict[str, Any]:
+        """Has the device's kernels made anew, in passes over these images, so that no timed pass pays for it."""
+        if self.device.renew_kernels():
+            for index in images:
+                self._forward(self._on_device(index))
+        return {}
+
     def do_quality(self, index: int) -> dict[str, Any]:
         """The 8-bit SR image of one LR image."""
         lr = self._on_device(index)

@@ -1,0 +1,70 @@
+"""What luck with compiled kernels does to a pair of processes. `python benchmarks/kernels.py`, on a CPU.
+
+oneDNN compiles a kernel per convolution and shape, which may come out a tenth faster or slower and stays so until it
+is dropped. Pairs of fresh processes measure IMDN against itself, on the demo images, with every core: once with the
+kernels that each process happens to get, and once with new ones in each round, as `esr` does. Of each pair it is asked
+whether its 95 % interval holds 1.0.
+"""
+
+import argparse
+
+import numpy as np
+from machine import describe
+from rich.console import Console
+from rich.table import Table
+
+import esr
+from esr import measuring
+from esr.records import Record
+from esr.timing import statistics
+
+
+def measure(pairs: int, seconds: float) -> Record:
+    """As many fresh pairs of processes, each for so long."""
+    return esr.evaluate(
+        ["model=imdn", "baseline=imdn", "weights=bundled", "baseline_weights=bundled", "data=demo",
+         "timing.precision=0.0001", f"timing.max_seconds={seconds}", f"timing.processes={pairs}", "telemetry=off"]
+    )  # fmt: skip
+
+
+def judge(record: Record, pairs: int) -> tuple[float, float, float]:
+    """Share of the pairs whose interval holds 1.0, its mean half-width, and the deviation of the ratios from 1.0."""
+    timing = record.document["config"]["timing"]
+    process = np.asarray(record.document["timing"]["process_of_round"])
+    images = len(record.document["data"]["images"])
+    candidate, baseline = (
+        statistics.matrix(network["timing"]["samples"], len(process), images)
+        for network in (record.candidate, record.baseline)
+    )
+    found = [
+        statistics.ratio(candidate[process == one], baseline[process == one], timing["confidence"], 9999, one)
+        for one in range(pairs)
+    ]
+    held = [one.low <= 1.0 <= one.high for one in found]
+    widths = [(one.high - one.low) / 2 for one in found]
+    off = np.sqrt(np.mean([(one.value - 1) ** 2 for one in found]))
+    return float(np.mean(held)), float(np.mean(widths)), float(off)
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pairs", type=int, default=10)
+    parser.add_argument("--seconds", type=float, default=20, help="of rounds, in each pair (20)")
+    options = parser.parse_args()
+    table = Table(
+        title=f"IMDN against itself, {options.pairs} pairs of fresh processes, {options.seconds:g} s each"
+    )
+    table.add_column("kernels")
+    for column in ("intervals that hold 1.0", "half-width", "off by (RMS)"):
+        table.add_column(column, justify="right")
+    for name, shapes in (("as each process got them", 0), ("new in each round", measuring.RENEWED_SHAPES)):
+        measuring.RENEWED_SHAPES = shapes
+        record = measure(options.pairs, options.seconds)
+        held, width, off = judge(record, options.pairs)
+        table.add_row(name, f"{held:.0%}", f"{width:.2%}", f"{off:.2%}")
+    Console().print(table, describe(record))
+
+
+if __name__ == "__main__":
+    main()
