@@ -62,15 +62,16 @@ import resource
 resource.setrlimit(resource.RLIMIT_FSIZE, ({where}, {where}))
 """
 NO_ROOM_FOR_TRACE = """
-import errno
-from pathlib import Path
-write = Path.write_bytes
-def half(self, data):
-    if {where!r} in self.name:
-        write(self, data[: len(data) // 2])
+import errno, os
+from esr import atomic
+replace, sync = atomic.replace, os.fsync
+def chosen(target, content):
+    def half(descriptor):
+        os.ftruncate(descriptor, len(content) // 2)
         raise OSError(errno.ENOSPC, "File too large for the disk")
-    return write(self, data)
-Path.write_bytes = half
+    os.fsync = half if {where!r} in target.name else sync
+    replace(target, content)
+atomic.replace = chosen
 """
 NO_ROOM_FOR_RECORD = """
 import errno, os
