@@ -123,29 +123,27 @@ class Measurement:
         self._announce()
         for chunks in rounds(len(running), seconds, timing.block_s, timing.seed + self.process):
             self._show()
-            if sum(seconds) >= RENEWED_S:
-                self._renew(running)
+            renewed: set[str] = set() if self._worth_renewing(sum(seconds)) else {one.role for one in running}
             for chunk in chunks:
-                self._measure(chunk, running)
+                self._measure(chunk, running, renewed)
             self.rounds += 1
             if ended := self._ended(running):
                 return ended
         raise AssertionError("rounds never end by themselves")
 
-    def _renew(self, running: Sequence[Subject]) -> None:
-        """Has the kernels made anew, each network alone: luck with them differs from round to round, and is measured.
+    def _worth_renewing(self, seconds: float) -> bool:
+        """Whether kernels are made anew in each round: luck with them then differs from round to round, and is seen.
 
         Over many shapes it evens out within a round, and the untimed passes would take as long as the round; where that
         is short, making them would take several times as long.
         """
+        return len(set(self.shapes)) <= RENEWED_SHAPES and seconds >= RENEWED_S
+
+    def _renew(self, subject: Subject) -> None:
         images = [self.shapes.index(shape) for shape in dict.fromkeys(self.shapes)]
-        if len(images) > RENEWED_SHAPES:
-            return
-        for subject in alive(running):
-            with recorded(subject):
-                subject.worker.resume()
-                subject.worker.ask("renew", images=images)
-                subject.worker.pause()
+        subject.worker.resume()
+        subject.worker.ask("renew", images=images)
+        subject.worker.pause()
 
     def _announce(self) -> None:
         timing = self.settings.timing
@@ -177,14 +175,20 @@ class Measurement:
     def _table(self, subject: Subject) -> Array:
         return subject.table(self.first_round + self.rounds, len(self.shapes))[self.first_round :]
 
-    def _measure(self, chunk: Chunk, running: Sequence[Subject]) -> None:
-        """Both networks' turns over a chunk; again, up to a limit, where telemetry found one of them disturbed."""
+    def _measure(self, chunk: Chunk, running: Sequence[Subject], renewed: set[str]) -> None:
+        """Both networks' turns over a chunk; again, up to a limit, where telemetry found one of them disturbed.
+
+        Kernels are renewed right before a network's first turn of the round, so that all begin it in the same state.
+        """
         for attempt in range(self.settings.timing.retries + 1):
             last = attempt == self.settings.timing.retries
             turns = []
             for subject in (running[network] for network in chunk.order):
                 if subject.failure is None:
                     with recorded(subject):
+                        if subject.role not in renewed:
+                            renewed.add(subject.role)
+                            self._renew(subject)
                         turns.append(self._turn(subject, chunk))
             if last or self._mostly_disturbed() or not any(turn["reasons"] for turn in turns):
                 return
