@@ -118,14 +118,14 @@ class Measurement:
         if not running:
             return "failure"
         seconds = [max(subject.warm_ms(shape) for subject in running) / 1000 for shape in self.shapes]
+        renews = self._worth_renewing(sum(seconds))
         timing = self.settings.timing
         self.started = time.monotonic()
         self._announce()
         for chunks in rounds(len(running), seconds, timing.block_s, timing.seed + self.process):
             self._show()
-            renewed: set[str] = set() if self._worth_renewing(sum(seconds)) else {one.role for one in running}
-            for chunk in chunks:
-                self._measure(chunk, running, renewed)
+            for number, chunk in enumerate(chunks):
+                self._measure(chunk, running, renew=renews and number == 0)
             self.rounds += 1
             if ended := self._ended(running):
                 return ended
@@ -175,10 +175,10 @@ class Measurement:
     def _table(self, subject: Subject) -> Array:
         return subject.table(self.first_round + self.rounds, len(self.shapes))[self.first_round :]
 
-    def _measure(self, chunk: Chunk, running: Sequence[Subject], renewed: set[str]) -> None:
+    def _measure(self, chunk: Chunk, running: Sequence[Subject], *, renew: bool) -> None:
         """Both networks' turns over a chunk; again, up to a limit, where telemetry found one of them disturbed.
 
-        Kernels are renewed right before a network's first turn of the round, so that all begin it in the same state.
+        Kernels are renewed right before a network's own turn, so that all begin it in the same state.
         """
         for attempt in range(self.settings.timing.retries + 1):
             last = attempt == self.settings.timing.retries
@@ -186,8 +186,7 @@ class Measurement:
             for subject in (running[network] for network in chunk.order):
                 if subject.failure is None:
                     with recorded(subject):
-                        if subject.role not in renewed:
-                            renewed.add(subject.role)
+                        if renew and attempt == 0:
                             self._renew(subject)
                         turns.append(self._turn(subject, chunk))
             if last or self._mostly_disturbed() or not any(turn["reasons"] for turn in turns):
