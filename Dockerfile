@@ -32,8 +32,8 @@ ARG VARIANT=cu126
 COPY docker/requirements-build.txt docker/requirements-${VARIANT}.txt /build/
 RUN --mount=type=secret,id=pip,target=/run/secrets/pip.conf \
     --mount=type=secret,id=ca,target=/run/secrets/ca.pem \
-    --mount=type=cache,target=/var/cache/pip \
-    export PIP_CACHE_DIR=/var/cache/pip \
+    --mount=type=cache,target=/build/.cache/pip \
+    export PIP_CACHE_DIR=/build/.cache/pip \
  && if [ -s /run/secrets/pip.conf ]; then export PIP_CONFIG_FILE=/run/secrets/pip.conf; fi \
  && if [ -s /run/secrets/ca.pem ]; then export PIP_CERT=/run/secrets/ca.pem; fi \
  && pip install --require-hashes --only-binary=:all: --requirement /build/requirements-build.txt \
