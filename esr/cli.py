@@ -84,6 +84,8 @@ def _measure(words: list[str]) -> int:
     task = sweep.Task()
     try:
         hydra.main(config_path="pkg://esr.conf", config_name="config", version_base="1.3")(task)()
+        if task.error:
+            raise task.error
     except (HydraException, OmegaConfBaseException) as error:
         if wants_traceback:
             raise

@@ -29,7 +29,7 @@ from hydra.errors import (
 from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSource
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from esr.cards import folder, model_file, model_names
 from esr.config import EsrConf, ModelConf, check_values, typed
@@ -223,10 +223,15 @@ def _unknown_choice(error: MissingConfigException) -> str:
 
 def _wrong_value(cause: OmegaConfBaseException, overrides: Sequence[str]) -> str:
     key = str(cause.full_key or cause.key or "")
-    given = [word for word in overrides if word.lstrip("+~").partition("=")[0] == key]
     reason = _first_line(cause)
+    if isinstance(cause, InterpolationResolutionError):
+        return next((f"{word}: {reason}" for word in overrides if "${" in word), reason)
+    given = [word for word in overrides if word.lstrip("+~").partition("=")[0] == key]
     if "not in" in reason and "Key" in reason:
         return _unknown_key(given[0] if given else key)
+    if given and "is not a ListConfig" in reason:
+        name, _, value = given[-1].partition("=")
+        return f"{given[-1]}: must be a list, as {name}=[{value}]"
     return f"{given[-1] if given else key}: {reason}"
 
 

@@ -42,20 +42,25 @@ class Task:
         self.outcomes: list[Outcome] = []
         self.networks = 0
         """How many a multirun was asked for."""
+        self.error: Exception | None = None
+        """What ended the one evaluation: kept, because of a raised one Hydra prints a line of its own."""
 
     def __getstate__(self) -> dict[str, Any]:
         # A process elsewhere knows of its own network alone.
         return Task().__dict__
 
     def __call__(self, config: DictConfig) -> "Outcome | None":
-        """Measures one network; without `-m` an error of the user's is raised, with it everything is an outcome."""
+        """Measures one network; without `-m` an error is kept in `error`, with it everything is an outcome."""
         from esr import resume  # noqa: PLC0415 - `--cfg job` and completion come without measuring
         from esr.report.overview import Overview  # noqa: PLC0415
 
         hydra = HydraConfig.get()
         folder = Path(hydra.runtime.output_dir)
         if hydra.mode is not RunMode.MULTIRUN:
-            _evaluate(config, folder)
+            try:
+                _evaluate(config, folder)
+            except Exception as error:  # whoever called Hydra raises it
+                self.error = error
             return None
         if self.overview is None:
             with Overview(1) as overview:

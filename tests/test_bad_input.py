@@ -63,10 +63,10 @@ def not_finite(path: Path) -> None:
 
 
 def refused(run: Run, *words: str) -> None:
-    lines = [line for line in run.err.splitlines() if line.startswith("esr: ")]
+    lines = run.err.splitlines()
     assert run.code == 2, run.err
     assert len(lines) == 1, run.err
-    assert "Traceback" not in run.err
+    assert lines[0].startswith("esr: ")
     assert not run.records
     for word in words:
         assert word in lines[0]
@@ -178,3 +178,10 @@ def test_an_empty_and_a_missing_folder_are_named(run_esr: RunEsr, participant: P
 
 def test_a_data_set_that_is_not_there_says_where_to_put_it(run_esr: RunEsr) -> None:
     refused(run_esr("model=imdn", "weights=random", "data=div2k_valid"), "div2k_valid", "data.root")
+
+
+@pytest.mark.parametrize("override", ["timing.rounds=-3", "device.cpus=0", "data.name=${nope}"])
+def test_a_wrong_setting_is_one_line_that_begins_with_it(run_esr: RunEsr, override: str) -> None:
+    run = run_esr("model=rlfn", override)
+    refused(run)
+    assert run.err.startswith(f"esr: {override}: ")

@@ -92,7 +92,7 @@ def print_record(record: Record, console: Console | None = None) -> None:
 
 
 class Bar:
-    """Shows each stage of an evaluation on standard error; a context manager."""
+    """Shows each stage of an evaluation on standard error where that is a terminal; a context manager."""
 
     def __init__(self) -> None:
         console = Console(stderr=True)
@@ -103,7 +103,8 @@ class Bar:
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             console=console,
-            transient=console.is_terminal,
+            transient=True,
+            disable=not console.is_terminal,
         )
         self._task: TaskID | None = None
 
