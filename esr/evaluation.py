@@ -51,6 +51,8 @@ def evaluate(
     settings = typed(EsrConf, config)
     progress = progress or Silent()
     started = time.time()
+    if folder:
+        records.require_room(folder)
     progress.stage("images", None)
     dataset = datasets.load_dataset(settings.data, settings.quality.border)
     candidate = _subject("candidate", settings.model, settings.weights, progress)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,10 +16,10 @@ FORMAT = "esr-record"
 VERSION = 2
 FILE_NAME = "record.json"
 SCHEMA_FILE = Path(__file__).with_name("record.schema.json")
-
-
-TAINT, WARNING = "taint", "warning"
+ROOM = 1 << 20
+"""Bytes that must be free where a record is to be written: that of a long run takes half as many."""
 CPU_NOTE = "CPU; not comparable with published milliseconds, nor with published memory"
+TAINT, WARNING = "taint", "warning"
 """How grave a reason is: a warning leaves the verdict clean."""
 
 REASONS = {
@@ -125,6 +126,20 @@ def load_record(path: str | os.PathLike[str]) -> Record:
     except RecordError as error:
         raise RecordError(f"{file}: {error}") from None
     return Record(document, file)
+
+
+def require_room(folder: Path) -> None:
+    """Refuses a folder on a disk that is as good as full, before anything is measured for it.
+
+    Raises:
+        RecordError: Less is free than a record with its trace may take, 1 MiB.
+    """
+    there = next(parent for parent in (folder, *folder.absolute().parents) if parent.is_dir())
+    if (free := shutil.disk_usage(there).free) < ROOM:
+        raise RecordError(
+            f"{folder}: {free // 1024} KiB are free there, and a record with its trace may take {ROOM // 1024}; "
+            "make room, or choose another folder with out=DIR"
+        )
 
 
 def write_record(document: dict[str, Any], folder: Path) -> Record:

@@ -1,11 +1,12 @@
 """Records are written whole or not at all, and what is read is checked."""
 
 import json
+import shutil
 
 import pytest
 
 from esr.errors import RecordError
-from esr.records import REASONS, load_record, schema, write_record
+from esr.records import REASONS, load_record, require_room, schema, write_record
 
 
 @pytest.fixture
@@ -59,6 +60,27 @@ def test_an_old_record_survives_a_failing_write(document, tmp_path, monkeypatch)
         write_record({**document, "id": "another"}, tmp_path)
     assert (tmp_path / "record.json").read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["record.json"]
+
+
+@pytest.mark.parametrize(("free", "enough"), [((1 << 20) - 1, False), (1 << 20, True)])
+def test_a_disk_without_room_for_a_record_is_refused_before_anything_is_measured(
+    tmp_path, monkeypatch, free, enough
+):
+    asked = []
+
+    def disk_usage(path):
+        asked.append(path)
+        return shutil._ntuple_diskusage(1 << 30, (1 << 30) - free, free)
+
+    monkeypatch.setattr(shutil, "disk_usage", disk_usage)
+    folder = tmp_path / "not" / "yet"
+    if enough:
+        require_room(folder)
+    else:
+        with pytest.raises(RecordError, match=r"not/yet: 1023 KiB are free.*make room, or .* out=DIR"):
+            require_room(folder)
+    assert asked == [tmp_path]
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize(
