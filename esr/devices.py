@@ -106,7 +106,7 @@ class CpuDevice(Device):
         return {"kind": "cpu"}
 
     def renew_kernels(self) -> bool:
-        """Pushes all of them out of oneDNN's cache, which torch gives no access to, by small ones of another kind.
+        """Pushes all of them out of oneDNN's cache, which torch gives no access to, by as many reorders of few numbers.
 
         One that is compiled anew for the same convolution and threads may run a tenth faster or slower, for as long as
         it is kept.
@@ -114,7 +114,7 @@ class CpuDevice(Device):
         if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
             return False
         for length in range(1, _KERNELS_KEPT + 1):
-            torch.relu(torch.zeros(1, length, dtype=torch.float32).to_mkldnn())
+            torch.zeros(1, length, dtype=torch.float32).to_mkldnn()
         return True
 
 

@@ -1,5 +1,6 @@
 """CPU and CUDA behind one interface; without a GPU the calls to torch.cuda are recorded, in their order."""
 
+import os
 import subprocess
 import sys
 import types
@@ -121,16 +122,38 @@ def test_what_a_pass_frees_is_kept_so_that_the_next_faults_nothing_in():
 
 
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
-def test_renewing_fills_the_cache_of_kernels_and_changes_no_output(monkeypatch):
-    shapes = set()
-    plain = torch.relu
-    monkeypatch.setattr(torch, "relu", lambda tensor: (shapes.add(tensor.shape), plain(tensor))[1])
-    conv, image = torch.nn.Conv2d(64, 64, 3), torch.rand(1, 64, 24, 24)
-    with torch.inference_mode():
-        before = conv(image)
-        assert devices.open_device("cpu").renew_kernels()
-        assert torch.equal(conv(image), before)
-    assert len(shapes) >= 1024
+def test_after_renewing_a_convolution_is_compiled_again_and_its_output_is_the_same():
+    code = """
+import os, torch
+from esr import devices
+conv, image = torch.nn.Conv2d(64, 64, 3), torch.rand(1, 64, 24, 24)
+device = devices.open_device("cpu")
+outputs = []
+with torch.inference_mode():
+    for step in ("new", "kept", "renewed", "kept again", "renewed again"):
+        if step.startswith("renewed"):
+            os.write(1, b"renewing\\n")
+            assert device.renew_kernels()
+        os.write(1, f"{step}\\n".encode())
+        outputs.append(conv(image))
+assert all(torch.equal(output, outputs[0]) for output in outputs)
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "ONEDNN_VERBOSE": "2"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    compiled = {}
+    for line in run.stdout.splitlines():
+        if not line.startswith("onednn_verbose"):
+            step = line
+            compiled[step] = 0
+        elif "create:cache_miss" in line and "convolution" in line:
+            compiled[step] += 1
+    assert compiled.pop("renewing") == 0
+    assert compiled == {"new": 1, "kept": 0, "renewed": 1, "kept again": 0, "renewed again": 1}
 
 
 def test_switches_are_read_back_as_torch_holds_them():
