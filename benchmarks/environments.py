@@ -1,6 +1,7 @@
 """One evaluation on the host and in the container, also with one thread and under a quota: does the ratio hold?
 
-python benchmarks/environments.py esr:cpu [--engine podman] [--option=--ulimit=nproc=1024:1024 ...] [OVERRIDE ...]
+python benchmarks/environments.py esr:cpu [--model imdn_nb7] [--engine podman] [--option=--ulimit=nproc=1024:1024 ...]
+    [OVERRIDE ...]
 """
 
 import argparse
@@ -16,8 +17,7 @@ from machine import describe, write_images
 
 from esr.records import Record, load_record
 
-EVALUATION = ("model=rlfn", "weights=bundled", "baseline_weights=bundled", "data=folder", "timing.block_s=0.1",
-              "timing.processes=3")  # fmt: skip
+EVALUATION = ("baseline_weights=bundled", "data=folder", "timing.block_s=0.1", "timing.processes=3")
 """Short turns: a shared machine changes its speed within seconds, which the networks must share."""
 
 
@@ -44,6 +44,10 @@ def main() -> None:
     """Runs all places in turn and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("image")
+    parser.add_argument("--model", default="rlfn", help="held against IMDN (rlfn)")
+    parser.add_argument(
+        "--weights", default="bundled", help="the model's (bundled); random ones take as long"
+    )
     parser.add_argument("--engine", default="docker", help="docker or podman, with options")
     parser.add_argument("--option", action="append", default=[], help="of the engine's run")
     parser.add_argument(
@@ -52,13 +56,14 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=96, help="LR side of both images, in pixels (96)")
     options, overrides = parser.parse_known_args()
     engine = [*shlex.split(options.engine), "run", "--rm", "--network=none", *options.option]
-    words = [*EVALUATION, f"timing.max_seconds={options.seconds:g}", *overrides]
+    model = (f"model={options.model}", f"weights={options.weights}")
+    words = [*model, *EVALUATION, f"timing.max_seconds={options.seconds:g}", *overrides]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_images(folder / "images", count=2, lr_side=options.side)
         records = [_run(place, engine, options.image, words, folder) for place in PLACES]
         print(f"{describe(records[0])}; two images of {options.side}×{options.side} (LR)\n")
-        print("| where | IMDN, ms | RLFN, ms | ratio | 95 % interval | by `esr compare` |")
+        print(f"| where | imdn, ms | {options.model}, ms | ratio | 95 % interval | by `esr compare` |")
         print("|---|---:|---:|---:|---|---|")
         taken = {place.name: record for place, record in zip(PLACES, records, strict=True)}
         for place in PLACES:
