@@ -191,7 +191,9 @@ def judge(change: Change | None, margin: float) -> tuple[Outcome, str]:
         return Outcome.FASTER, f"the change is one of more than {margin * 100:g} %"
     if change.low > most:
         return Outcome.SLOWER, f"the change is one of more than {margin * 100:g} %"
-    return Outcome.CANNOT_TELL, f"the change may lie within {margin * 100:g} % or beyond"
+    return Outcome.CANNOT_TELL, (
+        f"the change may lie within {margin * 100:g} % or beyond; more rounds (timing.max_seconds) narrow the intervals"
+    )
 
 
 def _change(a: Estimate | None, b: Estimate | None) -> Change | None:
