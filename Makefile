@@ -57,7 +57,7 @@ typecheck: $(STAMP)  ## mypy --strict on esr/, and with it models/
 check: lint typecheck test  ## what CI runs
 
 benchmark: $(STAMP)  ## the harness's own cost, its intervals, and what ranking many records takes
-	for name in overhead silence sampling kernels aa precision collection; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	for name in overhead silence sampling kernels processes aa precision collection; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 lock: $(STAMP)  ## renew constraints.txt and the locks in docker/ from pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.5'

@@ -242,6 +242,15 @@ def test_everything_is_repeated_in_fresh_processes_and_their_spread_is_told(run_
     assert timing["spread"]["within"] >= 0
     assert timing["spread"]["between"] >= 0
     assert "in 2 fresh processes" in run.out
+    assert "one pair of processes" not in run.out
+
+
+def test_an_interval_of_one_pair_of_processes_on_a_cpu_is_said_to_be_one(run_esr, participant):
+    run = run_esr(*SMALL, cwd=participant)
+    assert "one pair of processes: on a CPU another pair's ratio may lie a percent off" in " ".join(run.out.split())
+    fewer = [word for word in SMALL if not word.startswith("timing=")]
+    run = run_esr(*fewer, "timing.rounds=2", cwd=participant)
+    assert "one pair of processes" not in run.out  # too few rounds for an interval
 
 
 def test_an_endless_time_limit_is_as_long_as_the_system_can_wait():

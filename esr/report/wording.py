@@ -14,6 +14,10 @@ _PUBLISHED = (
     ("convolutions", "convolutions", 0, ""),
     ("peak memory [MiB]", "memory_mib", 1, ""),
 )
+ONE_PAIR = (
+    "one pair of processes: on a CPU another pair's ratio may lie a percent off, which the interval cannot know of; "
+    "timing.processes=4 timing.max_seconds=15 takes as long and tells"
+)
 _WEIGHTS_NOTES = {
     "bundled": "bundled: trained by this project, below the published ones",
     "random": "random: quality is not meaningful and not shown",
@@ -114,6 +118,12 @@ def footnotes(record: Record) -> list[str]:
     runtime = record.candidate["runtime"] or record.baseline["runtime"]
     device = runtime.get("device") or {}
     if device.get("kind") == "cpu":
+        if (
+            timing["ratio"] is not None
+            and timing["ratio"]["low"] is not None
+            and len(timing["processes"]) == 1
+        ):
+            notes.append(ONE_PAIR)
         notes.append(CPU_NOTE)
     return notes
 
