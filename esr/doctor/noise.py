@@ -35,10 +35,13 @@ class Noise:
 
     @property
     def floor(self) -> float | None:
-        """The smallest relative difference that can be told here in that time; none after too few rounds."""
+        """The smallest relative difference that can be told here in that time; none after too few rounds.
+
+        The truth is 1, so whatever lies between it and the interval's farther end was taken for a difference.
+        """
         if self.ratio.low is None or self.ratio.high is None:
             return None
-        return max(self.ratio.high - self.ratio.value, self.ratio.value - self.ratio.low) / self.ratio.value
+        return max(self.ratio.high - 1, 1 - self.ratio.low)
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
