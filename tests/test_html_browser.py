@@ -3,6 +3,7 @@
 import gzip
 import json
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
@@ -65,6 +66,14 @@ class Page:
 
     def find(self, selector):
         return self._browser.find_element("css selector", selector)
+
+    def soon(self, selector, words):
+        """Waits until an element's text holds these words: a new address is shown only after the click has returned."""
+        script = "return document.querySelector(arguments[0])?.textContent ?? ''"
+        deadline = time.monotonic() + 20
+        while words not in (shown := self.run(script, selector)):
+            assert time.monotonic() < deadline, f"{selector} still shows {shown!r}, not {words!r}"
+            time.sleep(0.05)
 
     def column(self, number):
         return self.run(
@@ -282,15 +291,15 @@ def test_a_bubble_opens_its_network(measured):
         "chart.emit('plotly_click', { points: [{ customdata: 3 }] })"
     )
     assert measured.run("return decodeURIComponent(location.hash)") == "#network=net3"
-    assert "net3" in measured.find("#details h3").text
-    assert measured.find("#table tr.chosen a").text == "net3"
+    measured.soon("#details h3", "net3")
+    measured.soon("#table tr.chosen a", "net3")
 
 
 def test_names_and_buttons_open_networks(measured):
     measured.find('#table a[href="#network=net5"]').click()
-    assert "net5" in measured.find("#details h3").text
+    measured.soon("#details h3", "net5")
     measured.find("#previous").click()
-    assert "net4" in measured.find("#details h3").text
+    measured.soon("#details h3", "net4")
     assert measured.run("return document.getElementById('choice').selectedIndex") == 4
 
 
