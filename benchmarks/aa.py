@@ -14,7 +14,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
-from machine import describe, disturbance, write_images
+from machine import describe, disturbance, tables, write_images
 from rich.console import Console
 from rich.table import Table
 
@@ -47,14 +47,10 @@ def measure(folder: Path, runs: int, rounds: int, model: str) -> Record:
 def judge(record: Record, runs: int, rounds: int) -> tuple[float, float, float, float]:
     """Coverage of 1.0, mean half-width, rate of wrong calls by single passes, and those passes' spread."""
     timing = record.document["config"]["timing"]
-    images = len(record.document["data"]["images"])
-    tables = [
-        statistics.matrix(network["timing"]["samples"], runs * rounds, images)
-        for network in (record.candidate, record.baseline)
-    ]
+    both = tables(record)
     held, widths, single = 0, [], []
     for run in range(runs):
-        candidate, baseline = (table[run * rounds : (run + 1) * rounds] for table in tables)
+        candidate, baseline = (table[run * rounds : (run + 1) * rounds] for table in both)
         estimate = statistics.ratio(candidate, baseline, timing["confidence"], 999, run)
         held += estimate.low <= 1.0 <= estimate.high
         widths.append((estimate.high - estimate.low) / 2)

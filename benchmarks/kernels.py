@@ -9,7 +9,7 @@ whether its 95 % interval holds 1.0.
 import argparse
 
 import numpy as np
-from machine import describe
+from machine import describe, tables
 from rich.console import Console
 from rich.table import Table
 
@@ -17,6 +17,8 @@ import esr
 from esr import measuring
 from esr.records import Record
 from esr.timing import statistics
+
+SUMMED_UP = ("intervals that hold 1.0", "half-width", "off by (RMS)")
 
 
 def measure(pairs: int, seconds: float) -> Record:
@@ -27,23 +29,25 @@ def measure(pairs: int, seconds: float) -> Record:
     )  # fmt: skip
 
 
-def judge(record: Record, pairs: int) -> tuple[float, float, float]:
-    """Share of the pairs whose interval holds 1.0, its mean half-width, and the deviation of the ratios from 1.0."""
-    timing = record.document["config"]["timing"]
+def judge(record: Record, pairs: int) -> tuple[str, str, str]:
+    """Each pair's ratio, as `summed_up`."""
+    confidence = record.document["config"]["timing"]["confidence"]
+    candidate, baseline = tables(record)
     process = np.asarray(record.document["timing"]["process_of_round"])
-    images = len(record.document["data"]["images"])
-    candidate, baseline = (
-        statistics.matrix(network["timing"]["samples"], len(process), images)
-        for network in (record.candidate, record.baseline)
+    return summed_up(
+        [
+            statistics.ratio(candidate[process == one], baseline[process == one], confidence, 9999, one)
+            for one in range(pairs)
+        ]
     )
-    found = [
-        statistics.ratio(candidate[process == one], baseline[process == one], timing["confidence"], 9999, one)
-        for one in range(pairs)
-    ]
-    held = [one.low <= 1.0 <= one.high for one in found]
-    widths = [(one.high - one.low) / 2 for one in found]
+
+
+def summed_up(found: list[statistics.Estimate]) -> tuple[str, str, str]:
+    """Of ratios whose truth is 1: how many intervals hold it, their mean half-width, and the deviation from it."""
+    held = np.mean([one.low <= 1.0 <= one.high for one in found])
+    width = np.mean([(one.high - one.low) / 2 for one in found])
     off = np.sqrt(np.mean([(one.value - 1) ** 2 for one in found]))
-    return float(np.mean(held)), float(np.mean(widths)), float(off)
+    return f"{held:.0%}", f"{width:.2%}", f"{off:.2%}"
 
 
 def main() -> None:
@@ -56,13 +60,12 @@ def main() -> None:
         title=f"IMDN against itself, {options.pairs} pairs of fresh processes, {options.seconds:g} s each"
     )
     table.add_column("kernels")
-    for column in ("intervals that hold 1.0", "half-width", "off by (RMS)"):
+    for column in SUMMED_UP:
         table.add_column(column, justify="right")
     for name, shapes in (("as each process got them", 0), ("new in each round", measuring.RENEWED_SHAPES)):
         measuring.RENEWED_SHAPES = shapes
         record = measure(options.pairs, options.seconds)
-        held, width, off = judge(record, options.pairs)
-        table.add_row(name, f"{held:.0%}", f"{width:.2%}", f"{off:.2%}")
+        table.add_row(name, *judge(record, options.pairs))
     Console().print(table, describe(record))
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 from esr import environment
 from esr.records import Record
+from esr.timing import statistics
 
 _LOAD = """
 import random, time
@@ -44,6 +45,19 @@ def describe(record: Record) -> str:
         f"{device}; {cpu['model']}, {cpu['usable_cores']} cores, {runtime['threads']} threads; "
         f"torch {runtime['torch']}"
     )
+
+
+def tables(record: Record) -> tuple[np.ndarray, np.ndarray]:
+    """The candidate's and the baseline's milliseconds, rounds × images."""
+    rounds, images = (
+        len(record.document["timing"]["process_of_round"]),
+        len(record.document["data"]["images"]),
+    )
+    candidate, baseline = (
+        statistics.matrix(network["timing"]["samples"], rounds, images)
+        for network in (record.candidate, record.baseline)
+    )
+    return candidate, baseline
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
-from machine import describe, disturbance, write_images
+from machine import describe, disturbance, tables, write_images
 from rich.console import Console
 from rich.table import Table
 
@@ -76,10 +76,7 @@ def main() -> int:
         for label, load in (("quiet", nullcontext()), ("load on one core", disturbance())):
             with load:
                 record = esr.evaluate([*words, f"timing.rounds={options.rounds}"])
-            candidate, baseline = (
-                statistics.matrix(network["timing"]["samples"], options.rounds, options.images)
-                for network in (record.candidate, record.baseline)
-            )
+            candidate, baseline = tables(record)
             seconds = (candidate.sum() + baseline.sum()) / 1000 / options.rounds
             for rounds in BUDGETS:
                 claimed, paired, independent = of_budget(candidate, baseline, rounds)

@@ -8,8 +8,8 @@ and from more, and each time it is asked whether the 95 % interval holds 1.0.
 import argparse
 
 import numpy as np
-from kernels import measure
-from machine import describe
+from kernels import SUMMED_UP, measure, summed_up
+from machine import describe, tables
 from rich.console import Console
 from rich.table import Table
 
@@ -26,16 +26,12 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30, help="of rounds, in each pair (30)")
     options = parser.parse_args()
     record = measure(options.pairs, options.seconds)
+    candidate, baseline = tables(record)
     process = np.asarray(record.document["timing"]["process_of_round"])
-    images = len(record.document["data"]["images"])
-    candidate, baseline = (
-        statistics.matrix(network["timing"]["samples"], len(process), images)
-        for network in (record.candidate, record.baseline)
-    )
     rounds_of = [np.flatnonzero(process == one) for one in range(options.pairs)]
     budget = min(len(rounds) for rounds in rounds_of)
     table = Table(title=f"IMDN against itself, {budget} rounds from so many pairs of {options.pairs}")
-    for column in ("pairs", "intervals that hold 1.0", "half-width", "off by (RMS)"):
+    for column in ("pairs", *SUMMED_UP):
         table.add_column(column, justify="right")
     random = np.random.default_rng(0)
     for size in SIZES:
@@ -45,10 +41,7 @@ def main() -> None:
             rows = np.concatenate([rounds_of[pair][: budget // size] for pair in pairs])
             groups = process[rows].tolist() if size > 1 else None
             found.append(statistics.ratio(candidate[rows], baseline[rows], 0.95, 1999, draw, groups))
-        held = np.mean([one.low <= 1.0 <= one.high for one in found])
-        width = np.mean([(one.high - one.low) / 2 for one in found])
-        off = np.sqrt(np.mean([(one.value - 1) ** 2 for one in found]))
-        table.add_row(str(size), f"{held:.0%}", f"{width:.2%}", f"{off:.2%}")
+        table.add_row(str(size), *summed_up(found))
     Console().print(table, describe(record))
 
 

@@ -118,11 +118,8 @@ def footnotes(record: Record) -> list[str]:
     runtime = record.candidate["runtime"] or record.baseline["runtime"]
     device = runtime.get("device") or {}
     if device.get("kind") == "cpu":
-        if (
-            timing["ratio"] is not None
-            and timing["ratio"]["low"] is not None
-            and len(timing["processes"]) == 1
-        ):
+        has_interval = (timing["ratio"] or {}).get("low") is not None
+        if has_interval and len(timing["processes"]) == 1:
             notes.append(ONE_PAIR)
         notes.append(CPU_NOTE)
     return notes
