@@ -89,7 +89,7 @@ eval-all-host: $(STAMP)  ## the same on the host
 	$(BIN)/esr -m 'model=glob(*)' out=$(OUT) $(ARGS); code=$$?; $(BIN)/esr rank $(OUT)/multirun/latest; exit $$code
 
 test-export: $(STAMP)  ## every network to ONNX and through onnxruntime; ten minutes
-	ESR_TEST_EXPORT=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) tests/test_export.py $(ARGS)
+	ESR_TEST_EXPORT=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) tests/networks/test_export.py $(ARGS)
 
 test-image: $(STAMP)  ## hadolint; the CPU variant built with podman, twice, and run, as root; ARGS="-m 'not slow'" once
 	sh docker/podman-tools.sh

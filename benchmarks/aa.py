@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 import esr
-from esr.records import Record
+from esr.records.files import Record
 from esr.timing import statistics
 
 COVERAGE = 0.92

@@ -18,14 +18,14 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))  # the tests' records, built from the schema
 
-import rankings  # noqa: E402
+from helpers import rankings  # noqa: E402
 
 TARGET_S = 5.0
 TARGET_MIB = 1024
 SIZES = (2500, 5000, 10_000)
 COMMAND = """
 import sys
-from esr.cli import main
+from esr.cli.command import main
 try:
     main(["rank", sys.argv[1], "--format", sys.argv[2], "--out", sys.argv[3]])
 finally:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from machine import describe, write_images
 
-from esr.records import Record, load_record
+from esr.records.files import Record, load_record
 
 EVALUATION = ("baseline_weights=bundled", "data=folder", "timing.block_s=0.1", "timing.processes=3")
 """Short turns: a shared machine changes its speed within seconds, which the networks must share."""

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 import esr
-from esr import measuring
-from esr.records import Record
+from esr.evaluation import rounds as measuring
+from esr.records.files import Record
 from esr.timing import statistics
 
 SUMMED_UP = ("intervals that hold 1.0", "half-width", "off by (RMS)")

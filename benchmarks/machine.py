@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from esr import environment
-from esr.records import Record
+from esr.records.files import Record
+from esr.system import environment
 from esr.timing import statistics
 
 _LOAD = """

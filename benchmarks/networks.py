@@ -23,8 +23,8 @@ from torch import Tensor
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from literal import LiteralGraph, peak_live_bytes  # noqa: E402 - beside the tests, which use them too
-from synthetic import (  # noqa: E402
+from helpers.literal import LiteralGraph, peak_live_bytes  # noqa: E402 - beside the tests, which use them too
+from helpers.synthetic import (  # noqa: E402
     configurations,
     load_synthetic,
     published_entries,
@@ -32,8 +32,8 @@ from synthetic import (  # noqa: E402
     reference_name,
 )
 
-from esr import devices  # noqa: E402
-from esr.config import ModelConf  # noqa: E402
+from esr.config.schema import ModelConf  # noqa: E402
+from esr.networks import devices  # noqa: E402
 
 MIB = 2**20
 WARMUP = 3

@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.table import Table
 
 import esr
-from esr.composition import compose
-from esr.worker.child import Child
-from esr.worker.protocol import pack
-from esr.zoo import WeightsFile
+from esr.config.compose import compose
+from esr.evaluation.worker.child import Child
+from esr.evaluation.worker.protocol import pack
+from esr.zoo.weights import WeightsFile
 
 TOLERANCE = 0.02
 WARM_UP = 3

@@ -23,8 +23,8 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import bootstrap
 
+from esr.config.telemetry import TelemetryConf
 from esr.telemetry import host
-from esr.telemetry.conf import TelemetryConf
 from esr.telemetry.sampler import FASTEST_HZ, TIME
 from esr.telemetry.watch import Telemetry
 

@@ -25,10 +25,10 @@ import numpy as np
 from omegaconf import OmegaConf
 from scipy.stats import bootstrap
 
-from esr.composition import compose
-from esr.worker.parent import Worker
-from esr.worker.protocol import pack
-from esr.zoo import WeightsFile
+from esr.config.compose import compose
+from esr.evaluation.worker.parent import Worker
+from esr.evaluation.worker.protocol import pack
+from esr.zoo.weights import WeightsFile
 
 TOLERANCE = 0.005
 WARM_UP = 5
@@ -48,7 +48,7 @@ def nest(model: str, threads: int) -> None:
     """For each line of standard input: forks a worker that runs a pass, says its PID and waits; or sees one end."""
     import torch  # noqa: PLC0415 - the parent has none, as in an evaluation
 
-    from esr.worker.child import Child  # noqa: PLC0415
+    from esr.evaluation.worker.child import Child  # noqa: PLC0415
 
     # With a single thread until the fork: what has a team of threads cannot be forked.
     config = compose([f"model={model}", "device=cpu", "device.threads=1"])

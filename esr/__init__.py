@@ -14,8 +14,8 @@ from esr._version import __version__
 
 if TYPE_CHECKING:
     from esr.api import create_model, evaluate, list_models
-    from esr.inference import super_resolve
-    from esr.records import Record, load_record
+    from esr.networks.inference import super_resolve
+    from esr.records.files import Record, load_record
 
 __all__ = ["Record", "__version__", "create_model", "evaluate", "list_models", "load_record", "super_resolve"]
 
@@ -23,9 +23,9 @@ _HOMES = {
     "create_model": "esr.api",
     "evaluate": "esr.api",
     "list_models": "esr.api",
-    "super_resolve": "esr.inference",
-    "Record": "esr.records",
-    "load_record": "esr.records",
+    "super_resolve": "esr.networks.inference",
+    "Record": "esr.records.files",
+    "load_record": "esr.records.files",
 }
 
 

@@ -1,5 +1,5 @@
 """`python -m esr`: the command `esr`, where scripts are not on the path."""
 
-from esr.cli import main
+from esr.cli.command import main
 
 main()

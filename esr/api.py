@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from esr.cards import model_names
-from esr.records import Record
+from esr.config.cards import model_names
+from esr.records.files import Record
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,7 +24,7 @@ def create_model(name: str, weights: str = "auto") -> "nn.Module":
         weights: `auto`, `published`, `bundled`, `random` or a path.
 
     Returns:
-        A module that maps N×3×H×W to N×3×4H×4W, both from 0 to `.card.data_range`; `.card` is its `esr.cards.Card`.
+        A module that maps N×3×H×W to N×3×4H×4W, both from 0 to `.card.data_range`; `.card` is its `Card`.
 
     Raises:
         ConfigError: There is no network of that name.
@@ -32,8 +32,10 @@ def create_model(name: str, weights: str = "auto") -> "nn.Module":
         DownloadError: The published weights were asked for and could not be fetched.
         NetworkError: A participant's class cannot be built.
     """
-    from esr import composition, networks, zoo  # noqa: PLC0415
-    from esr.config import EsrConf, typed  # noqa: PLC0415
+    from esr.config import compose as composition  # noqa: PLC0415
+    from esr.config.schema import EsrConf, typed  # noqa: PLC0415
+    from esr.networks import build as networks  # noqa: PLC0415
+    from esr.zoo import weights as zoo  # noqa: PLC0415
 
     model = typed(EsrConf, composition.compose([f"model={name}"])).model
     network = networks.build(model)
@@ -54,6 +56,7 @@ def evaluate(overrides: Sequence[str], out: str | Path | None = None) -> Record:
     Raises:
         EsrError: The input is at fault; the message is one line with the remedy.
     """
-    from esr import composition, evaluation  # noqa: PLC0415
+    from esr.config import compose as composition  # noqa: PLC0415
+    from esr.evaluation import evaluate as evaluation  # noqa: PLC0415
 
     return evaluation.evaluate(composition.compose(overrides), Path(out) if out is not None else None)

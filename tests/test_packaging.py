@@ -14,12 +14,12 @@ ROOT = Path(__file__).resolve().parents[1]
 PROBE = """
 import pathlib, sys
 import esr, esr.conf, esr.models.rlfn, esr.model_zoo
-from esr.cards import model_names
-from esr.composition import compose
+from esr.config.cards import model_names
+from esr.config.compose import compose
 home = pathlib.Path(esr.__file__).parent
 assert str(home).startswith(sys.argv[1]), home
 assert compose(["model=rlfn"]).model._target_ == "esr.models.rlfn.RLFN"
-assert (home / "record.schema.json").is_file()
+assert (home / "records" / "record.schema.json").is_file()
 assert esr.models.rlfn.__file__.startswith(str(home))
 print(*model_names())
 """
@@ -40,7 +40,7 @@ def test_the_wheel_holds_networks_configuration_and_zoo_and_no_top_level_models(
     tops = {name.partition("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"esr"}
     for name in ("esr/models/blocks/attention.py", "esr/conf/config.yaml", "esr/conf/model/imdn.yaml",
-                 "esr/model_zoo/__init__.py", "esr/record.schema.json", "esr/py.typed"):  # fmt: skip
+                 "esr/model_zoo/__init__.py", "esr/records/record.schema.json", "esr/py.typed"):  # fmt: skip
         assert name in names
     shipped = {Path(name).name for name in names if name.startswith("esr/conf/model/")}
     assert shipped == {file.name for file in (ROOT / "conf" / "model").glob("*.yaml")}

@@ -6,7 +6,7 @@ from typing import Any
 
 from esr.doctor.checks import Finding
 from esr.errors import EvaluationFailed
-from esr.progress import Progress
+from esr.system.progress import Progress
 from esr.timing import statistics
 
 SECONDS = 30.0
@@ -69,7 +69,8 @@ def measure(overrides: Sequence[str], seconds: float, progress: Progress) -> Noi
         EsrError: It cannot be measured here.
     """
     # Hydra and the images' libraries take most of a second, which the other checks need not spend.
-    from esr import composition, evaluation  # noqa: PLC0415
+    from esr.config import compose as composition  # noqa: PLC0415
+    from esr.evaluation import evaluate as evaluation  # noqa: PLC0415
 
     words = ["model=imdn", "baseline=imdn", "data=demo", f"timing.max_seconds={seconds}"]
     config = composition.compose([*words, "timing.precision=1e-9", *overrides])

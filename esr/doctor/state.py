@@ -14,8 +14,9 @@ from typing import Any
 import psutil
 import yaml
 
-from esr import cards, cgroups, environment, zoo
-from esr.telemetry import nvml
+from esr.config import cards
+from esr.system import cgroups, environment, nvml
+from esr.zoo import weights as zoo
 
 BASELINE = "imdn"
 TORCH_S = 180

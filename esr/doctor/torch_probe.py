@@ -20,7 +20,7 @@ def probe(index: int) -> dict[str, Any]:
     """
     import torch  # noqa: PLC0415 - slow, and the reason for this process
 
-    from esr.devices import open_device  # noqa: PLC0415
+    from esr.networks.devices import open_device  # noqa: PLC0415
 
     found: dict[str, Any] = {
         "version": torch.__version__,

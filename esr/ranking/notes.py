@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from esr.ranking.challenge import Challenge, Track
 from esr.ranking.structures import Entry, GateResult, Reason, Row
-from esr.records import REASONS
+from esr.records.files import REASONS
 
 _WEIGHTS = {
     "bundled": "weights bundled: trained by this project, below the published ones",

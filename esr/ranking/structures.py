@@ -61,7 +61,7 @@ class Reason:
     """Something that the record's verdict holds against the measurement."""
 
     reason: str
-    """A key of `esr.records.REASONS`."""
+    """A key of `esr.records.files.REASONS`."""
     severity: str
     """`taint`, or `warning`, which leaves the verdict clean."""
     network: str | None

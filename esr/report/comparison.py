@@ -4,8 +4,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from esr.comparison import Comparison
-from esr.records import Record
+from esr.records.compare import Comparison
+from esr.records.files import Record
 from esr.report.markdown import escape
 from esr.report.wording import interval, number
 

@@ -5,8 +5,8 @@ import io
 
 import msgspec
 
-from esr.finding import shown_path
 from esr.ranking import METRICS, Ranking, Row
+from esr.records.finding import shown_path
 from esr.report.table import bracket_letters
 
 FORMAT = "esr-ranking"

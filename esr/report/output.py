@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from esr import atomic
 from esr.errors import ConfigError
+from esr.system import files as atomic
 
 
 def write_text(text: str, target: Path) -> None:

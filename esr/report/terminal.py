@@ -16,7 +16,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from esr.records import Record
+from esr.records.files import Record
 from esr.report.wording import (
     Network,
     count,
@@ -116,17 +116,17 @@ class Bar:
         self._progress.stop()
 
     def stage(self, title: str, steps: int | None) -> None:
-        """See `esr.progress.Progress`."""
+        """See `esr.system.progress.Progress`."""
         if self._task is not None:
             self._progress.remove_task(self._task)
         self._task = self._progress.add_task(escape(title), total=steps)
 
     def advance(self, steps: int = 1) -> None:
-        """See `esr.progress.Progress`."""
+        """See `esr.system.progress.Progress`."""
         if self._task is not None:
             self._progress.advance(self._task, steps)
 
     def at(self, done: int, steps: int | None) -> None:
-        """See `esr.progress.Progress`."""
+        """See `esr.system.progress.Progress`."""
         if self._task is not None:
             self._progress.update(self._task, completed=done, total=steps)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from esr.records import CPU_NOTE, REASONS, TAINT, Record
+from esr.records.files import CPU_NOTE, REASONS, TAINT, Record
 
 Network = dict[str, Any]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psutil
 
-from esr.telemetry.nvml import Sample
+from esr.system.nvml import Sample
 
 TOTAL, BUSY, OWN, ENERGY = "host_total_s", "host_busy_s", "host_own_s", "host_energy_j"
 """Columns of counters since boot, or since the start for energy: core-seconds, and joules."""

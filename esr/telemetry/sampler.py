@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from esr.telemetry.nvml import Sample
+from esr.system.nvml import Sample
 
 TIME = "time_s"
 """The column of seconds since the watch began."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from esr.telemetry import host, nvml
-from esr.telemetry.nvml import Sample
+from esr.system import nvml
+from esr.system.nvml import Sample
+from esr.telemetry import host
 from esr.telemetry.sampler import TIME
 
 IDLE = 0x1

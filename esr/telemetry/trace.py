@@ -7,10 +7,11 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from esr import atomic
 from esr.errors import RecordError
-from esr.telemetry import host, nvml
-from esr.telemetry.nvml import Sample
+from esr.system import files as atomic
+from esr.system import nvml
+from esr.system.nvml import Sample
+from esr.telemetry import host
 from esr.telemetry.sampler import TIME
 
 FILE_NAME = "telemetry.csv.gz"

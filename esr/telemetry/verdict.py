@@ -4,8 +4,8 @@ import statistics
 from collections.abc import Collection, Sequence
 from typing import Any, TypedDict
 
-from esr.telemetry.conf import TelemetryConf
-from esr.telemetry.nvml import Sample
+from esr.config.telemetry import TelemetryConf
+from esr.system.nvml import Sample
 from esr.telemetry.sampler import TIME
 from esr.telemetry.summary import IDLE, Summary, busy
 

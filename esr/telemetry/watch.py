@@ -15,9 +15,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from esr.telemetry.conf import TelemetryConf
+from esr.config.telemetry import TelemetryConf
+from esr.system.nvml import Gpu, Sample
 from esr.telemetry.host import Host
-from esr.telemetry.nvml import Gpu, Sample
 from esr.telemetry.sampler import Sampler
 from esr.telemetry.summary import Summary, Window, combine, energy_per_image, inside, summarise
 from esr.telemetry.trace import write_trace

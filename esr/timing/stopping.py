@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from esr.config import TimingConf
+from esr.config.schema import TimingConf
 from esr.timing.statistics import Array, Estimate, fewest_rounds, ratio
 
 LOOKS = 999

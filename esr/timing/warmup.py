@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from statistics import median
 
-from esr.config import WarmupConf
+from esr.config.schema import WarmupConf
 
 
 def settled(durations: Sequence[float], conf: WarmupConf) -> bool:

@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
-from esr import atomic
-from esr.config import network_name
+from esr.config.schema import network_name
 from esr.errors import ConfigError, WeightsError
+from esr.system import files as atomic
 from esr.training.config import TrainConf
 
 VERSION = 1

@@ -7,8 +7,8 @@ from operator import attrgetter
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
-from esr import composition
-from esr.config import DeviceConf, ModelConf, typed
+from esr.config import compose as composition
+from esr.config.schema import DeviceConf, ModelConf, typed
 from esr.errors import ConfigError, did_you_mean
 
 RECIPE_GROUP = "train"

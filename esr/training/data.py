@@ -14,16 +14,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from esr.config import SCALE
+from esr.config.schema import SCALE
+from esr.data.layouts import image_files
 from esr.errors import DataError
-from esr.images import (
+from esr.images.pixels import (
     ImageArray,
     bicubic_downscale,
     crop_to_multiple,
     describe_size,
     read_rgb,
 )
-from esr.layouts import image_files
 
 _READERS = 4
 

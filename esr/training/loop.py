@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from esr import devices
-from esr.config import SCALE, network_name
+from esr.config.schema import SCALE, network_name
 from esr.errors import ConfigError, EsrError, NetworkError, one_line
-from esr.images import SSIM_WINDOW
-from esr.inference import check_output
-from esr.quality import Quality
+from esr.images.pixels import SSIM_WINDOW
+from esr.images.quality import Quality
+from esr.networks import devices
+from esr.networks.inference import check_output
 from esr.training import checkpoint, data, recipe, start
 from esr.training.config import TrainConf
 from esr.training.log import Log

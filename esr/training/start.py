@@ -6,10 +6,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from esr import networks, zoo
-from esr.config import SCALE, ModelConf, network_name
+from esr.config.schema import SCALE, ModelConf, network_name
 from esr.errors import ConfigError, WeightsError, did_you_mean
 from esr.models.blocks.trunk import ChainedTrunk
+from esr.networks import build as networks
+from esr.zoo import weights as zoo
 
 WITHOUT_FILE = ("scratch", "interpolation")
 FROM_ZOO = ("auto", "published", "bundled")

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from esr import inference, quality
-from esr.config import SCALE
-from esr.quality import Quality
+from esr.config.schema import SCALE
+from esr.images import quality
+from esr.images.quality import Quality
+from esr.networks import inference
 from esr.training.data import TrainingPair
 
 

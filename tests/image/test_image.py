@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from conftest import NETWORK
-from image_folders import photograph, save
-from nvml_stub import build as build_stub
+from helpers.image_folders import photograph, save
+from helpers.nvml_stub import build as build_stub
+from helpers.participants import NETWORK
 
-from esr.commands.compare import CANNOT_TELL, SAME
+from esr.cli.compare import CANNOT_TELL, SAME
 
 pytestmark = [
     pytest.mark.timeout(1500),
@@ -293,7 +293,7 @@ def _running(podman, name):
     """Waits until the container measures: two workers beside the parent."""
     for _ in range(600):
         top = podman("top", name, "args", check=False).stdout
-        if top.count("esr.worker.child") >= 2:
+        if top.count("esr.evaluation.worker.child") >= 2:
             return
         time.sleep(0.2)
     pytest.fail(f"no workers in the container: {top}")

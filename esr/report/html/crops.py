@@ -13,11 +13,11 @@ import msgspec
 import numpy as np
 from PIL import Image
 
-from esr.config import SCALE
+from esr.config.schema import SCALE
 from esr.errors import DataError
-from esr.images import ImageArray, read_rgb
-from esr.pictures import Box, choose_box
-from esr.quality import psnr
+from esr.images.pictures import Box, choose_box
+from esr.images.pixels import ImageArray, read_rgb
+from esr.images.quality import psnr
 
 LARGEST_BYTES = 64 * 1024 * 1024
 """A larger file is left out."""

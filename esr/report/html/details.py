@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from esr.ranking import Ranking, Row
-from esr.records import REASONS, TAINT
+from esr.records.files import REASONS, TAINT
 from esr.report import table
 from esr.report.html.crops import Pool, crops
 from esr.report.html.document import Document, Environment, Figures, Network, read

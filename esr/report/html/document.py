@@ -1,6 +1,6 @@
 """The part of a record that the page shows beyond the ranking, decoded and checked in one go.
 
-`esr.records.load_record` holds all of a record against the schema, which takes tens of milliseconds; a report has a
+`load_record` holds all of a record against the schema, which takes tens of milliseconds; a report has a
 thousand of them. `record.schema.json` describes each field.
 """
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from esr.reading import LARGEST_BYTES
+from esr.records.reading import LARGEST_BYTES
 from esr.report.html.crops import Picture
 from esr.report.html.trace import Block, Window
 

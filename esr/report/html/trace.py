@@ -9,8 +9,8 @@ import msgspec
 
 from esr.errors import RecordError
 from esr.report.html.crops import inside
+from esr.system.nvml import Sample
 from esr.telemetry import host
-from esr.telemetry.nvml import Sample
 from esr.telemetry.sampler import TIME
 from esr.telemetry.trace import read_trace
 

@@ -1,0 +1,5 @@
+"""The command `esr`: one file per subcommand."""
+
+from esr.cli.command import main
+
+__all__ = ["main"]

@@ -1,1 +1,0 @@
-"""One file per subcommand; each has `main(arguments) -> exit code`."""

@@ -1,0 +1,122 @@
+"""The networks that `esr` knows: which there are, and each one's card.
+
+A card is read from `conf/model/NAME.yaml` and needs neither Hydra nor torch.
+"""
+
+import re
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+import esr.conf
+from esr.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from esr.config.schema import ModelConf
+
+
+CONFIDENTIAL_TEAMS = (7, 21, 32, 41)
+"""Teams of the challenge whose networks were never published."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is published about a network; figures carry the unit in their name."""
+
+    name: str
+    """Short name, as in `model=NAME`."""
+    title: str
+    """The architecture's name as its authors write it."""
+    team: str | None
+    team_id: int | None
+    """Number in the challenge's table; -1 and 0 are the two baselines, none: not of the challenge."""
+    paper: str | None
+    note: str | None
+    data_range: float
+    """Largest value of the network's input and output: 1.0 or 255.0."""
+    licence: str | None
+    """Licence of the published weights."""
+    published: dict[str, Any]
+    """The row of the challenge's table as printed; empty where there is none."""
+
+
+def folder() -> Path:
+    """The shipped `conf/model` folder."""
+    return Path(esr.conf.__file__).parent / "model"
+
+
+@cache
+def model_names() -> list[str]:
+    """Names of the shipped networks: baselines first, then by team."""
+    return sorted((file.stem for file in folder().glob("*.yaml")), key=_order)
+
+
+def _order(name: str) -> tuple[float, str]:
+    return _team_id(name), name
+
+
+@cache
+def _team_id(name: str) -> float:
+    # Only the line is looked for: parsing forty files would cost half of `esr --help`.
+    for line in (folder() / f"{name}.yaml").read_text(encoding="utf-8").splitlines():
+        if line.startswith("team_id:"):
+            return float(line.partition(":")[2])
+    return float("inf")
+
+
+def model_file(choice: str) -> Path | None:
+    """The YAML for a name, a team as `team04` or `team4`, or a path ending in `.yaml`; none where there is none."""
+    path = Path(choice)
+    if path.suffix in (".yaml", ".yml"):
+        return path if path.is_file() else None
+    name = team_network(int(choice[4:])) if re.fullmatch(r"team\d{1,2}", choice) else choice
+    return folder() / f"{name}.yaml" if name in model_names() else None
+
+
+def team_network(team_id: int) -> str | None:
+    """The network of a team of the challenge; none where there is no such team.
+
+    Raises:
+        ConfigError: The team kept its network to itself.
+    """
+    if team_id in CONFIDENTIAL_TEAMS:
+        raise ConfigError(f"team{team_id:02}: kept its network confidential, so there is none to measure")
+    return next((name for name in model_names() if _team_id(name) == team_id and team_id > 0), None)
+
+
+@cache
+def card(name: str) -> Card:
+    """The card of a shipped network.
+
+    Raises:
+        ConfigError: There is no network of that name.
+    """
+    if name not in model_names():
+        raise ConfigError(f"{name}: no such network; {did_you_mean(name, model_names())}")
+    with (folder() / f"{name}.yaml").open(encoding="utf-8") as file:
+        return card_of(yaml.safe_load(file) | {"name": name})
+
+
+def card_of(model: dict[str, Any]) -> Card:
+    """The card in a network's configuration, given as plain data with its `name`."""
+    return Card(
+        name=model["name"],
+        title=model.get("title") or model["name"],
+        team=model.get("team"),
+        team_id=model.get("team_id"),
+        paper=model.get("paper"),
+        note=model.get("note"),
+        data_range=float(model.get("data_range", 1.0)),
+        licence=(model.get("checkpoint") or {}).get("licence"),
+        published=model.get("published") or {},
+    )
+
+
+def card_of_model(model: "ModelConf") -> Card:
+    """The card of a configured network, shipped or a participant's."""
+    from esr.config.schema import network_name  # noqa: PLC0415 - brings OmegaConf, which `esr --help` does without
+
+    return card_of(asdict(model) | {"name": network_name(model)})

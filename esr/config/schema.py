@@ -1,0 +1,349 @@
+"""The schema of `conf/`: what every key is called, its type, its unit and its default.
+
+Hydra merges the YAML files and the command line into these dataclasses, so that an unknown key or a wrong
+type is refused before anything runs. Values that a type cannot express are checked by `validate`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from omegaconf import MISSING, OmegaConf
+
+from esr.config.telemetry import TelemetryConf
+from esr.errors import ConfigError, did_you_mean
+
+Schema = TypeVar("Schema")
+
+SCALE = 4
+"""The upscaling factor of the challenge; every network here maps H×W to 4H×4W."""
+
+
+@dataclass
+class TileConf:
+    """Runs a network over overlapping tiles and averages where they overlap."""
+
+    size: int | None = None
+    """Side of a square LR tile, in pixels; none: the whole image at once."""
+    overlap: int = 32
+    """Pixels shared by neighbouring tiles."""
+
+
+@dataclass
+class CheckpointConf:
+    """A published weight file and how its state dict maps onto the network's own names."""
+
+    file: str | None = None
+    """File name in a zoo folder, or a path relative to the YAML that names it."""
+    url: str | None = None
+    """Where to download it; none: it has to be there already."""
+    bytes: int | None = None
+    """Size, checked before the file is opened."""
+    sha256: str | None = None
+    """Digest, checked before the file is opened."""
+    licence: str | None = None
+    state_dict_under: str | None = None
+    """Key under which the file holds the state dict, for training checkpoints."""
+    strip_prefix: str | None = None
+    """Prefix of every key, as `module.` from data-parallel training."""
+    rename: dict[str, str] = field(default_factory=dict)
+    """Regular expression -> replacement, applied to each published key in this order with `re.sub`."""
+    drop: list[str] = field(default_factory=list)
+    """Regular expressions of published keys that the network never uses."""
+
+
+@dataclass
+class RanksConf:
+    """Published ranks; none where the paper gives none."""
+
+    main: int | None = None
+    sub1: int | None = None
+    sub2: int | None = None
+    time: int | None = None
+    params: int | None = None
+    flops: int | None = None
+    activations: int | None = None
+    memory: int | None = None
+
+
+@dataclass
+class PublishedConf:
+    """A row of the challenge's results table, as printed."""
+
+    psnr_valid: float | None = None
+    """dB, DIV2K validation set, RGB."""
+    psnr_test: float | None = None
+    """dB, DIV2K test set, RGB."""
+    time_ms: float | None = None
+    """Mean of the validation and the test set's milliseconds per image."""
+    params_m: float | None = None
+    flops_g: float | None = None
+    activations_m: float | None = None
+    memory_mib: float | None = None
+    convolutions: int | None = None
+    ranks: RanksConf = field(default_factory=RanksConf)
+
+
+@dataclass
+class ModelConf:
+    """One network: how to build it, its weights, and who published what about it."""
+
+    _target_: str = MISSING
+    """Dotted path of the network's class, a `torch.nn.Module`."""
+    args: dict[str, Any] = field(default_factory=dict)
+    """Keyword arguments of that class."""
+    name: str | None = None
+    """Short name; by default the YAML's or the class's."""
+    title: str | None = None
+    """The architecture's name as its authors write it."""
+    team: str | None = None
+    team_id: int | None = None
+    """Number in the challenge's table; -1 and 0 are the two baselines."""
+    paper: str | None = None
+    note: str | None = None
+    data_range: float = 1.0
+    """Largest value of input and output: 1.0 or 255.0."""
+    tile: TileConf = field(default_factory=TileConf)
+    checkpoint: CheckpointConf = field(default_factory=CheckpointConf)
+    published: PublishedConf | None = None
+    source: str | None = None
+    """Path of the YAML a participant passed; filled in by `model=PATH.yaml`."""
+
+
+@dataclass
+class DataConf:
+    """A set of LR images, with their HR counterparts where quality is to be measured."""
+
+    name: str = MISSING
+    kind: str = "folder"
+    """`demo`: photographs from scikit-image; `folder`: files on disk."""
+    root: str | None = None
+    """Folder of the set, in any layout that `esr.data.datasets` knows; none: `$ESR_DATA/NAME`."""
+    hr: str | None = None
+    """HR folder, relative to root or absolute; given alone, LR is made by MATLAB-compatible bicubic."""
+    lr: str | None = None
+    """LR folder, relative to root or absolute; given alone, there is no HR and so no quality."""
+    limit: int | None = None
+    """Take only the first so many images."""
+    url: str | None = None
+    """Where to get the set, for the message when it is missing."""
+
+
+@dataclass
+class WarmupConf:
+    """When a network counts as warm: evidence, within a floor and a cap."""
+
+    min_passes: int = 3
+    """Passes per distinct LR shape before the evidence is looked at."""
+    max_passes: int = 30
+    """Passes per distinct LR shape after which warm-up ends unsettled, and the record says so."""
+    window: int = 3
+    """Consecutive passes that are compared with the window before them."""
+    tolerance: float = 0.05
+    """Level: the medians of the last two windows differ by less than this fraction."""
+    spread: float = 0.1
+    """Spread: the median distance from the median over both windows is less than this fraction of it."""
+    max_seconds: float = 60.0
+    """Seconds after which a GPU that still gets hotter or faster is taken as it is, and the record says so."""
+
+
+@dataclass
+class TimingConf:
+    """How runtimes are taken."""
+
+    protocol: str = "paired"
+    """`paired`: interleaved rounds against the baseline; `single`: the challenge's one unwarmed pass."""
+    rounds: int | None = None
+    """Exactly so many rounds, each running both networks over every image; none: until `precision` is reached."""
+    precision: float = 0.005
+    """Rounds end when the ratio's interval is narrower than this fraction of the ratio."""
+    min_rounds: int = 8
+    """Rounds before the interval is looked at."""
+    max_seconds: float = 60.0
+    """Seconds of rounds after which timing ends without that precision, and the record says so."""
+    processes: int = 1
+    """How often everything is repeated in fresh processes, each of which may choose other algorithms."""
+    retries: int = 2
+    """How often a turn that telemetry found disturbed is measured again."""
+    block_s: float = 2.0
+    """Seconds, roughly, for which one network runs before the other takes its turn."""
+    warmup: WarmupConf = field(default_factory=WarmupConf)
+    confidence: float = 0.95
+    resamples: int = 9999
+    """Bootstrap resamples for the intervals."""
+    seed: int = 0
+    """Seeds the order of networks and images."""
+    timeout_s: float = 600.0
+    """Seconds after which a worker that has not answered is given up."""
+
+
+@dataclass
+class DeviceConf:
+    """Where the networks run."""
+
+    kind: str = "auto"
+    """`auto` (CUDA where there is one), `cuda` or `cpu`."""
+    index: int = 0
+    """Which of the visible GPUs."""
+    threads: int | None = None
+    """CPU threads inside an operator; none: torch's own choice, or as many as `cpus`."""
+    cpus: list[int] | None = None
+    """Logical CPUs on which the workers may run; none: all that the process may use."""
+
+
+@dataclass
+class CudnnConf:
+    """cuDNN and TF32 switches; applied in every worker, read back and recorded."""
+
+    benchmark: bool = False
+    deterministic: bool = False
+    allow_tf32: bool = False
+
+
+@dataclass
+class ComplexityConf:
+    """Input on which operations are counted."""
+
+    height: int = 256
+    width: int = 256
+
+
+@dataclass
+class QualityConf:
+    """How PSNR and SSIM are computed."""
+
+    border: int = 4
+    """Pixels cut at each border of SR and HR."""
+    save: str = "none"
+    """Pictures beside the record: `none`, `crops` (of each image the most telling piece) or `images` (whole)."""
+
+
+@dataclass
+class EsrConf:
+    """Everything one evaluation is configured by."""
+
+    model: ModelConf = field(default_factory=ModelConf)
+    baseline: ModelConf = field(default_factory=ModelConf)
+    data: DataConf = field(default_factory=DataConf)
+    weights: str = "auto"
+    """`auto`, `published`, `bundled`, `random` or a path, for the candidate."""
+    baseline_weights: str = "auto"
+    timing: TimingConf = field(default_factory=TimingConf)
+    device: DeviceConf = field(default_factory=DeviceConf)
+    cudnn: CudnnConf = field(default_factory=CudnnConf)
+    quality: QualityConf = field(default_factory=QualityConf)
+    complexity: ComplexityConf = field(default_factory=ComplexityConf)
+    telemetry: TelemetryConf = field(default_factory=TelemetryConf)
+    lock: str = "wait"
+    """When another measurement holds the device: `wait` for its end, or `fail`."""
+    force: bool = False
+    """Whether a multirun measures again what it has a record of."""
+    out: str = MISSING
+    """Folder for results."""
+
+
+def typed(schema: type[Schema], config: Any) -> Schema:
+    """A configuration, composed or as plain data, as the dataclass that is its schema.
+
+    Raises:
+        OmegaConfBaseException: A key is unknown, a value has the wrong type, or an interpolation leads nowhere.
+    """
+    settings = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), config))
+    if not isinstance(settings, schema):
+        raise TypeError(f"the configuration has lost its schema, {schema.__name__}")
+    return settings
+
+
+def network_name(model: ModelConf) -> str:
+    """What a network is called: its `name`, else its class's."""
+    return model.name or model._target_.rpartition(".")[2]
+
+
+_AT_LEAST_ONE = (
+    "data.limit",
+    "timing.rounds",
+    "timing.min_rounds",
+    "timing.processes",
+    "timing.resamples",
+    "timing.warmup.min_passes",
+    "timing.warmup.window",
+    "device.threads",
+    "complexity.height",
+    "complexity.width",
+    "model.tile.size",
+    "baseline.tile.size",
+)
+_NOT_NEGATIVE = (
+    "device.index",
+    "timing.seed",
+    "timing.retries",
+    "timing.warmup.tolerance",
+    "timing.warmup.spread",
+    "timing.warmup.max_seconds",
+    "quality.border",
+    "telemetry.sm_clock_spread",
+    "telemetry.temperature_rise_c",
+    "telemetry.host_load",
+    "telemetry.steady_s",
+    "telemetry.steady_rise_c",
+    "model.tile.overlap",
+    "baseline.tile.overlap",
+)
+_POSITIVE = (
+    "timing.block_s",
+    "timing.timeout_s",
+    "timing.precision",
+    "timing.max_seconds",
+    "telemetry.max_share",
+    "model.data_range",
+    "baseline.data_range",
+)
+_RATES = ("telemetry.gpu_hz", "telemetry.host_hz")
+_RANGES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
+    (_AT_LEAST_ONE, lambda value: value >= 1, "at least 1"),
+    (_NOT_NEGATIVE, lambda value: 0 <= value < float("inf"), "0 or more, and finite"),
+    (_POSITIVE, lambda value: 0 < value < float("inf"), "positive and finite"),
+    (_RATES, lambda value: 0 < value <= 10, "above 0 and at most 10"),  # noqa: PLR2004 - NVML's calls stall launches
+    (("timing.confidence",), lambda value: 0 < value < 1, "between 0 and 1, as 0.95"),
+)
+_CHOICES = {
+    "timing.protocol": ("paired", "single"),
+    "device.kind": ("auto", "cuda", "cpu"),
+    "data.kind": ("demo", "folder"),
+    "quality.save": ("none", "crops", "images"),
+    "lock": ("wait", "fail"),
+}
+
+
+def check_values(config: EsrConf) -> None:
+    """Checks what a type cannot express.
+
+    Raises:
+        ConfigError: A value is out of range; the line names key, value and what is allowed.
+    """
+    for keys, allowed, wording in _RANGES:
+        for key in keys:
+            value = _value(config, key)
+            if value is not None and not allowed(value):
+                raise ConfigError(f"{key}={value}: must be {wording}")
+    for key, choices in _CHOICES.items():
+        if (word := _value(config, key)) not in choices:
+            raise ConfigError(f"{key}={word}: no such choice; {did_you_mean(str(word), choices)}")
+    warmup = config.timing.warmup
+    if warmup.max_passes < max(warmup.min_passes, 2 * warmup.window):
+        raise ConfigError(
+            f"timing.warmup.max_passes={warmup.max_passes}: must be at least min_passes={warmup.min_passes} "
+            f"and twice window={warmup.window}"
+        )
+    for role, model in (("model", config.model), ("baseline", config.baseline)):
+        if model.tile.size is not None and 2 * model.tile.overlap > model.tile.size:
+            raise ConfigError(
+                f"{role}.tile.overlap={model.tile.overlap}: must be at most half of tile.size={model.tile.size}"
+            )
+
+
+def _value(config: EsrConf, key: str) -> Any:
+    value: Any = config
+    for name in key.split("."):
+        value = getattr(value, name, None)
+    return value

@@ -1,0 +1,1 @@
+"""Data sets and the folder layouts that they come in."""

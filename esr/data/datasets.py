@@ -1,0 +1,265 @@
+"""Data sets: LR images with their HR counterparts, found, paired and decoded once before anything is measured.
+
+`load_dataset` raises for every problem that the images could cause later, then hands out lazy pairs, so that
+a set of any size takes the memory of a few images. `esr.data.layouts` finds the files; here they are paired by name
+(`0801x4.png` belongs to `0801.png`).
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import TypeAlias
+
+from esr.config.schema import SCALE, DataConf
+from esr.data.layouts import LR_MARK, find_files, some
+from esr.errors import ConfigError, DataError, did_you_mean
+from esr.images.pixels import (
+    SSIM_WINDOW,
+    ImageArray,
+    bicubic_downscale,
+    crop_to_multiple,
+    describe_size,
+    read_rgb,
+)
+
+Loader: TypeAlias = Callable[[], ImageArray]
+
+DEMO_REGIONS = {
+    "astronaut.png": (96, 0, 256, 320),
+    "chelsea.png": (52, 8, 384, 256),
+    "coffee.png": (160, 16, 320, 320),
+    "rocket.jpg": (168, 104, 320, 320),
+}
+"""Photograph in the scikit-image wheel -> left, top, width and height of its demo region, in pixels."""
+
+_HR_MARK = re.compile(r"[_-](HR|GT)([_-]?x4)?$", re.IGNORECASE)
+_READERS = min(8, os.cpu_count() or 1)  # decoding releases the interpreter's lock
+
+
+@dataclass(frozen=True)
+class ImagePair:
+    """One LR image and, where there is one, its HR; pixels are decoded anew by every call."""
+
+    name: str
+    """File name without suffix and without LR or HR mark."""
+    lr_shape: tuple[int, int]
+    """Height and width of LR, in pixels."""
+    lr_sha256: str
+    """Digest of LR's raw pixels, row-major RGB: equal digests are equal inputs, whatever the file format."""
+    load_lr: Loader
+    load_hr: Loader | None
+
+    def lr(self) -> ImageArray:
+        """LR, H×W×3 uint8.
+
+        Raises:
+            DataError: The file has become unreadable since the data set was loaded.
+        """
+        return self.load_lr()
+
+    def hr(self) -> ImageArray:
+        """HR, 4H×4W×3 uint8, cropped to the multiple of 4 that belongs to LR.
+
+        Raises:
+            DataError: There is no HR, or the file has become unreadable since the data set was loaded.
+        """
+        if self.load_hr is None:
+            raise DataError(f"{self.name} has no HR image, so its quality cannot be measured")
+        return self.load_hr()
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Pairs in the natural order of their names; either all have HR or none has."""
+
+    name: str
+    pairs: tuple[ImagePair, ...]
+    lr_origin: str
+    """`files`, or `bicubic` where LR is made from HR."""
+
+    @property
+    def has_hr(self) -> bool:
+        """Whether quality can be measured."""
+        return self.pairs[0].load_hr is not None
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where a pair's pixels come from, before they were looked at."""
+
+    name: str
+    lr: Loader
+    hr: Loader | None
+    lr_made: bool
+    """LR is made from HR."""
+
+
+def load_dataset(conf: DataConf, border: int = 4) -> Dataset:
+    """Finds, pairs and decodes the images that `conf` describes.
+
+    Without `data.root`, `data.hr` and `data.lr`, a set is looked for below `esr.data.layouts.data_home()`.
+
+    Args:
+        conf: The data set.
+        border: Pixels that quality measurement will cut at each side; HR has to be large enough for it.
+
+    Raises:
+        ConfigError: `conf` contradicts itself.
+        DataError: The set is missing or empty, its files do not pair, or an image is unreadable, of the wrong
+            size or too small to measure.
+    """
+    if conf.limit is not None and conf.limit < 1:
+        raise ConfigError(f"data.limit={conf.limit}: must be at least 1")
+    if conf.kind == "demo":
+        sources = _demo_sources(conf)
+    elif conf.kind == "folder":
+        sources = _folder_sources(conf)
+    else:
+        raise ConfigError(
+            f"data.kind={conf.kind}: no such choice; {did_you_mean(conf.kind, ['demo', 'folder'])}"
+        )
+    sources = sorted(sources, key=lambda source: _natural(source.name))[: conf.limit]
+    origin = "bicubic" if sources[0].lr_made else "files"
+    return Dataset(conf.name, _check_all(sources, border), origin)
+
+
+def _check_all(sources: Sequence[_Source], border: int) -> tuple[ImagePair, ...]:
+    def attempt(source: _Source) -> ImagePair | DataError:
+        try:
+            return _checked(source, border)
+        except DataError as error:
+            return error
+
+    with ThreadPoolExecutor(_READERS) as pool:
+        outcomes = list(pool.map(attempt, sources))
+    problems = [outcome for outcome in outcomes if isinstance(outcome, DataError)]
+    if problems:
+        more = f" ({len(problems) - 1} more of {len(sources)} images have problems)" if problems[1:] else ""
+        raise DataError(f"{problems[0]}{more}") from problems[0]
+    return tuple(outcome for outcome in outcomes if isinstance(outcome, ImagePair))
+
+
+def _checked(source: _Source, border: int) -> ImagePair:
+    hr = source.hr() if source.hr else None
+    lr = bicubic_downscale(hr) if source.lr_made and hr is not None else source.lr()  # decodes HR once
+    if hr is not None:
+        _check_sizes(source.name, lr, hr, border)
+    digest = hashlib.sha256(lr.tobytes()).hexdigest()
+    return ImagePair(source.name, (lr.shape[0], lr.shape[1]), digest, source.lr, source.hr)
+
+
+def _check_sizes(name: str, lr: ImageArray, hr: ImageArray, border: int) -> None:
+    needed = (SCALE * lr.shape[0], SCALE * lr.shape[1])
+    if hr.shape[:2] != needed:
+        raise DataError(
+            f"{name}: LR of {describe_size(lr.shape)} px belongs to HR of {describe_size(needed)} px, but HR is "
+            f"{describe_size(hr.shape)} px (cropped to multiples of {SCALE}); pair LR with the HR it was made from"
+        )
+    least = 2 * border + SSIM_WINDOW
+    if min(needed) < least:
+        raise DataError(
+            f"{name}: HR of {describe_size(hr.shape)} px is too small to measure, a border of {border} px takes "
+            f"{least}×{least}; leave the image out"
+        )
+
+
+def _downscaled(load_hr: Loader) -> ImageArray:
+    return bicubic_downscale(load_hr())
+
+
+def _read_cropped(path: Path) -> ImageArray:
+    image = read_rgb(path)
+    try:
+        return crop_to_multiple(image)
+    except DataError as error:
+        raise DataError(f"{path}: {error}; leave the image out") from error
+
+
+def _demo_sources(conf: DataConf) -> list[_Source]:
+    given = [key for key in ("root", "hr", "lr") if getattr(conf, key)]
+    if given:
+        raise ConfigError(
+            f"data.{given[0]}={getattr(conf, given[0])}: the demo takes no folder; add data=folder"
+        )
+    return [
+        _made_from_hr(Path(file).stem, partial(_demo_region, file, *region))
+        for file, region in DEMO_REGIONS.items()
+    ]
+
+
+def _made_from_hr(name: str, hr: Loader) -> _Source:
+    return _Source(name, partial(_downscaled, hr), hr, lr_made=True)
+
+
+def _demo_region(file: str, left: int, top: int, width: int, height: int) -> ImageArray:
+    """Reads the installed file itself: scikit-image's own loaders may download."""
+    with as_file(files("skimage") / "data" / file) as path:
+        if not path.is_file():
+            raise DataError(
+                f"the installed scikit-image lacks data/{file}, a demo image; install it from its wheel "
+                "(pip install --force-reinstall scikit-image) or pass data=folder data.root=FOLDER"
+            )
+        image = read_rgb(path)
+    return image[top : top + height, left : left + width].copy()
+
+
+def _folder_sources(conf: DataConf) -> list[_Source]:
+    hr_files, lr_files = find_files(conf)
+    if not lr_files:
+        named = _distinct((file.stem, file) for file in hr_files)
+        return [_made_from_hr(name, partial(_read_cropped, file)) for name, file in named.items()]
+    if hr_files:
+        return [
+            _Source(name, partial(read_rgb, lr), partial(_read_cropped, hr), lr_made=False)
+            for name, lr, hr in _paired(lr_files, hr_files)
+        ]
+    marked = all(LR_MARK.search(file.stem) for file in lr_files)
+    named = _distinct((LR_MARK.sub("", file.stem) if marked else file.stem, file) for file in lr_files)
+    return [_Source(name, partial(read_rgb, file), None, lr_made=False) for name, file in named.items()]
+
+
+def _paired(lr_files: Sequence[Path], hr_files: Sequence[Path]) -> list[tuple[str, Path, Path]]:
+    """Name, LR and HR of each pair: by the same name, or by LR's name without its mark."""
+    hr_by_name = _distinct((_HR_MARK.sub("", file.stem), file) for file in hr_files)
+    spelling = {name.casefold(): name for name in hr_by_name}
+    matches, without_hr = [], []
+    for file in lr_files:
+        names = (file.stem, LR_MARK.sub("", file.stem), _HR_MARK.sub("", file.stem))
+        name = next((spelling[known.casefold()] for known in names if known.casefold() in spelling), None)
+        if name is None:
+            without_hr.append(file)
+        else:
+            matches.append((name, file))
+    lr_by_name = _distinct(matches)
+    without_lr = [file for name, file in hr_by_name.items() if name not in lr_by_name]
+    for missing, lonely, other in (("HR", without_hr, hr_files[0]), ("LR", without_lr, lr_files[0])):
+        if lonely:
+            raise DataError(
+                f"no {missing} image in {other.parent} belongs to {some(lonely)}; complete the set, "
+                "or name the right folders with data.hr=FOLDER and data.lr=FOLDER"
+            )
+    return [(name, lr_by_name[name], hr) for name, hr in hr_by_name.items()]
+
+
+def _distinct(named: Iterable[tuple[str, Path]]) -> dict[str, Path]:
+    """Files by name, refusing two that would be the same image."""
+    by_name: dict[str, Path] = {}
+    first: dict[str, Path] = {}
+    for name, file in named:
+        other = first.setdefault(name.casefold(), file)
+        if other is not file:
+            raise DataError(f"{other} and {file.name} are both the image {name}; remove or rename one")
+        by_name[name] = file
+    return by_name
+
+
+def _natural(name: str) -> tuple[list[str | int], str]:
+    """Sorts `img2` before `img10`."""
+    parts = re.split(r"(\d+)", name.casefold())
+    return [int(part) if index % 2 else part for index, part in enumerate(parts)], name

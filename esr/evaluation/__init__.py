@@ -1,0 +1,1 @@
+"""The main job: one network measured beside the baseline becomes one record."""

@@ -1,0 +1,65 @@
+"""What makes two measurements the same one: configuration, weights, code and images.
+
+A multirun measures again what has no record of the same identity.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from esr.config.digest import digest, relevant
+from esr.config.schema import EsrConf, ModelConf
+from esr.data import layouts
+from esr.records.files import VERSION
+from esr.zoo.weights import WeightsFile, sha256_of
+
+
+def identity(settings: EsrConf, weights: Sequence[WeightsFile]) -> str:
+    """The digest that a record keeps: equal for measurements that need not be repeated.
+
+    Args:
+        settings: The resolved configuration.
+        weights: Those of the candidate and of the baseline.
+
+    Raises:
+        DataError: The images are missing.
+    """
+    return digest(
+        {
+            "record": VERSION,
+            "config": relevant(asdict(settings)),
+            "weights": [(one.source, one.sha256) for one in weights],
+            "code": [_code(model) for model in (settings.model, settings.baseline)],
+            "images": _images(settings),
+        }
+    )
+
+
+def _images(settings: EsrConf) -> list[tuple[str, int, int]]:
+    """Names, sizes and times of change: to digest the pixels of a large set would take longer than to skip it."""
+    if settings.data.kind != "folder":
+        return []
+    files = [file for files in layouts.find_files(settings.data) for file in files]
+    return [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+
+
+def _code(model: ModelConf) -> str | None:
+    """Digest of the file that defines the network's class; found, but not imported."""
+    module, _, _ = model._target_.rpartition(".")
+    names = module.split(".")
+    for root in _roots(model):
+        for length in range(len(names), 0, -1):
+            stem = root.joinpath(*names[:length])
+            for file in (stem.with_name(f"{stem.name}.py"), stem / "__init__.py"):
+                if file.is_file():
+                    return sha256_of(file)
+    return None
+
+
+def _roots(model: ModelConf) -> list[Path]:
+    """Where `esr.networks.build` looks for a class, in its order."""
+    if model._target_.startswith("esr."):
+        return [Path(__file__).resolve().parents[2]]
+    beside = [Path(model.source).parent] if model.source else []
+    return [*beside, Path.cwd(), *map(Path, sys.path)]

@@ -1,0 +1,1 @@
+"""Several evaluations from one command: sweeps, resume, Slurm."""

@@ -1,0 +1,159 @@
+"""What a multirun does with one of its networks: skips what was measured before, measures the rest, never stops.
+
+A network's folder holds a numbered folder for each attempt. An attempt counts once its record is written, which is
+the last thing that happens to it, and only then are older attempts removed: at any moment there is the old record
+with its files, the new one with its own, or, for an instant, both.
+"""
+
+import shutil
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock
+from omegaconf import DictConfig
+
+from esr.config import compose as composition
+from esr.config.schema import EsrConf, ModelConf, network_name, typed
+from esr.errors import EsrError, RecordError
+from esr.evaluation.cache_key import identity
+from esr.evaluation.evaluate import evaluate
+from esr.multirun.overview import Outcome, Overview
+from esr.records.files import FILE_NAME, Record, load_record
+from esr.report.wording import interval
+from esr.system.progress import Progress
+from esr.zoo import weights as zoo
+
+FAILURE = "failure.txt"
+"""In a network's folder: why the last attempt left no usable record."""
+_LOCK = ".lock"
+
+
+def one_of_many(config: DictConfig, folder: Path, overview: Overview) -> Outcome:
+    """Measures a network, or finds that it was; whatever goes wrong is its outcome."""
+    started = time.monotonic()
+    name = network_name(typed(ModelConf, config.model)) if config.model.get("_target_") else "no network"
+    overview.begin(name)
+    try:
+        with _claimed(folder):
+            return _measured(config, folder, overview, started)
+    except EsrError as error:
+        reason = str(error)
+    except Exception as error:  # a defect of esr's, with its traceback: the other networks are not to blame
+        traceback.print_exc()
+        reason = f"{type(error).__name__}: {error}"
+    _note_failure(folder, reason)
+    return Outcome(name, "refused", reason, folder, seconds=time.monotonic() - started)
+
+
+@contextmanager
+def _claimed(folder: Path) -> Iterator[None]:
+    """Keeps another `esr` with the same command out of the folder."""
+    lock = FileLock(folder / _LOCK)
+    try:
+        lock.acquire()
+    except OSError as error:
+        raise RecordError(
+            f"{folder / _LOCK}: cannot be locked ({error.strerror}); choose another folder with out=DIR"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _measured(config: DictConfig, folder: Path, progress: Progress, started: float) -> Outcome:
+    checked = composition.check(config)
+    settings = typed(EsrConf, checked)
+    name = network_name(settings.model)
+    _remove_unfinished(folder)
+    if not settings.force and (record := _finished(folder, settings, progress)):
+        return Outcome(name, "skipped", _figures(record), folder, _tainted(record))
+    attempt = folder / str(max((int(old.name) for old in _attempts(folder)), default=0) + 1)
+    record = evaluate(checked, attempt, progress)
+    _remove_older(folder, attempt, record)
+    seconds = time.monotonic() - started
+    if record.failures:
+        _note_failure(folder, reason := _reason(record))
+        return Outcome(name, "failed", reason, folder, seconds=seconds)
+    (folder / FAILURE).unlink(missing_ok=True)
+    return Outcome(name, "measured", _figures(record), folder, _tainted(record), seconds)
+
+
+def _attempts(folder: Path) -> list[Path]:
+    return [entry for entry in folder.iterdir() if entry.name.isdecimal() and entry.is_dir()]
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """Removes what a killed attempt left behind."""
+    for attempt in _attempts(folder):
+        if not (attempt / FILE_NAME).is_file():
+            shutil.rmtree(attempt)
+
+
+def _finished(folder: Path, settings: EsrConf, progress: Progress) -> Record | None:
+    """A record of the same identity, without a failure."""
+    records = _records(folder)
+    if not records:
+        return None
+    chosen = ((settings.model, settings.weights), (settings.baseline, settings.baseline_weights))
+    weights = [zoo.resolve(model, choice, progress=progress.at) for model, choice in chosen]
+    same = identity(settings, weights)
+    return next((record for record in records if _stands_for(record, same)), None)
+
+
+def _records(folder: Path) -> list[Record]:
+    """Those that can be read, the newest first: what was damaged or is of another version is measured again."""
+    records = []
+    for attempt in sorted(_attempts(folder), key=lambda path: -int(path.name)):
+        try:
+            records.append(load_record(attempt))
+        except RecordError:
+            continue
+    return records
+
+
+def _stands_for(record: Record, same: str) -> bool:
+    return record.document["identity"] == same and not record.failures
+
+
+def _remove_older(folder: Path, attempt: Path, record: Record) -> None:
+    """Removes older attempts; but one that succeeded outlives a failure of the same identity."""
+    kept = {attempt}
+    if record.failures:
+        same = record.document["identity"]
+        kept |= {old.path.parent for old in _records(folder) if old.path and _stands_for(old, same)}
+    for old in _attempts(folder):
+        if old not in kept:
+            (old / FILE_NAME).unlink(missing_ok=True)  # before its files, without which it would be half
+            shutil.rmtree(old)
+
+
+def _note_failure(folder: Path, reason: str) -> None:
+    try:
+        (folder / FAILURE).write_text(f"{reason}\n", encoding="utf-8")
+    except OSError as error:
+        print(f"esr: {folder / FAILURE}: cannot be written ({error.strerror})", file=sys.stderr)
+
+
+def _reason(record: Record) -> str:
+    """How a network failed, or the baseline beside it."""
+    return "; ".join(
+        f"{whose}{network['failure']['kind']}: {network['failure']['message']}"
+        for whose, network in (
+            ("", record.candidate),
+            (f"baseline {record.baseline['name']}, ", record.baseline),
+        )
+        if network["failure"]
+    )
+
+
+def _tainted(record: Record) -> bool:
+    return bool(record.verdict["status"] == "tainted")
+
+
+def _figures(record: Record) -> str:
+    return f"ratio {interval(record.ratio, 3)}, {record.verdict['status']}"

@@ -1,0 +1,1 @@
+"""Networks: built, loaded, run on a device, exported."""

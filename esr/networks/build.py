@@ -1,0 +1,69 @@
+"""From a configuration to a frozen network with its weights."""
+
+import inspect
+import pkgutil
+import sys
+from pathlib import Path
+
+from torch import nn
+
+from esr.config.cards import card_of_model
+from esr.config.schema import ModelConf
+from esr.errors import NetworkError, one_line
+from esr.networks.state_dicts import load_weights, random_weights
+from esr.zoo.weights import WeightsFile
+
+
+def build(model: ModelConf) -> nn.Module:
+    """The network's module in eval mode, without weights.
+
+    A participant's class is looked for in its YAML's folder and in the working directory, before installed packages.
+
+    Raises:
+        NetworkError: The class cannot be imported or constructed, or is not a torch module.
+    """
+    for folder in (Path.cwd(), Path(model.source).parent if model.source else None):
+        if folder is not None and str(folder) not in sys.path and not model._target_.startswith("esr."):
+            sys.path.insert(0, str(folder))
+    try:
+        factory = pkgutil.resolve_name(model._target_)
+    except Exception as error:
+        raise NetworkError(
+            f"_target_={model._target_}: cannot be imported ({one_line(error)}); it is looked for in the "
+            "YAML's folder, the working directory and installed packages"
+        ) from error
+    if not callable(factory):
+        raise NetworkError(
+            f"_target_={model._target_}: is a {type(factory).__name__}, expected a torch.nn.Module class"
+        )
+    try:
+        network = factory(**model.args)
+    except Exception as error:
+        raise NetworkError(
+            f"_target_={model._target_}: cannot be built with args {_arguments(model, factory)} "
+            f"({one_line(error)})"
+        ) from error
+    if not isinstance(network, nn.Module):
+        raise NetworkError(
+            f"_target_={model._target_}: gave a {type(network).__name__}, expected a torch.nn.Module"
+        )
+    return network.eval().requires_grad_(False)
+
+
+def _arguments(model: ModelConf, factory: object) -> str:
+    accepted = ", ".join(inspect.signature(factory).parameters) if inspect.isclass(factory) else "..."
+    return f"{dict(model.args)}; it takes ({accepted})"
+
+
+def load(network: nn.Module, model: ModelConf, weights: WeightsFile, seed: int = 0) -> None:
+    """Fills a network with the weights that `esr.zoo.weights.resolve` chose.
+
+    Raises:
+        WeightsError: The file is damaged, hostile, or of another network.
+    """
+    if weights.path is None:
+        random_weights(network, seed)
+    else:
+        load_weights(network, weights.path, model.checkpoint)
+    network.card = card_of_model(model)  # type: ignore[assignment]
+    network.tile = model.tile  # type: ignore[assignment]

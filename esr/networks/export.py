@@ -1,0 +1,213 @@
+"""A network as a file for other software: ONNX, TorchScript, or its weights alone as safetensors.
+
+What is exported maps 1×3×H×W to 1×3×4H×4W, both from 0 to the network's data range, without tiles. Height and
+width stay free where the network allows it. The same network and weights give the same bytes; TorchScript, which
+numbers the classes that a process has traced, in a fresh process of the same installation, as the command is.
+"""
+
+import importlib.util
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from esr.errors import ConfigError, NetworkError
+from esr.system import files as atomic
+
+SUFFIXES = {"onnx": ".onnx", "torchscript": ".pt", "safetensors": ".safetensors"}
+"""The formats there are, and how their files end."""
+OPSET = 18
+"""Of ONNX: the first that the exporter writes without converting."""
+EXAMPLE = (45, 58)
+"""Height and width of the image that networks are exported with, pixels: what pads to windows
+is seen to pad."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file's bytes, and which images the network in it takes."""
+
+    content: bytes
+    any_size: bool
+    """Whether height and width are free; else they are the example's."""
+
+
+def export(network: nn.Module, format: str, size: tuple[int, int] = EXAMPLE) -> Exported:  # noqa: A002 - as in the command
+    """A frozen network in one of the formats.
+
+    Args:
+        network: maps 1×3×H×W to 1×3×4H×4W; in eval mode, on the CPU.
+        format: a key of `SUFFIXES`.
+        size: height and width of the example image; all that the result takes where it cannot be free.
+
+    Raises:
+        ConfigError: there is no such format, or ONNX is not installed.
+        NetworkError: the network cannot be exported.
+    """
+    if format == "safetensors":
+        return Exported(safetensors.torch.save(dict(sorted(network.state_dict().items()))), any_size=True)
+    if format == "torchscript":
+        return to_torchscript(network, size)
+    if format == "onnx":
+        return to_onnx(network, size)
+    raise ConfigError(f"format={format}: no such format; choose one of {', '.join(SUFFIXES)}")
+
+
+def to_program(network: nn.Module, size: tuple[int, int] = EXAMPLE) -> tuple[ExportedProgram, bool]:
+    """The network as `torch.export` sees it, and whether height and width are free.
+
+    Raises:
+        NetworkError: the network cannot be exported, not even for one size.
+    """
+    example, other = _example(size), _larger(size)
+    free = ({2: Dim.DYNAMIC, 3: Dim.DYNAMIC},)
+    reason: Exception | None = None
+    for shapes in (free, None):
+        try:
+            with _quiet(), torch.no_grad():
+                program = torch.export.export(network, (example,), dynamic_shapes=shapes)
+                if shapes is None or _agrees(_runnable(program), network, other):
+                    return program, shapes is not None
+        except Exception as error:
+            reason = error
+    raise _refused(network, "torch.export", reason) from reason
+
+
+def to_onnx(network: nn.Module, size: tuple[int, int] = EXAMPLE) -> Exported:
+    """The network as ONNX, with `lr` as its input and `sr` as its output.
+
+    Raises:
+        ConfigError: ONNX is not installed.
+        NetworkError: the network cannot be exported.
+    """
+    missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"format=onnx needs {' and '.join(missing)}, not installed here: pip install 'esr[export]'"
+        )
+    program, any_size = to_program(network, size)
+    try:
+        return Exported(_converted(program), any_size)
+    except Exception as error:
+        raise _refused(network, "torch.onnx.export", error) from error
+
+
+def to_torchscript(network: nn.Module, size: tuple[int, int] = EXAMPLE) -> Exported:
+    """The network as TorchScript, traced.
+
+    Raises:
+        NetworkError: the network cannot be traced.
+    """
+    buffer = io.BytesIO()
+    try:
+        with _quiet(), torch.no_grad():
+            traced = torch.jit.trace(network, _example(size), check_trace=False)  # type: ignore[no-untyped-call]
+            torch.jit.save(traced, buffer)
+            any_size = _agrees(traced, network, _larger(size))
+    except Exception as error:
+        raise _refused(network, "torch.jit.trace", error) from error
+    return Exported(buffer.getvalue(), any_size)
+
+
+def write(content: bytes, target: Path) -> None:
+    """Replaces a file in one step: the old one or the new one, never half; its folder is made where missing.
+
+    Raises:
+        ConfigError: it cannot be written, or something else than a file is there (a folder, a device).
+    """
+    try:
+        if target.exists() and not target.is_file():
+            raise ConfigError(f"out={target}: is not a regular file; choose another file")
+        atomic.replace(target, content)
+    except OSError as error:
+        raise ConfigError(
+            f"out={target}: cannot be written ({error.strerror}); choose another file"
+        ) from error
+
+
+def _example(size: tuple[int, int]) -> Tensor:
+    """An image for tracing, the same every time; its values do not matter."""
+    return torch.linspace(0, 1, 3 * size[0] * size[1]).reshape(1, 3, *size)
+
+
+def _runnable(program: ExportedProgram) -> nn.Module:
+    """The program without guards: some ask for the example's memory layout, which nothing here depends on."""
+    try:
+        return program.module(check_guards=False)
+    except TypeError:  # a torch before guards
+        return program.module()
+
+
+def _larger(size: tuple[int, int]) -> Tensor:
+    """An image of another size, a multiple of 8 for the usual example."""
+    return _example((size[0] + 3, size[1] + 6))
+
+
+def _agrees(exported: Any, network: nn.Module, image: Tensor) -> bool:
+    """Whether what was exported does on another size what the network does."""
+    expected: Tensor = network(image)
+    try:
+        found = exported(image)
+    except (RuntimeError, AssertionError):  # the shape does not fit
+        return False
+    tolerance = 1e-4 * float(expected.max() - expected.min())
+    return found.shape == expected.shape and bool((found - expected).abs().max() <= tolerance)
+
+
+def _converted(program: ExportedProgram) -> bytes:
+    """As ONNX: optimised, or as it is where the optimiser fails, as it does for IMDeception's split tensors."""
+    for optimize in (True, False):
+        try:
+            with _quiet():
+                converted = torch.onnx.export(
+                    program,
+                    input_names=["lr"],
+                    output_names=["sr"],
+                    opset_version=OPSET,
+                    optimize=optimize,
+                    verbose=False,
+                )
+            break
+        except Exception:
+            if not optimize:
+                raise
+    assert converted is not None  # noqa: S101 - none only where a file is asked for
+    return _without_traces(converted.model_proto)
+
+
+def _without_traces(model: Any) -> bytes:
+    """The ONNX file without the exporter's notes on each node, which name paths on this machine."""
+    for node in model.graph.node:
+        del node.metadata_props[:]
+    for entry in (model.graph, model, *model.graph.value_info, *model.graph.input, *model.graph.output):
+        del entry.metadata_props[:]
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
+
+
+def _refused(network: nn.Module, step: str, error: Exception | None) -> NetworkError:
+    reason = " ".join(str(error).split())[:200]
+    return NetworkError(f"{type(network).__name__} cannot be exported: {step} says {reason}")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporters' own warnings say nothing that a user could act on; failures still raise."""
+    logger = logging.getLogger("torch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,157 @@
+"""From an 8-bit LR image to an 8-bit SR image: range, tiles, rounding.
+
+The conversion is the challenge's: input / 255 · range; output round(clamp(y, 0, range) / range · 255), half to even.
+"""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from esr.config.schema import SCALE, TileConf
+from esr.errors import DataError, NetworkError, one_line
+from esr.networks.devices import is_out_of_memory
+
+Image = npt.NDArray[np.uint8]
+
+_GAIN = (0.7, 0.95)
+"""Range of an altered input's gain per channel: far from the image itself, within the range of values."""
+
+
+def to_tensor(lr: Image, data_range: float, device: torch.device | str = "cpu") -> Tensor:
+    """An 8-bit H×W×3 image as a float32 1×3×H×W tensor with values from 0 to `data_range`."""
+    planar = torch.from_numpy(np.ascontiguousarray(lr.transpose(2, 0, 1)))
+    return planar.to(device, torch.float32).div_(255.0 / data_range)[None]
+
+
+def to_image(sr: Tensor, data_range: float) -> Image:
+    """A 1×3×H×W tensor with values from 0 to `data_range` as an 8-bit H×W×3 image."""
+    scaled = sr[0].float().clamp(0, data_range).div(data_range).mul(255.0).round()
+    image: Image = scaled.to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
+    return image
+
+
+def to_values(sr: Tensor, data_range: float, positions: npt.NDArray[np.int64]) -> Image:
+    """The values of `to_image(sr, data_range).reshape(-1)` at some positions, without making the image.
+
+    Raises:
+        NetworkError: One of them is not finite.
+    """
+    channels, height, width = sr.shape[1:]
+    pixel, channel = np.divmod(positions, channels)
+    index = torch.from_numpy(channel * height * width + pixel).to(sr.device)
+    picked = sr[0].reshape(-1)[index].float()
+    if not bool(torch.isfinite(picked).all()):
+        raise NetworkError("output of a timed pass holds values that are NaN or infinite")
+    scaled = picked.clamp(0, data_range).div(data_range).mul(255.0).round()
+    values: Image = scaled.to(torch.uint8).cpu().numpy()
+    return values
+
+
+def altered(lr: Tensor, seed: int) -> Tensor:
+    """The same picture in other colours: each channel times a gain that follows from the seed; range kept."""
+    gain = np.random.default_rng(seed).uniform(*_GAIN, size=(1, lr.shape[1], 1, 1))
+    return lr * torch.from_numpy(gain).to(lr)
+
+
+def forward(network: nn.Module, lr: Tensor, tile: TileConf | None = None) -> Tensor:
+    """One pass of the network: N×3×H×W to N×3×4H×4W, whole or in overlapping tiles.
+
+    Tiles are square, no larger than the image's shorter side, and laid from the top left with a stride of
+    size − overlap, the last one flush with the border; where they overlap, outputs are summed and divided by their
+    count (the challenge's own tiled protocol).
+    """
+    if tile is None or tile.size is None:
+        output: Tensor = network(lr)
+        return output
+    height, width = lr.shape[-2:]
+    side = min(tile.size, height, width)
+    rows, columns = (tile_starts(length, side, tile.overlap) for length in (height, width))
+    total = lr.new_zeros(*lr.shape[:-2], height * SCALE, width * SCALE)
+    count = torch.zeros_like(total)
+    for row in rows:
+        for column in columns:
+            patch = network(lr[..., row : row + side, column : column + side])
+            window = (
+                ...,
+                slice(row * SCALE, (row + side) * SCALE),
+                slice(column * SCALE, (column + side) * SCALE),
+            )
+            total[window] += patch
+            count[window] += 1
+    return total.div_(count)
+
+
+def tile_starts(length: int, side: int, overlap: int) -> list[int]:
+    """Where tiles of `side` pixels begin along `length` pixels.
+
+    >>> tile_starts(600, side=256, overlap=32)
+    [0, 224, 344]
+    >>> tile_starts(100, side=100, overlap=32)
+    [0]
+    >>> tile_starts(86, side=57, overlap=32)
+    [0, 25, 29]
+    """
+    # As the challenge has it; an image that is narrower than the overlap takes half a tile instead.
+    stride = side - (overlap if overlap < side else side // 2)
+    return [*range(0, length - side, stride), length - side]
+
+
+def check_output(sr: object, lr: Tensor) -> Tensor:
+    """Returns a network's output if it is what an SR network must give.
+
+    Raises:
+        NetworkError: It is not a plain tensor, of another shape, or holds values that are not finite.
+    """
+    tensor = check_shape(sr, lr)
+    if not bool(torch.isfinite(tensor).all()):
+        bad = int((~torch.isfinite(tensor)).sum())
+        raise NetworkError(f"output holds {bad} values that are NaN or infinite, of {tensor.numel()}")
+    return tensor
+
+
+def check_shape(sr: object, lr: Tensor) -> Tensor:
+    """The part of `check_output` that costs no pass over the values; raises as it does."""
+    expected = (*lr.shape[:-2], lr.shape[-2] * SCALE, lr.shape[-1] * SCALE)
+    # A subclass of Tensor might compute its values later, when nobody times it.
+    if not isinstance(sr, Tensor) or type(sr) not in (Tensor, nn.Parameter):
+        raise NetworkError(f"output is a {type(sr).__name__}, expected one plain tensor of shape {expected}")
+    if tuple(sr.shape) != expected:
+        raise NetworkError(
+            f"output has shape {tuple(sr.shape)}, expected {expected} for input {tuple(lr.shape)}"
+        )
+    return sr
+
+
+def super_resolve(network: nn.Module, lr: Image) -> Image:
+    """Upscales one 8-bit image by 4 with a network from `create_model`.
+
+    Args:
+        network: Its `card.data_range` (1.0 where there is no card) is the range it works on; its `tile` is used if set.
+        lr: uint8, H×W×3, RGB.
+
+    Returns:
+        uint8, 4H×4W×3, RGB.
+
+    Raises:
+        DataError: `lr` is not an 8-bit RGB image.
+        NetworkError: The network fails on this image, or its output has another shape or is not finite.
+    """
+    if lr.dtype != np.uint8 or lr.ndim != 3 or lr.shape[2] != 3 or 0 in lr.shape:  # noqa: PLR2004 - H×W×3
+        raise DataError(f"image of shape {lr.shape} and type {lr.dtype}: expected H×W×3 of uint8, RGB")
+    data_range = float(getattr(getattr(network, "card", None), "data_range", 1.0))
+    parameter = next(network.parameters(), None)
+    device = parameter.device if parameter is not None else torch.device("cpu")
+    with torch.inference_mode():
+        inputs = to_tensor(lr, data_range, device)
+        try:
+            output = forward(network, inputs, getattr(network, "tile", None))
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
+            height, width = lr.shape[:2]
+            raise NetworkError(
+                f"{type(network).__name__}: cannot upscale an image of {height}×{width} px ({one_line(error)}); some "
+                "networks need 15 pixels a side or more"
+            ) from error
+        return to_image(check_output(output, inputs), data_range)

@@ -1,0 +1,1 @@
+"""The record of an evaluation: its types, reading, finding, comparing."""

@@ -1,0 +1,110 @@
+"""One measurement at a time per device, across processes, users and, where they share the folder, containers."""
+
+import contextlib
+import getpass
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from esr.errors import DeviceError
+from esr.system.progress import Progress
+
+FOLDER_VARIABLE = "ESR_LOCK_DIR"
+"""Environment variable for the folder of the locks; containers that share a GPU mount one folder there."""
+_SHARED = 0o1777
+_SHARED_FILE = 0o666
+_POLL_S = 0.25
+
+
+@contextmanager
+def measuring(device: str, what: str, when_held: str, progress: Progress) -> Iterator[None]:
+    """Holds a device for the block.
+
+    Args:
+        device: A GPU's UUID, or `host`.
+        what: The holder as others are told, as `model=imdn`.
+        when_held: `wait` until the other measurement ends, or `fail`.
+        progress: Told whom we wait for.
+
+    Raises:
+        DeviceError: The device is held and `when_held` is `fail`, or the folder cannot be used.
+    """
+    file = _folder() / f"{re.sub(r'[^A-Za-z0-9-]', '_', device)}.lock"
+    lock = FileLock(file, mode=_SHARED_FILE)
+    try:
+        _acquire(lock, file, device, when_held, progress)
+    except OSError as error:
+        raise DeviceError(
+            f"{file}: cannot be locked ({error.strerror}); name another folder with {FOLDER_VARIABLE}=DIR"
+        ) from error
+    note = _note(file)
+    try:
+        _write(note, what)
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            note.unlink(missing_ok=True)
+        lock.release()
+
+
+def _acquire(lock: FileLock, file: Path, device: str, when_held: str, progress: Progress) -> None:
+    with contextlib.suppress(Timeout):
+        lock.acquire(timeout=0)
+        return
+    holder = f"{device} is being measured on by {_holder(file)}"
+    if when_held == "fail":
+        raise DeviceError(f"lock=fail: {holder}; wait for it, or say lock=wait")
+    progress.stage(f"waiting: {holder}", None)
+    lock.acquire(poll_interval=_POLL_S)
+
+
+def _folder() -> Path:
+    named = os.environ.get(FOLDER_VARIABLE)
+    folder = Path(named) if named else Path(tempfile.gettempdir()) / "esr-locks"
+    try:
+        if not folder.is_dir():
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(_SHARED)  # only what is ours: a folder that was there may be anybody's home
+    except OSError as error:
+        raise DeviceError(
+            f"{folder}: no folder for locks ({error.strerror}); name another with {FOLDER_VARIABLE}=DIR"
+        ) from error
+    return folder
+
+
+def _note(file: Path) -> Path:
+    return file.with_suffix(".json")
+
+
+def _write(note: Path, what: str) -> None:
+    since = datetime.now().astimezone().strftime("%H:%M:%S")
+    holder = {"pid": os.getpid(), "user": _user(), "since": since, "what": what}
+    # Everybody may write into the folder: a link there may lead to any file of ours.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+    with contextlib.suppress(OSError):  # it only helps those who wait
+        descriptor = os.open(note, flags, _SHARED_FILE)
+        with open(descriptor, "w", encoding="utf-8") as file:
+            json.dump(holder, file)
+            os.fchmod(descriptor, _SHARED_FILE)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
+def _holder(file: Path) -> str:
+    try:
+        note = json.loads(_note(file).read_text(encoding="utf-8"))
+        return f"esr {note['what']} (process {note['pid']} of {note['user']}, since {note['since']})"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another esr"

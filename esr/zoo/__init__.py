@@ -1,0 +1,1 @@
+"""Weight files and data sets: found, downloaded, verified."""

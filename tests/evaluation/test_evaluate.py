@@ -1,0 +1,295 @@
+"""The main job, end to end through the command line and the Python API: what a record holds, and how networks fail."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+from helpers.participants import SMALL
+
+import esr
+from esr.errors import NetworkError
+from esr.records.files import schema
+from esr.timing import statistics
+
+ROUNDS = 7
+
+
+def record_of(run):
+    assert run.records, run.err
+    return json.loads(run.records[0].read_text())
+
+
+def with_fault(participant: Path, **args) -> list[str]:
+    """Overrides that measure a misbehaving network against a good one."""
+    (participant / "faulty.yaml").write_text(f"_target_: tiny.Tiny\nargs: {json.dumps(args)}\n")
+    return ["model=faulty.yaml", *[word for word in SMALL if not word.startswith("model=")]]
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+    """One good record, made once through the Python API."""
+    from conftest import NETWORK
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("good")
+    (folder / "tiny.py").write_text(NETWORK)
+    (folder / "tiny.yaml").write_text("_target_: tiny.Tiny\n")
+    (folder / "images").mkdir()
+    random = np.random.default_rng(1)
+    for number, size in enumerate([(96, 64), (64, 64), (96, 64)]):
+        Image.fromarray(random.integers(0, 256, (*size, 3), np.uint8)).save(
+            folder / "images" / f"{number}.png"
+        )
+    overrides = [
+        w.replace("tiny.yaml", f"{folder}/tiny.yaml").replace("=images", f"={folder}/images") for w in SMALL
+    ]
+    return esr.evaluate([*overrides, f"timing.rounds={ROUNDS}", "timing.resamples=999"], out=folder / "out")
+
+
+def test_a_record_fits_the_published_schema(good):
+    jsonschema.Draft202012Validator.check_schema(schema())
+    jsonschema.validate(json.loads(good.path.read_text()), schema())
+
+
+def test_a_record_reads_back_as_it_was(good):
+    assert esr.load_record(good.path).document == good.document
+    assert esr.load_record(good.path.parent).document == good.document
+
+
+def test_every_figure_can_be_recomputed_from_the_raw_samples(good):
+    timing = good.document["config"]["timing"]
+    tables = []
+    for network in (good.candidate, good.baseline):
+        samples = network["timing"]["samples"]
+        assert len(samples["ms"]) == ROUNDS * 3
+        table = statistics.matrix(samples, ROUNDS, 3)
+        again = statistics.ms_per_image(table, timing["confidence"], timing["resamples"], timing["seed"])
+        assert again.as_dict() == network["timing"]["ms_per_image"]
+        tables.append(table)
+    how = (timing["confidence"], timing["resamples"], timing["seed"])
+    assert statistics.ratio(*tables, *how).as_dict() == good.ratio
+    assert statistics.ratio_plain(*tables, *how).as_dict() == good.document["timing"]["ratio_plain"]
+
+
+def test_every_image_is_warmed_up_by_its_shape(good):
+    shapes = [entry["lr_shape"] for entry in good.candidate["timing"]["warmup"]]
+    assert shapes == [[24, 16], [16, 16]]
+
+
+def test_timed_outputs_are_checked_against_the_quality_pass(good):
+    check = good.candidate["output_check"]
+    assert check["compared"] >= 4
+    assert check["differing"] == 0
+
+
+def test_the_parents_clock_bounds_what_a_worker_claims(good):
+    samples, blocks = good.candidate["timing"]["samples"], good.candidate["timing"]["blocks"]
+    for block in blocks:
+        claimed = sum(
+            ms for ms, b in zip(samples["ms"], samples["block"], strict=True) if b == block["block"]
+        )
+        assert claimed <= block["parent_wall_ms"]
+
+
+def test_a_network_against_itself_is_named_an_aa_run(good):
+    assert good.document["timing"]["aa"] is True
+
+
+def test_the_fingerprint_names_machine_and_software(good):
+    environment, runtime = good.document["environment"], good.candidate["runtime"]
+    assert environment["cpu"]["logical_cores"] >= 1
+    assert environment["esr"]["version"] == esr.__version__
+    assert runtime["torch"].startswith("2.")
+    assert runtime["device"]["kind"] == "cpu"
+    assert runtime["cudnn"]["benchmark"] is False
+
+
+def test_quality_with_random_weights_is_marked_as_not_meaningful(good):
+    assert good.candidate["weights"]["source"] == "random"
+    assert good.candidate["quality"]["meaningful"] is False
+
+
+def test_switches_and_threads_are_applied_in_the_worker_and_read_back(run_esr, participant):
+    run = run_esr(
+        *SMALL, "cudnn.benchmark=true", "cudnn.deterministic=true", "device.threads=1", cwd=participant
+    )
+    runtime = record_of(run)["networks"]["candidate"]["runtime"]
+    assert runtime["cudnn"]["benchmark"] is True
+    assert runtime["cudnn"]["deterministic"] is True
+    assert runtime["threads"] == 1
+
+
+def test_the_challenges_protocol_is_one_pass_without_warm_up_in_the_images_order(run_esr, participant):
+    words = [word for word in SMALL if not word.startswith("timing=")]
+    record = record_of(run_esr(*words, "timing=ntire2022", cwd=participant))
+    timing = record["networks"]["candidate"]["timing"]
+    assert timing["warmup"] == []
+    assert timing["samples"]["image"] == [0, 1, 2]
+    assert timing["samples"]["round"] == [0, 0, 0]
+    assert timing["ms_per_image"]["value"] == pytest.approx(np.mean(timing["samples"]["ms"]))
+    assert timing["ms_per_image"]["low"] is None
+    assert record["networks"]["candidate"]["output_check"]["compared"] == 3
+
+
+def test_lr_images_alone_give_runtime_without_quality(run_esr, participant):
+    (participant / "lr").mkdir()
+    for file in (participant / "images").iterdir():
+        file.rename(participant / "lr" / file.name)
+    words = [word for word in SMALL if not word.startswith("data.root")]
+    record = record_of(run_esr(*words, "data.lr=lr", cwd=participant))
+    assert record["data"]["has_hr"] is False
+    assert record["networks"]["candidate"]["quality"] is None
+    assert record["timing"]["ratio"]["value"] > 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "words"),
+    [
+        ("crash", "crashed", ["SIGABRT", "about to crash"]),
+        ("exit", "crashed", ["exit code 3"]),
+        ("memory", "out_of_memory", []),
+        ("shape", "bad_output", ["(1, 3, 64, 60)", "(1, 3, 64, 64)"]),
+        ("nan", "bad_output", ["NaN"]),
+        ("type", "bad_output", ["list"]),
+        ("raise", "exception", ["ValueError", "the weather was bad"]),
+    ],
+)
+def test_a_network_that_fails_is_recorded_and_the_others_results_are_kept(
+    run_esr, participant, fault, kind, words
+):
+    run = run_esr(*with_fault(participant, fault=fault), cwd=participant)
+    assert run.code == 1
+    assert "Traceback" not in run.err
+    record = record_of(run)
+    jsonschema.validate(record, schema())
+    failure = record["networks"]["candidate"]["failure"]
+    assert failure["kind"] == kind
+    for word in words:
+        assert word in failure["message"]
+    assert record["verdict"]["status"] == "failed"
+    baseline = record["networks"]["baseline"]
+    assert baseline["failure"] is None
+    assert baseline["quality"] is not None
+    assert baseline["timing"]["ms_per_image"]["value"] > 0
+    assert record["timing"]["ratio"] is None
+
+
+def test_a_network_that_hangs_is_given_up_after_the_time_limit(run_esr, participant):
+    run = run_esr(*with_fault(participant, fault="hang"), "timing.timeout_s=4", cwd=participant)
+    assert run.code == 1
+    failure = record_of(run)["networks"]["candidate"]["failure"]
+    assert failure["kind"] == "timeout"
+    assert "4 s (timing.timeout_s)" in failure["message"]
+
+
+def test_a_failing_baseline_leaves_the_candidates_results(run_esr, participant):
+    words = with_fault(participant, fault="raise")
+    swapped = [
+        w.replace("baseline=tiny", "baseline=faulty").replace("model=faulty", "model=tiny") for w in words
+    ]
+    run = run_esr(*swapped, cwd=participant)
+    assert run.code == 1
+    record = record_of(run)
+    assert record["networks"]["candidate"]["failure"] is None
+    assert record["networks"]["baseline"]["failure"]["kind"] == "exception"
+
+
+def test_a_network_that_fails_late_keeps_the_rounds_it_finished(run_esr, participant):
+    passes_before_timing = 1 + 3 + 1 + 2 * 2
+    a_round = 3 + 1  # one more where an altered input's output is checked
+    words = with_fault(participant, fault="raise", after=passes_before_timing + a_round)
+    run = run_esr(*words, "timing.warmup.max_passes=2", cwd=participant)
+    timing = record_of(run)["networks"]["candidate"]["timing"]
+    assert run.code == 1
+    assert timing["complete_rounds"] >= 1
+
+
+def test_a_network_that_computes_something_else_while_timed_is_tainted(run_esr, participant):
+    quality_is_done = 1 + 3
+    run = run_esr(*with_fault(participant, fault="constant", after=quality_is_done), cwd=participant)
+    record = record_of(run)
+    assert record["verdict"]["status"] == "tainted"
+    assert "outputs_differ" in {r["reason"] for r in record["verdict"]["reasons"]}
+    assert record["networks"]["candidate"]["output_check"]["differing"] > 0
+
+
+def test_what_a_network_prints_cannot_speak_for_the_worker(run_esr, participant):
+    run = run_esr(*with_fault(participant, fault="talk"), cwd=participant)
+    assert run.code == 0, run.err
+    assert record_of(run)["networks"]["candidate"]["failure"] is None
+
+
+def test_a_class_that_cannot_be_constructed_is_the_users_mistake(run_esr, participant):
+    run = run_esr(*with_fault(participant, fault="constructor"), cwd=participant)
+    assert run.code == 2
+    assert "no such luck" in run.err
+    assert "Traceback" not in run.err
+    assert not run.records
+
+
+def test_a_participants_models_package_does_not_clash_with_ours(run_esr, participant):
+    (participant / "models").mkdir()
+    (participant / "models" / "__init__.py").write_text("")
+    (participant / "tiny.py").rename(participant / "models" / "mine.py")
+    (participant / "tiny.yaml").write_text("_target_: models.mine.Tiny\n")
+    overrides = [word for word in SMALL if not word.startswith("baseline=")]
+    run = run_esr(*overrides, "baseline=rlfn", cwd=participant)
+    assert run.code == 0, run.err
+
+
+def test_ctrl_c_stops_at_once_and_leaves_no_worker_and_no_half_record(participant):
+    words = with_fault(participant, fault="hang", after=4)
+    command = [str(Path(sys.executable).with_name("esr")), *words]
+    # A shell's background jobs ignore SIGINT, and their children inherit that.
+    process = subprocess.Popen(
+        command,
+        cwd=participant,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no thread runs
+    )
+    time.sleep(8)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=5)
+    assert process.returncode == 130
+    assert "interrupted" in err
+    assert "Traceback" not in err
+    assert not list(participant.rglob("record.json*"))
+    assert not list(participant.rglob("*.part"))
+
+
+def test_the_python_api_lists_creates_and_super_resolves():
+    net = esr.create_model("rlfn", weights="random")
+    assert net.training is False
+    assert not any(parameter.requires_grad for parameter in net.parameters())
+    assert (net.card.name, net.card.team_id, net.card.data_range) == ("rlfn", 4, 255.0)
+    lr = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
+    sr = esr.super_resolve(net, lr)
+    assert sr.dtype == np.uint8
+    assert sr.shape == (96, 128, 3)
+    assert esr.list_models()[:2] == ["imdn", "rfdn"]
+
+
+@pytest.mark.parametrize(
+    "bad", [np.zeros((8, 8), np.uint8), np.zeros((8, 8, 3), np.float32), np.zeros((8, 8, 4), np.uint8)]
+)
+def test_super_resolve_refuses_what_is_not_an_8_bit_rgb_image(bad):
+    net = esr.create_model("rlfn", weights="random")
+    with pytest.raises(esr.errors.DataError, match=r"H×W×3"):
+        esr.super_resolve(net, bad)
+
+
+def test_random_weights_are_the_same_each_time():
+    first, again = (esr.create_model("rlfn", weights="random").state_dict() for _ in range(2))
+    assert all((first[key] == again[key]).all() for key in first)
+
+
+def test_super_resolve_says_of_an_image_that_a_network_cannot_take_how_large_it_is():
+    with pytest.raises(NetworkError, match=r"RLFN: cannot upscale an image of 8×9 px \(.*15 pixels"):
+        esr.super_resolve(esr.create_model("rlfn", weights="random"), np.zeros((8, 9, 3), np.uint8))

@@ -1,0 +1,292 @@
+"""Warm-up, turns and repeats: who runs when, what is measured again, and what the record says of it."""
+
+import json
+import time
+from contextlib import contextmanager
+
+import numpy as np
+import psutil
+import pytest
+from helpers.participants import SMALL
+from omegaconf import OmegaConf
+
+from esr.config.compose import compose
+from esr.config.schema import EsrConf, ModelConf
+from esr.evaluation.rounds import Measurement
+from esr.evaluation.subject import Subject
+from esr.evaluation.worker.parent import Worker, WorkerFailure
+from esr.evaluation.worker.protocol import pack
+from esr.system.progress import Silent
+from esr.zoo.weights import WeightsFile
+
+
+class FakeWorker:
+    """Answers at once; notes in a common log who was paused, resumed and asked."""
+
+    def __init__(self, name, log, ms=1.0, fails_at=None):
+        self.name, self.log, self.ms, self.fails_at = name, log, ms, fails_at
+        self.passes = []
+        self.timed = 0
+
+    def pause(self):
+        self.log.append((self.name, "pause"))
+
+    def resume(self):
+        self.log.append((self.name, "resume"))
+
+    def ask(self, do, **arguments):
+        self.log.append((self.name, do))
+        if do == "prepare":
+            self.passes = arguments["passes"]
+            return {}
+        sample = pack(np.full(4, 7, np.uint8))
+        if do == "time":
+            self.timed += 1
+            if self.fails_at == self.timed:
+                raise WorkerFailure("exception", "boom", "time")
+            return {
+                "durations": [{"device_ms": self.ms, "wall_ms": self.ms} for _ in self.passes],
+                "sample": sample,
+            }
+        return {"sample": sample, "precisions": {}, "switches": {}}
+
+
+class FakeWatch:
+    """Finds fault with the blocks it is told to; at rest after so many questions."""
+
+    def __init__(self, disturbed=(), restless=0):
+        self.disturbed, self.restless = disturbed, restless
+
+    @contextmanager
+    def window(self, number, group="", images=0):
+        yield
+
+    def findings(self, number):
+        fault = {"reason": "host_load", "severity": "taint", "window": number, "detail": ""}
+        return [fault] if number in self.disturbed else []
+
+    def steady(self):
+        self.restless -= 1
+        return self.restless < 0
+
+
+def measurement(watch=None, rounds=4, log=None, ms=1.0, **timing):
+    log = [] if log is None else log
+    settings = EsrConf()
+    settings.timing.rounds = rounds
+    for key, value in timing.items():
+        setattr(settings.timing, key, value)
+    subjects = []
+    for role in ("candidate", "baseline"):
+        subject = Subject(role, role, ModelConf(_target_="x"), WeightsFile("random"))
+        subject.worker = FakeWorker(role, log, ms)
+        subjects.append(subject)
+    return Measurement(subjects, settings, [(8, 8), (8, 8)], watch or FakeWatch(), Silent())
+
+
+def test_only_one_worker_runs_at_a_time_and_all_run_in_the_end():
+    log = []
+    measurement(log=log).run()
+    running = {"candidate", "baseline"}
+    for name, action in log:
+        if action == "pause":
+            running.discard(name)
+        elif action == "resume":
+            running.add(name)
+        else:
+            assert running == {name}
+    assert running == {"candidate", "baseline"}
+
+
+def test_every_round_begins_with_kernels_that_were_made_anew_in_untimed_passes_over_each_shape():
+    log = []
+    one = measurement(log=log, rounds=3, ms=20.0)
+    one.shapes = [(8, 8), (9, 8), (8, 8)]
+    asked = []
+    for subject in one.subjects:
+        plain = subject.worker.ask
+        subject.worker.ask = lambda do, plain=plain, **arguments: (
+            asked.append((do, arguments)),
+            plain(do, **arguments),
+        )[1]
+    one.run()
+    renewals = [arguments["images"] for do, arguments in asked if do == "renew"]
+    assert renewals == [[0, 1]] * 6
+    said = [(name, action) for name, action in log if action in ("renew", "prepare")]
+    for position, (name, action) in enumerate(said):
+        if action == "renew":
+            assert said[position + 1] == (name, "prepare")
+    rounds = [name for name, action in said if action == "renew"]
+    assert sorted(rounds) == ["baseline"] * 3 + ["candidate"] * 3
+
+
+@pytest.mark.parametrize(("shapes", "ms"), [(17, 20.0), (2, 20.0)], ids=["many shapes", "short rounds"])
+def test_kernels_are_kept_where_luck_evens_out_or_new_ones_would_take_longer_than_the_round(shapes, ms):
+    log = []
+    one = measurement(log=log, ms=ms)
+    one.shapes = [(8, 8 + number) for number in range(shapes)]
+    one.run()
+    assert "renew" not in {action for _, action in log}
+
+
+def test_both_networks_get_as_many_warm_up_passes_however_soon_one_has_settled():
+    one = measurement()
+    slow = iter([90, 60, 40, 30, 20, 15, 12, 11, *[10] * 99])
+    worker = one.subjects[0].worker
+    plain = worker.ask
+
+    def falling(do, **arguments):
+        answer = plain(do, **arguments)
+        if do == "time":
+            for duration in answer["durations"]:
+                duration["device_ms"] = next(slow, 10)
+        return answer
+
+    worker.ask = falling
+    one.run()
+    counts = [len(subject.warmup[0]["ms"]) for subject in one.subjects]
+    assert counts[0] == counts[1] > 6
+    assert all(subject.warmup[0]["settled"] for subject in one.subjects)
+
+
+def test_warm_up_goes_on_until_the_device_is_at_rest_or_the_time_is_up():
+    calm = measurement(FakeWatch(restless=3))
+    assert calm.run()["steady"] is True
+    calm.settings.timing.warmup.max_seconds = 0.0
+    restless = measurement(FakeWatch(restless=10**9))
+    restless.settings.timing.warmup.max_seconds = 0.0
+    assert restless.run()["steady"] is False
+
+
+def test_a_disturbed_turn_is_measured_again_with_its_partner_and_all_turns_are_kept():
+    one = measurement(FakeWatch(disturbed={2}))
+    one.run()
+    blocks = [block for subject in one.subjects for block in subject.blocks]
+    replaced = sorted(block["block"] for block in blocks if block["replaced"])
+    assert replaced == [2, 3]
+    assert len(blocks) == (4 + 1) * 2
+    assert [block["reasons"] for block in blocks if block["block"] == 2] == [["host_load"]]
+    for subject in one.subjects:
+        assert not (subject.table(4, 2) != 1.0).any()
+
+
+def test_repeats_end_where_disturbance_is_the_normal_state():
+    one = measurement(FakeWatch(disturbed=range(10**6)), rounds=10)
+    one.run()
+    blocks = [block for subject in one.subjects for block in subject.blocks]
+    assert sum(block["replaced"] for block in blocks) <= 0.6 * len(blocks)
+    assert len(blocks) <= 10 * 2 * 3
+    kept = [block for block in blocks if not block["replaced"]]
+    assert {block["round"] for block in kept} == set(range(10))
+
+
+def test_retries_can_be_switched_off():
+    one = measurement(FakeWatch(disturbed={0}), retries=0)
+    one.run()
+    assert not any(block["replaced"] for subject in one.subjects for block in subject.blocks)
+
+
+def test_a_network_that_fails_leaves_the_other_one_to_be_measured_to_the_end():
+    one = measurement()
+    one.subjects[0].worker.fails_at = 9
+    assert one.run()["rounds"] == 4
+    assert one.subjects[0].failure["message"] == "boom"
+    assert len({block["round"] for block in one.subjects[1].blocks}) == 4
+
+
+def test_a_paused_worker_uses_no_processor_whatever_its_threads_do():
+    with Worker(60.0) as worker:
+        worker.ask("open", config=OmegaConf.to_container(compose(["model=rlfn", "device=cpu"])))
+        worker.pause()
+        process = psutil.Process(worker.pid)
+        deadline = time.monotonic() + 5
+        while process.status() != psutil.STATUS_STOPPED and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert process.status() == psutil.STATUS_STOPPED
+        before = sum(process.cpu_times()[:2])
+        time.sleep(0.5)
+        assert sum(process.cpu_times()[:2]) == before
+        worker.resume()
+        assert worker.ask("reset_memory") == {}
+
+
+def record_of(run):
+    assert run.code in (0, 1), run.err
+    return json.loads(run.records[0].read_text())
+
+
+def test_a_precision_that_is_not_reached_in_time_is_said_with_the_figure(run_esr, participant):
+    words = [word for word in SMALL if not word.startswith("timing=")]
+    run = run_esr(*words, "timing.precision=1e-7", "timing.max_seconds=3", cwd=participant)
+    record = record_of(run)
+    assert record["timing"]["precision"]["reached"] is False
+    assert record["timing"]["precision"]["stopped_by"] == "max_seconds"
+    reasons = {entry["reason"]: entry["detail"] for entry in record["verdict"]["reasons"]}
+    assert "instead of 1e-05 %" in reasons["precision_not_reached"]
+    assert record["verdict"]["status"] == "tainted"
+
+
+def test_a_precision_that_is_reached_ends_the_rounds(run_esr, participant):
+    words = [word for word in SMALL if not word.startswith("timing=")]
+    run = run_esr(*words, "timing.precision=5", "timing.max_seconds=100", cwd=participant)
+    precision = record_of(run)["timing"]["precision"]
+    assert (precision["reached"], precision["stopped_by"]) == (True, "precision")
+
+
+def test_everything_is_repeated_in_fresh_processes_and_their_spread_is_told(run_esr, participant):
+    run = run_esr(*SMALL, "timing.processes=2", cwd=participant)
+    timing = record_of(run)["timing"]
+    assert [entry["rounds"] for entry in timing["processes"]] == [6, 6]
+    assert [entry["first_round"] for entry in timing["processes"]] == [0, 6]
+    assert timing["process_of_round"] == [0] * 6 + [1] * 6
+    assert timing["spread"]["within"] >= 0
+    assert timing["spread"]["between"] >= 0
+    assert "in 2 fresh processes" in run.out
+    assert "one pair of processes" not in run.out
+
+
+def test_an_interval_of_one_pair_of_processes_on_a_cpu_is_said_to_be_one(run_esr, participant):
+    run = run_esr(*SMALL, cwd=participant)
+    assert "one pair of processes: on a CPU another pair's ratio" in " ".join(run.out.split())
+    fewer = [word for word in SMALL if not word.startswith("timing=")]
+    run = run_esr(*fewer, "timing.rounds=2", cwd=participant)
+    assert "one pair of processes" not in run.out  # too few rounds for an interval
+
+
+def test_an_endless_time_limit_is_as_long_as_the_system_can_wait():
+    with Worker(1e300) as worker, pytest.raises(WorkerFailure, match="AttributeError"):
+        worker.ask("peak")
+
+
+def test_the_cpus_that_were_asked_for_are_those_the_worker_runs_on(run_esr, participant):
+    cpu = sorted(psutil.Process().cpu_affinity())[-1]
+    record = record_of(run_esr(*SMALL, f"device.cpus=[{cpu}]", cwd=participant))
+    for network in record["networks"].values():
+        assert network["runtime"]["cpus"] == [cpu]
+        assert network["runtime"]["threads"] == 1
+
+
+def test_more_threads_than_cpus_are_refused(run_esr, participant):
+    run = run_esr(*SMALL, "device.threads=100000", cwd=participant)
+    assert run.code == 2
+    assert "device.threads=100000: this machine has" in run.err
+    assert not run.records
+
+
+@pytest.mark.parametrize("cpus", ["[4096]", "[]", "[-1]"])
+def test_cpus_that_cannot_be_had_are_named(run_esr, participant, cpus):
+    run = run_esr(*SMALL, f"device.cpus={cpus}", cwd=participant)
+    assert run.code == 2
+    assert f"device.cpus={cpus}: choose from" in run.err
+    assert not run.records
+
+
+def test_pictures_are_saved_beside_the_record_where_asked_for(run_esr, participant):
+    run = run_esr(*SMALL, "quality.save=crops", cwd=participant)
+    folder, pictures = run.records[0].parent, record_of(run)["pictures"]
+    assert (folder / pictures["comparison"]).is_file()
+    assert [entry["image"] for entry in pictures["images"]] == [0, 1, 2]
+    for entry in pictures["images"]:
+        assert entry["files"].keys() == {"lr", "bicubic", "candidate", "baseline", "hr"}
+        assert all((folder / file).is_file() for file in entry["files"].values())
+    assert f"picture: {folder / pictures['comparison']}" in run.out.replace("\n", "")

@@ -1,0 +1,163 @@
+"""From what was measured to clean, tainted or failed: every reason, and none without cause."""
+
+import re
+
+import pytest
+from helpers.paths import ROOT
+
+from esr.config.schema import ModelConf
+from esr.evaluation.subject import Subject
+from esr.evaluation.verdict import verdict
+from esr.records.files import REASONS
+from esr.telemetry import verdict as telemetry_verdict
+from esr.telemetry.verdict import finding
+from esr.timing.schedule import Pass
+from esr.timing.stopping import Precision
+from esr.zoo.weights import WeightsFile
+
+CALM = [{"steady": True, "stopped_by": "precision"}]
+REACHED = Precision(0.005, 0.004, "precision").as_dict()
+
+
+def measured(role="candidate", ms=100.0, wall_ms=101.0):
+    """A network in eight turns of one pass each, every second one over a new input."""
+    subject = Subject(role, role, ModelConf(_target_="x"), WeightsFile("random"))
+    subject.warmup.append({"process": 0, "lr_shape": [8, 9], "ms": [ms], "settled": True})
+    first = 0 if role == "candidate" else 100
+    for number in range(first, first + 8):
+        block = {"block": number, "round": number, "process": 0, "parent_wall_ms": wall_ms}
+        one = Pass(0, alteration=7 if number % 2 else None)
+        subject.add_block(
+            {**block, "reasons": [], "replaced": False}, [one], [{"device_ms": ms, "wall_ms": ms}]
+        )
+    return subject
+
+
+def found(subject=None, precision=REACHED, processes=CALM, findings=()):
+    """Reason -> detail, of the candidate or of the run."""
+    result = verdict([subject or measured(), measured("baseline")], precision, processes, [*findings])
+    assert all(entry["network"] in ("candidate", None) for entry in result["reasons"])
+    return {entry["reason"]: entry["detail"] for entry in result["reasons"]}
+
+
+def test_a_quiet_run_is_clean():
+    assert verdict([measured(), measured("baseline")], REACHED, CALM, []) == {
+        "status": "clean",
+        "reasons": [],
+    }
+
+
+def differing(subject):
+    subject.outputs.compared = subject.outputs.differing = 3
+
+
+def unsettled(subject):
+    subject.warmup[0]["settled"] = False
+
+
+def remembering(subject):
+    """Repeated inputs take half the time."""
+    for number in range(8, 40):
+        one = Pass(0, alteration=7 if number % 2 else None)
+        block = {"block": number, "round": number, "process": 0, "parent_wall_ms": 101.0}
+        ms = 100.0 if number % 2 else 50.0
+        subject.add_block(
+            {**block, "reasons": [], "replaced": False}, [one], [{"device_ms": ms, "wall_ms": ms}]
+        )
+
+
+def unaccounted(subject):
+    for block in subject.blocks:
+        block["parent_wall_ms"] = 300.0
+
+
+def halved(subject):
+    subject.precisions["float16"] = ["convolution"]
+
+
+def turned(subject):
+    subject.switches_changed |= {"benchmark": True, "threads": 4}
+
+
+OF_A_NETWORK = {
+    "outputs_differ": (differing, "3 of 3 checked passes"),
+    "warmup_cap": (unsettled, "LR 8×9"),
+    "remembers_inputs": (remembering, "50 % of the time of new ones"),
+    "time_unaccounted": (unaccounted, "100.0 ms of the 300.0 ms"),
+    "precision_changed": (halved, "float16 in convolution"),
+    "switches_changed": (turned, "benchmark=true, threads=4"),
+}
+
+
+@pytest.mark.parametrize("name", OF_A_NETWORK)
+def test_what_a_network_does_is_a_reason_of_its_own(name):
+    subject = measured()
+    spoil, words = OF_A_NETWORK[name]
+    spoil(subject)
+    (only,) = found(subject).items()
+    assert only[0] == name
+    assert words in only[1]
+
+
+def test_a_device_that_is_not_at_rest_is_not_warm():
+    processes = [*CALM, {"steady": False, "stopped_by": "precision"}]
+    assert "warmer or faster" in found(processes=processes)["warmup_cap"]
+
+
+@pytest.mark.parametrize(
+    ("width", "stopped_by", "processes", "missed"),
+    [
+        (0.02, "max_seconds", 1, "2 % instead of 0.5 %"),
+        (None, "max_seconds", 1, "too few rounds"),
+        (0.004, "max_seconds", 1, None),
+        (0.00501, "precision", 1, None),  # the last look had fewer resamples
+        (0.02, "rounds", 1, None),
+        (0.02, "precision", 3, "2 % instead of 0.5 %"),  # each process had it, all together have not
+        (0.02, "rounds", 3, None),
+    ],
+)
+def test_a_precision_that_was_not_reached_is_said_unless_nobody_asked_for_it(
+    width, stopped_by, processes, missed
+):
+    told = found(precision=Precision(0.005, width, stopped_by).as_dict(), processes=CALM * processes).get(
+        "precision_not_reached"
+    )
+    assert (told is None) if missed is None else (missed in told)
+
+
+def test_a_finding_of_a_turn_that_was_measured_again_is_not_held_against_the_run():
+    subject = measured()
+    subject.blocks[3]["replaced"] = True
+    findings = [finding("hw_slowdown", "bit", window=number) for number in (3, 5)]
+    assert found(subject, findings=findings[:1]) == {}
+    assert found(subject, findings=findings) == {"hw_slowdown": "in 1 of 7 turns, as bit"}
+
+
+@pytest.mark.parametrize("name", sorted(telemetry_verdict.REASONS))
+def test_what_telemetry_finds_is_passed_on_and_a_warning_leaves_the_verdict_clean(name):
+    for severity, status in (("taint", "tainted"), ("warning", "clean")):
+        result = verdict(
+            [measured(), measured("baseline")], REACHED, CALM, [finding(name, "x", None, severity)]
+        )
+        assert result["status"] == status
+        assert [entry["reason"] for entry in result["reasons"]] == [name]
+
+
+def test_a_failure_outweighs_a_taint():
+    subject = measured()
+    halved(subject)
+    subject.failure = {"stage": "time", "kind": "crashed", "message": "boom"}
+    assert verdict([subject, measured("baseline")], None, CALM, [])["status"] == "failed"
+
+
+def listed(page: str) -> set[str]:
+    """Reasons in the tables of a page."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    return set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) & REASONS.keys()
+
+
+def test_the_fixed_list_is_the_documented_one():
+    of_telemetry = telemetry_verdict.REASONS.keys()
+    assert listed("telemetry.md") == of_telemetry
+    assert listed("measuring.md") == REASONS.keys() - of_telemetry
+    assert OF_A_NETWORK.keys() | {"precision_not_reached"} == REASONS.keys() - of_telemetry

@@ -1,0 +1,6 @@
+"""Where the repository and the reference data lie."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+REFERENCE = ROOT.parent / "shared" / "reference"

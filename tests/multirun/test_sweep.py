@@ -1,0 +1,201 @@
+"""`esr -m`: every network, none stops another, the same command goes on where it ended."""
+
+import io
+from pathlib import Path
+
+import pytest
+from helpers.sweeps import SHARED, by_network, multirun, network, times
+from hydra import initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from rich.console import Console
+
+from esr.config import compose as composition
+from esr.config import digest as naming
+from esr.config.cards import model_names
+from esr.multirun.overview import Outcome, Overview, summary
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("glob(*)", set(model_names())),
+        ("glob(rf*)", {name for name in model_names() if name.startswith("rf")}),
+        ("glob(*,exclude=imdn)", set(model_names()) - {"imdn"}),
+        ("glob([imdn*,v1],exclude=[*_*])", {"imdn", "v1"}),
+    ],
+)
+def test_glob_stands_for_networks(pattern, expected):
+    composition.register()
+    GlobalHydra.instance().clear()
+    with initialize_config_module("esr.conf", version_base="1.3"):
+        parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+        (override,) = parser.parse_overrides([f"model={pattern}"])
+        found = list(override.sweep_string_iterator())
+    assert set(found) == expected
+    assert len(found) == len(expected) >= 2
+
+
+def test_one_failing_network_stops_no_other_and_the_same_command_goes_on(run_esr, participant):
+    network(participant, "broken", args={"fault": "raise"})
+    network(participant, "unbuilt", args={"fault": "constructor"})
+    (participant / "garbled.yaml").write_text("args: {channels: [}")
+    networks = "broken.yaml,unbuilt.yaml,garbled.yaml,tiny.yaml"
+    first = multirun(run_esr, participant, networks)
+    assert first.code == 1
+    found = by_network(first.records)
+    assert set(found) == {"broken", "tiny"}
+    for line in (
+        "4 networks: 1 measured, 3 failed",
+        "failed: garbled: garbled.yaml: not valid YAML",
+        "failed: broken: exception: ValueError: the weather was bad",
+        "failed: unbuilt: _target_=tiny.Tiny: cannot be built",
+    ):
+        assert line in first.out
+    assert "4/4 tiny: measured, ratio " in first.err
+    assert "Traceback" not in first.err
+    (reason,) = participant.rglob("unbuilt-*/failure.txt")
+    assert "no such luck" in reason.read_text()
+
+    # All in one folder, which the summary names, and which can be ranked.
+    sweep = found["tiny"].parents[2]
+    assert {file.parents[2] for file in found.values()} == {sweep}
+    assert f"esr rank {sweep.relative_to(participant)}" in first.out
+    assert run_esr("rank", "multirun/latest", cwd=participant).code == 0
+
+    before = times([found["tiny"]])
+    second = multirun(run_esr, participant, networks)
+    assert second.code == 1
+    assert "tiny: skipped" in second.err
+    assert "1 skipped" in second.out
+    assert times([by_network(second.records)["tiny"]]) == before
+
+
+def test_what_changed_or_is_forced_is_measured_again(run_esr, participant):
+    first = times(multirun(run_esr, participant, "tiny.yaml").records)
+    assert times(multirun(run_esr, participant, "tiny.yaml", "lock=fail").records) == first
+    forced = multirun(run_esr, participant, "tiny.yaml", "force=true")
+    assert "1 measured" in forced.out
+    assert times(forced.records) != first  # and there is one record, not two
+    (participant / "tiny.py").write_text((participant / "tiny.py").read_text() + "\n# another version\n")
+    assert "1 measured" in multirun(run_esr, participant, "tiny.yaml").out
+    other = multirun(run_esr, participant, "tiny.yaml", "timing.seed=7")
+    assert "1 measured" in other.out
+    assert len({record.parents[2] for record in other.records}) == 2  # another table, another folder
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("model=glob(zzz*)",), ["no network matches", "esr show"]),
+        (("model=tiny.yaml,gone.yaml",), ["gone.yaml", "no such file"]),
+        (("model=tiny.yaml,tiny2.yaml", "timing.round=1"), ["timing.round", "timing.rounds"]),
+        (("model=tiny.yaml,tiny2.yaml", "data.root=/nowhere"), ["2 failed", "tiny, tiny2", "/nowhere"]),
+        (("model=tiny.yaml", "hydra/launcher=slurn"), ["slurn", "slurm"]),
+        (("data.limit=1,2",), ["no network chosen"]),
+    ],
+)
+def test_a_mistake_that_spoils_every_network_is_said_once_with_exit_code_2(
+    run_esr, participant, arguments, words
+):
+    network(participant, "tiny2")
+    given = {word.partition("=")[0] for word in arguments}
+    rest = [word for word in (*SHARED, "weights=random") if word.partition("=")[0] not in given]
+    run = run_esr("-m", *arguments, *rest, cwd=participant)
+    assert run.code == 2
+    assert "Traceback" not in run.err
+    said = [line for line in (run.out + run.err).splitlines() if words[-1] in line and "/2 " not in line]
+    assert len(said) == 1, run.out + run.err
+    assert all(word in run.out + run.err for word in words)
+    assert not run.records
+
+
+def test_a_launcher_without_its_extra_is_named(monkeypatch):
+    from esr.errors import ConfigError
+    from esr.multirun import task as sweep
+
+    monkeypatch.setattr(sweep.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"slurm.*esr\[cluster\]"):
+        sweep.register(["-m", "hydra/launcher=slurm"])
+
+
+def test_folders_are_named_after_what_is_measured_and_lead_nowhere_else():
+    naming.register()
+    config = composition.compose(["model=rlfn", "data=set5"])
+    table, job = naming._sweep_folder(_root_=config), naming._job_folder(_root_=config)
+    assert table.startswith("set5-")
+    assert job.startswith("rlfn-")
+    other = composition.compose(["model=imdn", "data=set5", "lock=fail", "out=/elsewhere", "force=true"])
+    assert naming._sweep_folder(_root_=other) == table
+    hostile = composition.compose(["model=rlfn", "model.name=../../etc", "data=set5", "data.name=/a/../b"])
+    assert "/" not in naming._job_folder(_root_=hostile) + naming._sweep_folder(_root_=hostile)
+
+
+def outcome(name, status="measured", detail="ratio 1.000", **more):
+    return Outcome(name, status, detail, Path("/sweep") / name, **more)
+
+
+def test_the_overview_gives_a_line_for_each_network_where_there_is_no_terminal():
+    text = io.StringIO()
+    with Overview(3, Console(file=text, width=200)) as overview:
+        overview.begin("one")
+        overview.stage("one: weights", None)
+        overview.advance()
+        overview.at(1, 2)
+        overview.end(outcome("one", "skipped"))
+        overview.end(outcome("[two]", seconds=30.0))
+        overview.end(outcome("three", "failed", "it broke", seconds=1.0))
+    lines = text.getvalue().splitlines()
+    assert lines[0] == "1/3 one: skipped, ratio 1.000"  # and no guess from a network that cost nothing
+    assert lines[1].startswith("2/3 [two]: measured, ratio 1.000 (30 s")
+    assert lines[2] == "3/3 three: failed, it broke (1 s)"
+
+
+def test_the_overview_draws_bars_on_a_terminal():
+    text = io.StringIO()
+    with Overview(2, Console(file=text, width=100, force_terminal=True)) as overview:
+        overview.begin("rlfn")
+        overview.stage("quality", 4)
+        overview.advance(3)
+        overview._live.refresh()
+    assert "rlfn: quality" in text.getvalue()
+    assert "3/4" in text.getvalue()
+
+
+def test_the_summary_counts_names_reasons_and_says_how_to_rank():
+    outcomes = [
+        outcome("a", tainted=True),
+        outcome("b", "skipped"),
+        *(outcome(name, "refused", "no images") for name in "cdefghi"),
+        outcome("j", "failed", "it broke"),
+    ]
+    lines = summary(outcomes, 12)
+    assert lines[0] == (
+        "12 networks: 1 measured, 1 skipped (measured before; force=true repeats), 8 failed, "
+        "2 not begun (the same command goes on)"
+    )
+    assert "failed: c, d, e, f, g and 2 more: no images" in lines
+    assert "failed: j: it broke" in lines
+    assert lines[-3].endswith(": a")
+    assert lines[-1] == "table:   esr rank /sweep"
+
+
+def test_without_slurm_the_launcher_says_so(monkeypatch):
+    from esr.errors import ConfigError
+    from esr.multirun import cluster
+
+    monkeypatch.setattr(cluster.shutil, "which", lambda name: None)
+    with pytest.raises(ConfigError, match="no sbatch here"):
+        cluster.Slurm(submitit_folder="x", array_parallelism=1)._executor()
+
+
+def test_outcomes_travel_between_processes():
+    import cloudpickle
+
+    from esr.multirun.task import Task
+
+    task = Task()
+    task.networks = 3
+    assert cloudpickle.loads(cloudpickle.dumps(task)).networks == 0
+    outcome = Outcome("one", "failed", "why", folder=Path("/sweep"))
+    assert cloudpickle.loads(cloudpickle.dumps(outcome)) == outcome

@@ -1,0 +1,317 @@
+"""Two records of one network: the same, faster, slower, or not to be told; by the ratio, never by milliseconds."""
+
+import copy
+import json
+import math
+import uuid
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.participants import NETWORK, SMALL
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+import esr
+from esr.errors import RecordError
+from esr.records.compare import Change, Outcome, compare, judge, pairs
+from esr.records.files import REASONS, Record, write_record
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """The document of one real, small record."""
+    folder = tmp_path_factory.mktemp("measured")
+    (folder / "tiny.py").write_text(NETWORK)
+    (folder / "tiny.yaml").write_text("_target_: tiny.Tiny\n")
+    (folder / "images").mkdir()
+    pixels = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
+    Image.fromarray(pixels).save(folder / "images" / "0.png")
+    overrides = [
+        w.replace("tiny.yaml", f"{folder}/tiny.yaml").replace("=images", f"={folder}/images") for w in SMALL
+    ]
+    return esr.evaluate(overrides).document
+
+
+def reason(name, severity="taint"):
+    return {"reason": name, "severity": severity, "network": None, "detail": "as told"}
+
+
+@pytest.fixture
+def record(measured):
+    """Makes a record with a given ratio, reasons of its verdict, and whatever else is set by its dotted path."""
+
+    def make(ratio=None, taints=(), **changes):
+        document = copy.deepcopy(measured)
+        document["id"] = str(uuid.uuid4())
+        # What the machine was like while the tests ran is none of theirs.
+        document["verdict"] = {"status": "tainted" if taints else "clean", "reasons": [*map(reason, taints)]}
+        if ratio is not None:
+            document["timing"]["ratio"] = dict(zip(("value", "low", "high"), ratio, strict=True))
+        for path, value in changes.items():
+            *parents, last = path.split("__")
+            place = document
+            for name in parents:
+                place = place[name]
+            place[last] = value
+        return Record(document)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "outcome"),
+    [
+        ((0.5, 0.499, 0.501), (0.501, 0.5, 0.502), Outcome.SAME),
+        ((0.5, 0.499, 0.501), (0.45, 0.449, 0.451), Outcome.FASTER),
+        ((0.5, 0.499, 0.501), (0.55, 0.549, 0.551), Outcome.SLOWER),
+        ((0.5, 0.45, 0.55), (0.52, 0.47, 0.57), Outcome.CANNOT_TELL),
+        ((0.5, None, None), (0.5, 0.499, 0.501), Outcome.CANNOT_TELL),
+    ],
+)
+def test_the_outcome_follows_from_the_ratios_intervals(record, a, b, outcome):
+    assert compare(record(a), record(b)).outcome is outcome
+
+
+def test_a_small_change_that_is_certain_is_still_the_same(record):
+    assert compare(record((0.5, 0.4999, 0.5001)), record((0.505, 0.5049, 0.5051))).outcome is Outcome.SAME
+    strict = compare(record((0.5, 0.4999, 0.5001)), record((0.505, 0.5049, 0.5051)), margin=0.0)
+    assert strict.outcome is Outcome.SLOWER
+
+
+def test_milliseconds_alone_decide_nothing(record):
+    ratio = (0.5, 0.499, 0.501)
+    slow = record(ratio)
+    slow.candidate["timing"]["ms_per_image"] = {"value": 1e6, "low": 1e6, "high": 1e6}
+    assert compare(record(ratio), slow).outcome is Outcome.SAME
+
+
+def test_the_changes_interval_adds_both_uncertainties(record):
+    change = compare(record((0.5, 0.48, 0.52)), record((0.5, 0.48, 0.52))).change
+    assert change.value == 1
+    assert math.log(change.high) == pytest.approx(math.hypot(math.log(0.52 / 0.5), math.log(0.5 / 0.48)))
+
+
+@given(value=st.floats(0.2, 5), margin=st.floats(0, 0.5), half=st.floats(0, 0.5))
+def test_faster_one_way_is_slower_the_other_way(value, margin, half):
+    there = Change(value, value / (1 + half), value * (1 + half))
+    back = Change(1 / value, 1 / there.high, 1 / there.low)
+    mirror = {Outcome.FASTER: Outcome.SLOWER, Outcome.SLOWER: Outcome.FASTER}
+    outcome = judge(there, margin)[0]
+    edges = (there.low, there.high)
+    if all(
+        abs(math.log(edge)) > 1e-9 and abs(abs(math.log(edge)) - math.log1p(margin)) > 1e-9 for edge in edges
+    ):
+        assert judge(back, margin)[0] is mirror.get(outcome, outcome)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "word"),
+    [
+        ("networks__candidate__weights__sha256", "0" * 64, "candidate's weights"),
+        ("networks__baseline__weights__sha256", "0" * 64, "baseline's weights"),
+        ("config__model__tile", {"size": 64, "overlap": 8}, "candidate's tile"),
+        ("networks__candidate__precisions", {"float16": ["convolution"]}, "candidate's precision"),
+        ("networks__candidate__complexity__params", 7, "candidate's counts"),
+        ("timing__protocol", "single", "timing.protocol"),
+        ("data__images", [], "images"),
+    ],
+)
+def test_what_voids_a_comparison_is_refused_unless_forced(record, path, value, word):
+    one, other = record(), record(**{path: value})
+    with pytest.raises(RecordError, match=rf"{word}.*--force"):
+        compare(one, other)
+    forced = compare(one, other, force=True)
+    assert [entry.key for entry in forced.voiding] == [word]
+
+
+BEARABLE = {"precision_not_reached", "precision_changed", "switches_changed"}
+
+
+@pytest.mark.parametrize("name", sorted(REASONS))
+@pytest.mark.parametrize("side", ["A", "B"])
+def test_a_taint_that_speaks_against_an_interval_leaves_small_changes_undecided(record, name, side):
+    clean, spoilt = record((0.5, 0.48, 0.52)), record((0.55, 0.53, 0.57), taints=[name])
+    one, other = (spoilt, clean) if side == "A" else (clean, spoilt)
+    alone = Outcome.FASTER if side == "A" else Outcome.SLOWER
+    found = compare(one, other)
+    if name in BEARABLE:
+        assert found.outcome is alone
+    else:
+        assert found.outcome is Outcome.CANNOT_TELL
+        assert f"{side} is tainted by {name}" in found.why
+        assert f"as it stands: {alone.value}" in found.why
+        assert "--tainted" in found.why
+    assert compare(one, other, tainted=True).outcome is alone
+
+
+def test_a_change_that_no_taint_explains_is_told_all_the_same(record):
+    found = compare(record((0.5, 0.48, 0.52)), record((1.0, 0.95, 1.05), taints=["warmup_cap"]))
+    assert found.outcome is Outcome.SLOWER
+    assert "even taken 3 times as wide, as B is tainted by warmup_cap" in found.why
+
+
+def test_a_tainted_record_is_called_the_same_only_by_three_times_its_interval(record):
+    for half_width, outcome in ((0.001, Outcome.SAME), (0.004, Outcome.CANNOT_TELL)):
+        ratio = (0.5, 0.5 - half_width, 0.5 + half_width)
+        assert compare(record(ratio), record(ratio)).outcome is Outcome.SAME
+        assert compare(record(ratio), record(ratio, taints=["warmup_cap"])).outcome is outcome
+
+
+def test_a_warning_does_not_keep_from_judging(record):
+    ratio = (0.5, 0.499, 0.501)
+    warned = record(ratio, verdict__reasons=[reason("power_cap", "warning")])
+    assert compare(record(ratio), warned).outcome is Outcome.SAME
+
+
+def test_a_failed_measurement_leaves_it_undecided(record):
+    failure = {"stage": "time", "kind": "crashed", "message": "boom"}
+    found = compare(record(), record(networks__candidate__failure=failure, timing__ratio=None))
+    assert found.outcome is Outcome.CANNOT_TELL
+    assert found.why == "tiny failed in B (crashed)"
+
+
+def test_switches_that_a_network_turned_are_among_the_differences(record):
+    turned = record(networks__candidate__switches_changed={"benchmark": True})
+    (difference,) = compare(record(), turned).differences
+    assert (difference.key, difference.b) == ("candidate turned benchmark", True)
+
+
+def test_every_difference_of_machine_and_configuration_is_listed(record):
+    other = record(environment__cpu__model="Another", config__device__threads=3)
+    other.candidate["runtime"]["torch"] = "9.9"
+    found = {entry.key: (entry.a, entry.b) for entry in compare(record(), other).differences}
+    assert found.keys() == {"cpu.model", "config.device.threads", "runtime.torch"}
+    assert found["runtime.torch"][1] == "9.9"
+
+
+def test_records_are_matched_by_network_and_data(record):
+    first, second = record(networks__candidate__name="one"), record(networks__candidate__name="two")
+    both, alone = pairs([first, second], [record(networks__candidate__name="two")])
+    assert both == [(second, both[0][1])]
+    assert alone == ["one on folder"]
+    with pytest.raises(RecordError, match="two records of one on folder"):
+        pairs([first, first], [second])
+
+
+def test_a_success_counts_beside_a_failure_of_the_same_measurement(record):
+    failure = {"stage": "time", "kind": "crashed", "message": "boom"}
+    good, failed = record(), record(networks__candidate__failure=failure)
+    for both in ([good, failed], [failed, good]):
+        assert pairs(both, both)[0] == [(good, good)]
+
+
+@pytest.mark.parametrize(
+    ("ratio", "code", "word"),
+    [
+        ((0.5, 0.499, 0.501), 0, "same"),
+        ((0.4, 0.399, 0.401), 3, "faster"),
+        ((0.5, 0.4, 0.6), 4, "can't tell"),
+    ],
+)
+def test_the_exit_code_tells_a_script(run_esr, record, tmp_path, ratio, code, word):
+    write_record(record((0.5, 0.499, 0.501)).document, tmp_path / "a")
+    write_record(record(ratio).document, tmp_path / "b")
+    run = run_esr("compare", "a", "b/record.json")
+    assert run.code == code, run.err
+    assert word in run.out
+    listed = json.loads(run_esr("compare", "a", "b", "--format", "json").out)
+    assert listed[0]["outcome"] == word
+    assert f"| tiny | folder | {word} |" in run_esr("compare", "a", "b", "--format", "markdown").out
+
+
+def test_folders_are_compared_network_by_network(run_esr, record, tmp_path):
+    for name in ("one", "two"):
+        write_record(
+            record((0.5, 0.499, 0.501), networks__candidate__name=name).document, tmp_path / "a" / name
+        )
+    changed = record((0.6, 0.599, 0.601), networks__candidate__name="two").document
+    write_record(changed, tmp_path / "b" / "two")
+    run = run_esr("compare", "a", "b")
+    assert run.code == 3
+    assert "one on folder: only on one side" in run.err
+
+
+def test_a_tainted_record_ends_a_script_undecided_unless_told_otherwise(run_esr, record, tmp_path):
+    write_record(record((0.5, 0.48, 0.52)).document, tmp_path / "a")
+    write_record(record((0.55, 0.53, 0.57), taints=["host_load"]).document, tmp_path / "b")
+    run = run_esr("compare", "a", "b")
+    assert run.code == 4
+    assert "B is tainted by host_load" in run.out
+    assert run_esr("compare", "a", "b", "--tainted").code == 3
+
+
+def test_a_record_beside_itself_is_said_to_be_one(run_esr, record, tmp_path):
+    write_record(record((0.5, 0.499, 0.501)).document, tmp_path / "a")
+    run = run_esr("compare", "a", "a/record.json")
+    assert run.code == 0
+    assert "A and B are one record" in run.out
+
+
+def damaged(folder, text):
+    folder.mkdir()
+    (folder / "record.json").write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "not JSON"),
+        ("{", "not JSON"),
+        ("[]", "not a record of esr"),
+        ('{"format": "esr-record", "version": 1}', "measure again"),
+        ('{"format": "esr-record", "version": 99}', "update esr"),
+        ('{"format": "esr-record", "version": 2}', "at $"),
+        ("[" * 100_000, "not JSON"),
+        ("\x00", "not JSON"),
+    ],
+)
+def test_a_damaged_record_is_named(run_esr, record, tmp_path, text, said):
+    write_record(record().document, tmp_path / "a")
+    damaged(tmp_path / "b", text)
+    for words in (["a", "b"], ["b", "a"], ["a", "b/record.json"]):
+        run = run_esr("compare", *words)
+        assert run.code == 2
+        assert "b/record.json" in run.err
+        assert said in run.err
+        assert run.err.count("\n") == 1
+
+
+def test_a_record_that_is_no_text_is_named(run_esr, record, tmp_path):
+    write_record(record().document, tmp_path / "a")
+    damaged(tmp_path / "b", "")
+    (tmp_path / "b" / "record.json").write_bytes(b"\xff\xfe")
+    run = run_esr("compare", "a", "b")
+    assert (run.code, run.err.count("\n")) == (2, 1)
+    assert "not JSON" in run.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["a"], "required: B"),
+        (["a", "nowhere"], "nowhere"),
+        (["a", "a", "--margin", "2"], "from 0 to below 1"),
+        (["a", "empty"], "no record in it"),
+    ],
+)
+def test_mistakes_end_in_one_line(run_esr, record, tmp_path, words, said):
+    write_record(record().document, tmp_path / "a")
+    (tmp_path / "empty").mkdir()
+    run = run_esr("compare", *words)
+    assert run.code == 2
+    assert said in run.err
+    assert run.err.count("\n") == 1
+
+
+def test_comparing_needs_no_torch(record, tmp_path):
+    import subprocess
+    import sys
+
+    file = write_record(record((0.5, 0.499, 0.501)).document, tmp_path / "a").path
+    code = (
+        "import sys; from esr.cli.compare import main; "
+        f"main([{str(file)!r}, {str(Path(file).parent)!r}]); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
