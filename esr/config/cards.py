@@ -4,14 +4,16 @@ A card is read from `conf/model/NAME.yaml` and needs neither Hydra nor torch.
 """
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import yaml
 
 import esr.conf
+from esr.config.terms import Count, Figure, Number, Psnr, Rank
 from esr.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
@@ -22,25 +24,55 @@ CONFIDENTIAL_TEAMS = (7, 21, 32, 41)
 """Teams of the challenge whose networks were never published."""
 
 
-@dataclass(frozen=True)
-class Card:
-    """What is published about a network; figures carry the unit in their name."""
+class Ranks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Published ranks; `None` where the paper gives none."""
+
+    main: Rank | None = None
+    sub1: Rank | None = None
+    sub2: Rank | None = None
+    runtime: Rank | None = None
+    params: Rank | None = None
+    flops: Rank | None = None
+    activations: Rank | None = None
+    memory: Rank | None = None
+
+
+class Published(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A row of the challenge's results table, as printed."""
+
+    psnr_rgb: dict[str, Psnr] = {}
+    """Data set -> dB."""
+    runtime_ms: Figure | None = None
+    """Mean of the validation and the test set's milliseconds per image."""
+    params_m: Figure | None = None
+    """Millions."""
+    flops_g: Figure | None = None
+    """10⁹."""
+    activations_m: Figure | None = None
+    """Millions."""
+    memory_mib: Figure | None = None
+    convolutions: Count | None = None
+    ranks: Ranks = Ranks()
+
+
+class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Published facts about a network; figures carry the unit in their name."""
 
     name: str
     """Short name, as in `model=NAME`."""
     title: str
     """The architecture's name as its authors write it."""
-    team: str | None
-    team_id: int | None
-    """Number in the challenge's table; -1 and 0 are the two baselines, none: not of the challenge."""
-    paper: str | None
-    note: str | None
-    data_range: float
+    team: str | None = None
+    team_id: Number | None = None
+    """Number in the challenge's table; -1 and 0 are the two baselines, `None`: not of the challenge."""
+    paper: str | None = None
+    note: str | None = None
+    data_range: Figure = 1.0
     """Largest value of the network's input and output: 1.0 or 255.0."""
-    licence: str | None
+    licence: str | None = None
     """Licence of the published weights."""
-    published: dict[str, Any]
-    """The row of the challenge's table as printed; empty where there is none."""
+    published: Published | None = None
+    """Row of the challenge's table; `None` where there is none."""
 
 
 def folder() -> Path:
@@ -111,7 +143,7 @@ def card_of(model: dict[str, Any]) -> Card:
         note=model.get("note"),
         data_range=float(model.get("data_range", 1.0)),
         licence=(model.get("checkpoint") or {}).get("licence"),
-        published=model.get("published") or {},
+        published=msgspec.convert(model["published"], Published) if model.get("published") else None,
     )
 
 

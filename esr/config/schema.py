@@ -59,7 +59,7 @@ class RanksConf:
     main: int | None = None
     sub1: int | None = None
     sub2: int | None = None
-    time: int | None = None
+    runtime: int | None = None
     params: int | None = None
     flops: int | None = None
     activations: int | None = None
@@ -70,11 +70,9 @@ class RanksConf:
 class PublishedConf:
     """A row of the challenge's results table, as printed."""
 
-    psnr_valid: float | None = None
-    """dB, DIV2K validation set, RGB."""
-    psnr_test: float | None = None
-    """dB, DIV2K test set, RGB."""
-    time_ms: float | None = None
+    psnr_rgb: dict[str, float] = field(default_factory=dict)
+    """Data set -> dB, RGB."""
+    runtime_ms: float | None = None
     """Mean of the validation and the test set's milliseconds per image."""
     params_m: float | None = None
     flops_g: float | None = None

@@ -2,10 +2,11 @@
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
+import msgspec
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
@@ -16,7 +17,8 @@ from esr.evaluation.gallery import Gallery
 from esr.evaluation.subject import Subject
 from esr.evaluation.verdict import verdict
 from esr.images.quality import mean_quality
-from esr.records.files import FORMAT, VERSION
+from esr.records.document import FORMAT, Document
+from esr.records.files import decode
 from esr.system import environment
 from esr.telemetry.watch import TelemetryResult
 from esr.timing import statistics
@@ -56,13 +58,13 @@ class Measured:
 
 def build_document(
     config: DictConfig, settings: EsrConf, measured: Measured, started: float, ended: float
-) -> dict[str, Any]:
-    """The whole record as plain data; `record.schema.json` describes every field."""
+) -> Document:
+    """The whole record."""
     tables = measured.tables()
     timing = _timing(measured, settings.timing, tables)
-    return {
+    plain = {
         "format": FORMAT,
-        "version": VERSION,
+        "version": 2,
         "id": str(uuid.uuid4()),
         "identity": measured.identity,
         "started": _iso(started),
@@ -82,6 +84,7 @@ def build_document(
             measured.subjects, timing["precision"], measured.processes, measured.telemetry.findings
         ),
     }
+    return decode(msgspec.json.encode(plain))
 
 
 def _data(dataset: Dataset) -> dict[str, Any]:
@@ -101,7 +104,7 @@ def _network(
 ) -> dict[str, Any]:
     return {
         "name": subject.name,
-        "card": asdict(card_of_model(subject.model)),
+        "card": _card(subject),
         "weights": subject.weights.as_dict(),
         "failure": subject.failure,
         "runtime": subject.runtime,
@@ -192,3 +195,14 @@ def _ratios(
 
 def _iso(moment: float) -> str:
     return datetime.fromtimestamp(moment, timezone.utc).isoformat(timespec="milliseconds")
+
+
+def _card(subject: Subject) -> dict[str, Any]:
+    card = msgspec.to_builtins(card_of_model(subject.model))
+    published = card.pop("published") or {}
+    if published:
+        published["time_ms"] = published.pop("runtime_ms")
+        published["ranks"]["time"] = published["ranks"].pop("runtime")
+        psnr = published.pop("psnr_rgb")
+        published |= {"psnr_valid": psnr.get("div2k_valid"), "psnr_test": psnr.get("div2k_test")}
+    return {**card, "published": published}

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from esr.evaluation.subject import OUTPUT_TOLERANCE, Subject
-from esr.records.files import TAINT
+from esr.records.reasons import TAINT
 from esr.telemetry.verdict import Finding
 from esr.timing import honesty
 

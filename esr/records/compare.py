@@ -11,7 +11,8 @@ from enum import Enum
 from typing import Any
 
 from esr.errors import RecordError
-from esr.records.files import TAINT, Record
+from esr.records.files import Record
+from esr.records.reasons import TAINT
 
 MARGIN = 0.02
 """Change of the ratio up to which two measurements are called the same, unless told otherwise."""

@@ -1,131 +1,136 @@
-"""The result record: one JSON document per evaluation, versioned, validated, written whole or not at all."""
+"""Record files: found, read, checked, upgraded, written whole or not at all."""
 
-import json
 import os
 import shutil
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any
 
+import msgspec
+
+from esr.config.terms import ROLES, Role
 from esr.errors import RecordError
-from esr.system import files as atomic
-from esr.telemetry import verdict as telemetry_verdict
+from esr.records.check import check
+from esr.records.document import FORMAT, VERSION, Document, Header, Verdict
+from esr.records.network import Estimate, Network
+from esr.records.upgrade import upgraded
+from esr.system import files
 
-FORMAT = "esr-record"
-VERSION = 2
 FILE_NAME = "record.json"
-SCHEMA_FILE = Path(__file__).with_name("record.schema.json")
+LARGEST_BYTES = 256 * 1024 * 1024
+"""A larger file is no record."""
 ROOM = 1 << 20
-"""Bytes that must be free where a record is to be written: that of a long run takes half as many."""
-CPU_NOTE = "CPU; not comparable with published milliseconds, nor with published memory"
-TAINT, WARNING = "taint", "warning"
-"""How grave a reason is: a warning leaves the verdict clean."""
+"""Bytes that must be free where a record is to be written: the record of a long run takes half as many."""
+OLDEST = 2
 
-REASONS = {
-    "outputs_differ": "outputs of timed passes differ from those of untimed passes over the same inputs",
-    "warmup_cap": "warm-up ended at its cap before successive passes had settled",
-    "precision_not_reached": "the ratio's interval is wider than timing.precision asks for",
-    "remembers_inputs": "passes over inputs seen before are faster than passes over new ones",
-    "time_unaccounted": "the worker claims less time than passed by the parent's clock",
-    "precision_changed": "the network computes in another precision than float32",
-    "switches_changed": "the network changed what the configuration sets: cuDNN, TF32, threads, CPUs",
-    **telemetry_verdict.REASONS,
-}
-"""Every reason for which a measurement can be tainted."""
+_DOCUMENT = msgspec.json.Decoder(Document)
+_HEADER = msgspec.json.Decoder(Header)
+
+
+class NotARecord(RecordError):  # noqa: N818 - a finding of its own: the file may be meant for something else
+    """A sound JSON file that does not call itself a record."""
 
 
 @dataclass(frozen=True)
 class Record:
     """One evaluation: a candidate, the baseline it was paired with, and everything needed to recompute each figure."""
 
-    document: dict[str, Any]
-    """The JSON document; `record.schema.json` describes it."""
+    document: Document
     path: Path | None = None
-    """Where it lies; none: it was not written."""
+    """The file; `None`: not written."""
 
     @property
-    def candidate(self) -> dict[str, Any]:
+    def candidate(self) -> Network:
         """The network that was asked about."""
-        network: dict[str, Any] = self.document["networks"]["candidate"]
-        return network
+        return self.document.networks.candidate
 
     @property
-    def baseline(self) -> dict[str, Any]:
+    def baseline(self) -> Network:
         """The network it was paired with."""
-        network: dict[str, Any] = self.document["networks"]["baseline"]
-        return network
+        return self.document.networks.baseline
 
     @property
-    def ratio(self) -> dict[str, float | None] | None:
-        """Candidate's over baseline's runtime: `value`, `low`, `high`; none where one of them failed."""
-        ratio: dict[str, float | None] | None = self.document["timing"]["ratio"]
-        return ratio
+    def ratio(self) -> Estimate | None:
+        """Candidate's over baseline's runtime; `None` where one of them failed."""
+        return self.document.timing.ratio
 
     @property
-    def verdict(self) -> dict[str, Any]:
-        """`status` (`clean`, `tainted` or `failed`) and the `reasons`."""
-        verdict: dict[str, Any] = self.document["verdict"]
-        return verdict
+    def verdict(self) -> Verdict:
+        """Status and reasons."""
+        return self.document.verdict
 
     @property
-    def failures(self) -> list[dict[str, str]]:
-        """What failed: `network`, `stage`, `kind`, `message` of each."""
-        return [
-            {"network": network["name"], **network["failure"]}
-            for network in self.document["networks"].values()
-            if network["failure"]
-        ]
+    def failed(self) -> tuple[Role, ...]:
+        """Roles of the networks that could not be measured to the end."""
+        return tuple(role for role in ROLES if self.document.networks.of(role).failure)
 
 
-@cache
-def schema() -> dict[str, Any]:
-    """The published JSON Schema of a record."""
-    loaded: dict[str, Any] = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
-    return loaded
-
-
-def validate(document: object) -> None:
-    """Checks a document against the schema.
+def decode(raw: bytes) -> Document:
+    """The document in a record's bytes, upgraded where an older esr wrote it, and checked.
 
     Raises:
-        RecordError: The line names the first place that does not fit.
+        NotARecord: JSON of another kind.
+        RecordError: Cut or changed, of a version that is not read, or holding what no record holds.
     """
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise RecordError(f"not a record of esr: no 'format': '{FORMAT}' in it")
-    if (version := document.get("version")) != VERSION:
-        older = isinstance(version, int) and version < VERSION
-        remedy = "measure again" if older else "update esr"
-        raise RecordError(f"record of version {version!r}: this esr reads version {VERSION}; {remedy}")
-    from jsonschema import Draft202012Validator  # noqa: PLC0415 - a tenth of a second that --help need not spend
-    from jsonschema.exceptions import best_match  # noqa: PLC0415
+    try:
+        document = _DOCUMENT.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        document = _second_try(raw, error)
+    check(document)
+    return document
 
-    if error := best_match(Draft202012Validator(schema()).iter_errors(document)):
-        raise RecordError(f"at {error.json_path}: {error.message[:300]}")
+
+def _second_try(raw: bytes, error: Exception) -> Document:
+    """An older record, upgraded; else why the bytes could not be decoded, the plainest reason first."""
+    try:
+        header = _HEADER.decode(raw)
+    except msgspec.ValidationError:
+        header = Header()
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise RecordError(
+            f"not JSON ({error}); a record is written whole, so this file was changed"
+        ) from None
+    if header.format != FORMAT:
+        raise NotARecord(f"not a record of esr: no 'format': '{FORMAT}' in it")
+    if header.version is None or not OLDEST <= header.version <= VERSION:
+        remedy = "measure again" if header.version is not None and header.version < OLDEST else "update esr"
+        raise RecordError(
+            f"record of version {header.version}: this esr reads versions {OLDEST} to {VERSION}; {remedy}"
+        )
+    if header.version == VERSION:
+        raise RecordError(str(error))
+    try:
+        return _DOCUMENT.decode(upgraded(raw, header.version))
+    except (msgspec.MsgspecError, KeyError, TypeError, AttributeError) as wrong:
+        raise RecordError(f"of version {header.version}, but not complete ({wrong})") from None
 
 
 def load_record(path: str | os.PathLike[str]) -> Record:
     """Reads and checks a record: the file, or the folder that holds its `record.json`.
 
     Raises:
-        RecordError: It cannot be read, is not JSON, or is not a record of this version.
+        RecordError: It cannot be read, is not JSON, or is not a record.
     """
     file = Path(path)
     if file.is_dir():
         file /= FILE_NAME
     try:
-        document = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecordError(f"{file}: cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
-        raise RecordError(
-            f"{file}: not JSON ({error}); a record is written whole, so this file was changed"
-        ) from error
-    try:
-        validate(document)
+        return Record(decode(read_bytes(file)), file)
     except RecordError as error:
-        raise RecordError(f"{file}: {error}") from None
-    return Record(document, file)
+        raise type(error)(f"{file}: {error}") from None
+
+
+def read_bytes(file: Path) -> bytes:
+    """The content of a record file.
+
+    Raises:
+        RecordError: It cannot be read, or is too large for a record.
+    """
+    try:
+        if file.stat().st_size > LARGEST_BYTES:
+            raise RecordError(f"larger than {LARGEST_BYTES >> 20} MiB")
+        return file.read_bytes()
+    except OSError as error:
+        raise RecordError(f"cannot be read ({error.strerror})") from error
 
 
 def require_room(folder: Path) -> None:
@@ -142,19 +147,19 @@ def require_room(folder: Path) -> None:
         )
 
 
-def write_record(document: dict[str, Any], folder: Path) -> Record:
-    """Validates and writes `record.json` into a folder: the old file or the new one, never half.
+def write_record(document: Document, folder: Path) -> Record:
+    """Writes `record.json` into a folder: the old file or the new one, never half.
 
     Raises:
-        RecordError: The document does not fit the schema, or the folder cannot be written.
+        RecordError: The document holds what no record holds, or the folder cannot be written.
     """
-    validate(document)
-    text = json.dumps(document, indent=1, allow_nan=False)
+    raw = msgspec.json.encode(document)
+    checked = decode(raw)
     target = folder / FILE_NAME
     try:
-        atomic.replace(target, text.encode())
+        files.replace(target, msgspec.json.format(raw, indent=1))
     except OSError as error:
         raise RecordError(
             f"{target}: cannot be written ({error.strerror}); choose another folder with out=DIR"
         ) from error
-    return Record(document, target)
+    return Record(checked, target)

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from esr.records.files import CPU_NOTE, REASONS, TAINT, Record
+from esr.records.files import Record
+from esr.records.reasons import CPU_NOTE, REASONS, TAINT
 
 Network = dict[str, Any]
 

@@ -1,0 +1,53 @@
+"""Words that configuration, records and reports share, each defined once. Imports nothing of `esr`."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+Role = Literal["candidate", "baseline"]
+"""What a network is in an evaluation: the one asked about, or the one it is paired with."""
+ROLES: tuple[Role, Role] = ("candidate", "baseline")
+
+Protocol = Literal["paired", "single"]
+"""Interleaved rounds against the baseline, or the challenge's one unwarmed pass."""
+
+Stage = Literal[
+    "open",
+    "load",
+    "image",
+    "complexity",
+    "memory",
+    "peak",
+    "reset_memory",
+    "keep_memory",
+    "renew",
+    "quality",
+    "prepare",
+    "time",
+    "sample",
+    "audit",
+]
+"""A request to a worker; where a network failed."""
+
+FailureKind = Literal["crashed", "timeout", "out_of_memory", "bad_output", "exception"]
+Severity = Literal["taint", "warning"]
+"""How grave a reason is: a warning leaves the status clean."""
+Status = Literal["clean", "tainted", "failed"]
+Ending = Literal["precision", "max_seconds", "rounds", "failure"]
+"""What ended the rounds."""
+WeightsSource = Literal["published", "bundled", "random", "path"]
+LrOrigin = Literal["files", "bicubic"]
+"""The set's own LR images, or LR made from HR by MATLAB-compatible bicubic."""
+
+# No network and no machine reaches these bounds: a table stays a table, and no sum or quotient leaves the floats' range.
+Count = Annotated[int, Meta(ge=0, le=10**18)]
+Figure = Annotated[float, Meta(ge=0, le=1e12)]
+Positive = Annotated[float, Meta(ge=1e-9, le=1e12)]
+Psnr = Annotated[float, Meta(ge=0, le=1000)]
+"""dB; never negative for 8-bit images."""
+Number = Annotated[int, Meta(ge=-(10**9), le=10**9)]
+Rank = Annotated[int, Meta(ge=1, le=10**6)]
+Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+"""sha256, hexadecimal."""
+Side = Annotated[int, Meta(ge=1, le=10**7)]
+"""Pixels."""

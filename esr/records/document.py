@@ -1,0 +1,239 @@
+"""The whole record: one evaluation, everything needed to recompute each figure, described once.
+
+`record.schema.json` is generated from these types by `make schema`.
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Raw
+
+from esr.config.terms import (
+    Count,
+    Digest,
+    Ending,
+    Figure,
+    LrOrigin,
+    Positive,
+    Protocol,
+    Role,
+    Severity,
+    Status,
+)
+from esr.records.network import Estimate, Network, Part, Shape
+from esr.records.telemetry import Telemetry
+
+FORMAT: Literal["esr-record"] = "esr-record"
+VERSION: Literal[3] = 3
+MOST_ROUNDS = 100_000
+
+Moment = Annotated[datetime, Meta(tz=True)]
+
+
+class Program(Part):
+    """The `esr` that measured."""
+
+    version: str
+    commit: str | None
+    """Git commit, `-dirty` where files were changed; `None` outside a checkout."""
+
+
+class Cpu(Part):
+    """The host's processor."""
+
+    model: str | None
+    architecture: str
+    physical_cores: Count | None
+    logical_cores: Count | None
+    usable_cores: Count | None
+    """Logical cores on which the process may run."""
+    quota_cores: Figure | None
+    """Cores that the control group grants; `None` without a limit."""
+    governor: str | None
+    max_mhz: Figure | None
+
+
+class OperatingSystem(Part):
+    """Operating system."""
+
+    system: str
+    release: str
+    name: str | None
+
+
+class Driver(Part):
+    """NVIDIA driver."""
+
+    version: str | None
+    cuda: str | None
+    """Newest CUDA that the driver serves."""
+    error: str | None
+    """Why NVML did not answer; `None` where it did."""
+
+
+class Environment(Part):
+    """The machine, as the parent sees it; what torch knows of it is in each network's `worker`."""
+
+    esr: Program
+    cpu: Cpu
+    memory_mib: Figure
+    os: OperatingSystem
+    python: str
+    container: str | None
+    """`docker`, `podman`, …; `None` on a plain host."""
+    driver: Driver
+
+
+class Image(Part):
+    """One image of the data set."""
+
+    name: str
+    lr_shape: Shape
+    lr_sha256: Digest
+    """Of the decoded 8-bit RGB pixels."""
+
+
+class Data(Part):
+    """The data set."""
+
+    name: str
+    has_hr: bool
+    lr_origin: LrOrigin
+    images: Annotated[
+        Raw, Meta(extra_json_schema={"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/Image"}})
+    ]
+
+
+class Networks(Part):
+    """Both networks."""
+
+    candidate: Network
+    baseline: Network
+
+    def of(self, role: Role) -> Network:
+        """The network in a role."""
+        network: Network = getattr(self, role)
+        return network
+
+
+class Process(Part):
+    """One repetition in fresh processes."""
+
+    first_round: Count
+    rounds: Count
+    steady: bool
+    """The device was at rest when timing began."""
+    stopped_by: Ending
+    seconds: Figure
+
+
+class Dispersion(Part):
+    """Relative standard deviations of the rounds' ratios."""
+
+    within: Figure | None
+    """Within a process, pooled."""
+    between: Figure | None
+    """Of the processes' medians."""
+
+
+class Precision(Part):
+    """How narrow the ratio's interval became, and what ended the rounds."""
+
+    target: Positive
+    width: Figure | None
+    """(high − low) / value of the ratio; `None` with too few rounds for an interval."""
+    reached: bool
+    stopped_by: Ending
+
+
+class Timing(Part):
+    """The pair's timing."""
+
+    protocol: Protocol
+    rounds: Count
+    """In all processes together, complete or not."""
+    confidence: Annotated[float, Meta(gt=0, lt=1)]
+    seed: Count
+    ratio: Estimate | None
+    """Candidate over baseline: median over the complete rounds; `None` where one of them failed."""
+    ratio_plain: Estimate | None
+    """All of the candidate's time over all of the baseline's, outliers in full."""
+    ratio_per_round: Annotated[tuple[Positive, ...], Meta(max_length=MOST_ROUNDS)]
+    process_of_round: Annotated[tuple[Count, ...], Meta(max_length=MOST_ROUNDS)]
+    spread: Dispersion | None
+    precision: Precision | None
+    processes: Annotated[tuple[Process, ...], Meta(max_length=MOST_ROUNDS)]
+    aa: bool
+    """The same network with the same weights twice."""
+
+
+class Reason(Part):
+    """Something that the verdict holds against the measurement."""
+
+    reason: str
+    """A key of `esr.records.reasons.REASONS`."""
+    severity: Severity
+    role: Role | None
+    """Whom it concerns; `None`: both."""
+    detail: str
+    """One line with value and limit."""
+
+
+class Verdict(Part):
+    """Whether the figures can be relied upon."""
+
+    status: Status
+    reasons: Annotated[tuple[Reason, ...], Meta(max_length=1000)]
+
+
+class Picture(Part):
+    """Files that show one image."""
+
+    image: Count
+    """Index into the data set."""
+    box: tuple[Count, Count, Count, Count]
+    """Top, left, height and width in HR pixels."""
+    files: dict[str, str]
+    """`lr`, `bicubic`, each role, `hr` -> path beside the record."""
+
+
+class Pictures(Part):
+    """Pictures beside the record."""
+
+    comparison: str | None
+    images: tuple[Picture, ...]
+
+
+class Document(Part):
+    """One evaluation: a candidate measured beside a baseline.
+
+    Milliseconds are wall or CUDA-event time of one forward pass; memory is in MiB (1024² bytes); `None` (null) means
+    not known or not applicable.
+    """
+
+    format: Literal["esr-record"]
+    version: Literal[3]
+    id: str
+    """UUID of the evaluation."""
+    cache_key: Digest
+    """Digest of configuration, weights, code and images: what has a record of the same is not measured again."""
+    started: Moment
+    ended: Moment
+    duration_s: Figure
+    config: Annotated[Raw, Meta(extra_json_schema={"type": "object"})]
+    """The composed configuration, as `esr --cfg job` prints it."""
+    environment: Environment
+    data: Data
+    networks: Networks
+    timing: Timing
+    telemetry: Telemetry
+    pictures: Pictures
+    verdict: Verdict
+
+
+class Header(msgspec.Struct, frozen=True):
+    """What tells a record from other JSON, and its version."""
+
+    format: str | None = None
+    version: int | None = None

@@ -1,0 +1,262 @@
+"""One network's part of a record. `None` is a figure that is not known or does not apply."""
+
+from typing import Annotated, TypeAlias
+
+import msgspec
+from msgspec import Meta, Raw
+
+from esr.config.cards import Card
+from esr.config.terms import Count, Digest, FailureKind, Figure, Positive, Psnr, Side, Stage, WeightsSource
+
+Operators: TypeAlias = Annotated[dict[str, Count], Meta(max_length=1000)]
+Shape: TypeAlias = tuple[Side, Side]
+"""Height and width in pixels."""
+
+
+class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A part of a record: immutable; unknown fields are refused when it is read."""
+
+
+class Estimate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A figure with its bootstrap interval.
+
+    >>> Estimate(0.5, 0.375, 0.625).width
+    0.5
+    """
+
+    value: Positive
+    low: Positive | None = None
+    """Lower bound; `None` with too few rounds for an interval."""
+    high: Positive | None = None
+
+    @property
+    def width(self) -> float | None:
+        """(high − low) / value; `None` without an interval."""
+        return None if self.low is None or self.high is None else (self.high - self.low) / self.value
+
+
+class Quality(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How close an SR image is to its HR, or the mean of that over images. JSON has no infinity."""
+
+    psnr_rgb: Psnr | None
+    """dB, over the three channels together; `None`: the images are identical."""
+    ssim_rgb: float
+    """Mean of the three channels' SSIM, at most 1."""
+    psnr_y: Psnr | None
+    """dB, on luma rounded to 8 bits; `None`: the luma is identical."""
+    ssim_y: float
+
+
+class QualityPart(Part):
+    """A network's quality on the data set."""
+
+    meaningful: bool
+    """False with random weights."""
+    mean: Quality
+    images: tuple[Quality, ...]
+    """In the order of the data set."""
+
+
+class LiveMemory(Part):
+    """Bytes alive at the peak of one pass over `Complexity.input_shape`; the same on every device."""
+
+    weights: Count
+    """All parameters and buffers."""
+    input: Count
+    activations: Count
+    """Most bytes alive at once of what the pass allocates, output included."""
+
+    @property
+    def total(self) -> int:
+        """Bytes of weights, input and activations together."""
+        return self.weights + self.input + self.activations
+
+
+class Complexity(Part):
+    """The cost of one forward pass over one image, by two definitions."""
+
+    input_shape: Annotated[tuple[Count, ...], Meta(max_length=8)]
+    """1×3×height×width."""
+    params: Count
+    """Elements of all registered parameters, shared ones once."""
+    flops: Count
+    """Operations as the challenge's script counts them, blind spots included."""
+    macs: Count
+    """Multiply-accumulates of every convolution, matrix product and attention that the dispatcher sees."""
+    activations: Count
+    """Elements that `Conv2d` and `ConvTranspose2d` modules put out."""
+    convolutions: Count
+    """Calls of such modules."""
+    missed_by_hooks: Operators = {}
+    """Operator -> MACs that the challenge's script does not see; most first."""
+    without_formula: Operators = {}
+    """Operator -> calls that `macs` leaves out; by name."""
+    live_memory: LiveMemory | None = None
+
+
+class Memory(Part):
+    """Peak memory of a pass."""
+
+    memory_mib: Figure
+    """MiB of 1024² bytes."""
+    method: str
+    """What was counted, in words."""
+    reserved_mib: Figure | None = None
+    """What CUDA's caching allocator reserved; `None` on the CPU."""
+    lr_shape: Shape | None = None
+    """Of the largest image; `None` in the challenge's protocol, whose peak spans all images."""
+
+
+class Failure(Part):
+    """Why a network could not be measured to the end."""
+
+    stage: Stage
+    kind: FailureKind
+    message: str
+    """One line, made printable."""
+
+
+class Device(Part):
+    """The device a network ran on; `None` for everything but `kind` on the CPU."""
+
+    kind: str
+    """`cpu` or `cuda`."""
+    name: str | None = None
+    uuid: str | None = None
+    compute_capability: str | None = None
+    memory_mib: Figure | None = None
+    multiprocessors: Count | None = None
+
+
+class Cudnn(Part):
+    """Switches of cuDNN and TF32, as torch reports them after they were set."""
+
+    benchmark: bool
+    deterministic: bool
+    allow_tf32: bool
+    available: bool
+
+
+class WorkerReport(Part):
+    """What a worker reports about itself once its device is open."""
+
+    pid: Count
+    device: Device
+    threads: Annotated[int, Meta(ge=0, le=10**6)]
+    """CPU threads inside an operator."""
+    cpus: tuple[Count, ...] | None
+    """Logical CPUs on which the worker may run; `None` where the system does not tell."""
+    cudnn: Cudnn
+    torch: str
+    torch_cuda: str | None
+    """CUDA version that torch was built with; `None` for a CPU build."""
+    torch_cudnn: int | None
+    torch_build: str
+    python: str
+
+
+class Weights(Part):
+    """The weights that were chosen."""
+
+    source: WeightsSource
+    path: str | None = None
+    """Absolute; `None` for random weights."""
+    sha256: Digest | None = None
+    """Computed from the file, whether a digest was stated or not."""
+    bytes: Count | None = None
+    note: str | None = None
+    """What the user should know: why the bundled file stands in for the published one."""
+
+
+class OutputCheck(Part):
+    """How sampled outputs of timed passes compare with those of untimed passes over the same inputs."""
+
+    tolerance: Count
+    """Grey levels that are allowed."""
+    compared: Count = 0
+    differing: Count = 0
+    stale: Count = 0
+    """Outputs over an altered input that equal those of the image as it was: remembered, not computed."""
+    largest_difference: Count = 0
+    """Grey levels."""
+
+
+class WarmUp(Part):
+    """Warm-up passes over one LR shape."""
+
+    process: Count
+    lr_shape: Shape
+    ms: tuple[Figure, ...]
+    settled: bool
+
+
+class Block(Part):
+    """One turn of a network: a few timed passes in a row."""
+
+    block: Count
+    """Number within the evaluation, over both networks."""
+    round: Count
+    process: Count
+    parent_wall_ms: Figure
+    """The parent's own clock around the block."""
+    reasons: tuple[str, ...] = ()
+    """What telemetry found in it; keys of `esr.records.terms.REASONS`."""
+    replaced: bool = False
+    """Measured again; does not count."""
+
+
+class Samples(Part):
+    """Every timed pass, one value per pass in each column."""
+
+    round: tuple[Count, ...]
+    block: tuple[Count, ...]
+    image: tuple[Count, ...]
+    """Index into the data set."""
+    altered: tuple[bool, ...]
+    """The input was altered for this pass."""
+    ms: tuple[Figure, ...]
+    """CUDA events on a GPU, wall clock on the CPU."""
+    wall_ms: tuple[Figure, ...]
+    outlier: tuple[bool, ...]
+    """Modified z-score above 3.5 among the passes over this image."""
+
+
+class NetworkTiming(Part):
+    """A network's own milliseconds. Raw parts are decoded when asked for."""
+
+    runtime_ms: Estimate
+    """Mean over the images of each image's median over the rounds."""
+    runtime_ms_plain: Figure
+    """Mean of every pass that counts, outliers in full."""
+    median_ms: tuple[Figure, ...]
+    """Of each image."""
+    complete_rounds: Count
+    outliers: Count
+    """Passes flagged in the column `outlier`; kept in every estimate."""
+    passes: Count
+    """Length of the columns of `samples`."""
+    warmup: Annotated[Raw, Meta(extra_json_schema={"type": "array", "items": {"$ref": "#/$defs/WarmUp"}})]
+    samples: Annotated[Raw, Meta(extra_json_schema={"$ref": "#/$defs/Samples"})]
+    blocks: Annotated[Raw, Meta(extra_json_schema={"type": "array", "items": {"$ref": "#/$defs/Block"}})]
+
+
+class Network(Part):
+    """One of the two networks."""
+
+    name: str
+    card: Card
+    weights: Weights
+    failure: Failure | None
+    worker: WorkerReport | None
+    """`None` where the worker did not start."""
+    quality: QualityPart | None
+    complexity: Complexity | None
+    memory: Memory | None
+    timing: NetworkTiming | None
+    output_check: OutputCheck
+    precisions: dict[str, tuple[str, ...]]
+    """Floating-point type other than float32 -> operators that returned it."""
+    switches_changed: dict[str, bool | int | str | tuple[int, ...] | None]
+    """Settings the network changed (switches, float32 precision, threads, CPUs, priority) -> their new values."""
+    uncounted: str | None = None
+    """Why it could not be counted although it ran on the images; `None` where it was."""

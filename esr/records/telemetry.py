@@ -1,0 +1,141 @@
+"""Telemetry's part of a record: what GPU and host reported while networks were timed."""
+
+from typing import Annotated, TypeAlias
+
+from msgspec import Meta, Raw
+
+from esr.config.terms import Count, Figure, Role
+from esr.records.network import Part
+
+Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=1e9)]
+"""Since the watch began."""
+
+
+class Spread(Part):
+    """Smallest, median and largest sample."""
+
+    min: float
+    median: float
+    max: float
+
+
+class WindowFigures(Part, omit_defaults=True):
+    """Figures of one block or of several together; `None` where nothing was sampled."""
+
+    gpu_sm_mhz: Spread | None = None
+    gpu_memory_mhz: Spread | None = None
+    gpu_pstate: Spread | None = None
+    gpu_temperature_c: Spread | None = None
+    gpu_power_w: Spread | None = None
+    gpu_utilisation_pct: Spread | None = None
+    host_temperature_c: Spread | None = None
+    cpu_mhz: Spread | None = None
+    """All cores together."""
+    reasons: str | None = None
+    """NVML's bits for what held the clocks back, all that were seen, hexadecimal."""
+    gpu_energy_j: Figure | None = None
+    gpu_energy_method: str | None = None
+    """`counter` or `power` (integrated)."""
+    host_energy_j: Figure | None = None
+    host_load: Figure | None = None
+    """Load by other processes as a fraction of all cores; `None` where the window is too short to tell."""
+
+
+class Window(WindowFigures, kw_only=True):
+    """One timed block."""
+
+    block: Count
+    role: Role
+    images: Count
+    """Forward passes in it."""
+    start: Seconds
+    end: Seconds
+
+
+class WholeRun(WindowFigures):
+    """All blocks that count."""
+
+    reason_names: tuple[str, ...] = ()
+    """The bits of `reasons` by name."""
+
+
+class Sampling(Part):
+    """What sampling itself cost."""
+
+    samples: Count
+    interval_s: Figure
+    """Between two samples, as it came to be."""
+    cpu_s: Figure
+    error: str | None
+    """What ended the sampling early."""
+
+
+class NvmlError(Part):
+    """A call that the driver refused."""
+
+    code: int
+    error: str
+    at_s: float
+    count: Count
+
+
+class GpuState(Part):
+    """What is read before and after timing only; `None` where not readable."""
+
+    name: str | None
+    uuid: str | None
+    processes: tuple[Count, ...] | None
+    """PIDs with a context on the device, as the host numbers them."""
+    own_processes: tuple[Count, ...]
+    fan_pct: Figure | None
+    ecc: bool | None
+    persistence_mode: bool | None
+    power_limit_w: Figure | None
+    max_sm_mhz: Figure | None
+    max_memory_mhz: Figure | None
+    memory_used_mib: Figure | None
+
+
+class GpuWatch(Part):
+    """The GPU as it was watched."""
+
+    before: GpuState | None
+    after: GpuState | None
+    gone: str | None
+    """Why the device could no longer be asked; `None` while it answered."""
+    errors: dict[str, NvmlError]
+    """By column or field."""
+    sampling: Sampling
+
+
+class Energy(Part):
+    """Joules of the blocks that have an energy, and their share per image."""
+
+    joules: Figure
+    images: Count
+    joules_per_image: Figure
+    method: str
+    """`counter`, `power`, or both joined by `+`."""
+
+
+class EnergyPerImage(Part):
+    """Energy of one network, by its source; `None` where no block has one."""
+
+    gpu: Energy | None
+    host: Energy | None
+
+
+class Telemetry(Part):
+    """What device and host reported; only `enabled` is set where nothing was watched."""
+
+    enabled: bool
+    gpu: GpuWatch | None = None
+    """`None` without a GPU."""
+    host: Sampling | None = None
+    run: WholeRun | None = None
+    energy_per_image: dict[Role, EnergyPerImage] = {}
+    windows: Annotated[
+        Raw, Meta(extra_json_schema={"type": "array", "items": {"$ref": "#/$defs/Window"}})
+    ] = Raw(b"[]")
+    trace: str | None = None
+    """File beside the record that holds every sample."""
