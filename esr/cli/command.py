@@ -10,7 +10,8 @@ from typing import NoReturn
 from esr._version import __version__
 from esr.cli.parser import INTERRUPTED
 from esr.cli.stdout import guarded
-from esr.errors import ConfigError, EsrError, did_you_mean
+from esr.errors import ConfigError, EsrError
+from esr.text import did_you_mean
 
 COMMANDS = ("compare", "doctor", "export", "fetch", "rank", "show", "train")
 """Subcommands; each is `esr.cli.NAME` with a function `main(arguments) -> exit code`."""

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from esr.cli.parser import Parser
-from esr.errors import ConfigError, did_you_mean
+from esr.errors import ConfigError
+from esr.text import did_you_mean
 
 _KEYS = ("model", "format", "out", "weights")
 

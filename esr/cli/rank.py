@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from esr.cli.parser import Parser
-from esr.errors import ConfigError, did_you_mean
+from esr.errors import ConfigError
+from esr.text import did_you_mean
 
 if TYPE_CHECKING:
     from esr.ranking import Challenge, Constraints, Ranking
@@ -105,7 +106,7 @@ def _ranking(
 
 def _collected(paths: Sequence[str], challenge: "Challenge", mixed: bool) -> "Ranked":
     from esr.ranking.collection import assemble, collect  # noqa: PLC0415 - see `_ranking`
-    from esr.records.finding import shown_path  # noqa: PLC0415
+    from esr.text import shown_path  # noqa: PLC0415
 
     collection = collect(paths)
     for found in collection.left_out:

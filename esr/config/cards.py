@@ -14,7 +14,8 @@ import yaml
 
 import esr.conf
 from esr.config.terms import Count, Figure, Number, Psnr, Rank
-from esr.errors import ConfigError, did_you_mean
+from esr.errors import ConfigError
+from esr.text import did_you_mean
 
 if TYPE_CHECKING:
     from esr.config.schema import ModelConf

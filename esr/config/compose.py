@@ -33,7 +33,8 @@ from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseExceptio
 
 from esr.config.cards import folder, model_file, model_names
 from esr.config.schema import EsrConf, ModelConf, check_values, typed
-from esr.errors import ConfigError, did_you_mean
+from esr.errors import ConfigError
+from esr.text import did_you_mean
 
 MODEL_GROUPS = ("model", "baseline")
 

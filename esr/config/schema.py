@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 from omegaconf import MISSING, OmegaConf
 
 from esr.config.telemetry import TelemetryConf
-from esr.errors import ConfigError, did_you_mean
+from esr.errors import ConfigError
+from esr.text import did_you_mean
 
 Schema = TypeVar("Schema")
 

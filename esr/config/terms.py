@@ -39,7 +39,7 @@ WeightsSource = Literal["published", "bundled", "random", "path"]
 LrOrigin = Literal["files", "bicubic"]
 """The set's own LR images, or LR made from HR by MATLAB-compatible bicubic."""
 
-# No network and no machine reaches these bounds: a table stays a table, and no sum or quotient leaves the floats' range.
+# No network and no machine reaches these bounds: a table stays a table, no sum or quotient leaves the range of floats.
 Count = Annotated[int, Meta(ge=0, le=10**18)]
 Figure = Annotated[float, Meta(ge=0, le=1e12)]
 Positive = Annotated[float, Meta(ge=1e-9, le=1e12)]

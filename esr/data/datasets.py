@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 from esr.config.schema import SCALE, DataConf
 from esr.data.layouts import LR_MARK, find_files, some
-from esr.errors import ConfigError, DataError, did_you_mean
+from esr.errors import ConfigError, DataError
 from esr.images.pixels import (
     SSIM_WINDOW,
     ImageArray,
@@ -27,6 +27,7 @@ from esr.images.pixels import (
     describe_size,
     read_rgb,
 )
+from esr.text import did_you_mean
 
 Loader: TypeAlias = Callable[[], ImageArray]
 

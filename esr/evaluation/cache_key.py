@@ -11,7 +11,7 @@ from pathlib import Path
 from esr.config.digest import digest, relevant
 from esr.config.schema import EsrConf, ModelConf
 from esr.data import layouts
-from esr.records.files import VERSION
+from esr.records.document import VERSION
 from esr.zoo.weights import WeightsFile, sha256_of
 
 

@@ -14,9 +14,10 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from esr.config.schema import SCALE
-from esr.errors import ConfigError, DataError, did_you_mean
+from esr.errors import ConfigError, DataError
 from esr.images.pixels import ImageArray, check_image, describe_size, rgb_to_luma, write_png
 from esr.images.quality import psnr
+from esr.text import did_you_mean
 
 SIDE = 96
 """Side of a crop in HR pixels: small enough to be enlarged, large enough to be recognised."""

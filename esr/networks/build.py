@@ -9,8 +9,9 @@ from torch import nn
 
 from esr.config.cards import card_of_model
 from esr.config.schema import ModelConf
-from esr.errors import NetworkError, one_line
+from esr.errors import NetworkError
 from esr.networks.state_dicts import load_weights, random_weights
+from esr.text import described
 from esr.zoo.weights import WeightsFile
 
 
@@ -29,7 +30,7 @@ def build(model: ModelConf) -> nn.Module:
         factory = pkgutil.resolve_name(model._target_)
     except Exception as error:
         raise NetworkError(
-            f"_target_={model._target_}: cannot be imported ({one_line(error)}); it is looked for in the "
+            f"_target_={model._target_}: cannot be imported ({described(error)}); it is looked for in the "
             "YAML's folder, the working directory and installed packages"
         ) from error
     if not callable(factory):
@@ -41,7 +42,7 @@ def build(model: ModelConf) -> nn.Module:
     except Exception as error:
         raise NetworkError(
             f"_target_={model._target_}: cannot be built with args {_arguments(model, factory)} "
-            f"({one_line(error)})"
+            f"({described(error)})"
         ) from error
     if not isinstance(network, nn.Module):
         raise NetworkError(

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from esr.config.schema import SCALE, TileConf
-from esr.errors import DataError, NetworkError, one_line
+from esr.errors import DataError, NetworkError
 from esr.networks.devices import is_out_of_memory
+from esr.text import described
 
 Image = npt.NDArray[np.uint8]
 
@@ -151,7 +152,7 @@ def super_resolve(network: nn.Module, lr: Image) -> Image:
                 raise
             height, width = lr.shape[:2]
             raise NetworkError(
-                f"{type(network).__name__}: cannot upscale an image of {height}×{width} px ({one_line(error)}); some "
+                f"{type(network).__name__}: cannot upscale an image of {height}×{width} px ({described(error)}); some "
                 "networks need 15 pixels a side or more"
             ) from error
         return to_image(check_output(output, inputs), data_range)

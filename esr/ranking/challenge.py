@@ -8,7 +8,8 @@ import msgspec
 import yaml
 
 import esr.conf
-from esr.errors import ConfigError, did_you_mean
+from esr.errors import ConfigError
+from esr.text import did_you_mean
 
 Metric = Literal["runtime", "params", "flops", "macs", "activations", "memory"]
 METRICS: tuple[Metric, ...] = get_args(Metric)

@@ -15,7 +15,7 @@ from esr.ranking import Entry, Figures, Interval
 from esr.ranking.challenge import Challenge
 from esr.ranking.structures import Reason
 from esr.records.files import CPU_NOTE, FILE_NAME
-from esr.records.finding import LeftOut, json_files, shown_path
+from esr.records.finding import LeftOut, json_files
 from esr.records.reading import (
     Complexity,
     Cpu,
@@ -27,6 +27,7 @@ from esr.records.reading import (
     PublishedRanks,
     Reader,
 )
+from esr.text import shown_path
 
 CPU = "CPU"
 _CLEANEST = {"clean": 2, "tainted": 1, "failed": 0}

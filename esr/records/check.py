@@ -7,6 +7,7 @@ from esr.errors import RecordError
 from esr.records.document import Document
 from esr.records.network import Network
 from esr.records.reasons import REASONS
+from esr.text import quoted
 
 LONGEST_NAME = 200
 
@@ -23,7 +24,7 @@ def check(document: Document) -> None:
     check_name("processor", document.environment.cpu.model or "-")
     for found in document.verdict.reasons:
         if found.reason not in REASONS:
-            raise RecordError(f"verdict's reason {shown(found.reason)}: no such reason")
+            raise RecordError(f"verdict's reason {quoted(found.reason)}: no such reason")
     timing = document.timing
     if len(timing.process_of_round) != len(timing.ratio_per_round):
         raise RecordError("timing.process_of_round: not one process for each round")
@@ -49,11 +50,6 @@ def check_name(what: str, text: str) -> None:
         RecordError: The line names what it is and shows it.
     """
     if len(text) > LONGEST_NAME:
-        raise RecordError(f"{what} {shown(text)}: longer than {LONGEST_NAME} characters")
+        raise RecordError(f"{what} {quoted(text)}: longer than {LONGEST_NAME} characters")
     if not text or not text.isprintable() or any(mark in text for mark in "<>"):
-        raise RecordError(f"{what} {shown(text)}: not plain text")
-
-
-def shown(text: str) -> str:
-    """A stranger's text, safe to print: escaped and short."""
-    return ascii(text[:60])
+        raise RecordError(f"{what} {quoted(text)}: not plain text")

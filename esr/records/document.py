@@ -31,7 +31,7 @@ MOST_ROUNDS = 100_000
 Moment = Annotated[datetime, Meta(tz=True)]
 
 
-class Program(Part):
+class Program(Part, frozen=True):
     """The `esr` that measured."""
 
     version: str
@@ -39,7 +39,7 @@ class Program(Part):
     """Git commit, `-dirty` where files were changed; `None` outside a checkout."""
 
 
-class Cpu(Part):
+class Cpu(Part, frozen=True):
     """The host's processor."""
 
     model: str | None
@@ -54,7 +54,7 @@ class Cpu(Part):
     max_mhz: Figure | None
 
 
-class OperatingSystem(Part):
+class OperatingSystem(Part, frozen=True):
     """Operating system."""
 
     system: str
@@ -62,7 +62,7 @@ class OperatingSystem(Part):
     name: str | None
 
 
-class Driver(Part):
+class Driver(Part, frozen=True):
     """NVIDIA driver."""
 
     version: str | None
@@ -72,7 +72,7 @@ class Driver(Part):
     """Why NVML did not answer; `None` where it did."""
 
 
-class Environment(Part):
+class Environment(Part, frozen=True):
     """The machine, as the parent sees it; what torch knows of it is in each network's `worker`."""
 
     esr: Program
@@ -85,7 +85,7 @@ class Environment(Part):
     driver: Driver
 
 
-class Image(Part):
+class Image(Part, frozen=True):
     """One image of the data set."""
 
     name: str
@@ -94,7 +94,7 @@ class Image(Part):
     """Of the decoded 8-bit RGB pixels."""
 
 
-class Data(Part):
+class Data(Part, frozen=True):
     """The data set."""
 
     name: str
@@ -105,7 +105,7 @@ class Data(Part):
     ]
 
 
-class Networks(Part):
+class Networks(Part, frozen=True):
     """Both networks."""
 
     candidate: Network
@@ -117,7 +117,7 @@ class Networks(Part):
         return network
 
 
-class Process(Part):
+class Process(Part, frozen=True):
     """One repetition in fresh processes."""
 
     first_round: Count
@@ -128,7 +128,7 @@ class Process(Part):
     seconds: Figure
 
 
-class Dispersion(Part):
+class Dispersion(Part, frozen=True):
     """Relative standard deviations of the rounds' ratios."""
 
     within: Figure | None
@@ -137,7 +137,7 @@ class Dispersion(Part):
     """Of the processes' medians."""
 
 
-class Precision(Part):
+class Precision(Part, frozen=True):
     """How narrow the ratio's interval became, and what ended the rounds."""
 
     target: Positive
@@ -147,7 +147,7 @@ class Precision(Part):
     stopped_by: Ending
 
 
-class Timing(Part):
+class Timing(Part, frozen=True):
     """The pair's timing."""
 
     protocol: Protocol
@@ -168,7 +168,7 @@ class Timing(Part):
     """The same network with the same weights twice."""
 
 
-class Reason(Part):
+class Reason(Part, frozen=True):
     """Something that the verdict holds against the measurement."""
 
     reason: str
@@ -180,14 +180,14 @@ class Reason(Part):
     """One line with value and limit."""
 
 
-class Verdict(Part):
+class Verdict(Part, frozen=True):
     """Whether the figures can be relied upon."""
 
     status: Status
     reasons: Annotated[tuple[Reason, ...], Meta(max_length=1000)]
 
 
-class Picture(Part):
+class Picture(Part, frozen=True):
     """Files that show one image."""
 
     image: Count
@@ -198,14 +198,14 @@ class Picture(Part):
     """`lr`, `bicubic`, each role, `hr` -> path beside the record."""
 
 
-class Pictures(Part):
+class Pictures(Part, frozen=True):
     """Pictures beside the record."""
 
     comparison: str | None
     images: tuple[Picture, ...]
 
 
-class Document(Part):
+class Document(Part, frozen=True):
     """One evaluation: a candidate measured beside a baseline.
 
     Milliseconds are wall or CUDA-event time of one forward pass; memory is in MiB (1024² bytes); `None` (null) means

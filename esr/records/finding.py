@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from esr.errors import RecordError
+from esr.text import shown_path
 
 
 @dataclass(frozen=True)
@@ -74,13 +75,3 @@ def _below(folder: Path, left_out: list[LeftOut]) -> Iterator[Path]:
 
 def _unreadable(path: Path, error: OSError) -> LeftOut:
     return LeftOut(path, f"cannot be read ({error.strerror})", "unusable")
-
-
-def shown_path(path: str | os.PathLike[str]) -> str:
-    r"""A path, which a stranger may have named, as text that does nothing to a terminal and fits into UTF-8.
-
-    >>> shown_path("outputs/record.json"), shown_path("a\x1b[2J")
-    ('outputs/record.json', "'a\\x1b[2J'")
-    """
-    text = os.fspath(path)
-    return text if text.isprintable() else ascii(text)

@@ -47,7 +47,7 @@ class Quality(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ssim_y: float
 
 
-class QualityPart(Part):
+class QualityPart(Part, frozen=True):
     """A network's quality on the data set."""
 
     meaningful: bool
@@ -57,7 +57,7 @@ class QualityPart(Part):
     """In the order of the data set."""
 
 
-class LiveMemory(Part):
+class LiveMemory(Part, frozen=True):
     """Bytes alive at the peak of one pass over `Complexity.input_shape`; the same on every device."""
 
     weights: Count
@@ -72,7 +72,7 @@ class LiveMemory(Part):
         return self.weights + self.input + self.activations
 
 
-class Complexity(Part):
+class Complexity(Part, frozen=True):
     """The cost of one forward pass over one image, by two definitions."""
 
     input_shape: Annotated[tuple[Count, ...], Meta(max_length=8)]
@@ -94,7 +94,7 @@ class Complexity(Part):
     live_memory: LiveMemory | None = None
 
 
-class Memory(Part):
+class Memory(Part, frozen=True):
     """Peak memory of a pass."""
 
     memory_mib: Figure
@@ -107,7 +107,7 @@ class Memory(Part):
     """Of the largest image; `None` in the challenge's protocol, whose peak spans all images."""
 
 
-class Failure(Part):
+class Failure(Part, frozen=True):
     """Why a network could not be measured to the end."""
 
     stage: Stage
@@ -116,7 +116,7 @@ class Failure(Part):
     """One line, made printable."""
 
 
-class Device(Part):
+class Device(Part, frozen=True):
     """The device a network ran on; `None` for everything but `kind` on the CPU."""
 
     kind: str
@@ -128,7 +128,7 @@ class Device(Part):
     multiprocessors: Count | None = None
 
 
-class Cudnn(Part):
+class Cudnn(Part, frozen=True):
     """Switches of cuDNN and TF32, as torch reports them after they were set."""
 
     benchmark: bool
@@ -137,7 +137,7 @@ class Cudnn(Part):
     available: bool
 
 
-class WorkerReport(Part):
+class WorkerReport(Part, frozen=True):
     """What a worker reports about itself once its device is open."""
 
     pid: Count
@@ -155,7 +155,7 @@ class WorkerReport(Part):
     python: str
 
 
-class Weights(Part):
+class Weights(Part, frozen=True):
     """The weights that were chosen."""
 
     source: WeightsSource
@@ -168,7 +168,7 @@ class Weights(Part):
     """What the user should know: why the bundled file stands in for the published one."""
 
 
-class OutputCheck(Part):
+class OutputCheck(Part, frozen=True):
     """How sampled outputs of timed passes compare with those of untimed passes over the same inputs."""
 
     tolerance: Count
@@ -181,7 +181,7 @@ class OutputCheck(Part):
     """Grey levels."""
 
 
-class WarmUp(Part):
+class WarmUp(Part, frozen=True):
     """Warm-up passes over one LR shape."""
 
     process: Count
@@ -190,7 +190,7 @@ class WarmUp(Part):
     settled: bool
 
 
-class Block(Part):
+class Block(Part, frozen=True):
     """One turn of a network: a few timed passes in a row."""
 
     block: Count
@@ -205,7 +205,7 @@ class Block(Part):
     """Measured again; does not count."""
 
 
-class Samples(Part):
+class Samples(Part, frozen=True):
     """Every timed pass, one value per pass in each column."""
 
     round: tuple[Count, ...]
@@ -221,7 +221,7 @@ class Samples(Part):
     """Modified z-score above 3.5 among the passes over this image."""
 
 
-class NetworkTiming(Part):
+class NetworkTiming(Part, frozen=True):
     """A network's own milliseconds. Raw parts are decoded when asked for."""
 
     runtime_ms: Estimate
@@ -240,7 +240,7 @@ class NetworkTiming(Part):
     blocks: Annotated[Raw, Meta(extra_json_schema={"type": "array", "items": {"$ref": "#/$defs/Block"}})]
 
 
-class Network(Part):
+class Network(Part, frozen=True):
     """One of the two networks."""
 
     name: str

@@ -11,7 +11,7 @@ Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=1e9)]
 """Since the watch began."""
 
 
-class Spread(Part):
+class Spread(Part, frozen=True):
     """Smallest, median and largest sample."""
 
     min: float
@@ -19,7 +19,7 @@ class Spread(Part):
     max: float
 
 
-class WindowFigures(Part, omit_defaults=True):
+class WindowFigures(Part, frozen=True, omit_defaults=True):
     """Figures of one block or of several together; `None` where nothing was sampled."""
 
     gpu_sm_mhz: Spread | None = None
@@ -41,7 +41,7 @@ class WindowFigures(Part, omit_defaults=True):
     """Load by other processes as a fraction of all cores; `None` where the window is too short to tell."""
 
 
-class Window(WindowFigures, kw_only=True):
+class Window(WindowFigures, frozen=True, kw_only=True):
     """One timed block."""
 
     block: Count
@@ -52,14 +52,14 @@ class Window(WindowFigures, kw_only=True):
     end: Seconds
 
 
-class WholeRun(WindowFigures):
+class WholeRun(WindowFigures, frozen=True):
     """All blocks that count."""
 
     reason_names: tuple[str, ...] = ()
     """The bits of `reasons` by name."""
 
 
-class Sampling(Part):
+class Sampling(Part, frozen=True):
     """What sampling itself cost."""
 
     samples: Count
@@ -70,7 +70,7 @@ class Sampling(Part):
     """What ended the sampling early."""
 
 
-class NvmlError(Part):
+class NvmlError(Part, frozen=True):
     """A call that the driver refused."""
 
     code: int
@@ -79,7 +79,7 @@ class NvmlError(Part):
     count: Count
 
 
-class GpuState(Part):
+class GpuState(Part, frozen=True):
     """What is read before and after timing only; `None` where not readable."""
 
     name: str | None
@@ -96,7 +96,7 @@ class GpuState(Part):
     memory_used_mib: Figure | None
 
 
-class GpuWatch(Part):
+class GpuWatch(Part, frozen=True):
     """The GPU as it was watched."""
 
     before: GpuState | None
@@ -108,7 +108,7 @@ class GpuWatch(Part):
     sampling: Sampling
 
 
-class Energy(Part):
+class Energy(Part, frozen=True):
     """Joules of the blocks that have an energy, and their share per image."""
 
     joules: Figure
@@ -118,14 +118,14 @@ class Energy(Part):
     """`counter`, `power`, or both joined by `+`."""
 
 
-class EnergyPerImage(Part):
+class EnergyPerImage(Part, frozen=True):
     """Energy of one network, by its source; `None` where no block has one."""
 
     gpu: Energy | None
     host: Energy | None
 
 
-class Telemetry(Part):
+class Telemetry(Part, frozen=True):
     """What device and host reported; only `enabled` is set where nothing was watched."""
 
     enabled: bool
@@ -133,7 +133,7 @@ class Telemetry(Part):
     """`None` without a GPU."""
     host: Sampling | None = None
     run: WholeRun | None = None
-    energy_per_image: dict[Role, EnergyPerImage] = {}
+    energy_per_image: dict[Role, EnergyPerImage] = {}  # noqa: RUF012 - msgspec copies it
     windows: Annotated[
         Raw, Meta(extra_json_schema={"type": "array", "items": {"$ref": "#/$defs/Window"}})
     ] = Raw(b"[]")

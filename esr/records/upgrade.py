@@ -1,6 +1,6 @@
 """Records of earlier formats, upgraded while they are read: each step knows one change of the format.
 
-Version 2 kept what version 3 calls `cache_key`, `role`, `worker`, `runtime_ms`, `memory_mib` and `altered` under other names.
+Version 2 had other names for `cache_key`, `role`, `worker`, `runtime_ms`, `memory_mib` and `altered`.
 """
 
 from typing import Any

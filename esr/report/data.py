@@ -6,8 +6,8 @@ import io
 import msgspec
 
 from esr.ranking import METRICS, Ranking, Row
-from esr.records.finding import shown_path
 from esr.report.table import bracket_letters
+from esr.text import shown_path
 
 FORMAT = "esr-ranking"
 VERSION = 1

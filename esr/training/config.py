@@ -9,7 +9,8 @@ from omegaconf import MISSING, OmegaConf
 
 from esr.config import compose as composition
 from esr.config.schema import DeviceConf, ModelConf, typed
-from esr.errors import ConfigError, did_you_mean
+from esr.errors import ConfigError
+from esr.text import did_you_mean
 
 RECIPE_GROUP = "train"
 

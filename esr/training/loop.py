@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from esr.config.schema import SCALE, network_name
-from esr.errors import ConfigError, EsrError, NetworkError, one_line
+from esr.errors import ConfigError, EsrError, NetworkError
 from esr.images.pixels import SSIM_WINDOW
 from esr.images.quality import Quality
 from esr.networks import devices
 from esr.networks.inference import check_output
+from esr.text import described
 from esr.training import checkpoint, data, recipe, start
 from esr.training.config import TrainConf
 from esr.training.log import Log
@@ -187,7 +188,7 @@ class _Run:
                 raise
             raise NetworkError(
                 f"model={network_name(self.settings.model)}: its forward pass failed at step {self.step} on "
-                f"{tuple(lr.shape)} ({one_line(error)}); mend the network, or choose another patch="
+                f"{tuple(lr.shape)} ({described(error)}); mend the network, or choose another patch="
             ) from error
         return output
 

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from esr.config.schema import SCALE, ModelConf, network_name
-from esr.errors import ConfigError, WeightsError, did_you_mean
+from esr.errors import ConfigError, WeightsError
 from esr.models.blocks.trunk import ChainedTrunk
 from esr.networks import build as networks
+from esr.text import did_you_mean
 from esr.zoo import weights as zoo
 
 WITHOUT_FILE = ("scratch", "interpolation")

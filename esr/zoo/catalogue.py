@@ -10,7 +10,8 @@ import yaml
 
 import esr.conf
 from esr.config.cards import model_file, model_names
-from esr.errors import ConfigError, did_you_mean
+from esr.errors import ConfigError
+from esr.text import did_you_mean
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster where libyaml is there
 

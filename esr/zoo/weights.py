@@ -16,7 +16,8 @@ from typing import Any
 import platformdirs
 
 from esr.config.schema import ModelConf, network_name
-from esr.errors import WeightsError, did_you_mean
+from esr.errors import WeightsError
+from esr.text import did_you_mean
 from esr.zoo import digests
 from esr.zoo.digests import download_held, recorded
 from esr.zoo.download import PATIENCE, FetchError, Patience, Progress, mismatch, refuse_offline, sha256_of

@@ -15,7 +15,7 @@ import numpy as np
 
 sys.path[:0] = map(str, Path(__file__).resolve().parents[1:3])  # the tests, and esr
 
-from helpers import synthetic
+from helpers import synthetic  # noqa: E402
 
 Numbers = tuple[int, ...]
 

@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from esr import complexity
 from esr.config.schema import EsrConf, ModelConf, typed
-from esr.errors import EsrError, NetworkError, one_line
+from esr.errors import EsrError, NetworkError
 from esr.evaluation.worker.audit import audit
-from esr.evaluation.worker.protocol import decode, encode, pack, positions, printable, unpack
+from esr.evaluation.worker.protocol import decode, encode, pack, positions, unpack
 from esr.networks import build as networks
 from esr.networks import devices, inference
+from esr.text import described, one_line
 from esr.zoo.weights import WeightsFile
 
 _PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
@@ -175,11 +176,11 @@ class Child:
         except (Exception, SystemExit, KeyboardInterrupt) as error:
             # The boundary to a stranger's code: whatever it raises is its result, not ours.
             kind = "out_of_memory" if devices.is_out_of_memory(error) else "exception"
-            return _error(kind, one_line(error), type(error).__name__)
+            return _error(kind, described(error), type(error).__name__)
 
 
 def _error(kind: str, message: str, name: str) -> dict[str, Any]:
-    return {"error": {"kind": kind, "class": name, "message": printable(message)[:MESSAGE_LIMIT]}}
+    return {"error": {"kind": kind, "class": name, "message": one_line(message)[:MESSAGE_LIMIT]}}
 
 
 def _end_with_parent() -> None:

@@ -13,7 +13,8 @@ import threading
 import time
 from typing import Any
 
-from esr.evaluation.worker.protocol import Refusal, answered, encode, printable, user_error
+from esr.evaluation.worker.protocol import Refusal, answered, encode, user_error
+from esr.text import one_line
 
 _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
@@ -162,7 +163,7 @@ class Worker:
         size = self._stderr.seek(0, os.SEEK_END)
         self._stderr.seek(max(0, size - _STDERR_TAIL))
         lines = self._stderr.read().decode(errors="replace").strip().splitlines()
-        return printable(lines[-1]) if lines else ""
+        return one_line(lines[-1]) if lines else ""
 
     @property
     def pid(self) -> int:

@@ -99,15 +99,6 @@ def answered(line: bytes, do: str, ticket: str) -> dict[str, Any] | Refusal:
     return result
 
 
-def printable(text: str) -> str:
-    r"""A stranger's text on one line, without the characters that a terminal would obey or refuse.
-
-    >>> printable("so\n  it \x1b[2J goes")
-    'so it �[2J goes'
-    """
-    return "".join(c if c.isprintable() else "�" for c in " ".join(text.split()))
-
-
 def encode(message: dict[str, Any]) -> bytes:
     """One message as a line; NaN and infinity are refused, so that any JSON reader understands it."""
     return json.dumps(message, separators=(",", ":"), allow_nan=False).encode() + b"\n"
