@@ -8,17 +8,42 @@ from esr.report import table
 from esr.report.table import Cell, Grid
 
 _COMMANDS = {
-    **{"\\": "textbackslash", "~": "textasciitilde", "^": "textasciicircum", "<": "textless", ">": "textgreater"},
-    **{"ß": "ss", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L"},
+    "\\": "textbackslash",
+    "~": "textasciitilde",
+    "^": "textasciicircum",
+    "<": "textless",
+    ">": "textgreater",
+    "ß": "ss",
+    "æ": "ae",
+    "Æ": "AE",
+    "œ": "oe",
+    "Œ": "OE",
+    "ø": "o",
+    "Ø": "O",
+    "ł": "l",
+    "Ł": "L",
     "\N{LATIN SMALL LETTER DOTLESS I}": "i",
 }
 _REPLACED = {
     **{mark: f"\\{mark}" for mark in "{}&%$#_"},
     **{character: rf"\{command}{{}}" for character, command in _COMMANDS.items()},
-    **{"−": "$-$", "×": r"$\times$", "≥": r"$\ge$", "·": r"$\cdot$", "σ": r"$\sigma$", "|": "$|$"},
-    **{'"': "''", "`": "'", "–": "--"},
+    "−": "$-$",
+    "×": r"$\times$",
+    "≥": r"$\ge$",
+    "·": r"$\cdot$",
+    "σ": r"$\sigma$",
+    "|": "$|$",
+    '"': "''",
+    "`": "'",
+    "–": "--",
 }
-_ACCENTS = dict(zip("\u0300\u0301\u0302\u0303\u0308\u0304\u0307\u0306\u030c\u030a\u030b\u0327", "`'^~\"=.uvrHc", strict=True))
+_ACCENTS = dict(
+    zip(
+        "\u0300\u0301\u0302\u0303\u0308\u0304\u0307\u0306\u030c\u030a\u030b\u0327",
+        "`'^~\"=.uvrHc",
+        strict=True,
+    )
+)
 """Combining accents of LaTeX's first encoding, which every installation has: grave, acute, circumflex, tilde,
 diaeresis, macron, dot, breve, caron, ring, double acute, cedilla."""
 

@@ -44,7 +44,9 @@ def bullets(texts: Sequence[str]) -> str:
 
 def lines(header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
     """A table of texts, escaped; its first `left` columns are aligned to the left."""
-    return _table(header, [[escape(text) for text in row] for row in rows], [at < left for at, _ in enumerate(header)])
+    return _table(
+        header, [[escape(text) for text in row] for row in rows], [at < left for at, _ in enumerate(header)]
+    )
 
 
 def _grid(grid: Grid) -> str:

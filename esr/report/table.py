@@ -108,7 +108,9 @@ def published_grid(ranking: Ranking) -> Grid | None:
     if ranking.source == "published" or not rows:
         return None
     columns = [
-        Column("network", "network", lambda row: Cell(row.entry.key, key=row.entry.key.casefold()), left=True),
+        Column(
+            "network", "network", lambda row: Cell(row.entry.key, key=row.entry.key.casefold()), left=True
+        ),
         Column("rank", "rank by runtime", _rank_beside),
         _column_beside("ratio", f"ratio to {ranking.baseline}", "runtime", 1, 3),
         *(
@@ -223,7 +225,7 @@ def _in_unit(value: float | None, unit: float, digits: int) -> str:
 
 def _psnr_column(name: str) -> Column:
     header = f"PSNR {set_words(name)}"
-    return Column(f"psnr_{name}", header, lambda row: _figure(row.entry.figures.psnr.get(name), 2))
+    return Column(f"psnr_rgb_{name}", header, lambda row: _figure(row.entry.figures.psnr.get(name), 2))
 
 
 def _runtime_columns(ranking: Ranking) -> list[Column]:
@@ -267,7 +269,7 @@ def _track_column(track: Track) -> Column:
 
 def _rank_beside(row: Row) -> Cell:
     own = row.ranks.get("runtime")
-    return Cell(f"{number(own, 0)} ({number(row.entry.published_ranks.get('runtime'), 0)})")
+    return Cell(f"{number(own, 0)} ({number(row.entry.published_ranks.get('runtime'), 0)})", key=own)
 
 
 def _column_beside(key: str, header: str, metric: Metric, unit: float, digits: int) -> Column:

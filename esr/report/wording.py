@@ -3,7 +3,7 @@
 from typing import Literal, TypeAlias
 
 from esr.config.terms import Role
-from esr.records.document import Reason, Timing
+from esr.records.document import Networks, Reason, Timing
 from esr.records.files import Record
 from esr.records.network import Complexity, Estimate, Failure, Network, NetworkTiming
 from esr.records.reasons import CPU_NOTE, REASONS, TAINT
@@ -89,8 +89,8 @@ def verdict_words(record: Record, role: Role) -> str:
 
 
 def failure_words(failure: Failure) -> str:
-    """Stage, kind and message of a failure."""
-    return f"failed during '{failure.stage}' ({failure.kind}): {failure.message}"
+    """Stage, kind and message of a failure, to follow `failed`."""
+    return f"during '{failure.stage}' ({failure.kind}): {failure.message}"
 
 
 def footnotes(record: Record) -> list[str]:
@@ -99,7 +99,7 @@ def footnotes(record: Record) -> list[str]:
     candidate, baseline = networks.candidate, networks.baseline
     notes = [f"{candidate.name}: {line}" for line in _network_notes(candidate)]
     notes += [f"{baseline.name} (baseline): {line}" for line in _network_notes(baseline)]
-    notes += [reason_line(record, found) for found in record.verdict.reasons]
+    notes += [reason_line(networks, found) for found in record.verdict.reasons]
     timing = record.document.timing
     if timing.protocol == "single":
         notes.append(
@@ -133,9 +133,9 @@ def _in_processes(timing: Timing) -> str:
     return f" in {processes} fresh processes; spread within {within} %, between {between} %"
 
 
-def reason_line(record: Record, found: Reason) -> str:
+def reason_line(networks: Networks, found: Reason) -> str:
     """A reason of the verdict as a sentence: network, meaning and figures."""
-    who = f"{record.document.networks.of(found.role).name}: " if found.role else ""
+    who = f"{networks.of(found.role).name}: " if found.role else ""
     mark = "" if found.severity == TAINT else "warning: "
     return f"{mark}{who}{REASONS.get(found.reason, found.reason)} ({found.detail})"
 
@@ -147,7 +147,7 @@ def _network_notes(network: Network) -> list[str]:
     if network.weights.note:
         notes.append(network.weights.note)
     if network.failure:
-        notes.append(failure_words(network.failure))
+        notes.append(f"failed {failure_words(network.failure)}")
     if network.uncounted:
         notes.append(f"not counted: {network.uncounted}; try complexity.height and complexity.width")
     if network.complexity and network.complexity.without_formula:
