@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from esr.records.compare import Comparison
     from esr.records.files import Record
 
-SAME, DIFFERENT, CANNOT_TELL = 0, 3, 4
-"""Exit codes; of several comparisons the gravest: different, then can't tell."""
+SAME, DIFFERENT, INCONCLUSIVE = 0, 3, 4
+"""Exit codes; of several comparisons the gravest: different, then inconclusive."""
 PIPED_WIDTH = 160
 FORMATS = ("table", "markdown", "json")
 
@@ -24,13 +24,13 @@ _EPILOG = """\
   esr compare before/ after/ --format markdown        every network that both folders hold
 
 What is compared is the ratio to the baseline that each record measured beside the network. Exit code: 0 the same,
-3 faster or slower, 4 can't tell, 2 a mistake. docs/measuring.md says how the outcome is found.
+3 faster or slower, 4 inconclusive, 2 a usage error. docs/measuring.md says how the outcome is found.
 """
 
 
 def main(arguments: Sequence[str]) -> int:
     """Compares; returns the exit code."""
-    from esr.records.compare import MARGIN, Outcome, compare, pairs  # noqa: PLC0415 - `--help` is quick
+    from esr.records.compare import MARGIN, ComparisonOutcome, compare, pairs  # noqa: PLC0415 - `--help` is quick
 
     parser = Parser(
         prog="esr compare",
@@ -63,9 +63,9 @@ def main(arguments: Sequence[str]) -> int:
     ]
     _write(comparisons, options.format)
     outcomes = {comparison.outcome for comparison in comparisons}
-    if outcomes & {Outcome.FASTER, Outcome.SLOWER}:
+    if outcomes & {ComparisonOutcome.FASTER, ComparisonOutcome.SLOWER}:
         return DIFFERENT
-    return CANNOT_TELL if Outcome.CANNOT_TELL in outcomes else SAME
+    return INCONCLUSIVE if ComparisonOutcome.INCONCLUSIVE in outcomes else SAME
 
 
 def _fraction(text: str) -> float:

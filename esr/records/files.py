@@ -98,7 +98,14 @@ def _second_try(raw: bytes, error: Exception) -> Document:
         )
     try:
         return _DOCUMENT.decode(upgraded(raw, header.version))
-    except (msgspec.MsgspecError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as wrong:
+    except (
+        msgspec.MsgspecError,
+        ArithmeticError,
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+    ) as wrong:
         raise RecordError(f"not what a record of version {header.version} holds ({wrong!r})") from None
 
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, TypeAlias
 
-from msgspec import Meta, Raw
+from msgspec import Meta, Raw, field
 
 from esr.config.cards import Card
 from esr.config.terms import Count, Digest, FailureKind, Figure, Positive, Psnr, Side, Stage, WeightsSource
@@ -87,9 +87,9 @@ class Complexity(Part, frozen=True):
     """Elements that `Conv2d` and `ConvTranspose2d` modules put out."""
     convolutions: Count
     """Calls of such modules."""
-    missed_by_hooks: Operators = {}
+    missed_by_hooks: Operators = field(default_factory=dict)
     """Operator -> MACs that the challenge's script does not see; most first."""
-    without_formula: Operators = {}
+    without_formula: Operators = field(default_factory=dict)
     """Operator -> calls that `macs` leaves out; by name."""
     live_memory: LiveMemory | None = None
 

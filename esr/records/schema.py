@@ -20,7 +20,9 @@ FILE = Path(__file__).with_name("record.schema.json")
 _ROOTS = (Document, Image, WarmUp, Samples, Block, Window)
 """The document, and the item types of its raw parts, which msgspec does not see."""
 
-_MODULES = {f"esr.{name}" for name in ("config.cards", "records.document", "records.network", "records.telemetry")}
+_MODULES = {
+    f"esr.{name}" for name in ("config.cards", "records.document", "records.network", "records.telemetry")
+}
 
 
 def record_schema() -> dict[str, Any]:
@@ -43,12 +45,12 @@ def text() -> str:
     return json.dumps(record_schema(), ensure_ascii=False, indent=1).replace("`None`", "null") + "\n"
 
 
-def _subclasses(kind: type) -> list[type]:
-    direct = kind.__subclasses__()
+def _subclasses(kind: type[msgspec.Struct]) -> list[type[msgspec.Struct]]:
+    direct: list[type[msgspec.Struct]] = kind.__subclasses__()
     return [*direct, *(deeper for one in direct for deeper in _subclasses(one))]
 
 
-def _complete(part: dict[str, Any], kind: type) -> None:
+def _complete(part: dict[str, Any], kind: type[msgspec.Struct]) -> None:
     """Adds the fields' descriptions; a field with a default is required, too, as it is always written."""
     part["description"] = " ".join(part["description"].split())
     for name, description in _field_docstrings(kind).items():
@@ -69,7 +71,9 @@ def _field_docstrings(kind: type) -> dict[str, str]:
             body = _class_bodies(base.__module__)[base.__name__]
             for field, text_below in pairwise(body):
                 match field, text_below:
-                    case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(words))):
+                    case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(
+                        value=ast.Constant(value=str(words))
+                    ):
                         found[name] = " ".join(words.split())
     return found
 

@@ -133,7 +133,7 @@ class Telemetry(Part, frozen=True):
     """`None` without a GPU."""
     host: Sampling | None = None
     run: WholeRun | None = None
-    energy_per_image: dict[Role, EnergyPerImage] = {}  # noqa: RUF012 - msgspec copies it
+    energy_per_image: dict[Role, EnergyPerImage] = field(default_factory=dict)
     windows: Annotated[
         Raw, Meta(extra_json_schema={"type": "array", "items": {"$ref": "#/$defs/Window"}})
     ] = field(default_factory=lambda: Raw(b"[]"))
