@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from filelock import FileLock
 from omegaconf import DictConfig
@@ -68,19 +69,18 @@ def _claimed(folder: Path) -> Iterator[None]:
 def _measured(config: DictConfig, folder: Path, progress: Progress, started: float) -> NetworkOutcome:
     checked = composition.check(config)
     settings = typed(EsrConf, checked)
-    name = network_name(settings.model)
     _remove_unfinished(folder)
     if not settings.force and (record := _finished(folder, settings, progress)):
-        return NetworkOutcome(name, "skipped", _figures(record), folder, _tainted(record))
+        return _outcome(record, "skipped", folder)
     attempt = folder / str(max((int(old.name) for old in _attempts(folder)), default=0) + 1)
     record = evaluate(checked, attempt, progress)
     _remove_older(folder, attempt, record)
     seconds = time.monotonic() - started
     if record.failed:
         _note_failure(folder, reason := _reason(record))
-        return NetworkOutcome(name, "failed", reason, folder, seconds=seconds)
+        return NetworkOutcome(record.candidate.name, "failed", reason, folder, seconds=seconds)
     (folder / FAILURE).unlink(missing_ok=True)
-    return NetworkOutcome(name, "measured", _figures(record), folder, _tainted(record), seconds)
+    return _outcome(record, "measured", folder, seconds)
 
 
 def _attempts(folder: Path) -> list[Path]:
@@ -116,7 +116,7 @@ def _records(folder: Path) -> list[Record]:
     return records
 
 
-def _stands_for(record: Record, key: str) -> bool:
+def _stands_for(record: Record, key: str | None) -> bool:
     return record.document.cache_key == key and not record.failed
 
 
@@ -149,9 +149,9 @@ def _reason(record: Record) -> str:
     )
 
 
-def _tainted(record: Record) -> bool:
-    return record.verdict.status == "tainted"
-
-
-def _figures(record: Record) -> str:
-    return f"ratio {interval(record.ratio, 3)}, {record.verdict.status}"
+def _outcome(
+    record: Record, status: Literal["measured", "skipped"], folder: Path, seconds: float = 0.0
+) -> NetworkOutcome:
+    verdict = record.verdict.status
+    detail = f"ratio {interval(record.ratio, 3)}, {verdict}"
+    return NetworkOutcome(record.candidate.name, status, detail, folder, verdict == "tainted", seconds)

@@ -8,7 +8,6 @@ from rich.console import Console
 from rich.table import Table
 
 from esr.records.compare import Comparison, Difference
-from esr.records.document import Verdict
 from esr.records.files import Record
 from esr.records.network import Estimate
 from esr.report import markdown
@@ -21,59 +20,17 @@ MANY = 20
 """Comparisons from which a few wrong ones by chance alone are to be expected."""
 
 
-class Side(msgspec.Struct, frozen=True):
-    """One of two records that are compared."""
-
-    path: str
-    ratio: Estimate | None
-    runtime_ms: Estimate | None
-    verdict: Verdict
-
-
-class Report(msgspec.Struct, frozen=True):
-    """A comparison as JSON holds it."""
-
-    network: str
-    data: str
-    outcome: str
-    why: str
-    change: Estimate | None
-    a: Side
-    b: Side
-    voiding: list[Difference]
-    differences: list[Difference]
-
-
-def _reported(comparison: Comparison) -> Report:
-    return Report(
-        network=comparison.a.candidate.name,
-        data=comparison.a.document.data.name,
-        outcome=comparison.outcome.value,
-        why=comparison.why,
-        change=_change(comparison),
-        a=_side(comparison.a),
-        b=_side(comparison.b),
-        voiding=list(comparison.voiding),
-        differences=list(comparison.differences),
-    )
-
-
-def _side(record: Record) -> Side:
-    timing = record.candidate.timing
-    return Side(str(record.path), record.ratio, timing.runtime_ms if timing else None, record.verdict)
-
-
-def _change(comparison: Comparison) -> Estimate | None:
-    change = comparison.change
-    return Estimate(change.value, change.low, change.high) if change else None
-
-
-def _cells(report: Report) -> list[str]:
+def _cells(comparison: Comparison) -> list[str]:
+    a, b = comparison.a, comparison.b
     return [
-        *(report.network, report.data, report.outcome),
-        *(interval(estimate, 3) for estimate in (report.change, report.a.ratio, report.b.ratio)),
-        *(number(ms.value, 2) if ms else DASH for ms in (report.a.runtime_ms, report.b.runtime_ms)),
+        *(a.candidate.name, a.document.data.name, comparison.outcome.value),
+        *(interval(estimate, 3) for estimate in (comparison.change, a.ratio, b.ratio)),
+        *(number(ms.value, 2) if (ms := _runtime_ms(record)) else DASH for record in (a, b)),
     ]
+
+
+def _runtime_ms(record: Record) -> Estimate | None:
+    return record.candidate.timing.runtime_ms if record.candidate.timing else None
 
 
 def _lines(comparisons: Sequence[Comparison]) -> list[str]:
@@ -111,7 +68,7 @@ def print_comparisons(comparisons: Sequence[Comparison], screen: Console) -> Non
     for header in _HEADER:
         table.add_column(header, justify="left" if header in _NAMES else "right")
     for comparison in comparisons:
-        table.add_row(*_cells(_reported(comparison)))
+        table.add_row(*_cells(comparison))
     screen.print(table)
     for line in _lines(comparisons):
         screen.print(f"· {line}")
@@ -119,12 +76,31 @@ def print_comparisons(comparisons: Sequence[Comparison], screen: Console) -> Non
 
 def to_markdown(comparisons: Sequence[Comparison]) -> str:
     """A table, and below it the reasons for each outcome."""
-    rows = [_cells(_reported(comparison)) for comparison in comparisons]
+    rows = [_cells(comparison) for comparison in comparisons]
     table = markdown.lines(_HEADER, rows, left=len(_NAMES))
     return f"# {_TITLE}\n\n{table}\n\n{markdown.bullets(_lines(comparisons))}\n"
 
 
 def to_json(comparisons: Sequence[Comparison]) -> str:
     """An array with one object per comparison."""
-    raw = msgspec.json.encode([_reported(comparison) for comparison in comparisons])
+    raw = msgspec.json.encode([_plain(comparison) for comparison in comparisons])
     return msgspec.json.format(raw, indent=1).decode() + "\n"
+
+
+def _plain(comparison: Comparison) -> dict[str, object]:
+    return {
+        "network": comparison.a.candidate.name,
+        "data": comparison.a.document.data.name,
+        "outcome": comparison.outcome,
+        "why": comparison.why,
+        "change": comparison.change,
+        "a": _side(comparison.a),
+        "b": _side(comparison.b),
+        "voiding": comparison.voiding,
+        "differences": comparison.differences,
+    }
+
+
+def _side(record: Record) -> dict[str, object]:
+    ms = _runtime_ms(record)
+    return {"path": str(record.path), "ratio": record.ratio, "runtime_ms": ms, "verdict": record.verdict}

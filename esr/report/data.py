@@ -11,6 +11,7 @@ from esr.text import shown_path
 
 FORMAT = "esr-ranking"
 VERSION = 2
+_FIGURES = ("params", "flops", "macs", "activations", "memory_mib", "convolutions", "energy_mj")
 
 
 def to_json(ranking: Ranking) -> str:
@@ -56,13 +57,7 @@ def _line(row: Row, ranking: Ranking) -> dict[str, object]:
         "ratio": figures.ratio,
         "ratio_low": ratio.low if ratio else None,
         "ratio_high": ratio.high if ratio else None,
-        "params": figures.params,
-        "flops": figures.flops,
-        "macs": figures.macs,
-        "activations": figures.activations,
-        "memory_mib": figures.memory_mib,
-        "convolutions": figures.convolutions,
-        "energy_mj": figures.energy_mj,
+        **{name: getattr(figures, name) for name in _FIGURES},
     }
     if ranking.source == "measured":
         line |= {

@@ -1,4 +1,4 @@
-"""A ranking as LaTeX: `table*` environments to `\\input`; the preamble has to load booktabs and nothing else."""
+"""A ranking as LaTeX: `table*` environments for an `input`; the preamble has to load booktabs and nothing else."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -7,43 +7,16 @@ from esr.ranking import Ranking
 from esr.report import table
 from esr.report.table import Cell, Grid
 
-_COMMANDS = {
-    "\\": "textbackslash",
-    "~": "textasciitilde",
-    "^": "textasciicircum",
-    "<": "textless",
-    ">": "textgreater",
-    "ß": "ss",
-    "æ": "ae",
-    "Æ": "AE",
-    "œ": "oe",
-    "Œ": "OE",
-    "ø": "o",
-    "Ø": "O",
-    "ł": "l",
-    "Ł": "L",
-    "\N{LATIN SMALL LETTER DOTLESS I}": "i",
-}
-_REPLACED = {
-    **{mark: f"\\{mark}" for mark in "{}&%$#_"},
-    **{character: rf"\{command}{{}}" for character, command in _COMMANDS.items()},
-    "−": "$-$",
-    "×": r"$\times$",
-    "≥": r"$\ge$",
-    "·": r"$\cdot$",
-    "σ": r"$\sigma$",
-    "|": "$|$",
-    '"': "''",
-    "`": "'",
-    "–": "--",
-}
-_ACCENTS = dict(
-    zip(
-        "\u0300\u0301\u0302\u0303\u0308\u0304\u0307\u0306\u030c\u030a\u030b\u0327",
-        "`'^~\"=.uvrHc",
-        strict=True,
-    )
-)
+_TABLE = r"""
+\ \textbackslash{}  ~ \textasciitilde{}  ^ \textasciicircum{}  < \textless{}  > \textgreater{}  { \{  } \}
+& \&  % \%  $ \$  # \#  _ \_  " ''  ` '  | $|$  – --  − $-$  × $\times$  ≥ $\ge$  · $\cdot$  σ $\sigma$
+ß \ss{}  æ \ae{}  Æ \AE{}  œ \oe{}  Œ \OE{}  ø \o{}  Ø \O{}  ł \l{}  Ł \L{}
+"""
+"""Characters, each before the LaTeX that prints it."""
+_WORDS = _TABLE.split()
+_REPLACED = dict(zip(_WORDS[::2], _WORDS[1::2], strict=True)) | {"\N{LATIN SMALL LETTER DOTLESS I}": r"\i{}"}
+_COMBINING = "\u0300\u0301\u0302\u0303\u0308\u0304\u0307\u0306\u030c\u030a\u030b\u0327"
+_ACCENTS = dict(zip(_COMBINING, "`'^~\"=.uvrHc", strict=True))
 """Combining accents of LaTeX's first encoding, which every installation has: grave, acute, circumflex, tilde,
 diaeresis, macron, dot, breve, caron, ring, double acute, cedilla."""
 
@@ -68,7 +41,7 @@ def render(ranking: Ranking) -> str:
 
 
 def escape(text: str) -> str:
-    r"""A stranger's text as LaTeX that prints it and does nothing else; characters that LaTeX may not know are printed by number.
+    r"""A stranger's text as LaTeX that only prints it; characters that LaTeX may not know are printed by number.
 
     >>> escape(r"\input{x}"), escape("50 % & more"), escape("Élan 名 ą")
     ('\\textbackslash{}input\\{x\\}', '50 \\% \\& more', "\\'{E}lan (U+540D) (U+0105)")

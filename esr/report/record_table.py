@@ -48,14 +48,14 @@ _ROWS: dict[str, Callable[[Network], str]] = {
     "SSIM RGB": _quality(4, lambda mean: mean.ssim_rgb),
     "PSNR luma [dB]": _quality(2, lambda mean: mean.psnr_y),
     "SSIM luma": _quality(4, lambda mean: mean.ssim_y),
-    "runtime [ms]": lambda network: interval(network.timing and network.timing.runtime_ms, 2),
+    "runtime [ms]": lambda network: interval(network.timing.runtime_ms if network.timing else None, 2),
     "params": lambda network: count(network.complexity, "params", 1e6, "M", 3),
     "FLOPs (challenge)": lambda network: count(network.complexity, "flops", 1e9, "G", 2),
     "MACs (dispatcher)": lambda network: count(network.complexity, "macs", 1e9, "G", 2),
     "activations": lambda network: count(network.complexity, "activations", 1e6, "M", 2),
     "convolutions": lambda network: count(network.complexity, "convolutions", 1, "", 0),
     "tensor memory [MiB]": lambda network: number(wording.live_memory(network), 1),
-    "peak memory [MiB]": lambda network: number(network.memory and network.memory.memory_mib, 1),
+    "peak memory [MiB]": lambda network: number(network.memory.memory_mib if network.memory else None, 1),
 }
 """Label -> a network's figure."""
 

@@ -1,7 +1,7 @@
 """A ranking as one HTML file that needs nothing else: no network, no folder beside it.
 
 jinja2 renders with autoescape; Plotly, which draws the charts, is inlined. Whatever a record holds is data: in the page
-it is escaped text, in scripts it is JSON that cannot end them, and the page's policy runs only the scripts written here.
+it is escaped text, in scripts it is JSON that cannot end them, and the page's policy runs only scripts from here.
 """
 
 import base64

@@ -7,12 +7,12 @@ from typing import TypeAlias
 
 import msgspec
 
-from esr.config.terms import Role
+from esr.config.terms import ROLES, Role
 from esr.errors import RecordError
 from esr.ranking import Ranking, Row
 from esr.records.document import Document, Environment
 from esr.records.files import decode, read_bytes
-from esr.records.network import Block, Network, Quality
+from esr.records.network import Network, Quality
 from esr.records.reasons import TAINT
 from esr.report.html.crops import Crop, Pool, crops
 from esr.report.html.page_table import flag
@@ -87,10 +87,10 @@ def _measured(said: Details, name: str, document: Document, folder: Path, pool: 
     candidate, baseline = document.networks.candidate, document.networks.baseline
     network, beside = (candidate, baseline) if candidate.name == name else (baseline, None)
     telemetry, pictures = document.telemetry, document.pictures.images
-    blocks: dict[Role, dict[int, Block]] = {
-        role: {block.block: block for block in one.timing.load_blocks()}
-        for role, one in (("candidate", candidate), ("baseline", baseline))
-        if one.timing
+    blocks = {
+        role: {block.block: block for block in timing.load_blocks()}
+        for role in ROLES
+        if (timing := document.networks.of(role).timing)
     }
     shaded = shades(telemetry.load_windows(), blocks)
     images = _images(document, network, beside)
@@ -150,7 +150,7 @@ def _card(network: Network) -> Pairs:
             "about the weights": weights.note,
             "licence": card.licence,
             "note": card.note,
-            "failed": network.failure and failure_words(network.failure),
+            "failed": failure_words(network.failure) if network.failure else None,
         }
     )
 
