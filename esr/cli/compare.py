@@ -1,7 +1,6 @@
 """`esr compare A B`: two records, or two folders of them: the same, faster, slower, or not to be told."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 
 SAME, DIFFERENT, INCONCLUSIVE = 0, 3, 4
 """Exit codes; of several comparisons the gravest: different, then inconclusive."""
-PIPED_WIDTH = 160
 FORMATS = ("table", "markdown", "json")
 
 _EPILOG = """\
@@ -94,31 +92,10 @@ def _write(comparisons: Sequence["Comparison"], chosen: str) -> None:
     from esr.report import comparison as report  # noqa: PLC0415 - see `main`
 
     if chosen == "json":
-        print(report.as_json(comparisons), end="")
+        print(report.to_json(comparisons), end="")
     elif chosen == "markdown":
-        print(report.markdown(comparisons), end="")
+        print(report.to_markdown(comparisons), end="")
     else:
-        _print(comparisons)
+        from esr.system.console import console  # noqa: PLC0415
 
-
-def _print(comparisons: Sequence["Comparison"]) -> None:
-    from rich.console import Console  # noqa: PLC0415 - see `main`
-    from rich.markup import escape  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-
-    from esr.report import comparison as report  # noqa: PLC0415
-
-    console = Console()
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = PIPED_WIDTH
-    table = Table(title="B against A", title_justify="left")
-    for position, title in enumerate(report.header()):
-        table.add_column(title, justify="left" if position < 3 else "right")  # noqa: PLR2004 - names, then figures
-    for comparison in comparisons:
-        table.add_row(*(escape(cell) for cell in report.cells(comparison)))
-    console.print(table, highlight=False)
-    for comparison in comparisons:
-        for line in report.lines(comparison):
-            console.print(f"· {line}", markup=False, highlight=False)
-    if note := report.chance_note(len(comparisons)):
-        console.print(f"· {note}", markup=False, highlight=False)
+        report.print_comparisons(comparisons, console())

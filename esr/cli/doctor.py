@@ -59,16 +59,18 @@ def _print(findings: Sequence["Finding"]) -> None:
 
 def _noise(overrides: Sequence[str], seconds: float) -> tuple["Finding", dict[str, Any]]:
     """The finding, and what was measured, for `--json`."""
-    from esr.doctor import checks, noise  # noqa: PLC0415 - see `main`
-    from esr.report.terminal import Bar  # noqa: PLC0415
+    import msgspec  # noqa: PLC0415 - see `main`
+
+    from esr.doctor import checks, noise  # noqa: PLC0415
+    from esr.system.console import StageBars  # noqa: PLC0415
 
     try:
-        with Bar() as bar:
-            measured = noise.measure(overrides, seconds, bar)
+        with StageBars() as bars:
+            measured = noise.measure(overrides, seconds, bars)
     except EsrError as error:
         remedy = "no run will do better: see to that first"
         return checks.Finding("noise", "fail", f"the baseline cannot be measured: {error}", remedy), {}
-    return noise.finding(measured), {"noise": measured.as_dict()}
+    return noise.finding(measured), {"noise": msgspec.to_builtins(measured)}
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:

@@ -2,8 +2,6 @@
 
 import argparse
 import gc
-import io
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,8 +18,6 @@ if TYPE_CHECKING:
 FORMATS = ("table", "markdown", "csv", "latex", "json", "html")
 CONSTRAINTS = ("report", "enforce")
 SETTINGS = ("challenge", "constraints")
-PIPED_WIDTH = 120
-"""Columns where there is no terminal to ask."""
 
 _EPILOG = """\
   esr rank outputs                                every record below a folder
@@ -117,7 +113,13 @@ def _collected(paths: Sequence[str], challenge: "Challenge", mixed: bool) -> "Ra
 def _write(ranking: "Ranking", records: dict[str, Path], chosen: str, out: Path | None) -> None:
     from esr.report.output import write_text  # noqa: PLC0415 - see `_ranking`
 
-    text = _table(ranking, out) if chosen == "table" else _text(ranking, records, chosen)
+    if chosen == "table" and out is None:
+        from esr.report.ranking_table import print_ranking  # noqa: PLC0415
+        from esr.system.console import console  # noqa: PLC0415
+
+        print_ranking(ranking, console())
+        return
+    text = _text(ranking, records, chosen)
     if out is None:
         print(text, end="")
         return
@@ -130,29 +132,13 @@ def _text(ranking: "Ranking", records: dict[str, Path], chosen: str) -> str:
         from esr.report.html import render  # noqa: PLC0415 - brings the drawing library
 
         return render(ranking, records)
-    from esr.report import data, latex, markdown  # noqa: PLC0415 - see `_ranking`
+    from esr.report import data, latex, markdown, ranking_table  # noqa: PLC0415 - see `_ranking`
 
     formats = {
+        "table": ranking_table.render,
         "markdown": markdown.render,
         "latex": latex.render,
         "csv": data.to_csv,
         "json": data.to_json,
     }
     return formats[chosen](ranking)
-
-
-def _table(ranking: "Ranking", out: Path | None) -> str:
-    from rich.console import Console  # noqa: PLC0415 - see `_ranking`
-
-    from esr.report.console import print_ranking  # noqa: PLC0415
-
-    screen = Console()
-    wide = screen.is_terminal or "COLUMNS" in os.environ
-    console = Console(
-        file=io.StringIO(),
-        width=screen.width if wide and out is None else PIPED_WIDTH,
-        force_terminal=screen.is_terminal and out is None,
-    )
-    print_ranking(ranking, console)
-    written = console.file
-    return written.getvalue() if isinstance(written, io.StringIO) else ""

@@ -1,7 +1,6 @@
 """`esr show`: the networks there are; `esr show NETWORK`: its card and its layers, without weights or data."""
 
 import argparse
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +11,6 @@ from esr.report.wording import number
 if TYPE_CHECKING:
     from rich.table import Table
 
-PIPED_WIDTH = 120
-"""Columns where there is no terminal to ask."""
 MIB = 2**20
 
 _EPILOG = """\
@@ -47,13 +44,11 @@ def _pixels(text: str) -> int:
 
 
 def _print(*things: Any) -> None:
-    from rich.console import Console  # noqa: PLC0415 - `--help` need not wait for it
+    from esr.system.console import console  # noqa: PLC0415 - `--help` need not wait for it
 
-    console = Console()
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = PIPED_WIDTH
+    screen = console()
     for thing in things:
-        console.print(thing, highlight=False)
+        screen.print(thing)
 
 
 def _overview() -> "Table":
@@ -100,10 +95,9 @@ def _show(choice: str, height: int, width: int) -> None:
 
 
 def _card_table(shown: Card) -> "Table":
-    from rich.markup import escape  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    table = Table(title=escape(shown.title), title_justify="left", show_header=False)
+    table = Table(title=shown.title, title_justify="left", show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     published = {key: value for key, value in shown.published.items() if key != "ranks" and value is not None}
@@ -120,24 +114,23 @@ def _card_table(shown: Card) -> "Table":
     }
     for label, value in rows.items():
         if value:
-            table.add_row(label, escape(value))
+            table.add_row(label, value)
     return table
 
 
 def _layer_table(name: str, layers: Sequence[Any], counted: Any) -> "Table":
     from rich import box  # noqa: PLC0415
-    from rich.markup import escape  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
     size = "×".join(str(side) for side in counted.input_shape)
-    table = Table(title=f"Layers of {escape(name)} on a {size} input", title_justify="left", box=box.SIMPLE)
+    table = Table(title=f"Layers of {name} on a {size} input", title_justify="left", box=box.SIMPLE)
     table.add_column("layer", overflow="fold")
     table.add_column("type", no_wrap=True)
     for column in ("output shape", "params", "MACs", "activations"):
         table.add_column(column, justify="right", no_wrap=True)
     for layer in layers:
         shape = "×".join(str(side) for side in layer.output_shape or ()) or "not run"
-        cells = (escape(layer.path) or "(itself)", escape(layer.type), shape)
+        cells = (layer.path or "(itself)", layer.type, shape)
         table.add_row(*cells, f"{layer.params:,}", f"{layer.macs:,}", f"{layer.activations:,}")
     table.add_section()
     table.add_row("total", "", "", f"{counted.params:,}", f"{counted.macs:,}", f"{counted.activations:,}")

@@ -26,7 +26,7 @@ from omegaconf import OmegaConf
 
 from esr.config import digest as naming
 from esr.errors import ConfigError
-from esr.multirun.overview import Outcome
+from esr.multirun.overview import NetworkOutcome
 
 _POLL_S = 1.0
 _QUEUE_S = 10.0
@@ -114,11 +114,11 @@ class _Launcher(BaseSubmititLauncher):  # type: ignore[misc]
     def _over(self, running: Sequence[_Submitted]) -> list[_Submitted]:
         return [one for one in running if one.job.done()]
 
-    def _outcome(self, one: _Submitted) -> Outcome:
+    def _outcome(self, one: _Submitted) -> NetworkOutcome:
         """What a job returned; where it was ended before it could, that is the network's failure."""
         if one.job.paths.result_pickle.exists():
             try:
-                outcome: Outcome = one.job.result().return_value
+                outcome: NetworkOutcome = one.job.result().return_value
             except Exception as error:  # whatever ended the job stands for its network
                 reason = str(error).strip().splitlines()[-1]
             else:
@@ -128,7 +128,7 @@ class _Launcher(BaseSubmititLauncher):  # type: ignore[misc]
                 f"the job ended without a result, as when it is cancelled; its log is {one.job.paths.stderr}"
             )
         task: Any = self.task_function
-        return Outcome(task.network(one.overrides), "failed", reason, self._folder(one.overrides))
+        return NetworkOutcome(task.network(one.overrides), "failed", reason, self._folder(one.overrides))
 
     def _folder(self, overrides: Sequence[str]) -> Path:
         assert self.hydra_context is not None  # noqa: S101 - Hydra has set the launcher up

@@ -24,7 +24,7 @@ from esr.config import digest as naming
 from esr.errors import ConfigError, EsrError, EvaluationFailed
 
 if TYPE_CHECKING:
-    from esr.multirun.overview import Outcome, Overview
+    from esr.multirun.overview import NetworkOutcome, Overview
 
 LAUNCHER = "hydra/launcher="
 CLUSTER = ("slurm", "submitit_local")
@@ -40,7 +40,7 @@ class Task:
 
     def __init__(self) -> None:
         self.overview: Overview | None = None
-        self.outcomes: list[Outcome] = []
+        self.outcomes: list[NetworkOutcome] = []
         self.networks = 0
         """How many a multirun was asked for."""
         self.error: Exception | None = None
@@ -50,7 +50,7 @@ class Task:
         # A process elsewhere knows of its own network alone.
         return Task().__dict__
 
-    def __call__(self, config: DictConfig) -> "Outcome | None":
+    def __call__(self, config: DictConfig) -> "NetworkOutcome | None":
         """Measures one network; without `-m` an error is kept in `error`, with it everything is an outcome."""
         from esr.multirun import resume  # noqa: PLC0415 - `--cfg job` and completion come without measuring
         from esr.multirun.overview import Overview  # noqa: PLC0415
@@ -70,7 +70,7 @@ class Task:
         self.end(outcome)
         return outcome
 
-    def end(self, outcome: "Outcome") -> None:
+    def end(self, outcome: "NetworkOutcome") -> None:
         """Notes what came of a network."""
         self.outcomes.append(outcome)
         if self.overview is not None:
@@ -82,7 +82,7 @@ class Task:
         Raises:
             ConfigError: The command names what does not exist, or none can be composed; nothing was measured yet.
         """
-        from esr.multirun.overview import Outcome  # noqa: PLC0415 - see `__call__`
+        from esr.multirun.overview import NetworkOutcome  # noqa: PLC0415 - see `__call__`
 
         sound: list[Sequence[str]] = []
         refused: list[tuple[Sequence[str], EsrError]] = []
@@ -102,7 +102,7 @@ class Task:
             self.networks = 0
             raise refused[0][1]
         for overrides, reason in refused:
-            self.end(Outcome(self.network(overrides), "refused", str(reason), None))
+            self.end(NetworkOutcome(self.network(overrides), "refused", str(reason), None))
         return sound
 
     @staticmethod
@@ -156,16 +156,17 @@ def _link(folder: Path) -> None:
 
 def _evaluate(config: DictConfig, folder: Path) -> None:
     from esr.evaluation.evaluate import evaluate  # noqa: PLC0415 - see `Task.__call__`
-    from esr.report.terminal import Bar, print_record  # noqa: PLC0415
+    from esr.report.record_table import print_record  # noqa: PLC0415
+    from esr.system.console import StageBars  # noqa: PLC0415
 
     checked = composition.check(config)
-    with Bar() as bar:
-        record = evaluate(checked, folder, bar)
+    with StageBars() as bars:
+        record = evaluate(checked, folder, bars)
     print_record(record)
-    if record.failures:
-        failed = "; ".join(
-            f"{entry['network']} failed ({entry['kind']}: {entry['message']})" for entry in record.failures
-        )
+    networks = record.document.networks
+    failures = [(role, failure) for role in record.failed if (failure := networks.of(role).failure)]
+    if failures:
+        failed = "; ".join(f"{role} failed ({failure.kind}: {failure.message})" for role, failure in failures)
         raise EvaluationFailed(f"{failed}; the record holds what was measured")
 
 

@@ -51,7 +51,7 @@ def _line(row: Row, ranking: Ranking) -> dict[str, object]:
         line[f"score_{track.key}"] = place.score if place else None
     line |= {f"rank_{metric}": row.ranks.get(metric) for metric in METRICS}
     line |= {"rank_runtime_low": low, "rank_runtime_high": high, "brackets": bracket_letters(row.brackets)}
-    line |= {f"psnr_rgb_{_cell(name)}": value for name, value in figures.psnr.items()}
+    line |= {f"psnr_rgb_{_cell(name)}": value for name, value in figures.psnr_rgb.items()}
     line |= {
         "runtime_ms": figures.runtime_ms,
         "ratio": figures.ratio,

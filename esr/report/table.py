@@ -85,7 +85,7 @@ def ranking_grid(ranking: Ranking) -> Grid:
         return Cell(name or DASH, key=name.casefold() if name else None)
 
     teams = any(row.entry.team and row.entry.team != row.entry.key for row in ranking.rows)
-    sets = dict.fromkeys(name for row in ranking.rows for name in row.entry.figures.psnr)
+    sets = dict.fromkeys(name for row in ranking.rows for name in row.entry.figures.psnr_rgb)
     columns = [
         Column("place", "#", place),
         Column("network", "network", network, left=True),
@@ -225,7 +225,7 @@ def _in_unit(value: float | None, unit: float, digits: int) -> str:
 
 def _psnr_column(name: str) -> Column:
     header = f"PSNR {set_words(name)}"
-    return Column(f"psnr_rgb_{name}", header, lambda row: _figure(row.entry.figures.psnr.get(name), 2))
+    return Column(f"psnr_rgb_{name}", header, lambda row: _figure(row.entry.figures.psnr_rgb.get(name), 2))
 
 
 def _runtime_columns(ranking: Ranking) -> list[Column]:

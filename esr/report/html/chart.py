@@ -144,9 +144,9 @@ def _quality_axes(rows: Sequence[Row]) -> list[QualityAxis]:
             f"PSNR on {table.set_words(name)} [dB]",
             "high",
             _gate(rows, name),
-            [one.psnr.get(name) for one in figures],
+            [one.psnr_rgb.get(name) for one in figures],
         )
-        for name in dict.fromkeys(name for one in figures for name in one.psnr)
+        for name in dict.fromkeys(name for one in figures for name in one.psnr_rgb)
     ]
     for metric, label, unit in _COSTS:
         costs = [one.metric(metric) for one in figures]
@@ -157,7 +157,7 @@ def _quality_axes(rows: Sequence[Row]) -> list[QualityAxis]:
 def _gate(rows: Sequence[Row], data: str) -> float | None:
     """The PSNR that a network has to reach: its own less its margin above the gate, which is the same for all."""
     for row in rows:
-        own = row.entry.figures.psnr.get(data)
+        own = row.entry.figures.psnr_rgb.get(data)
         for gate in row.gates:
             if gate.data == data and gate.margin is not None and own is not None:
                 return own - gate.margin
@@ -166,7 +166,7 @@ def _gate(rows: Sequence[Row], data: str) -> float | None:
 
 def _hover(row: Row, baseline: str) -> list[str]:
     figures = row.entry.figures
-    lines = [f"PSNR {table.set_words(name)}: {value:.2f} dB" for name, value in figures.psnr.items()]
+    lines = [f"PSNR {table.set_words(name)}: {value:.2f} dB" for name, value in figures.psnr_rgb.items()]
     if figures.ratio is not None:
         interval = table.bounds(figures.ratio_interval, 3)
         lines.append(f"{number(figures.ratio, 3)}{interval} of {baseline}'s runtime")
