@@ -11,6 +11,7 @@ from esr.config.terms import Count, Digest, FailureKind, Figure, Positive, Psnr,
 Operators: TypeAlias = Annotated[dict[str, Count], Meta(max_length=1000)]
 Shape: TypeAlias = tuple[Side, Side]
 """Height and width in pixels."""
+SettingValue: TypeAlias = bool | int | str | tuple[int, ...] | None
 
 
 class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -256,7 +257,7 @@ class Network(Part, frozen=True):
     output_check: OutputCheck
     precisions: dict[str, tuple[str, ...]]
     """Floating-point type other than float32 -> operators that returned it."""
-    switches_changed: dict[str, bool | int | str | tuple[int, ...] | None]
+    switches_changed: dict[str, SettingValue]
     """Settings the network changed (switches, float32 precision, threads, CPUs, priority) -> their new values."""
     uncounted: str | None = None
     """Why it could not be counted although it ran on the images; `None` where it was."""
