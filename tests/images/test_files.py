@@ -16,15 +16,10 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from esr.errors import DataError
-from esr.images import pixels as images
-from esr.images.pixels import (
-    ImageArray,
-    bicubic_downscale,
-    bicubic_upscale,
-    read_rgb,
-    rgb_to_luma,
-    write_png,
-)
+from esr.images import files
+from esr.images.bicubic import bicubic_downscale, bicubic_upscale
+from esr.images.files import read_rgb, write_png
+from esr.images.pixels import ImageArray, rgb_to_luma
 
 steadily = settings(deadline=None)
 
@@ -49,7 +44,7 @@ def png(width: int, height: int, depth: int, colour: int, rows: bytes) -> bytes:
 
 
 def test_the_examples_in_the_docstrings_hold() -> None:
-    assert doctest.testmod(images).failed == 0
+    assert doctest.testmod(files).failed == 0
 
 
 # Reading

@@ -6,17 +6,15 @@ opened, and the report holds images encoded from their pixels, never their bytes
 
 import base64
 import hashlib
-import io
 from pathlib import Path
 
 import msgspec
-import numpy as np
-from PIL import Image
 
 from esr.config.schema import SCALE
 from esr.errors import DataError
+from esr.images.files import encode_png, read_rgb
 from esr.images.pictures import Box, choose_box
-from esr.images.pixels import ImageArray, read_rgb
+from esr.images.pixels import ImageArray
 from esr.images.quality import psnr
 from esr.records.document import Picture
 
@@ -69,9 +67,7 @@ class Pool:
         """Takes an image, H×W×3 uint8; returns its id."""
         key = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()[:20]
         if key not in self.uris:
-            encoded = io.BytesIO()
-            Image.fromarray(image).save(encoded, format="PNG", optimize=True)
-            self.uris[key] = f"data:image/png;base64,{base64.b64encode(encoded.getvalue()).decode('ascii')}"
+            self.uris[key] = f"data:image/png;base64,{base64.b64encode(encode_png(image)).decode('ascii')}"
             self._left -= len(self.uris[key])
         return key
 
@@ -126,8 +122,7 @@ def _crop(index: int, images: dict[str, ImageArray], pool: Pool) -> Crop | None:
         box = choose_box(hr, bicubic, LARGEST_SIDE)
     parts = {role: box.of(image, SCALE if role == "lr" else 1) for role, image in images.items()}
     panels = tuple(
-        Panel(role, pool.add(np.ascontiguousarray(part)), _decibels(role, part, parts.get("hr")))
-        for role, part in parts.items()
+        Panel(role, pool.add(part), _decibels(role, part, parts.get("hr"))) for role, part in parts.items()
     )
     return Crop(index, (box.height, box.width), panels)
 
