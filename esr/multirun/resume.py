@@ -67,13 +67,12 @@ def _claimed(folder: Path) -> Iterator[None]:
 
 
 def _measured(config: DictConfig, folder: Path, progress: Progress, started: float) -> NetworkOutcome:
-    checked = composition.check(config)
-    settings = typed(EsrConf, checked)
+    settings = composition.check(config)
     _remove_unfinished(folder)
     if not settings.force and (record := _finished(folder, settings, progress)):
         return _outcome(record, "skipped", folder)
     attempt = folder / str(max((int(old.name) for old in _attempts(folder)), default=0) + 1)
-    record = evaluate(checked, attempt, progress)
+    record = evaluate(settings, attempt, progress)
     _remove_older(folder, attempt, record)
     seconds = time.monotonic() - started
     if record.failed:
