@@ -162,17 +162,6 @@ def trickles(pause_s: float) -> Fault:
     return fault
 
 
-def drips_headers(pause_s: float) -> Fault:
-    """A sound status line, and headers that never end."""
-
-    def fault(handler: _Handler) -> None:
-        handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
-        while not handler.site.closing.wait(pause_s):
-            handler.wfile.write(b".")
-
-    return fault
-
-
 def sends(content: bytes) -> Fault:
     """Other bytes than the file's."""
     return lambda handler: serve(handler, content=content)

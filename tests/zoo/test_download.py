@@ -288,7 +288,7 @@ class TestSeveralAtOnce:
         target.parent.mkdir()
         with FileLock(target.with_name(".net.pth.lock")):
             line = refusal(server.url, target, patience=replace(QUICK, lock_s=0.1))
-        assert "net.pth has been in the hands of another process for 0.1 s" in line
+        assert "net.pth has been locked by another process for 0.1 s" in line
 
 
 class TestMismatch:

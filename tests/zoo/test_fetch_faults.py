@@ -39,7 +39,7 @@ FAULTS = {
     "redirects to nothing": ([redirects_to("/gone"), answers(404)], "the server answers 404"),
     "is overloaded": ([answers(503)] * 9, "the server answers 503"),
     "sends other bytes": (None, "instead of the expected"),
-    "shows a login page": ([shows_page(b"<p>Log in</p>")], "a web page, has 13 bytes"),
+    "shows a login page": ([shows_page(b"<p>Log in</p>")], "the web page that the server sends has 13 bytes"),
 }
 
 
