@@ -8,8 +8,9 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,38 +18,18 @@ import requests
 from filelock import FileLock, Timeout
 from urllib3.exceptions import HTTPError
 
-from esr._version import __version__
 from esr.errors import DownloadError
 from esr.text import one_line
-from esr.zoo.connection import ELSEWHERE, OFFLINE, explained, is_unreachable, session, shown
+from esr.zoo.connection import CHECK_NETWORK, CHECK_URL, ELSEWHERE, Patience, explained, session, shown
 
 BytesDone = Callable[[int, int | None], None]
 """Called with the bytes so far and in total; the total is `None` where the server does not state it."""
 
 CHUNK = 1 << 14
 """Most bytes per read; an attempt that brings fewer counts as in vain."""
-HTTP_OK, HTTP_PARTIAL, HTTP_BAD_RANGE = 200, 206, 416
-
-
-@dataclass(frozen=True)
-class Patience:
-    """Time limits and number of attempts of a download."""
-
-    connect_s: float = 3.0
-    """Seconds for a connection to each address of the host; short, so that offline machines get on."""
-    stall_s: float = 20.0
-    """Seconds without a byte after which a connection counts as lost; also the longest pause between requests."""
-    slow_s: float = 30.0
-    """Seconds within which each `CHUNK` bytes have to come."""
-    attempts: int = 4
-    """Attempts in a row that bring less than `CHUNK` bytes."""
-    backoff_s: float = 0.5
-    """Pause before another attempt; doubles with each one in vain."""
-    lock_s: float = 600.0
-    """Seconds to wait for another process that fetches the same file."""
-
 
 PATIENCE = Patience()
+_REPLACED = f"the file was replaced, or a login or proxy page came, {ELSEWHERE}"
 
 
 class FetchError(DownloadError):
@@ -62,11 +43,6 @@ class FetchError(DownloadError):
 
 class _Interrupted(Exception):  # noqa: N818 - leads to another attempt, never seen by users
     """An attempt that another one may continue."""
-
-    def __init__(self, reason: str, remedy: str = OFFLINE, *, unreachable: bool = False) -> None:
-        super().__init__(reason)
-        self.remedy = remedy
-        self.unreachable = unreachable
 
 
 def download(
@@ -84,7 +60,8 @@ def download(
     Data arrive in `TARGET.part`, which stays when a download breaks off and is continued by the next call
     where the server's ETag or the stated digest can vouch for the join. An existing target is not fetched
     again, and is left alone if it is wrong. Two processes never write the same file. Proxies come from the
-    environment; `ESR_MIRROR=URL` replaces all of `url` but its last path component.
+    environment; `ESR_MIRROR=URL` replaces all of `url` but its last path component, `ESR_OFFLINE=1` forbids
+    downloads.
 
     Args:
         url: The official address.
@@ -101,6 +78,8 @@ def download(
     Raises:
         FetchError: The download failed, brought another file, or cannot be written.
     """
+    if os.environ.get("ESR_OFFLINE", "0") not in ("", "0"):
+        raise FetchError(f"{target.name} is not fetched while ESR_OFFLINE is set", "unset it")
     url = _usable(url)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -124,16 +103,6 @@ def download(
             f"make room or make it writable, or set {setting}=FOLDER to another place",
         ) from error
     return target
-
-
-def refuse_offline(file: str) -> None:
-    """Raises an error where the user has asked for no downloads.
-
-    Raises:
-        FetchError: `ESR_OFFLINE` is set.
-    """
-    if os.environ.get("ESR_OFFLINE", "0") not in ("", "0"):
-        raise FetchError(f"{file} is not fetched while ESR_OFFLINE is set", "unset it")
 
 
 def mirrored(file: str) -> str | None:
@@ -194,104 +163,95 @@ class _Transfer:
             fault = mismatch(self.part, self.bytes, self.sha256)
         if fault:
             self._discard()
-            raise self._failed(
-                f"the download {fault}", f"the file was replaced or a proxy alters it, {ELSEWHERE}"
-            )
+            raise self._failed(f"the download {fault}", _REPLACED)
         self.part.replace(self.target)
         self.etag.unlink(missing_ok=True)
 
     def _complete(self) -> None:
         """Resumes until the part is as long as the file."""
-        limits = self.patience
         start = furthest = self._size()
         in_vain = 0
-        with session(limits.attempts, limits.backoff_s, limits.stall_s) as opened:
-            while True:
-                try:
-                    return self._attempt(opened)
-                except _Interrupted as fault:
-                    size = self._size()
-                    in_vain = 0 if size - furthest >= CHUNK else in_vain + 1
-                    furthest = max(furthest, size)
-                    if in_vain >= limits.attempts or (fault.unreachable and furthest == start):
-                        raise self._failed(str(fault), fault.remedy) from fault
-                    time.sleep(limits.backoff_s * 2 ** max(0, in_vain - 1))
+        while True:
+            try:
+                return self._attempt(reconnect=furthest > start)
+            except _Interrupted as fault:
+                size = self._size()
+                in_vain = 0 if size - furthest >= CHUNK else in_vain + 1
+                furthest = max(furthest, size)
+                if in_vain >= self.patience.attempts:
+                    raise self._failed(str(fault), CHECK_NETWORK) from fault
+                time.sleep(self.patience.backoff_s * 2 ** max(0, in_vain - 1))
 
-    def _attempt(self, opened: requests.Session) -> None:
+    def _attempt(self, *, reconnect: bool) -> None:
         offset = self._continuable()
         if offset and offset == self.bytes:
             return
-        headers = {"User-Agent": f"esr/{__version__}", "Accept-Encoding": "identity"}
-        if offset:
-            headers["Range"] = f"bytes={offset}-"
-            if tag := self._remembered():
-                headers["If-Range"] = tag
+        headers = {"Range": f"bytes={offset}-"} if offset else {}
+        if offset and (tag := self._remembered()):
+            headers["If-Range"] = tag
         timeout = (self.patience.connect_s, self.patience.stall_s)
-        try:
-            response = opened.get(self.url, headers=headers, stream=True, timeout=timeout)
-        except (OSError, HTTPError, ValueError) as error:  # bare ones for bad redirects and certificate files
-            if is_unreachable(error):
-                raise _Interrupted(*explained(error, self.url, *timeout), unreachable=True) from error
-            raise self._failed(*explained(error, self.url, *timeout)) from error
-        with response:
-            begin, total = self._accept(response, offset)
+        with session(self.patience, reconnect=reconnect) as opened:
             try:
-                self._write(response, begin, total)
+                response = opened.get(self.url, headers=headers, stream=True, timeout=timeout)
+            except (
+                OSError,
+                HTTPError,
+                ValueError,
+            ) as error:  # bare ones for bad redirects and certificate files
+                raise self._failed(*explained(error, self.url, self.patience)) from error
+            try:
+                self._write(response, *self._accept(response, offset))
             except HTTPError as error:
-                raise _Interrupted(*explained(error, self.url, *timeout)) from error
+                raise _Interrupted(explained(error, self.url, self.patience)[0]) from error
 
     def _accept(self, response: requests.Response, offset: int) -> tuple[int, int | None]:
         """First byte of the body within the file, and the file's length where the server states it."""
-        if response.status_code == HTTP_BAD_RANGE and offset:
+        status, headers = response.status_code, response.headers
+        if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and offset:
             self._discard()
             raise _Interrupted("the server cannot continue the file")
-        if response.status_code not in (HTTP_OK, HTTP_PARTIAL):
-            pause = response.headers.get("Retry-After", "")
+        if status not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
+            pause = headers.get("Retry-After", "")
             wait = f" and asks to wait {pause} s" if pause.isdecimal() else ""
-            answer = one_line(f"the server answers {response.status_code} {response.reason or ''}")
-            raise self._failed(answer + wait, f"check the URL, or {ELSEWHERE}")
-        page = "html" in response.headers.get("Content-Type", "")
+            answer = one_line(f"the server answers {status} {response.reason or ''}")
+            raise self._failed(answer + wait, CHECK_URL)
+        page = "html" in headers.get("Content-Type", "")
         if page and self.bytes is None and self.sha256 is None:
-            raise self._failed("the server sends a web page", f"a login or proxy page came, {ELSEWHERE}")
+            raise self._failed("the server sends a web page", _REPLACED)
         begin, total = _extent(response)
-        tag, remembered = response.headers.get("ETag"), self._remembered()
+        tag, remembered = headers.get("ETag"), self._remembered()
         changed = begin > 0 and tag is not None and remembered is not None and tag != remembered
         if begin not in (0, offset) or changed:
             self._discard()
             raise _Interrupted("the server continues another file, or at the wrong place")
         if self.bytes is not None and total not in (None, self.bytes):
-            what = "the web page" if page else "the file"
-            raise self._failed(
-                f"{what} that the server sends has {total} bytes instead of the expected {self.bytes}",
-                f"the file was replaced, or a login or proxy page came, {ELSEWHERE}",
-            )
+            what = f"the {'web page' if page else 'file'} that the server sends"
+            raise self._failed(f"{what} has {total} bytes instead of the expected {self.bytes}", _REPLACED)
         return begin, total
 
     def _write(self, response: requests.Response, begin: int, total: int | None) -> None:
         expected = total if self.bytes is None else self.bytes
         free = shutil.disk_usage(self.part.parent).free
         if expected is not None and free < expected - begin:
-            raise self._failed(
-                f"it needs {expected - begin:,} bytes and {self.part.parent} has {free:,} free",
-                f"make room, or set {self.setting}=FOLDER to another disk",
-            )
+            room = f"it needs {expected - begin:,} bytes and {self.part.parent} has {free:,} free"
+            raise self._failed(room, f"make room, or set {self.setting}=FOLDER to another disk")
         if begin == 0:
             self._remember(response)
         done = begin
         report = self.progress or (lambda *_: None)
         report(done, expected)
         with self.part.open("ab" if begin else "wb") as file:
-            for piece in _pieces(response, self.patience):
+            while piece := response.raw.read1(CHUNK, decode_content=True):  # as it comes: a cut loses nothing
                 done += len(piece)
                 if self.bytes is not None and done > self.bytes:
-                    break
+                    self._discard()
+                    raise self._failed(
+                        f"the server sends more than the expected {self.bytes} bytes", _REPLACED
+                    )
                 file.write(piece)
                 report(done, expected)
             file.flush()
             os.fsync(file.fileno())
-        if self.bytes is not None and done > self.bytes:
-            self._discard()
-            raise self._failed(f"the server sends more than the expected {self.bytes} bytes", ELSEWHERE)
         if expected is not None and done < expected:
             raise _Interrupted(f"the connection ends at {done:,} of {expected:,} bytes")
 
@@ -331,21 +291,9 @@ class _Transfer:
         return FetchError(f"{file} could not be fetched from {place}: {reason}{kept_too}", remedy)
 
 
-def _pieces(response: requests.Response, patience: Patience) -> Iterator[bytes]:
-    """The body as it comes, so that a cut loses nothing and a trickle is noticed."""
-    since, count = time.monotonic(), 0
-    while piece := response.raw.read1(CHUNK, decode_content=True):
-        yield piece
-        count += len(piece)
-        if time.monotonic() - since >= patience.slow_s:
-            if count < CHUNK:
-                raise _Interrupted(f"only {count:,} bytes came in {patience.slow_s:g} s")
-            since, count = time.monotonic(), 0
-
-
 def _extent(response: requests.Response) -> tuple[int, int | None]:
     """First byte of the body within the file (-1: not stated), and the file's length where it is stated."""
-    if response.status_code == HTTP_PARTIAL:
+    if response.status_code == HTTPStatus.PARTIAL_CONTENT:
         stated = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
         if stated is None:
             return -1, None

@@ -8,6 +8,7 @@ is downloaded.
 
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,19 +19,12 @@ from esr.config.terms import WeightsSource
 from esr.errors import WeightsError
 from esr.records.network import Weights
 from esr.text import did_you_mean
-from esr.zoo.download import (
-    PATIENCE,
-    BytesDone,
-    FetchError,
-    Patience,
-    download,
-    mismatch,
-    refuse_offline,
-    sha256_of,
-)
+from esr.zoo.catalogue import Remote
+from esr.zoo.connection import Patience
+from esr.zoo.download import PATIENCE, BytesDone, FetchError, download, mismatch, sha256_of
 
 CHOICES = ("auto", "published", "bundled", "random")
-HASTY = Patience(connect_s=1.5, stall_s=3.0, slow_s=10.0, attempts=2)
+HASTY = Patience(connect_s=1.5, stall_s=3.0, attempts=2)
 """Limits where bundled weights can stand in for the published ones: a silent firewall costs a few seconds."""
 SHIPPED = Path(__file__).parents[1] / "model_zoo"
 OTHERWISE = "pass weights=random or weights=PATH (baseline_weights=... for the baseline)"
@@ -74,12 +68,77 @@ def resolve(model: ModelConf, weights: str, *, progress: BytesDone | None = None
     if not model.checkpoint.file:
         where = model.source or f"conf/model/{name}.yaml"
         raise NoWeightsError(f"{name} has no weights, {where} names none: set checkpoint.file there, or")
+    remote = Remote.of(model.checkpoint)
+    places = _places(model, zoo_folders())
     try:
-        return _found(model) or _fetched(model, progress, HASTY if bundled else PATIENCE)
+        path = find(name, remote, places)
+        if path is None:
+            own = _places(model, _own_folders())
+            target = next((place for place in own if _is_writable(place.parent)), None)
+            path = fetch_to(target, remote, places, progress, HASTY if bundled else PATIENCE)
+        return _described("published", path)
     except FetchError as error:
         if bundled:
             return msgspec.structs.replace(bundled, note=f"bundled weights, because {error.fault}")
-        raise _unavailable(model, error) from error
+        raise NoWeightsError(f"{name}: {error}, or") from error
+
+
+def find(name: str, remote: Remote, places: Sequence[Path]) -> Path | None:
+    """The published file in the first place that has it; `None` if there is none.
+
+    Raises:
+        WeightsError: It is another file, or cannot be read.
+    """
+    path = next(filter(os.path.isfile, places), None)
+    if path is None:
+        return None
+    try:
+        fault = mismatch(path, remote.bytes, remote.sha256)
+    except OSError as error:
+        raise WeightsError(f"{name}: {path} cannot be read ({error.strerror}): make it readable") from error
+    if fault:
+        raise WeightsError(
+            f"{name}: {path} {fault}, so it is not the published file: move it away to have that fetched, or "
+            f"pass weights={path} to use this one"
+        )
+    return path
+
+
+def fetch_to(
+    target: Path | None,
+    remote: Remote,
+    places: Sequence[Path],
+    progress: BytesDone | None = None,
+    patience: Patience = PATIENCE,
+) -> Path:
+    """Downloads a published file.
+
+    Args:
+        target: The destination; `None`: no zoo folder is writable.
+        remote: The file.
+        places: The paths searched, for the error message.
+        progress: Called during the download.
+        patience: Time limits and number of attempts.
+
+    Raises:
+        FetchError: It failed; the remedy says where the file can be put by hand.
+    """
+    size, sha256 = remote.bytes, remote.sha256
+    if remote.url and target:
+        try:
+            return download(
+                remote.url, target, bytes=size, sha256=sha256, progress=progress, patience=patience
+            )
+        except FetchError as error:
+            fault, remedy = error.fault, error.remedy
+    elif remote.url:
+        fault, remedy = f"{remote.file} cannot be stored, no zoo folder is writable", "set ESR_ZOO=FOLDER"
+    else:
+        folders = ", ".join(str(place.parent) for place in places)
+        fault = f"{remote.file} is not in {folders}, and checkpoint.url names no place to fetch it from"
+        remedy = "set it"
+    by_hand = f"download {remote}" if remote.url else f"put {remote.file}"
+    raise FetchError(fault, f"{remedy}, or {by_hand} into {places[0].parent}")
 
 
 def zoo_folders() -> list[Path]:
@@ -133,50 +192,6 @@ def _places(model: ModelConf, folders: list[Path]) -> list[Path]:
         return [file]
     beside = [Path(model.source).parent.absolute() / file] if model.source else []
     return [*beside, *(folder / file.name for folder in folders)]
-
-
-def _found(model: ModelConf) -> Weights | None:
-    """The published file where it already exists; refused if it is another one."""
-    path = next(filter(os.path.isfile, _places(model, zoo_folders())), None)
-    if path is None:
-        return None
-    name = network_name(model)
-    try:
-        if fault := mismatch(path, model.checkpoint.bytes, model.checkpoint.sha256):
-            raise WeightsError(
-                f"{name}: {path} {fault}, so it is not the published file: move it away to have that fetched, "
-                f"or pass weights={path} to use this one"
-            )
-        return _described("published", path)
-    except OSError as error:
-        raise WeightsError(f"{name}: {path} cannot be read ({error.strerror}): make it readable") from error
-
-
-def _fetched(model: ModelConf, progress: BytesDone | None, patience: Patience) -> Weights:
-    checkpoint = model.checkpoint
-    file = Path(checkpoint.file or "").name
-    if not checkpoint.url:
-        folders = ", ".join(str(place.parent) for place in _places(model, zoo_folders()))
-        raise FetchError(
-            f"{file} is not in {folders}, and checkpoint.url names no place to fetch it from", "set it"
-        )
-    refuse_offline(file)
-    target = next((place for place in _places(model, _own_folders()) if _is_writable(place.parent)), None)
-    if target is None:
-        raise FetchError(f"{file} cannot be stored, no zoo folder is writable", "set ESR_ZOO=FOLDER")
-    size, sha256 = checkpoint.bytes, checkpoint.sha256
-    download(checkpoint.url, target, bytes=size, sha256=sha256, progress=progress, patience=patience)
-    return _described("published", target)
-
-
-def _unavailable(model: ModelConf, error: FetchError) -> NoWeightsError:
-    """Every remedy where neither the zoo folders, nor the network, nor esr itself has the file."""
-    checkpoint = model.checkpoint
-    by_hand = f"download {checkpoint.url}" if checkpoint.url else f"put {checkpoint.file}"
-    folder = _places(model, zoo_folders())[0].parent
-    return NoWeightsError(
-        f"{network_name(model)}: {error.fault}; {error.remedy}, or {by_hand} into {folder}, or"
-    )
 
 
 def _is_writable(folder: Path) -> bool:

@@ -44,6 +44,7 @@ def no_proxy_and_no_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.delenv("ESR_MIRROR", raising=False)
+    monkeypatch.delenv("ESR_OFFLINE", raising=False)
 
 
 @pytest.fixture

@@ -29,7 +29,6 @@ from helpers.faultserver import (
     sends,
     shows_page,
     streams,
-    trickles,
 )
 
 from esr.errors import DownloadError
@@ -42,6 +41,7 @@ def no_proxy_and_no_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.delenv("ESR_MIRROR", raising=False)
+    monkeypatch.delenv("ESR_OFFLINE", raising=False)
 
 
 @pytest.fixture
@@ -73,7 +73,9 @@ class TestSomethingElseComes:
 
     def test_a_login_page_is_called_a_web_page(self, server: FaultServer, target: Path) -> None:
         server.faults += [shows_page(b"<html>log in</html>")]
-        assert "the web page that the server sends has 19 bytes instead of the expected 200000" in refusal(server.url, target)
+        assert "the web page that the server sends has 19 bytes instead of the expected 200000" in refusal(
+            server.url, target
+        )
 
     def test_never_more_than_the_stated_bytes_are_written(self, server: FaultServer, target: Path) -> None:
         server.faults += [streams(CONTENT * 3)]
@@ -166,14 +168,6 @@ class TestNoWayToTheServer:
     ) -> None:
         monkeypatch.setenv("http_proxy", proxy)
         assert "or the proxy is not a valid address" in refusal("http://nowhere.invalid/net.pth", target)
-
-    def test_a_trickle_is_given_up_and_what_came_is_kept(self, server: FaultServer, target: Path) -> None:
-        server.faults += [trickles(0.02)] * 9
-        line = refusal(server.url, target, patience=replace(QUICK, slow_s=0.3))
-        assert "bytes came in 0.3 s" in line
-        assert "are kept in" in line
-        assert part_of(target).stat().st_size > 0
-        assert len(server.requests) == QUICK.attempts
 
     def test_a_pause_that_a_server_asks_for_is_made(self, server: FaultServer, target: Path) -> None:
         server.faults += [answers(429, {"Retry-After": "1"})] * 2

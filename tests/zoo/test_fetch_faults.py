@@ -21,7 +21,7 @@ from helpers.zips import HOSTILE, png, tree, zipped
 
 from esr.cli.command import main
 from esr.zoo import catalogue
-from esr.zoo.catalogue import Remote, Thing
+from esr.zoo.catalogue import Asset, Remote
 from esr.zoo.download import CHUNK, PATIENCE, download
 
 CONTENT = random.Random(0).randbytes(200_000)
@@ -57,11 +57,11 @@ def shop(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(download.__kwdefaults__, "patience", hasty)
     with FaultServer(CONTENT) as server:
 
-        def known(name: str, kind: str, file: str, content: bytes) -> dict[str, Thing]:
+        def known(name: str, kind: str, file: str, content: bytes) -> dict[str, Asset]:
             server.files[file] = content
             digest = hashlib.sha256(content).hexdigest()
             remote = Remote(file, f"{server.root}/{file}", len(content), digest)
-            return {name: Thing(name, kind, (remote,), page="https://example.org")}
+            return {name: Asset(name, kind, (remote,), page="https://example.org")}
 
         def fetch(*words: str) -> tuple[int, str, str]:
             with pytest.raises(SystemExit) as left:
@@ -114,7 +114,7 @@ def test_a_redirect_and_a_cut_line_are_got_over(shop, tmp_path):
 def test_a_hostile_archive_leaves_nothing_behind(kind, shop, tmp_path, monkeypatch):
     content, reason = HOSTILE[kind]
     remote = Remote("set5.zip", f"{shop.root}/set5.zip")
-    monkeypatch.setattr(catalogue, "data_sets", lambda: {"set5": Thing("set5", "data", (remote,))})
+    monkeypatch.setattr(catalogue, "data_sets", lambda: {"set5": Asset("set5", "data", (remote,))})
     shop.files["set5.zip"] = content
     code, out, err = shop.fetch("set5")
     assert (code, out) == (2, "")
@@ -126,7 +126,7 @@ def test_a_hostile_archive_leaves_nothing_behind(kind, shop, tmp_path, monkeypat
 
 def test_a_hostile_archive_from_the_user_is_refused_and_stays(shop, tmp_path, monkeypatch):
     remote = Remote("set5.zip")
-    monkeypatch.setattr(catalogue, "data_sets", lambda: {"set5": Thing("set5", "data", (remote,))})
+    monkeypatch.setattr(catalogue, "data_sets", lambda: {"set5": Asset("set5", "data", (remote,))})
     (tmp_path / "here").mkdir()
     (tmp_path / "here/set5.zip").write_bytes(HOSTILE["a link"][0])
     code, _, err = shop.fetch("set5")

@@ -184,7 +184,7 @@ class TestAuto:
         assert line.startswith(f"net: net.pth could not be fetched from {model.checkpoint.url}")
         assert "HTTPS_PROXY" in line
         assert "ESR_MIRROR=URL" in line
-        assert f"download {model.checkpoint.url} into {house.zoo}" in line
+        assert f"download {model.checkpoint.url} (50000 bytes, sha256 {SHA256}) into {house.zoo}" in line
         assert "weights=random or weights=PATH" in line
 
     def test_without_a_url_says_where_it_looked(self, house: House) -> None:
