@@ -3,6 +3,7 @@
 Built on `requests`: pooch cannot resume, and a connection lost at 440 of 449 MB would cost all of them.
 """
 
+import contextlib
 import hashlib
 import os
 import re
@@ -93,15 +94,12 @@ def download(
             finally:
                 lock.unlink(missing_ok=True)  # safe while held: a waiting process notices and locks again
     except Timeout as error:
-        raise FetchError(
-            f"{target.name} has been locked by another process for {patience.lock_s:g} s",
-            "wait until that has fetched it",
-        ) from error
+        fault = f"{target.name} has been locked by another process for {patience.lock_s:g} s"
+        raise FetchError(fault, "wait until that has fetched it") from error
     except OSError as error:
-        raise FetchError(
-            f"{target.name} cannot be written to {target.parent} ({error.strerror or error})",
-            f"make room or make it writable, or set {setting}=FOLDER to another place",
-        ) from error
+        fault = f"{target.name} cannot be written to {target.parent} ({error.strerror or error})"
+        remedy = f"make room or make it writable, or set {setting}=FOLDER to another place"
+        raise FetchError(fault, remedy) from error
     return target
 
 
@@ -193,14 +191,11 @@ class _Transfer:
         with session(self.patience, reconnect=reconnect) as opened:
             try:
                 response = opened.get(self.url, headers=headers, stream=True, timeout=timeout)
-            except (
-                OSError,
-                HTTPError,
-                ValueError,
-            ) as error:  # bare ones for bad redirects and certificate files
+            except (OSError, HTTPError, ValueError) as error:  # bare for bad redirects and certificate files
                 raise self._failed(*explained(error, self.url, self.patience)) from error
             try:
-                self._write(response, *self._accept(response, offset))
+                with response:
+                    self._write(response, *self._accept(response, offset))
             except HTTPError as error:
                 raise _Interrupted(explained(error, self.url, self.patience)[0]) from error
 
@@ -245,9 +240,8 @@ class _Transfer:
                 done += len(piece)
                 if self.bytes is not None and done > self.bytes:
                     self._discard()
-                    raise self._failed(
-                        f"the server sends more than the expected {self.bytes} bytes", _REPLACED
-                    )
+                    more = f"the server sends more than the expected {self.bytes} bytes"
+                    raise self._failed(more, _REPLACED)
                 file.write(piece)
                 report(done, expected)
             file.flush()
@@ -305,15 +299,14 @@ def _extent(response: requests.Response) -> tuple[int, int | None]:
 
 def _usable(url: str) -> str:
     """The URL to fetch from, after ESR_MIRROR; refused unless it is one of HTTP or HTTPS."""
-    try:
+    with contextlib.suppress(ValueError):
         url = mirrored(urlsplit(url).path.rpartition("/")[2]) or url
         parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname)
-    except ValueError:
-        usable = False
-    if not usable:
-        whose = "ESR_MIRROR" if os.environ.get("ESR_MIRROR") else "the URL"
-        raise FetchError(
-            f"{shown(url)} is no address to fetch from", f"{whose} must begin with https:// or http://"
-        )
-    return url
+        if parts.scheme in ("http", "https") and parts.hostname:
+            return url
+    whose = "ESR_MIRROR" if os.environ.get("ESR_MIRROR") else "the URL"
+    fault, remedy = (
+        f"{shown(url)} is no address to fetch from",
+        f"{whose} must begin with https:// or http://",
+    )
+    raise FetchError(fault, remedy)

@@ -23,6 +23,7 @@ from esr.cli.command import main
 from esr.zoo import catalogue
 from esr.zoo.catalogue import Asset, Remote
 from esr.zoo.download import CHUNK, PATIENCE, download
+from esr.zoo.weights import fetch_to
 
 CONTENT = random.Random(0).randbytes(200_000)
 ARCHIVE = zipped({"HR/a.png": png(128)})
@@ -55,6 +56,7 @@ def shop(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("ESR_DATA", str(tmp_path / "here"))
     hasty = replace(PATIENCE, connect_s=1, stall_s=0.2, attempts=2, backoff_s=0.01)
     monkeypatch.setitem(download.__kwdefaults__, "patience", hasty)
+    monkeypatch.setattr(fetch_to, "__defaults__", (None, hasty))
     with FaultServer(CONTENT) as server:
 
         def known(name: str, kind: str, file: str, content: bytes) -> dict[str, Asset]:
