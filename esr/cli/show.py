@@ -87,14 +87,12 @@ def _show(choice: str, height: int, width: int) -> None:
     shown = card_of_model(model)
     layers = complexity.layers(network, height, width)
     counted = complexity.measure(network, height, width)
-    memory = complexity.peak_memory(network, height, width)
     _print(_card_table(shown), _layer_table(shown.name, layers, counted))
+    live = counted.live_memory.total if counted.live_memory else 0
     _print(
         f"convolutions: {counted.convolutions}; FLOPs as the challenge counts: {counted.flops:,}; "
-        f"live tensors at the peak of one pass, with weights and input: {memory.total / MIB:.1f} MiB"
+        f"peak memory of live tensors, with weights and input: {live / MIB:.1f} MiB"
     )
-    if shown.published.get("memory_mib"):
-        _print(f"kept for as long as the published code keeps them: {memory.published / MIB:.1f} MiB")
     if counted.without_formula:
         _print(f"MACs leave out operators without a formula: {', '.join(counted.without_formula)}")
 
