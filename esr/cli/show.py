@@ -82,13 +82,13 @@ def _show(choice: str, height: int, width: int) -> None:
     network = networks.build(model)
     card = card_of_model(model)
     counted = complexity.measure(network, height, width)
-    memory = complexity.peak_memory(network, height, width)
+    live = counted.live_memory.total if counted.live_memory else 0
     screen = console()
     screen.print(_card_table(card))
     screen.print(_layer_table(card.name, complexity.layers(network, height, width), counted))
     screen.print(
         f"convolutions: {counted.convolutions}; FLOPs as the challenge counts: {counted.flops:,}; "
-        f"live tensors at the peak of one pass, with weights and input: {memory.total / MIB:.1f} MiB"
+        f"peak memory of live tensors, with weights and input: {live / MIB:.1f} MiB"
     )
     if counted.without_formula:
         screen.print(f"MACs leave out operators without a formula: {', '.join(counted.without_formula)}")
