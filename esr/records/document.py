@@ -7,7 +7,6 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
-import msgspec
 from msgspec import Meta, Raw
 
 from esr.config.terms import (
@@ -262,10 +261,3 @@ class Document(Part, frozen=True):
             RecordError: It is not an object.
         """
         return load_raw(self.config, dict[str, Any], "config")
-
-
-class Header(msgspec.Struct, frozen=True):
-    """What tells a record from other JSON, and its version."""
-
-    format: str | None = None
-    version: int | None = None

@@ -4,13 +4,14 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from esr.config.terms import ROLES, Role
 from esr.errors import RecordError
 from esr.records.check import check, check_raw
-from esr.records.document import FORMAT, VERSION, Document, Header, Verdict
+from esr.records.document import FORMAT, VERSION, Document, Verdict
 from esr.records.network import Estimate, Network
 from esr.records.upgrade import OLDEST, upgraded
 from esr.system import files
@@ -22,7 +23,6 @@ ROOM = 1 << 20
 """Bytes that must be free for a record: a long run's takes half as many."""
 
 _DOCUMENT = msgspec.json.Decoder(Document)
-_HEADER = msgspec.json.Decoder(Header)
 
 
 class NotARecord(RecordError):  # noqa: N818 - not always an error: the file may serve something else
@@ -81,23 +81,22 @@ def decode(raw: bytes) -> Document:
 def _second_try(raw: bytes, error: Exception) -> Document:
     """An older record, upgraded; otherwise the plainest reason why the bytes could not be decoded."""
     try:
-        header = _HEADER.decode(raw)
-    except msgspec.ValidationError:
-        header = Header()
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        plain = msgspec.json.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as wrong:
         raise RecordError(
-            f"not JSON ({error}); esr writes records whole, so this file was truncated or altered"
+            f"not JSON ({wrong}); esr writes records whole, so this file was truncated or altered"
         ) from None
-    if header.format != FORMAT:
+    if not isinstance(plain, dict) or plain.get("format") != FORMAT:
         raise NotARecord(f"not a record of esr: no 'format': '{FORMAT}' in it")
-    if header.version == VERSION:
+    version: Any = plain.get("version")
+    if version == VERSION:
         raise RecordError(str(error))
-    if header.version is None or not OLDEST <= header.version < VERSION:
+    if version not in range(OLDEST, VERSION):
         raise RecordError(
-            f"record of version {header.version}: this esr reads versions {OLDEST} to {VERSION}; update esr"
+            f"record of version {version!r:.20}: this esr reads versions {OLDEST} to {VERSION}; update esr"
         )
     try:
-        return _DOCUMENT.decode(upgraded(raw, header.version))
+        return _DOCUMENT.decode(msgspec.json.encode(upgraded(plain, version)))
     except (
         msgspec.MsgspecError,
         ArithmeticError,
@@ -106,7 +105,7 @@ def _second_try(raw: bytes, error: Exception) -> Document:
         ValueError,
         AttributeError,
     ) as wrong:
-        raise RecordError(f"not what a record of version {header.version} holds ({wrong!r})") from None
+        raise RecordError(f"not what a record of version {version} holds ({wrong!r})") from None
 
 
 def load_record(path: str | os.PathLike[str]) -> Record:

@@ -7,23 +7,20 @@ Version 2 had other names for `cache_key`, `role`, `worker`, `runtime_ms`, `memo
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
 from esr.config.terms import ROLES
 
 OLDEST = 1
 
 
-def upgraded(raw: bytes, version: int) -> bytes:
-    """A record of an earlier version, encoded as the current one.
+def upgraded(document: Any, version: int) -> Any:
+    """A record of an earlier version, as plain JSON types, changed in place to the current one.
 
     Raises:
-        msgspec.DecodeError, LookupError, TypeError, ValueError, AttributeError: It is not what its version says.
+        ArithmeticError, LookupError, TypeError, ValueError, AttributeError: It is not what its version says.
     """
-    document = msgspec.json.decode(raw)
     for step in _STEPS[version - OLDEST :]:
         step(document)
-    return msgspec.json.encode(document)
+    return document
 
 
 def _from_1(old: Any) -> None:
