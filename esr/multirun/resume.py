@@ -20,7 +20,7 @@ from omegaconf import DictConfig
 from esr.config import compose as composition
 from esr.config.schema import EsrConf, ModelConf, network_name, typed
 from esr.errors import EsrError, RecordError
-from esr.evaluation.cache_key import identity
+from esr.evaluation.cache_key import cache_key
 from esr.evaluation.evaluate import evaluate
 from esr.multirun.overview import NetworkOutcome, Overview
 from esr.records.files import FILE_NAME, Record, load_record
@@ -100,7 +100,7 @@ def _finished(folder: Path, settings: EsrConf, progress: Progress) -> Record | N
         return None
     chosen = ((settings.model, settings.weights), (settings.baseline, settings.baseline_weights))
     weights = [zoo.resolve(model, choice, progress=progress.at) for model, choice in chosen]
-    key = identity(settings, weights)
+    key = cache_key(settings, weights)
     return next((record for record in records if _stands_for(record, key)), None)
 
 
