@@ -57,6 +57,8 @@ def evaluate(overrides: Sequence[str], out: str | Path | None = None) -> Record:
         EsrError: The input is at fault; the message is one line with the remedy.
     """
     from esr.config import compose as composition  # noqa: PLC0415
+    from esr.config.schema import EsrConf, typed  # noqa: PLC0415
     from esr.evaluation import evaluate as evaluation  # noqa: PLC0415
 
-    return evaluation.evaluate(composition.compose(overrides), Path(out) if out is not None else None)
+    settings = typed(EsrConf, composition.compose(overrides))
+    return evaluation.evaluate(settings, Path(out) if out is not None else None)

@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 from esr.config import compose as composition
 from esr.config.schema import EsrConf, ModelConf, network_name, typed
 from esr.errors import EsrError, RecordError
-from esr.evaluation.cache_key import identity
+from esr.evaluation.cache_key import cache_key
 from esr.evaluation.evaluate import evaluate
 from esr.multirun.overview import Outcome, Overview
 from esr.records.files import FILE_NAME, Record, load_record
@@ -73,10 +73,10 @@ def _measured(config: DictConfig, folder: Path, progress: Progress, started: flo
     if not settings.force and (record := _finished(folder, settings, progress)):
         return Outcome(name, "skipped", _figures(record), folder, _tainted(record))
     attempt = folder / str(max((int(old.name) for old in _attempts(folder)), default=0) + 1)
-    record = evaluate(checked, attempt, progress)
+    record = evaluate(settings, attempt, progress)
     _remove_older(folder, attempt, record)
     seconds = time.monotonic() - started
-    if record.failures:
+    if record.failed:
         _note_failure(folder, reason := _reason(record))
         return Outcome(name, "failed", reason, folder, seconds=seconds)
     (folder / FAILURE).unlink(missing_ok=True)
@@ -101,7 +101,7 @@ def _finished(folder: Path, settings: EsrConf, progress: Progress) -> Record | N
         return None
     chosen = ((settings.model, settings.weights), (settings.baseline, settings.baseline_weights))
     weights = [zoo.resolve(model, choice, progress=progress.at) for model, choice in chosen]
-    same = identity(settings, weights)
+    same = cache_key(settings, weights)
     return next((record for record in records if _stands_for(record, same)), None)
 
 
@@ -117,14 +117,14 @@ def _records(folder: Path) -> list[Record]:
 
 
 def _stands_for(record: Record, same: str) -> bool:
-    return record.document["identity"] == same and not record.failures
+    return record.document.cache_key == same and not record.failed
 
 
 def _remove_older(folder: Path, attempt: Path, record: Record) -> None:
     """Removes older attempts; but one that succeeded outlives a failure of the same identity."""
     kept = {attempt}
-    if record.failures:
-        same = record.document["identity"]
+    if record.failed:
+        same = record.document.cache_key
         kept |= {old.path.parent for old in _records(folder) if old.path and _stands_for(old, same)}
     for old in _attempts(folder):
         if old not in kept:

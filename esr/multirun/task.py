@@ -156,11 +156,12 @@ def _link(folder: Path) -> None:
 
 def _evaluate(config: DictConfig, folder: Path) -> None:
     from esr.evaluation.evaluate import evaluate  # noqa: PLC0415 - see `Task.__call__`
+    from esr.config.schema import EsrConf, typed  # noqa: PLC0415 - see `Task.__call__`
     from esr.report.terminal import Bar, print_record  # noqa: PLC0415
 
     checked = composition.check(config)
     with Bar() as bar:
-        record = evaluate(checked, folder, bar)
+        record = evaluate(typed(EsrConf, checked), folder, bar)
     print_record(record)
     if record.failures:
         failed = "; ".join(
