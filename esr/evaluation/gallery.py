@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import msgspec
 import numpy as np
 
 from esr.data.datasets import ImagePair
 from esr.images import pictures
-from esr.images.pixels import ImageArray, bicubic_upscale, write_png
+from esr.images.bicubic import bicubic_upscale
+from esr.images.files import write_png
+from esr.images.pixels import ImageArray
 from esr.records.document import Picture, Pictures
 
 COMPARISON = "comparison.png"
@@ -43,8 +44,7 @@ class Gallery:
         bicubic = bicubic_upscale(lr)
         box = pictures.choose_box(hr, bicubic)
         by_role = {role: image for role, (_, image) in outputs.items()}
-        saved = pictures.save(self._folder, self._mode, pair.name, index, hr, lr, bicubic, by_role, box)
-        picture = msgspec.convert(saved, Picture) if saved else None
+        picture = pictures.save(self._folder, self._mode, pair.name, index, hr, lr, bicubic, by_role, box)
         if picture is not None:
             self._images.append(picture)
         error = _squared_error(box.of(bicubic), None if hr is None else box.of(hr))

@@ -12,7 +12,7 @@ import numpy as np
 
 from esr.config.cards import card_of_model
 from esr.config.schema import TimingConf
-from esr.config.terms import LrOrigin, Protocol
+from esr.config.terms import Protocol
 from esr.data.datasets import Dataset
 from esr.evaluation.steps import Evaluation
 from esr.evaluation.subject import Subject
@@ -29,7 +29,7 @@ from esr.records.document import (
     Process,
     Timing,
 )
-from esr.records.network import Network, NetworkTiming, Quality, QualityPart
+from esr.records.network import Network, NetworkTiming, QualityPart
 from esr.records.telemetry import Telemetry
 from esr.telemetry import environment
 from esr.telemetry.findings import Disturbance
@@ -94,7 +94,7 @@ def _moment(seconds: float) -> datetime:
 
 def _data(dataset: Dataset) -> Data:
     images = [Image(pair.name, pair.lr_shape, pair.lr_sha256) for pair in dataset.pairs]
-    return Data(dataset.name, dataset.has_hr, cast(LrOrigin, dataset.lr_origin), _raw(images))
+    return Data(dataset.name, dataset.has_hr, dataset.lr_origin, _raw(images))
 
 
 def _network(evaluation: Evaluation, subject: Subject, table: Array, owners: Sequence[int]) -> Network:
@@ -120,7 +120,7 @@ def _quality(subject: Subject, images: int) -> QualityPart | None:
         return None
     return QualityPart(
         meaningful=subject.weights.source != "random",
-        mean=Quality(**mean_quality(subject.quality).as_dict()),
+        mean=mean_quality(subject.quality),
         images=tuple(subject.quality),
     )
 

@@ -23,7 +23,7 @@ from esr.evaluation.worker.messages import (
 )
 from esr.evaluation.worker.output_sample import sample
 from esr.images import quality
-from esr.records.network import Block, Quality
+from esr.records.network import Block
 from esr.system.progress import Progress
 from esr.timing.schedule import Pass
 
@@ -103,8 +103,7 @@ def measure_quality(evaluation: Evaluation) -> None:
                 subject.quality_samples.append(sample(image, settings.timing.seed + index))
                 outputs[subject.role] = (subject.name, image)
                 if dataset.has_hr:
-                    measured = quality.measure(image, pair.hr(), settings.quality.border)
-                    subject.quality.append(Quality(**measured.as_dict()))
+                    subject.quality.append(quality.measure(image, pair.hr(), settings.quality.border))
         evaluation.gallery.add(index, pair, outputs)
         progress.advance()
     for subject in evaluation.subjects:
