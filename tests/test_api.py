@@ -118,8 +118,9 @@ def test_weights_beside_an_instance_and_arguments_that_are_no_data_are_refused(t
 
 
 def test_a_module_is_measured_from_python(tiny, tmp_path):
+    network = tiny.Tiny(channels=4)
     record = esr.evaluate(
-        model=tiny.Tiny(channels=4), args={"channels": 4}, data="images", out=tmp_path / "out", **QUICK
+        model=network, args={"channels": 4}, data="images", out=tmp_path / "out", **QUICK
     )
     assert not record.failed
     assert record.candidate.complexity.params == sum(weight.numel() for weight in network.parameters())

@@ -30,9 +30,10 @@ def run(options: argparse.Namespace) -> int:
     from esr.training.config import compose  # noqa: PLC0415
 
     settings = compose(options.overrides)
+    from esr.images.quality import decibels  # noqa: PLC0415
     from esr.training.loop import train  # noqa: PLC0415
 
     trained = train(settings, lambda line: print(line, flush=True))
-    quality = f", {trained.quality.psnr_y:.2f} dB luma" if trained.quality else ""
+    quality = f", {decibels(trained.quality.psnr_y):.2f} dB luma" if trained.quality else ""
     print(f"{trained.weights}: {trained.steps} steps in {trained.seconds / 3600:.2f} h{quality}")
     return 0
