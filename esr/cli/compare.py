@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from esr.cli.console import console
 from esr.cli.parser import Parser, number, one_of
 from esr.errors import RecordError
 
@@ -14,11 +13,9 @@ if TYPE_CHECKING:
     from esr.records.compare import Comparison
     from esr.records.files import Record
 
-SAME, DIFFERENT, CANNOT_TELL = 0, 3, 4
+SAME, DIFFERENT, INCONCLUSIVE = 0, 3, 4
 """Exit codes; of several comparisons the gravest: different, then inconclusive."""
 FORMATS = ("table", "markdown", "json")
-_TEXT_COLUMNS = 3
-"""Columns of the table that hold names; figures follow."""
 
 
 def add(parser: Parser) -> None:
@@ -50,7 +47,7 @@ The ratios to the baseline that each record measured beside the network are comp
 
 def run(options: argparse.Namespace) -> int:
     """Compares; returns the exit code."""
-    from esr.records.compare import Outcome, compare, pairs  # noqa: PLC0415 - see `add`
+    from esr.records.compare import ComparisonOutcome, compare, pairs  # noqa: PLC0415 - see `add`
 
     matched, alone = pairs(_records(options.a), _records(options.b))
     for name in alone:
@@ -62,9 +59,9 @@ def run(options: argparse.Namespace) -> int:
     ]
     _write(comparisons, options.format)
     outcomes = {comparison.outcome for comparison in comparisons}
-    if outcomes & {Outcome.FASTER, Outcome.SLOWER}:
+    if outcomes & {ComparisonOutcome.FASTER, ComparisonOutcome.SLOWER}:
         return DIFFERENT
-    return CANNOT_TELL if Outcome.CANNOT_TELL in outcomes else SAME
+    return INCONCLUSIVE if ComparisonOutcome.INCONCLUSIVE in outcomes else SAME
 
 
 def _records(path: Path) -> list["Record"]:
@@ -83,28 +80,10 @@ def _write(comparisons: Sequence["Comparison"], chosen: str) -> None:
     from esr.report import comparison as report  # noqa: PLC0415 - see `add`
 
     if chosen == "json":
-        print(report.as_json(comparisons), end="")
+        print(report.to_json(comparisons), end="")
     elif chosen == "markdown":
-        print(report.markdown(comparisons), end="")
+        print(report.to_markdown(comparisons), end="")
     else:
-        _print(comparisons)
+        from esr.system.console import console  # noqa: PLC0415
 
-
-def _print(comparisons: Sequence["Comparison"]) -> None:
-    from rich.markup import escape  # noqa: PLC0415 - `--help` does without it
-    from rich.table import Table  # noqa: PLC0415
-
-    from esr.report import comparison as report  # noqa: PLC0415
-
-    screen = console()
-    table = Table(title="B compared with A", title_justify="left")
-    for position, title in enumerate(report.header()):
-        table.add_column(title, justify="left" if position < _TEXT_COLUMNS else "right")
-    for comparison in comparisons:
-        table.add_row(*(escape(cell) for cell in report.cells(comparison)))
-    screen.print(table)
-    lines = [line for comparison in comparisons for line in report.lines(comparison)]
-    if note := report.chance_note(len(comparisons)):
-        lines.append(note)
-    for line in lines:
-        screen.print(f"· {line}", markup=False)
+        report.print_comparisons(comparisons, console())

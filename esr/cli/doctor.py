@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from esr.cli.parser import Parser, key_values, number
 from esr.errors import EsrError
 
@@ -65,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     status = checks.worst(findings)
     if options.json:
         report = {"status": status, "findings": [found.as_dict() for found in findings]}
-        print(json.dumps(report | ({"noise": noise.as_dict()} if noise else {}), indent=1))
+        print(json.dumps(report | ({"noise": msgspec.to_builtins(noise)} if noise else {}), indent=1))
     return 1 if status == "fail" else 0
 
 
@@ -78,11 +80,11 @@ def _print(findings: Sequence["Finding"]) -> None:
 
 def _noise(overrides: Sequence[str], seconds: float) -> tuple["Finding", "Noise | None"]:
     from esr.doctor import checks, noise  # noqa: PLC0415 - see `run`
-    from esr.report.terminal import Bar  # noqa: PLC0415
+    from esr.system.console import StageBars  # noqa: PLC0415
 
     try:
-        with Bar() as bar:
-            measured = noise.measure(overrides, seconds, bar)
+        with StageBars() as bars:
+            measured = noise.measure(overrides, seconds, bars)
     except EsrError as error:
         remedy = "no evaluation will succeed either: fix this first"
         return checks.Finding("noise", "fail", f"the baseline cannot be measured: {error}", remedy), None

@@ -1,9 +1,13 @@
-"""`esr fetch NAME…`: published weights and data sets, from their official places to where `esr` finds them."""
+"""`esr fetch NAME…`: downloads published weights and data sets to the folders where `esr` looks for them."""
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from esr.cli.parser import Parser, number, one_of
+
+if TYPE_CHECKING:
+    from esr.config.schema import CheckpointConf
 
 FORMATS = ("published", "safetensors")
 _MOST_JOBS = 64
@@ -45,17 +49,24 @@ folder. Sizes and sha256 are checked; an interrupted download resumes where it s
 def run(options: argparse.Namespace) -> int:
     """Fetches or lists; returns the exit code, 2 if something could not be fetched."""
     # Requests and rich take a fifth of a second to import, which `--help` does without.
-    from esr.zoo import catalogue, fetch, terminal  # noqa: PLC0415
+    from esr.cli.fetch_screen import FetchScreen, print_catalogue  # noqa: PLC0415
+    from esr.zoo import catalogue, fetch  # noqa: PLC0415
 
     folder = options.folder.expanduser().absolute() if options.folder else None
-    if options.list:
-        asked = bool(options.names or options.all)
-        everything = [*catalogue.weights().values(), *catalogue.data_sets().values()]
-        chosen = catalogue.select(options.names, every_weights=options.all) if asked else everything
-        terminal.listing(chosen, folder)
+    if options.list and not (options.names or options.all):
+        print_catalogue([*catalogue.weights().values(), *catalogue.data_sets().values()], folder)
         return 0
-    things = catalogue.select(options.names, every_weights=options.all)
-    wanted = fetch.Options(folder, options.jobs, options.format == "safetensors")
-    with terminal.Screen() as screen:
-        outcomes = fetch.fetch(things, wanted, screen)
-    return 0 if all(outcome.path for outcome in outcomes) else 2
+    assets = catalogue.select(options.names, every_weights=options.all)
+    if options.list:
+        print_catalogue(assets, folder)
+        return 0
+    convert = _to_safetensors if options.format == "safetensors" else None
+    with FetchScreen() as screen:
+        results = fetch.fetch(assets, fetch.FetchOptions(folder, options.jobs, convert), screen)
+    return 0 if all(result.path for result in results) else 2
+
+
+def _to_safetensors(path: Path, folder: Path, checkpoint: "CheckpointConf", notes: dict[str, str]) -> Path:
+    from esr.networks.convert import to_safetensors  # noqa: PLC0415 - torch, for conversion alone
+
+    return to_safetensors(path, folder, checkpoint, notes)

@@ -2,13 +2,11 @@
 
 import argparse
 import gc
-import io
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from esr.cli.console import PIPED_WIDTH, console
 from esr.cli.parser import Parser, key_values, one_of
 from esr.errors import ConfigError
 from esr.text import did_you_mean
@@ -100,7 +98,13 @@ def _collected(paths: Sequence[str], challenge: "Challenge", mixed: bool) -> "Ra
 def _write(ranking: "Ranking", records: Mapping[str, Path], chosen: str, out: Path | None) -> None:
     from esr.report.output import write_text  # noqa: PLC0415 - see `_ranking`
 
-    text = _table(ranking, out) if chosen == "table" else _text(ranking, records, chosen)
+    if chosen == "table" and out is None:
+        from esr.report.ranking_table import print_ranking  # noqa: PLC0415 - see `_ranking`
+        from esr.system.console import console  # noqa: PLC0415
+
+        print_ranking(ranking, console())
+        return
+    text = _text(ranking, records, chosen)
     if out is None:
         print(text, end="")
         return
@@ -113,25 +117,13 @@ def _text(ranking: "Ranking", records: Mapping[str, Path], chosen: str) -> str:
         from esr.report.html import render  # noqa: PLC0415 - brings the drawing library
 
         return render(ranking, dict(records))
-    from esr.report import data, latex, markdown  # noqa: PLC0415 - see `_ranking`
+    from esr.report import data, latex, markdown, ranking_table  # noqa: PLC0415 - see `_ranking`
 
     formats = {
+        "table": ranking_table.render,
         "markdown": markdown.render,
         "latex": latex.render,
         "csv": data.to_csv,
         "json": data.to_json,
     }
     return formats[chosen](ranking)
-
-
-def _table(ranking: "Ranking", out: Path | None) -> str:
-    from rich.console import Console  # noqa: PLC0415 - see `_ranking`
-
-    from esr.report.console import print_ranking  # noqa: PLC0415
-
-    screen = console()
-    text = io.StringIO()
-    terminal = screen.is_terminal and out is None
-    width = screen.width if out is None else PIPED_WIDTH
-    print_ranking(ranking, Console(file=text, width=width, force_terminal=terminal))
-    return text.getvalue()

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from esr.cli.console import console
 from esr.cli.parser import Parser, number
 
 if TYPE_CHECKING:
@@ -39,6 +38,8 @@ does, MACs as torch's dispatcher sees every operator. A participant's network: e
 def run(options: argparse.Namespace) -> int:
     """Prints the list or one network; returns the exit code."""
     if options.network is None:
+        from esr.system.console import console  # noqa: PLC0415 - `--help` does without it
+
         console().print(_overview())
     else:
         _show(options.network, options.height, options.width)
@@ -75,28 +76,28 @@ def _show(choice: str, height: int, width: int) -> None:
     from esr.config.cards import card_of_model  # noqa: PLC0415
     from esr.config.compose import compose  # noqa: PLC0415
     from esr.networks import build as networks  # noqa: PLC0415
+    from esr.system.console import console  # noqa: PLC0415
 
     model = compose([f"model={choice}"]).model
     network = networks.build(model)
     card = card_of_model(model)
     counted = complexity.measure(network, height, width)
-    memory = complexity.peak_memory(network, height, width)
+    live = counted.live_memory.total if counted.live_memory else 0
     screen = console()
     screen.print(_card_table(card))
     screen.print(_layer_table(card.name, complexity.layers(network, height, width), counted))
     screen.print(
         f"convolutions: {counted.convolutions}; FLOPs as the challenge counts: {counted.flops:,}; "
-        f"live tensors at the peak of one pass, with weights and input: {memory.total / MIB:.1f} MiB"
+        f"peak memory of live tensors, with weights and input: {live / MIB:.1f} MiB"
     )
     if counted.without_formula:
         screen.print(f"MACs leave out operators without a formula: {', '.join(counted.without_formula)}")
 
 
 def _card_table(card: "Card") -> "Table":
-    from rich.markup import escape  # noqa: PLC0415 - see `_overview`
-    from rich.table import Table  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415 - see `_overview`
 
-    table = Table(title=escape(card.title), title_justify="left", show_header=False)
+    table = Table(title=card.title, title_justify="left", show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     rows = {
@@ -115,24 +116,23 @@ def _card_table(card: "Card") -> "Table":
             rows[label] = ", ".join(f"{key} {value}" for key, value in given.items() if value is not None)
     for label, value in rows.items():
         if value:
-            table.add_row(label, escape(value))
+            table.add_row(label, value)
     return table
 
 
 def _layer_table(name: str, layers: Sequence["Layer"], counted: "Complexity") -> "Table":
     from rich import box  # noqa: PLC0415 - see `_overview`
-    from rich.markup import escape  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
     size = "×".join(str(side) for side in counted.input_shape)
-    table = Table(title=f"Layers of {escape(name)} on a {size} input", title_justify="left", box=box.SIMPLE)
+    table = Table(title=f"Layers of {name} on a {size} input", title_justify="left", box=box.SIMPLE)
     table.add_column("layer", overflow="fold")
     table.add_column("type", no_wrap=True)
     for column in ("output shape", "params", "MACs", "activations"):
         table.add_column(column, justify="right", no_wrap=True)
     for layer in layers:
         shape = "×".join(str(side) for side in layer.output_shape or ()) or "not run"
-        cells = (escape(layer.path) or "(itself)", escape(layer.type), shape)
+        cells = (layer.path or "(itself)", layer.type, shape)
         table.add_row(*cells, f"{layer.params:,}", f"{layer.macs:,}", f"{layer.activations:,}")
     table.add_section()
     table.add_row("total", "", "", f"{counted.params:,}", f"{counted.macs:,}", f"{counted.activations:,}")

@@ -19,7 +19,7 @@ from esr.errors import ConfigError, EsrError, EvaluationFailed
 from esr.multirun import folders
 
 if TYPE_CHECKING:
-    from esr.multirun.overview import Outcome, Overview
+    from esr.multirun.overview import NetworkOutcome, Overview
 
 _SUBMITIT_LOCAL = {
     "_target_": "hydra_plugins.esr_plugins.cluster.SubmititLocal",
@@ -45,7 +45,7 @@ class Task:
 
     def __init__(self) -> None:
         self.overview: Overview | None = None
-        self.outcomes: list[Outcome] = []
+        self.outcomes: list[NetworkOutcome] = []
         self.networks = 0
         """Number of networks in the multirun."""
         self.error: Exception | None = None
@@ -55,7 +55,7 @@ class Task:
         # In another process, the task knows of its own network alone.
         return Task().__dict__
 
-    def __call__(self, config: DictConfig) -> "Outcome | None":
+    def __call__(self, config: DictConfig) -> "NetworkOutcome | None":
         """Measures one network; without `-m` an error is kept in `error`, with it every error is an outcome."""
         from esr.multirun import resume  # noqa: PLC0415 - `--cfg job` and completion measure nothing
         from esr.multirun.overview import Overview  # noqa: PLC0415
@@ -75,7 +75,7 @@ class Task:
         self.end(outcome)
         return outcome
 
-    def end(self, outcome: "Outcome") -> None:
+    def end(self, outcome: "NetworkOutcome") -> None:
         """Notes and shows a network's outcome."""
         self.outcomes.append(outcome)
         if self.overview is not None:
@@ -94,7 +94,7 @@ class Task:
             ConfigError: The command names a choice that does not exist, or no job can be composed; nothing was
                 measured yet.
         """
-        from esr.multirun.overview import Outcome  # noqa: PLC0415 - see `__call__`
+        from esr.multirun.overview import NetworkOutcome  # noqa: PLC0415 - see `__call__`
 
         sound: list[Sequence[str]] = []
         refused: list[tuple[Sequence[str], EsrError]] = []
@@ -114,7 +114,7 @@ class Task:
             self.networks = 0
             raise refused[0][1]
         for overrides, reason in refused:
-            self.end(Outcome(self.network(overrides), "refused", str(reason), None))
+            self.end(NetworkOutcome(self.network(overrides), "refused", str(reason), None))
         return sound
 
     @staticmethod
@@ -162,11 +162,12 @@ class Task:
 
 def _evaluate(config: DictConfig, folder: Path) -> None:
     from esr.evaluation.evaluate import evaluate  # noqa: PLC0415 - see `Task.__call__`
-    from esr.report.terminal import Bar, print_record  # noqa: PLC0415
+    from esr.report.record_table import print_record  # noqa: PLC0415
+    from esr.system.console import StageBars  # noqa: PLC0415
 
     settings = composition.check(config)
-    with Bar() as bar:
-        record = evaluate(settings, folder, bar)
+    with StageBars() as bars:
+        record = evaluate(settings, folder, bars)
     print_record(record)
     if record.failed:
         networks = (record.document.networks.of(role) for role in record.failed)

@@ -28,7 +28,7 @@ from esr.errors import ConfigError
 from hydra_plugins.esr_plugins._base import NetworkLauncher
 
 if TYPE_CHECKING:
-    from esr.multirun.overview import Outcome
+    from esr.multirun.overview import NetworkOutcome
 
 _POLL_S = 1.0
 _QUEUE_S = 10.0
@@ -166,13 +166,13 @@ class SubmititLauncher(NetworkLauncher):
         """The jobs that have ended, with or without a result."""
         return [one for one in running if one.job.done()]
 
-    def _outcome(self, one: _Submitted) -> "Outcome":
+    def _outcome(self, one: _Submitted) -> "NetworkOutcome":
         """A job's result; a job that was ended before it had one is its network's failure."""
-        from esr.multirun.overview import Outcome  # noqa: PLC0415 - see `__call__`
+        from esr.multirun.overview import NetworkOutcome  # noqa: PLC0415 - see `__call__`
 
         if one.job.paths.result_pickle.exists():
             try:
-                outcome: Outcome = one.job.result().return_value
+                outcome: NetworkOutcome = one.job.result().return_value
             except Exception as error:  # whatever ended the job is its network's failure
                 reason = str(error).strip().splitlines()[-1]
             else:
@@ -183,7 +183,7 @@ class SubmititLauncher(NetworkLauncher):
             )
         sweep = self.compose(one.overrides).hydra.sweep
         folder = Path(sweep.dir).absolute() / str(sweep.subdir)
-        return Outcome(self.task.network(one.overrides), "failed", reason, folder)
+        return NetworkOutcome(self.task.network(one.overrides), "failed", reason, folder)
 
 
 class SubmititLocal(SubmititLauncher):
