@@ -17,7 +17,7 @@ RUN     = $(ENGINE) run --rm $(GPUS) --network none --read-only --tmpfs /tmp --c
   --security-opt no-new-privileges --user $$(id -u):$$(id -g) --volume $(abspath $(OUT)):/out $(IMAGE)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format typecheck check benchmark lock image image-cpu run-image eval-all eval-all-host \
+.PHONY: help setup demo test lint format typecheck check benchmark schema lock image image-cpu run-image eval-all eval-all-host \
   test-export test-image test-slurm sbom clean
 
 help:  ## this list
@@ -58,6 +58,9 @@ check: lint typecheck test  ## what CI runs
 
 benchmark: $(STAMP)  ## the harness's own cost, its intervals, and what ranking many records takes
 	for name in overhead silence sampling kernels processes aa precision collection; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+
+schema: $(STAMP)  ## esr/records/record.schema.json from the record's types
+	$(BIN)/python -m esr.records.schema
 
 lock: $(STAMP)  ## renew constraints.txt and the locks in docker/ from pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.5'

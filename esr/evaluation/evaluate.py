@@ -24,7 +24,6 @@ from esr.evaluation.worker.messages import OpenRequest
 from esr.evaluation.worker.parent import Worker
 from esr.records import files as records
 from esr.records.document import Process
-from esr.records.network import Weights
 from esr.system import lock
 from esr.system.progress import Progress, Silent
 from esr.telemetry.watch import Watch, WatchResult
@@ -126,8 +125,7 @@ def _rounds(evaluation: Evaluation, watch: Watch, earlier: Sequence[Process]) ->
 def _subject(role: Role, model: ModelConf, weights: str, progress: Progress) -> Subject:
     name = network_name(model)
     progress.stage(f"{name}: weights", None)
-    chosen = zoo.resolve(model, weights, progress=progress.at)
-    return Subject(role, name, model, Weights(**chosen.as_dict()))
+    return Subject(role, name, model, zoo.resolve(model, weights, progress=progress.at))
 
 
 @contextmanager

@@ -1,5 +1,9 @@
 """Every reason that a verdict can give."""
 
+from typing import Annotated, TypeAlias
+
+from msgspec import Meta
+
 from esr.config.terms import Severity
 
 TELEMETRY_REASONS = {
@@ -26,6 +30,9 @@ REASONS = {
     **TELEMETRY_REASONS,
 }
 """Reason -> what it means."""
+
+ReasonName: TypeAlias = Annotated[str, Meta(extra_json_schema={"enum": [*REASONS]})]
+"""A key of `REASONS`."""
 
 TAINT: Severity = "taint"
 WARNING: Severity = "warning"

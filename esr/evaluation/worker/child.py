@@ -10,7 +10,6 @@ from functools import singledispatchmethod
 from typing import Any
 
 import torch
-from msgspec import structs
 from torch import Tensor, nn
 
 from esr import complexity
@@ -25,7 +24,6 @@ from esr.networks import devices, inference
 from esr.records.network import SettingValue, WorkerReport
 from esr.text import described, one_line
 from esr.timing.schedule import Pass
-from esr.zoo.weights import WeightsFile
 
 _PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
 
@@ -92,8 +90,7 @@ class Child:
         """Builds the network, loads its weights and moves it to the device."""
         self.model = request.model
         self.network = networks.build(self.model)
-        weights = WeightsFile.from_dict(structs.asdict(request.weights))
-        networks.load(self.network, self.model, weights, request.seed)
+        networks.load(self.network, self.model, request.weights, request.seed)
         self.network.to(self.device.torch_device)
         return Done()
 
@@ -108,13 +105,7 @@ class Child:
         """Counts parameters, operations, activations, convolutions and live memory."""
         try:
             counted = complexity.measure(self.network, request.height, request.width)
-            memory = complexity.peak_memory(self.network, request.height, request.width).as_dict()
-            memory.pop("total")
-            from esr.records.network import Complexity, LiveMemory
-
-            return to.ComplexityAnswer(
-                Complexity(**counted.as_dict(), live_memory=LiveMemory(**memory)), None
-            )
+            return to.ComplexityAnswer(counted, None)
         except NetworkError as error:
             return to.ComplexityAnswer(None, one_line(str(error))[: to.MESSAGE_LIMIT])
 
