@@ -37,6 +37,12 @@ class Record:
     path: Path | None = None
     """The file; `None`: not written."""
 
+    def __repr__(self) -> str:
+        """One line: the networks, the ratio, the status and the file."""
+        ratio = f"{self.ratio.value:.3f}" if self.ratio else "no ratio"
+        names = f"{self.candidate.name} beside {self.baseline.name}"
+        return f"<Record {names}: {ratio}, {self.verdict.status}{f', {self.path}' if self.path else ''}>"
+
     @property
     def candidate(self) -> Network:
         """The network under test."""

@@ -308,7 +308,7 @@ def test_comparing_needs_no_torch(record, tmp_path):
 
     file = write_record(record((0.5, 0.499, 0.501)).document, tmp_path / "a").path
     code = (
-        "import sys; from esr.cli.compare import main; "
-        f"main([{str(file)!r}, {str(Path(file).parent)!r}]); sys.exit('torch' in sys.modules)"
+        "import sys; from esr.cli.command import run; "
+        f"run(['compare', {str(file)!r}, {str(Path(file).parent)!r}]); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
