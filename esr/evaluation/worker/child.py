@@ -19,8 +19,8 @@ from esr.evaluation.worker.audit import audit
 from esr.evaluation.worker.protocol import decode, encode, pack, positions, unpack
 from esr.networks import build as networks
 from esr.networks import devices, inference
+from esr.records.network import Weights
 from esr.text import described, one_line
-from esr.zoo.weights import WeightsFile
 
 _PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
 MESSAGE_LIMIT = 2000
@@ -64,7 +64,7 @@ class Child:
         """Builds the network, fills it with weights and puts it on the device."""
         self.model = typed(ModelConf, model)
         self.network = networks.build(self.model)
-        networks.load(self.network, self.model, WeightsFile.from_dict(weights), seed)
+        networks.load(self.network, self.model, msgspec.convert(weights, Weights), seed)
         self.network.to(self.device.torch_device)
         return {}
 
@@ -76,10 +76,11 @@ class Child:
     def do_complexity(self, height: int, width: int) -> dict[str, Any]:
         """Counts parameters, operations, activations, convolutions and live tensors, or says why it cannot."""
         try:
-            counted: dict[str, Any] = msgspec.to_builtins(complexity.measure(self.network, height, width))
-            return counted
+            counted = complexity.measure(self.network, height, width)
         except NetworkError as error:
             return {"unavailable": str(error)}
+        plain: dict[str, Any] = msgspec.to_builtins(counted)
+        return plain
 
     def do_memory(self, index: int) -> dict[str, Any]:
         """Peak memory of one pass over one image."""
