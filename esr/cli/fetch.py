@@ -55,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
     convert = _to_safetensors if options.format == "safetensors" else None
     try:
         with FetchScreen() as screen:
-            results = fetch.fetch(assets, fetch.FetchOptions(folder, options.jobs, convert), screen)
+            results = fetch.fetch(assets, screen, folder=folder, jobs=options.jobs, convert=convert)
     except KeyboardInterrupt:
         print("esr: interrupted; rerun to resume", file=sys.stderr)
         return INTERRUPTED

@@ -13,9 +13,7 @@ ANOTHER_OUT = "choose another folder with out=DIR"
 
 
 @contextmanager
-def writing(
-    target: Path, remedy: str = ANOTHER_OUT, error: type[EsrError] = ConfigError
-) -> Iterator[None]:
+def writing(target: Path, remedy: str = ANOTHER_OUT, error: type[EsrError] = ConfigError) -> Iterator[None]:
     """Reports a failure to write `target` in one line that ends with the remedy.
 
     Raises:
