@@ -32,7 +32,7 @@ class Fetched:
     path: Path | None
     """`None` if it could not be fetched."""
     line: str
-    """How it was obtained, or the error message."""
+    """Source and size in a few words, or the error message."""
 
 
 class Watcher(Protocol):
@@ -84,7 +84,7 @@ def fetch(
         watcher.finished(result)
         return result
 
-    with ThreadPool(min(jobs, len(assets))) as pool:  # its threads are daemons, so none holds up the end
+    with ThreadPool(min(jobs, len(assets))) as pool:  # daemon threads, which do not delay the exit
         results = pool.map_async(work, assets, chunksize=1)
         try:
             return results.get()

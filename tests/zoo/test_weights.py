@@ -1,4 +1,4 @@
-"""Which file a network's weights come from, and what the user is told when there is none."""
+"""The choice of a network's weight file, and the error messages where there is no file."""
 
 import hashlib
 import os
@@ -157,7 +157,7 @@ class TestAuto:
         assert "instead of the expected" in found.note
         assert list(house.zoo.glob("net.pth*")) == []
 
-    def test_does_not_try_the_network_when_told_not_to(
+    def test_does_not_try_the_network_when_offline(
         self, house: House, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         house.bundle()
@@ -345,7 +345,7 @@ class TestAPath:
 
 
 class TestASilentServer:
-    """Where the bundled file can stand in, nobody waits for what never comes."""
+    """A short delay only where the bundled file can stand in."""
 
     def test_leads_to_the_bundled_file_after_the_short_limits(
         self, house: House, monkeypatch: pytest.MonkeyPatch
