@@ -20,10 +20,10 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def captured(draw: Callable[[Console], None], width: int = PIPED_WIDTH) -> str:
-    """The plain text that a function prints, for a file.
+    r"""The plain text that a function prints, for a file.
 
     >>> captured(lambda screen: screen.print("[b]one[/b]"))
-    '[b]one[/b]\\n'
+    '[b]one[/b]\n'
     """
     screen = Console(file=io.StringIO(), width=width, markup=False, highlight=False, emoji=False)
     with screen.capture() as printed:

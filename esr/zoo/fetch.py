@@ -118,9 +118,9 @@ def _fetch_weights(asset: Asset, folder: Path | None, report: StepDone) -> tuple
     if path := zoo.find(asset.name, remote, places):
         return path, "there already"
     destination = folder or zoo.own_folder()
-    target = destination and destination / remote.file
+    targets = [destination / remote.file] if destination else []
     try:
-        return zoo.fetch_to(target, remote, places, partial(report, f"fetching {remote.file}")), "fetched"
+        return zoo.fetch_to(targets, remote, places, partial(report, f"fetching {remote.file}")), "fetched"
     except FetchError as error:
         raise DownloadError(f"{asset.name}: {error}") from error
 

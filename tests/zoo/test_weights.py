@@ -165,6 +165,7 @@ class TestAuto:
         found = resolve(house.model(), "auto")
         assert found.note == "bundled weights, because net.pth is not fetched while ESR_OFFLINE is set"
         assert house.server.requests == []
+        assert not house.zoo.exists()
 
     def test_offline_zero_means_online(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("ESR_OFFLINE", "0")
