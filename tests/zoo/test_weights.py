@@ -18,8 +18,8 @@ from esr.config.schema import CheckpointConf, ModelConf
 from esr.errors import EsrError, WeightsError
 from esr.records.network import Weights
 from esr.zoo import weights as zoo
-from esr.zoo.download import PATIENCE
-from esr.zoo.weights import resolve, sha256_of, zoo_folders
+from esr.zoo.download import PATIENCE, sha256_of
+from esr.zoo.weights import resolve, zoo_folders
 
 CONTENT = random.Random(0).randbytes(50_000)
 OTHER = random.Random(1).randbytes(50_000)
