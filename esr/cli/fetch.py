@@ -1,11 +1,15 @@
-"""`esr fetch NAME…`: published weights and data sets, from their official places to where `esr` finds them."""
+"""`esr fetch NAME…`: downloads published weights and data sets to the folders where `esr` looks for them."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from esr.cli.parser import INTERRUPTED, Parser
+
+if TYPE_CHECKING:
+    from esr.config.schema import CheckpointConf
 
 _EPILOG = """\
   esr fetch imdn rlfn              published weights of two networks
@@ -14,7 +18,7 @@ _EPILOG = """\
   ESR_MIRROR=URL esr fetch imdn    from URL/imdn_baseline.pth instead
 
 Weights go to the first of ESR_ZOO, else to the user's cache; data sets to ESR_DATA, else to the user's data folder.
-Sizes and sha256 are checked; a download that was cut goes on where it stopped. docs/fetching.md says more.
+Sizes and sha256 are verified; an interrupted download is resumed. See docs/fetching.md.
 """
 
 
@@ -28,33 +32,40 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="networks, teams (team04) and data sets")
     parser.add_argument("--all", action="store_true", help="all published weights")
-    parser.add_argument("--list", action="store_true", help="only list what there is, and where it is")
-    parser.add_argument("--folder", type=Path, metavar="DIR", help="where to put it instead")
-    parser.add_argument("--jobs", type=_jobs, default=4, metavar="N", help="how many at once (4)")
+    parser.add_argument("--list", action="store_true", help="only list the catalogue, with paths")
+    parser.add_argument("--folder", type=Path, metavar="DIR", help="another destination")
+    parser.add_argument("--jobs", type=_jobs, default=4, metavar="N", help="simultaneous downloads (4)")
     parser.add_argument(
         "--format", choices=("published", "safetensors"), default="published", help="convert weights as well"
     )
     options = parser.parse_args(list(arguments))
 
     # Requests and rich take a fifth of a second, which `--help` need not wait for.
-    from esr.zoo import catalogue, fetch, terminal  # noqa: PLC0415
+    from esr.cli.fetch_screen import FetchScreen, print_catalogue  # noqa: PLC0415
+    from esr.zoo import catalogue, fetch  # noqa: PLC0415
 
     folder = options.folder.expanduser().absolute() if options.folder else None
-    if options.list:
-        asked = bool(options.names or options.all)
-        everything = [*catalogue.weights().values(), *catalogue.data_sets().values()]
-        chosen = catalogue.select(options.names, every_weights=options.all) if asked else everything
-        terminal.listing(chosen, folder)
+    if options.list and not (options.names or options.all):
+        print_catalogue([*catalogue.weights().values(), *catalogue.data_sets().values()], folder)
         return 0
-    things = catalogue.select(options.names, every_weights=options.all)
-    wanted = fetch.Options(folder, options.jobs, options.format == "safetensors")
+    assets = catalogue.select(options.names, every_weights=options.all)
+    if options.list:
+        print_catalogue(assets, folder)
+        return 0
+    convert = _to_safetensors if options.format == "safetensors" else None
     try:
-        with terminal.Screen() as screen:
-            outcomes = fetch.fetch(things, wanted, screen)
+        with FetchScreen() as screen:
+            results = fetch.fetch(assets, screen, folder=folder, jobs=options.jobs, convert=convert)
     except KeyboardInterrupt:
-        print("esr: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        print("esr: interrupted; rerun to resume", file=sys.stderr)
         return INTERRUPTED
-    return 0 if all(outcome.path for outcome in outcomes) else 2
+    return 0 if all(result.path for result in results) else 2
+
+
+def _to_safetensors(path: Path, folder: Path, checkpoint: "CheckpointConf", notes: dict[str, str]) -> Path:
+    from esr.networks.convert import to_safetensors  # noqa: PLC0415 - torch, for conversion alone
+
+    return to_safetensors(path, folder, checkpoint, notes)
 
 
 def _jobs(text: str) -> int:

@@ -12,10 +12,11 @@ from esr.config.digest import digest, relevant
 from esr.config.schema import EsrConf, ModelConf
 from esr.data import layouts
 from esr.records.document import VERSION
-from esr.zoo.weights import WeightsFile, sha256_of
+from esr.records.network import Weights
+from esr.zoo.download import sha256_of
 
 
-def identity(settings: EsrConf, weights: Sequence[WeightsFile]) -> str:
+def identity(settings: EsrConf, weights: Sequence[Weights]) -> str:
     """The digest that a record keeps: equal for measurements that need not be repeated.
 
     Args:

@@ -1,12 +1,38 @@
-"""Puts a file in its place whole: the old one or the new one is there, never half of one."""
+"""Atomic file writes: the old file or the new one is there, never half of one."""
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from esr.errors import ConfigError, EsrError
+
+ANOTHER_OUT = "choose another folder with out=DIR"
+"""Remedy for results that cannot be written."""
+
+
+@contextmanager
+def writing(target: Path, remedy: str = ANOTHER_OUT, error: type[EsrError] = ConfigError) -> Iterator[None]:
+    """Reports a failure to write `target` in one line that ends with the remedy.
+
+    Raises:
+        EsrError: Of the given type, if the file cannot be written.
+    """
+    try:
+        yield
+    except OSError as fault:
+        raise error(f"{target}: cannot be written ({fault.strerror or fault}); {remedy}") from fault
+
+
+def write(target: Path, content: bytes, error: type[EsrError], remedy: str = ANOTHER_OUT) -> None:
+    """As `replace`, within `writing`."""
+    with writing(target, remedy, error):
+        replace(target, content)
 
 
 def replace(target: Path, content: bytes) -> None:
-    """Writes beside the target, and moves that there once it is on the disk; the folder is made where it is missing.
+    """Writes beside the target and moves the file there once it is on the disk; a missing folder is made.
 
     The file gets the mode that the umask gives a new one. An error or an interrupt leaves nothing behind.
 

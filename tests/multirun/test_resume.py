@@ -15,11 +15,12 @@ from esr.config import compose as composition
 from esr.config.schema import EsrConf, typed
 from esr.errors import DataError
 from esr.evaluation.cache_key import identity
-from esr.images.pixels import write_png
+from esr.images.files import write_png
 from esr.multirun import resume
 from esr.multirun.overview import Overview
 from esr.records.files import Record, load_record
-from esr.zoo.weights import WeightsFile, resolve
+from esr.records.network import Weights
+from esr.zoo.weights import resolve
 
 
 @pytest.fixture
@@ -179,7 +180,7 @@ def settings(participant, monkeypatch):
     )
 
 
-RANDOM = WeightsFile("random")
+RANDOM = Weights("random")
 
 
 def test_identity_follows_what_figures_depend_on_and_nothing_else(settings):
@@ -188,9 +189,9 @@ def test_identity_follows_what_figures_depend_on_and_nothing_else(settings):
     renamed = replace(settings, model=replace(settings.model, title="A Title", paper="a paper"))
     assert identity(elsewhere, [RANDOM, RANDOM]) == identity(renamed, [RANDOM, RANDOM]) == first
     changed = {
-        identity(settings, [WeightsFile("path", Path("w"), digest), RANDOM]) for digest in ("ab", "cd")
+        identity(settings, [Weights("path", "w", digest), RANDOM]) for digest in ("ab", "cd")
     }
-    changed.add(identity(settings, [RANDOM, WeightsFile("path", Path("w"), "ab")]))
+    changed.add(identity(settings, [RANDOM, Weights("path", "w", "ab")]))
     changed.add(identity(replace(settings, timing=replace(settings.timing, seed=9)), [RANDOM, RANDOM]))
     changed.add(
         identity(replace(settings, model=replace(settings.model, data_range=255.0)), [RANDOM, RANDOM])
