@@ -24,7 +24,7 @@ def activation() -> nn.Module:
 
 
 def branch(channels: int, squeezed_channels: int, depth: int) -> nn.Sequential:
-    """N×channels×H×W -> N×squeezed×H×W, with `depth` 3×3 convolutions."""
+    """N×channels×H×W -> N×squeezed_channels×H×W, with `depth` 3×3 convolutions."""
     modules: dict[str, nn.Module] = {
         "conv1": conv(channels, squeezed_channels, 1),
         "activation1": activation(),
