@@ -17,7 +17,7 @@ from esr.config import compose as composition
 from esr.config.cards import model_names
 from esr.errors import ConfigError
 from esr.multirun import folders
-from esr.multirun.overview import Outcome, Overview, summary
+from esr.multirun.overview import NetworkOutcome, Overview, summary
 
 
 @pytest.mark.parametrize(
@@ -142,12 +142,12 @@ def plugin(name):
 
 
 def outcome(name, status="measured", detail="ratio 1.000", **more):
-    return Outcome(name, status, detail, Path("/sweep") / name, **more)
+    return NetworkOutcome(name, status, detail, Path("/sweep") / name, **more)
 
 
 def test_the_overview_gives_a_line_for_each_network_where_there_is_no_terminal():
     text = io.StringIO()
-    with Overview(3, Console(file=text, width=200)) as overview:
+    with Overview(3, Console(file=text, width=200, markup=False)) as overview:
         overview.begin("one")
         overview.stage("one: weights", None)
         overview.advance()
@@ -167,7 +167,7 @@ def test_the_overview_draws_bars_on_a_terminal():
         overview.begin("rlfn")
         overview.stage("quality", 4)
         overview.advance(3)
-        overview._live.refresh()
+        overview.live.refresh()
     assert "rlfn: quality" in text.getvalue()
     assert "3/4" in text.getvalue()
 
@@ -182,7 +182,7 @@ def test_the_summary_counts_names_reasons_and_says_how_to_rank():
     lines = summary(outcomes, 12)
     assert lines[0] == (
         "12 networks: 1 measured, 1 skipped (measured before; force=true repeats), 8 failed, "
-        "2 not begun (the same command goes on)"
+        "2 not started (rerun to resume)"
     )
     assert "failed: c, d, e, f, g and 2 more: no images" in lines
     assert "failed: j: it broke" in lines
@@ -226,5 +226,5 @@ def test_outcomes_travel_between_processes():
     task = Task()
     task.networks = 3
     assert cloudpickle.loads(cloudpickle.dumps(task)).networks == 0
-    outcome = Outcome("one", "failed", "why", folder=Path("/sweep"))
+    outcome = NetworkOutcome("one", "failed", "why", folder=Path("/sweep"))
     assert cloudpickle.loads(cloudpickle.dumps(outcome)) == outcome
