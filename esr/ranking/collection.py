@@ -24,6 +24,7 @@ from esr.records.reasons import CPU_NOTE
 from esr.text import shown_path
 
 CPU = "CPU"
+_COUNTS = ("params", "flops", "macs", "activations", "convolutions")
 _SWITCHES = ("allow_tf32", "benchmark", "deterministic")
 _CLEANEST: Mapping[Status, int] = {"clean": 2, "tainted": 1, "failed": 0}
 
@@ -263,14 +264,10 @@ def _figures(document: Document, role: Role) -> Figures:
         runtime_ms=network.timing.runtime_ms.value if network.timing else None,
         ratio=ratio.value if ratio else None,
         ratio_interval=_interval(ratio) if ratio else None,
-        params=counted.params if counted else None,
-        flops=counted.flops if counted else None,
-        macs=counted.macs if counted else None,
-        activations=counted.activations if counted else None,
         memory_mib=network.memory.memory_mib if network.memory else None,
-        convolutions=counted.convolutions if counted else None,
         energy_mj=spent.joules_per_image * 1000 if spent else None,
         psnr_rgb={} if psnr is None else {document.data.name: psnr},
+        **{name: getattr(counted, name) for name in _COUNTS if counted},
     )
 
 

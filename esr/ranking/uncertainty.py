@@ -44,10 +44,7 @@ def resamples_for(networks: int) -> int:
 
 
 def uncertainty(
-    ratios: Sequence[float],
-    rounds: Sequence[Sequence[float]],
-    processes: Sequence[Sequence[int]],
-    seed: int,
+    ratios: Sequence[float], rounds: Sequence[Sequence[float]], processes: Sequence[Sequence[int]], seed: int
 ) -> Uncertainty:
     """Intervals of ranks and brackets.
 
