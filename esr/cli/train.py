@@ -34,6 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     from esr.training.config import compose  # noqa: PLC0415
 
     settings = compose(options.overrides)
+    from esr.images.quality import decibels  # noqa: PLC0415
     from esr.training.loop import train  # noqa: PLC0415
 
     try:
@@ -41,6 +42,6 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("esr: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
         return INTERRUPTED
-    quality = f", {trained.quality.psnr_y:.2f} dB luma" if trained.quality else ""
+    quality = f", {decibels(trained.quality.psnr_y):.2f} dB luma" if trained.quality else ""
     print(f"{trained.weights}: {trained.steps} steps in {trained.seconds / 3600:.2f} h{quality}")
     return 0

@@ -11,12 +11,10 @@ from pathlib import Path
 def png(side: int = 32, seed: int = 0) -> bytes:
     """A small image of noise."""
     import numpy as np
-    from PIL import Image
 
-    pixels = np.random.default_rng(seed).integers(0, 256, (side, side, 3), np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="PNG")
-    return buffer.getvalue()
+    from esr.images.files import encode_png
+
+    return encode_png(np.random.default_rng(seed).integers(0, 256, (side, side, 3), np.uint8))
 
 
 def zipped(

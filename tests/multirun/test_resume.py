@@ -15,7 +15,7 @@ from esr.config import compose as composition
 from esr.config.schema import EsrConf, typed
 from esr.errors import DataError
 from esr.evaluation.cache_key import identity
-from esr.images.pixels import write_png
+from esr.images.files import write_png
 from esr.multirun import resume
 from esr.multirun.overview import Overview
 from esr.records.files import Record, load_record

@@ -14,7 +14,7 @@ from esr.config.schema import DataConf, DeviceConf, ModelConf
 from esr.data.datasets import load_dataset
 from esr.errors import ConfigError, DataError, DeviceError, EsrError, NetworkError
 from esr.images import quality
-from esr.images.pixels import bicubic_upscale
+from esr.images.bicubic import bicubic_upscale
 from esr.networks import build as networks
 from esr.networks import inference
 from esr.training.config import PhaseConf, check_values, compose

@@ -17,7 +17,7 @@ from helpers.zips import png, tree, zipped
 
 from esr.config.compose import compose
 from esr.data.datasets import load_dataset
-from esr.images.pixels import read_rgb
+from esr.images.files import read_rgb
 from esr.zoo.download import CHUNK
 
 WEIGHTS = random.Random(0).randbytes(200_000)

@@ -6,17 +6,15 @@ are opened, and what goes into the report is encoded anew from their pixels.
 
 import base64
 import hashlib
-import io
 from pathlib import Path
 
 import msgspec
-import numpy as np
-from PIL import Image
 
 from esr.config.schema import SCALE
 from esr.errors import DataError
+from esr.images.files import encode_png, read_rgb
 from esr.images.pictures import Box, choose_box
-from esr.images.pixels import ImageArray, read_rgb
+from esr.images.pixels import ImageArray
 from esr.images.quality import psnr
 
 LARGEST_BYTES = 64 * 1024 * 1024
@@ -77,9 +75,7 @@ class Pool:
         """Takes an image, H×W×3 uint8; returns its id."""
         key = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()[:20]
         if key not in self.uris:
-            encoded = io.BytesIO()
-            Image.fromarray(image).save(encoded, format="PNG", optimize=True)
-            self.uris[key] = f"data:image/png;base64,{base64.b64encode(encoded.getvalue()).decode('ascii')}"
+            self.uris[key] = f"data:image/png;base64,{base64.b64encode(encode_png(image)).decode('ascii')}"
             self._left -= len(self.uris[key])
         return key
 
@@ -135,8 +131,7 @@ def _crop(index: int, images: dict[str, ImageArray], pool: Pool) -> Crop | None:
         box = choose_box(hr, bicubic, LARGEST_SIDE)
     parts = {role: box.of(image, SCALE if role == "lr" else 1) for role, image in images.items()}
     panels = tuple(
-        Panel(role, pool.add(np.ascontiguousarray(part)), _decibels(role, part, parts.get("hr")))
-        for role, part in parts.items()
+        Panel(role, pool.add(part), _decibels(role, part, parts.get("hr"))) for role, part in parts.items()
     )
     return Crop(index, (box.height, box.width), panels)
 
