@@ -10,9 +10,9 @@ from functools import cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtri, stdtrit
+from scipy.special import ndtri
 
-from esr.timing.statistics import Array, fewest_rounds
+from esr.timing.statistics import Array, fewest_rounds, small_sample_quantile
 
 CONFIDENCE = 0.95
 MOST_RESAMPLES = 2000
@@ -80,9 +80,8 @@ def _resampled(
 
 @cache
 def _widening(rounds: int) -> float:
-    """Factor by which resamples of few rounds lie too close together (Hesterberg 2015)."""
-    upper = (1 + CONFIDENCE) / 2
-    return float(stdtrit(rounds - 1, upper) * np.sqrt(rounds / (rounds - 1)) / ndtri(upper))
+    """Factor by which resamples of few rounds lie too close together."""
+    return float(small_sample_quantile(CONFIDENCE, rounds) / ndtri((1 + CONFIDENCE) / 2))
 
 
 def _picked(rounds: Array, processes: Sequence[int], resamples: int, random: np.random.Generator) -> Array:
