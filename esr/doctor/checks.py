@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from esr.doctor.state import BASELINE, GpuState, State
-from esr.telemetry.verdict import bit_names
+from esr.telemetry.findings import bit_names
 
 Status = Literal["ok", "warn", "fail"]
 
@@ -94,10 +94,10 @@ def _gpu_remedy(error: str) -> str:
 
 def driver_is_new_enough(state: State) -> Finding | None:
     """The newest CUDA of the driver against the one torch was built with."""
-    has, needs = _version(state.driver["cuda"]), _version(state.torch.cuda)
+    has, needs = _version(state.driver.cuda), _version(state.torch.cuda)
     if has is None or needs is None:
         return None
-    told = f"driver {state.driver['version']} knows CUDA {state.driver['cuda']}, torch is built with {state.torch.cuda}"
+    told = f"driver {state.driver.version} knows CUDA {state.driver.cuda}, torch is built with {state.torch.cuda}"
     if has[0] < needs[0]:
         return Finding("driver", "fail", told, "update the host's driver, or use a torch for an older CUDA")
     if has < needs:
@@ -170,7 +170,7 @@ _NVML_FAILS = (
 def nvml_answers(state: State) -> Finding | None:
     """Whether clocks, temperature and power can be watched."""
     gone = [f"GPU {gpu.index}: {gpu.gone}" for gpu in used_gpus(state) if gpu.gone]
-    error = state.driver["error"] or "; ".join(gone)
+    error = state.driver.error or "; ".join(gone)
     for pattern, remedy in _NVML_FAILS:
         if re.search(pattern, error, re.IGNORECASE):
             return Finding("nvml", "fail", f"NVML: {error}", remedy)

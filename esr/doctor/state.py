@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ import psutil
 import yaml
 
 from esr.config import cards
-from esr.system import cgroups, environment, nvml
+from esr.records.document import Driver
+from esr.system import cgroups, nvml
+from esr.telemetry import environment
 from esr.zoo import weights as zoo
 
 BASELINE = "imdn"
@@ -62,7 +64,7 @@ class State:
     """A machine, or a container, as `esr` will meet it."""
 
     torch: TorchState = TorchState()
-    driver: Mapping[str, Any] = field(default_factory=lambda: {"version": None, "cuda": None, "error": None})
+    driver: Driver = Driver(None, None, None)
     """As in a record's fingerprint."""
     gpus: tuple[GpuState, ...] = ()
     index: int = 0
@@ -101,7 +103,7 @@ def gather(out: str, index: int = 0) -> State:
     return State(
         torch=_torch(index),
         index=index,
-        driver=nvml.driver(),
+        driver=environment.driver(),
         gpus=gpus,
         device_files=tuple(sorted(str(path) for path in Path("/dev").glob("nvidia[0-9]*"))),
         container=environment.container(),

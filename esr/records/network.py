@@ -14,6 +14,7 @@ Ssim: TypeAlias = Annotated[float, Meta(ge=-1.001, le=1.001)]
 """At most 1 but for rounding."""
 Shape: TypeAlias = tuple[Side, Side]
 """Height and width in pixels."""
+SettingValue: TypeAlias = bool | int | str | tuple[int, ...] | None
 
 
 class Estimate(Part, frozen=True):
@@ -279,7 +280,7 @@ class Network(Part, frozen=True):
     output_check: OutputCheck
     precisions: dict[str, tuple[str, ...]]
     """Floating-point type other than float32 -> operators that returned it."""
-    switches_changed: dict[str, bool | int | str | tuple[int, ...] | None]
+    switches_changed: dict[str, SettingValue]
     """Settings the network changed (switches, float32 precision, threads, CPUs, priority) -> their new values."""
     uncounted: str | None = None
     """Why it could not be counted although it ran on the images; `None` where it was."""

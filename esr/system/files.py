@@ -1,12 +1,32 @@
-"""Puts a file in its place whole: the old one or the new one is there, never half of one."""
+"""Atomic file writes: the old file or the new one is there, never half of one."""
 
 import os
 import tempfile
 from pathlib import Path
 
+from esr.errors import EsrError
+
+ANOTHER_OUT = "choose another folder with out=DIR"
+"""Remedy for results that cannot be written."""
+
+
+def write(target: Path, content: bytes, error: type[EsrError], remedy: str = ANOTHER_OUT) -> None:
+    """As `replace`, with a failure reported to the user.
+
+    Args:
+        target: The file.
+        content: All of it.
+        error: Raised if it cannot be written.
+        remedy: The end of the message.
+    """
+    try:
+        replace(target, content)
+    except OSError as fault:
+        raise error(f"{target}: cannot be written ({fault.strerror or fault}); {remedy}") from fault
+
 
 def replace(target: Path, content: bytes) -> None:
-    """Writes beside the target, and moves that there once it is on the disk; the folder is made where it is missing.
+    """Writes beside the target and moves the file there once it is on the disk; a missing folder is made.
 
     The file gets the mode that the umask gives a new one. An error or an interrupt leaves nothing behind.
 

@@ -1,11 +1,12 @@
 """Estimates and intervals from raw samples, so that anyone can recompute every figure of a record."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from esr.records.network import Estimate, Samples
+from esr.timing.samples import SampleColumns
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -17,19 +18,6 @@ OUTLIER = 3.5
 _MAD_TO_SIGMA = 1.4826
 _BATCH_VALUES = 4_000_000
 """Values resampled at once: bounds memory, not the result."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A figure with its bootstrap interval; no interval where there are too few rounds for one."""
-
-    value: float
-    low: float | None
-    high: float | None
-
-    def as_dict(self) -> dict[str, float | None]:
-        """For the record."""
-        return {"value": self.value, "low": self.low, "high": self.high}
 
 
 def fewest_rounds(confidence: float) -> int:
@@ -54,19 +42,21 @@ def small_sample_quantile(confidence: float, rounds: int) -> float:
     return float(stdtrit(rounds - 1, (1 + confidence) / 2) * np.sqrt(rounds / (rounds - 1)))
 
 
-def matrix(samples: dict[str, list[Any]], rounds: int, images: int, replaced: Collection[int] = ()) -> Array:
-    """Milliseconds as rounds × images, from a record's columns; NaN where none was taken.
+def matrix(
+    samples: Samples | SampleColumns, rounds: int, images: int, replaced: Collection[int] = ()
+) -> Array:
+    """Milliseconds as rounds × images; NaN where no pass was timed.
 
     Args:
-        samples: Columns `round`, `block`, `image`, `ms`.
+        samples: Every timed pass.
         rounds: Rows.
         images: Columns.
         replaced: Blocks that were measured again, and so do not count.
     """
     table = np.full((rounds, images), np.nan)
-    counts = ~np.isin(samples["block"], list(replaced))
-    rows, columns = (np.asarray(samples[key], int)[counts] for key in ("round", "image"))
-    table[rows, columns] = np.asarray(samples["ms"], float)[counts]
+    counts = ~np.isin(samples.block, list(replaced))
+    rows, columns = (np.asarray(column, int)[counts] for column in (samples.round, samples.image))
+    table[rows, columns] = np.asarray(samples.ms, float)[counts]
     return table
 
 

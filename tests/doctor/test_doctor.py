@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from helpers.nvml_stub import build as build_stub
 from helpers.nvml_stub import environment as stub_environment
@@ -18,6 +19,7 @@ from esr.cli import doctor
 from esr.doctor import checks, state
 from esr.doctor.state import GpuState, State, TorchState
 from esr.evaluation import evaluate as evaluation
+from esr.records.document import Driver
 from esr.records.files import Record
 from esr.system import cgroups
 
@@ -43,7 +45,7 @@ TORCH = TorchState(
 )
 GOOD = State(
     torch=TORCH,
-    driver={"version": "560.35.03", "cuda": "12.6", "error": None},
+    driver=Driver("560.35.03", "12.6", None),
     gpus=(TITAN,),
     device_files=("/dev/nvidia0",),
     out="/out",
@@ -56,7 +58,7 @@ GOOD = State(
     uid=10001,
 )
 NO_GPU = replace(TORCH, count=0, gpu=None)
-NO_NVML = {"version": None, "cuda": None, "error": "NVML Shared Library Not Found"}
+NO_NVML = Driver(None, None, "NVML Shared Library Not Found")
 
 
 def gpu(**changes) -> State:
@@ -64,7 +66,7 @@ def gpu(**changes) -> State:
 
 
 def driver(**changes) -> State:
-    return replace(GOOD, driver={**GOOD.driver, **changes})
+    return replace(GOOD, driver=msgspec.structs.replace(GOOD.driver, **changes))
 
 
 def test_a_good_machine_gets_nothing_but_ok():
