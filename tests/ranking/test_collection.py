@@ -357,8 +357,8 @@ def test_ranking_needs_no_torch(tmp_path):
 
     rankings.write(rankings.document("net"), tmp_path)
     code = (
-        "import sys; from esr.cli.rank import main; "
-        f"main([{str(tmp_path)!r}]); sys.exit('torch' in sys.modules)"
+        "import sys; from esr.cli.command import run; "
+        f"run(['rank', {str(tmp_path)!r}]); sys.exit('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

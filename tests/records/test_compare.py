@@ -241,7 +241,7 @@ def test_a_record_beside_itself_is_said_to_be_one(run_esr, record, tmp_path):
     write_record(record((0.5, 0.499, 0.501)).document, tmp_path / "a")
     run = run_esr("compare", "a", "a/record.json")
     assert run.code == 0
-    assert "A and B are one record" in run.out
+    assert "A and B are the same record" in run.out
 
 
 def damaged(folder, text):
@@ -290,7 +290,7 @@ def test_a_record_that_is_no_text_is_named(run_esr, record, tmp_path):
         (["a"], "required: B"),
         (["a", "nowhere"], "nowhere"),
         (["a", "a", "--margin", "2"], "from 0 to below 1"),
-        (["a", "empty"], "no record in it"),
+        (["a", "empty"], "contains no record"),
     ],
 )
 def test_mistakes_end_in_one_line(run_esr, record, tmp_path, words, said):
@@ -308,7 +308,7 @@ def test_comparing_needs_no_torch(record, tmp_path):
 
     file = write_record(record((0.5, 0.499, 0.501)).document, tmp_path / "a").path
     code = (
-        "import sys; from esr.cli.compare import main; "
-        f"main([{str(file)!r}, {str(Path(file).parent)!r}]); sys.exit('torch' in sys.modules)"
+        "import sys; from esr.cli.command import run; "
+        f"run(['compare', {str(file)!r}, {str(Path(file).parent)!r}]); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
