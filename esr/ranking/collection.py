@@ -161,7 +161,8 @@ def assemble(collection: Collection, challenge: Challenge, mixed: bool = False) 
             "ratios to the baseline"
         )
     entries = [
-        replace(one.entry, reference=one.entry.name in challenge.references) for one in collection.kept
+        replace(one.entry, reference=True) if one.entry.name in challenge.references else one.entry
+        for one in collection.kept
     ]
     if baseline.name not in {entry.name for entry in entries}:
         entries.append(baseline)
@@ -221,8 +222,9 @@ def _key(entry: Entry) -> str:
 
 def _entry(file: Path, document: Document, role: Role) -> Entry:
     network, baseline = document.networks.of(role), document.networks.baseline
-    card, counted, timing = network.card, network.complexity, document.timing
-    entry = Entry(
+    card, counted, timing, verdict = network.card, network.complexity, document.timing, document.verdict
+    judged = role == "candidate"
+    return Entry(
         key=network.name,
         name=network.name,
         title=card.title,
@@ -231,24 +233,19 @@ def _entry(file: Path, document: Document, role: Role) -> Entry:
         source="measured",
         figures=_figures(document, role),
         baseline=_figures(document, "baseline"),
-        reference=role == "baseline",
+        reference=not judged,
         published=published_figures(card.published, baseline.card.published) if card.published else None,
         published_ranks=published_ranks(card.published) if card.published else {},
+        ratio_per_round=timing.ratio_per_round if judged else (),
+        process_of_round=timing.process_of_round if judged else (),
+        verdict=verdict.status if judged else "clean",
+        reasons=verdict.reasons if judged else (),
+        failure=network.failure.kind if judged and network.failure else None,
         weights=network.weights.source,
         baseline_weights=baseline.weights.source,
         missed_by_hooks=counted.missed_by_hooks if counted else {},
         without_formula=counted.without_formula if counted else {},
         path=str(file),
-    )
-    if role == "baseline":
-        return entry
-    return replace(
-        entry,
-        ratio_per_round=timing.ratio_per_round,
-        process_of_round=timing.process_of_round,
-        verdict=document.verdict.status,
-        reasons=document.verdict.reasons,
-        failure=network.failure.kind if network.failure else None,
     )
 
 
