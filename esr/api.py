@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from esr.config.cards import Card, folder, model_names
 from esr.errors import ConfigError
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     Choice = str | PathLike[str]
-    Network = Choice | nn.Module | type[nn.Module]
+    Module = nn.Module | type[nn.Module]
 
 
 def list_models() -> list[str]:
@@ -54,7 +54,7 @@ def create_model(name: str, weights: str = "auto") -> "nn.Module":
 def evaluate(
     overrides: Sequence[str] = (),
     *,
-    model: "Network | None" = None,
+    model: "Choice | Module | None" = None,
     baseline: "Choice | None" = None,
     data: "Choice | None" = None,
     weights: "Choice | None" = None,
@@ -67,8 +67,8 @@ def evaluate(
         esr.evaluate(["model=rlfn", "data=set5"], out="results")
         esr.evaluate(model=MyNetwork(channels=32), args={"channels": 32}, data="images/", timing="quick")
 
-    A module is measured in worker processes of its own, which import its class by name, build it with `args` and load
-    its weights. So the class has to stand in a module file, not in a notebook or in the script that was started.
+    A module is measured in a worker process, which imports its class by name, builds it with `args` and loads its
+    weights. So its class has to be at the top level of a module file, not in a notebook or in the script itself.
 
     Args:
         overrides: As on the command line.
@@ -88,63 +88,62 @@ def evaluate(
         EsrError: The input is at fault; the message is one line with the remedy.
     """
     from esr.config.compose import compose  # noqa: PLC0415 - `import esr` does without Hydra and torch
-    from esr.evaluation.evaluate import evaluate as measure  # noqa: PLC0415
 
     if isinstance(overrides, str):
         raise ConfigError(f"overrides: expected a list, as [{overrides!r}]")
-    sets = {file.stem for file in (folder().parent / "data").glob("*.yaml")}
-    images = {"data": data} if data is None or str(data) in sets else {"data": "folder", "data.root": data}
-    given = {"baseline": baseline, "weights": weights, **images}
-    words = [
-        *overrides,
-        *_words({key: value for key, value in given.items() if value is not None} | settings),
-    ]
+    data_sets = {file.stem for file in (folder().parent / "data").glob("*.yaml")}
+    images = {"data": data} if data is None or data in data_sets else {"data": "folder", "data.root": data}
+    chosen: dict[str, object] = {"baseline": baseline, "weights": weights, **images}
+    is_module = model is not None and not isinstance(model, str | PathLike)
+    if args and not is_module:
+        raise ConfigError("args: for a module only; otherwise use the override +model.args.KEY=VALUE")
+    source = _source(_class(model)) if is_module else None
     with tempfile.TemporaryDirectory() as saved:
-        if model is None or isinstance(model, str | PathLike):
-            if args:
-                raise ConfigError("args: for modules only; otherwise the override +model.args.KEY=VALUE")
-            configured = compose([*_words({"model": model} if model else {}), *words])
-        else:
-            configured = compose([*_module_words(model, Path(saved), weights), *words])
-            network = replace(configured.model, args=_plain(args or {}), source=_source(_class(model)))
+        chosen |= _module_keys(model, Path(saved), weights) if is_module else {"model": model}
+        given = {key: value for key, value in chosen.items() if value is not None} | settings
+        configured = compose([*overrides, *(f"{key}={_quoted(value)}" for key, value in given.items())])
+        if is_module:
+            network = replace(configured.model, args=_plain(args or {}), source=source)
             configured = replace(configured, model=network)
+        from esr.evaluation.evaluate import evaluate as measure  # noqa: PLC0415 - only once the input is sound
+
         return measure(configured, Path(out) if out is not None else None)
 
 
-def _words(settings: Mapping[str, object]) -> list[str]:
-    return [f"{key}={_quoted(value)}" for key, value in settings.items()]
-
-
 def _quoted(value: object) -> str:
-    """A value in Hydra's grammar."""
-    if value is None or isinstance(value, bool):
-        return json.dumps(value)
-    if isinstance(value, int | float):
-        return repr(value)
+    """A value in Hydra's grammar.
+
+    >>> _quoted([True, None, 0.5, "a b"])
+    "[true,null,0.5,'a b']"
+    """
     if isinstance(value, list | tuple):
         return f"[{','.join(map(_quoted, value))}]"
+    if value is None or isinstance(value, bool | int | float):
+        return json.dumps(value)
     return "'" + str(value).replace("'", "\\'") + "'"
 
 
-def _class(model: "nn.Module | type[nn.Module]") -> type:
+def _class(model: Any) -> type:
     return model if isinstance(model, type) else type(model)
 
 
-def _module_words(model: "nn.Module | type[nn.Module]", saved: Path, weights: "Choice | None") -> list[str]:
-    """Overrides by which a worker builds a module; an instance's weights are saved in the folder `saved`."""
+def _module_keys(model: Any, saved: Path, weights: "Choice | None") -> dict[str, object]:
+    """Keys by which a worker builds a module; an instance's weights are saved in the folder `saved`."""
     kind = _class(model)
-    words = [f"+model._target_={kind.__module__}.{kind.__qualname__}"]
-    if isinstance(model, type):
-        return words
+    keys: dict[str, object] = {"+model._target_": f"{kind.__module__}.{kind.__qualname__}"}
+    if kind is model:
+        return keys
     if weights is not None:
         raise ConfigError(f"weights={weights}: an instance is measured with its own weights")
-    from safetensors.torch import save_file  # noqa: PLC0415 - see `create_model`
+    from safetensors.torch import save_file  # noqa: PLC0415 - see `evaluate`
 
     file = saved / f"{kind.__name__}.safetensors"
-    save_file({key: value.detach().cpu().clone() for key, value in model.state_dict().items()}, file)
+    state = model.state_dict()
+    save_file({key: value.detach().cpu().contiguous().clone() for key, value in state.items()}, file)
+    keys["weights"] = file
     if isinstance(card := getattr(model, "card", None), Card):  # as `create_model` gives it
-        words += _words({"model.name": card.name, "model.data_range": card.data_range})
-    return [*words, *_words({"weights": file})]
+        keys |= {"model.name": card.name, "model.data_range": card.data_range}
+    return keys
 
 
 def _source(kind: type) -> str | None:
@@ -156,8 +155,8 @@ def _source(kind: type) -> str | None:
     file = getattr(sys.modules.get(kind.__module__), "__file__", None)
     if kind.__module__ == "__main__" or "<locals>" in kind.__qualname__ or file is None:
         raise ConfigError(
-            f"{kind.__qualname__}: a worker process cannot import a class of {kind.__module__} that is not at the "
-            f"top level of a module file; move it to one, as {kind.__name__.lower()}.py, and import it from there"
+            f"{kind.__qualname__}: no worker process can import this class from {kind.__module__}; move it to the "
+            f"top level of a module file, as {kind.__name__.lower()}.py, and import it from there"
         )
     names = kind.__module__.split(".")
     depth = len(names) - (Path(file).stem != "__init__")
@@ -168,4 +167,6 @@ def _plain(args: Mapping[str, object]) -> dict[str, object]:
     try:
         return dict(json.loads(json.dumps(args)))
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"args: expected plain data, which travels to a worker process ({error})") from None
+        raise ConfigError(
+            f"args: expected plain data, which a worker process can receive ({error})"
+        ) from None

@@ -17,7 +17,7 @@ class Parser(argparse.ArgumentParser):
         self._known: list[str] = []
         super().__init__(prog=prog, add_help=add_help, formatter_class=argparse.RawDescriptionHelpFormatter)
 
-    def add_argument(self, *names: str, **more: Any) -> argparse.Action:  # type: ignore[override]
+    def add_argument(self, *names: str, **more: Any) -> argparse.Action:
         """As argparse's, and keeps the names for messages."""
         self._known += [name for name in names if name.startswith("--")]
         return super().add_argument(*names, **more)

@@ -50,6 +50,9 @@ def run(options: argparse.Namespace) -> int:
     gc.disable()
     paths = [word for word in options.words if "=" not in word or Path(word).exists()]
     settings = DEFAULTS | key_values((word for word in options.words if word not in paths), DEFAULTS)
+    if settings["constraints"] not in CONSTRAINTS:
+        hint = did_you_mean(settings["constraints"], CONSTRAINTS)
+        raise ConfigError(f"constraints={settings['constraints']}: no such choice; {hint}")
     ranking, records = _ranking(settings, paths, options.published, options.mixed)
     _write(ranking, records, options.format, options.out)
     return 0
@@ -60,9 +63,6 @@ def _ranking(
 ) -> tuple["Ranking", dict[str, Path]]:
     from esr.ranking import load_challenge, published_entries, rank_entries  # noqa: PLC0415 - `--help` is quick
 
-    if settings["constraints"] not in CONSTRAINTS:
-        hint = did_you_mean(settings["constraints"], CONSTRAINTS)
-        raise ConfigError(f"constraints={settings['constraints']}: no such choice; {hint}")
     constraints: Constraints = "enforce" if settings["constraints"] == "enforce" else "report"
     challenge = load_challenge(settings["challenge"])
     if published:

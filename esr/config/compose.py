@@ -60,7 +60,8 @@ def check(config: DictConfig) -> EsrConf:
         OmegaConfBaseException: A key is unknown, or an interpolation cannot be resolved.
     """
     require_network(config)
-    settings = typed(EsrConf, config)
+    OmegaConf.resolve(config)
+    settings = typed(EsrConf, OmegaConf.to_container(config))  # plain: a key added by + would pass unread
     check_values(settings)
     card_of_model(settings.model, "model.")
     card_of_model(settings.baseline, "baseline.")

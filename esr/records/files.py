@@ -37,6 +37,12 @@ class Record:
     path: Path | None = None
     """The file; `None`: not written."""
 
+    def __repr__(self) -> str:
+        """One line: the networks, the ratio, the status and the file."""
+        ratio = f"{self.ratio.value:.3f}" if self.ratio else "no ratio"
+        names = f"{self.candidate.name} beside {self.baseline.name}"
+        return f"<Record {names}: {ratio}, {self.verdict.status}{f', {self.path}' if self.path else ''}>"
+
     @property
     def candidate(self) -> Network:
         """The network under test."""
@@ -163,10 +169,5 @@ def write_record(document: Document, folder: Path) -> Record:
     checked = decode(raw)
     check_raw(checked)
     target = folder / FILE_NAME
-    try:
-        files.replace(target, msgspec.json.format(raw, indent=1))
-    except OSError as error:
-        raise RecordError(
-            f"{target}: cannot be written ({error.strerror}); choose another folder with out=DIR"
-        ) from error
+    files.write(target, msgspec.json.format(raw, indent=1), RecordError)
     return Record(checked, target)

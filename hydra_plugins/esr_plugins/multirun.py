@@ -57,7 +57,7 @@ def combinations(overrides: Sequence[Override]) -> list[list[str]]:
         if override.is_sweep_override():
             choices[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
         else:
-            choices[key] = [f"{key}={override.get_value_element_as_str()}"]
+            choices[key] = [str(override.input_line)]
     return [list(job) for job in itertools.product(*choices.values())]
 
 
