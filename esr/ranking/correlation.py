@@ -36,7 +36,7 @@ def correlations(entries: Sequence[Entry], seed: int) -> tuple[Correlation, ...]
 
 
 def _correlation(metric: Metric, runtime: Array, other: Array, seed: int) -> Correlation:
-    # Imported here: it takes as long as ranking thousands of records, and few networks have no correlation.
+    # Imported here: the import takes as long as ranking thousands of records, and small rankings do without.
     from scipy.stats import kendalltau, spearmanr  # noqa: PLC0415
 
     count = len(runtime)
