@@ -101,6 +101,7 @@ def test_a_class_that_a_worker_cannot_import_is_refused(tiny):
         ({"model": "rlfn", "args": {"channels": 3}}, r"args: for a module only"),
         ({"model": "rlfm"}, r"model=rlfm: .*did you mean rlfn"),
         ({"model": "rlfn", "timing_rounds": 3}, r"timing_rounds"),
+        ({"model": "rlfn", "data": "sett5"}, r"data=sett5: .*did you mean set5"),
         ({}, r"no network chosen"),
     ],
 )

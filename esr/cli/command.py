@@ -12,7 +12,9 @@ from esr.errors import ConfigError, EsrError
 from esr.text import did_you_mean
 
 COMMANDS = ("compare", "doctor", "export", "fetch", "rank", "show", "train")
-"""Subcommands; `esr.cli.NAME` has `add(parser)`, which declares its grammar, and `run(options)`, its exit code."""
+"""Subcommands; `esr.cli.NAME` has `add(parser)`, which declares its grammar, and `run(options)`, its exit code.
+
+The module's docstring is its help text."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as a shell reports it."""
 _AFTER_INTERRUPT = {
@@ -65,12 +67,13 @@ def run(words: Sequence[str]) -> int:
         return 0
     first = words[0]
     if first in COMMANDS:
-        name, rest, parser = first, words[1:], Parser(f"esr {first}")
+        name, rest = first, words[1:]
     elif "=" in first or first.startswith(("-", "~")):
-        name, rest, parser = "measure", words, Parser("esr", add_help=False)
+        name, rest = "measure", words
     else:
         raise ConfigError(_unknown_command(first))
     command = importlib.import_module(f"esr.cli.{name}")
+    parser = Parser("esr", None) if name == "measure" else Parser(f"esr {name}", command.__doc__)
     command.add(parser)
     code: int = command.run(parser.parse(rest))
     return code

@@ -1,4 +1,11 @@
-"""`esr compare A B`: two records, or two folders of them: the same, faster, slower, or inconclusive."""
+"""Compares B with A: the same, faster, slower, or inconclusive.
+
+  esr compare host/record.json container/record.json
+  esr compare before/ after/ --format markdown        every network that both folders hold
+
+The ratios to the baseline that each record measured beside the network are compared. Exit code: 0 the same,
+3 faster or slower, 4 inconclusive, 2 usage error. docs/measuring.md explains the decision.
+"""
 
 import argparse
 import sys
@@ -22,14 +29,6 @@ def add(parser: Parser) -> None:
     """Declares the command's grammar."""
     from esr.records.compare import MARGIN  # noqa: PLC0415 - only this command needs records
 
-    parser.description = "Compares B with A: the same, faster, slower, or inconclusive."
-    parser.epilog = """\
-  esr compare host/record.json container/record.json
-  esr compare before/ after/ --format markdown        every network that both folders hold
-
-The ratios to the baseline that each record measured beside the network are compared. Exit code: 0 the same,
-3 faster or slower, 4 inconclusive, 2 usage error. docs/measuring.md explains the decision.
-"""
     parser.add_argument("a", type=Path, metavar="A", help="a record, or a folder of records")
     parser.add_argument("b", type=Path, metavar="B", help="the same, to be compared with A")
     parser.add_argument(

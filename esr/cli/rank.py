@@ -1,4 +1,14 @@
-"""`esr rank`: records, or a challenge's published figures, as the challenge's table."""
+"""Ranks measured networks by a challenge's rules.
+
+  esr rank outputs                                every record below a folder
+  esr rank outputs multirun --format html --out report.html
+  esr rank outputs challenge=ntire2024 --format latex
+  esr rank --published                            the challenge's own table, recomputed
+
+challenge=ntire2022|ntire2024|ntire2025|ntire2026|PATH.yaml selects the rules. constraints=report ranks every network
+that passes the PSNR gate; constraints=enforce also applies each track's own limits. A file that cannot be used is
+named and left out. docs/ranking.md explains the table.
+"""
 
 import argparse
 import gc
@@ -22,17 +32,6 @@ DEFAULTS = {"challenge": "ntire2022", "constraints": "report"}
 
 def add(parser: Parser) -> None:
     """Declares the command's grammar."""
-    parser.description = "Ranks measured networks by a challenge's rules."
-    parser.epilog = """\
-  esr rank outputs                                every record below a folder
-  esr rank outputs multirun --format html --out report.html
-  esr rank outputs challenge=ntire2024 --format latex
-  esr rank --published                            the challenge's own table, recomputed
-
-challenge=ntire2022|ntire2024|ntire2025|ntire2026|PATH.yaml selects the rules. constraints=report ranks every network
-that passes the PSNR gate; constraints=enforce also applies each track's own limits. A file that cannot be used is
-named and left out. docs/ranking.md explains the table.
-"""
     parser.add_argument(
         "words", nargs="*", metavar="RESULTS", help="record files or folders of them, and KEY=VALUE"
     )

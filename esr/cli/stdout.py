@@ -43,9 +43,7 @@ def guarded() -> Iterator[None]:
         try:
             ours.flush()
         except (OutputError, BrokenPipeError):
-            os.dup2(
-                os.open(os.devnull, os.O_WRONLY), plain.fileno()
-            )  # the rest would be tried again at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), plain.fileno())  # the rest would be tried again at exit
             raise
         finally:
             ours.detach()

@@ -17,7 +17,7 @@ from esr.config import compose as composition
 from esr.config.cards import model_names
 from esr.errors import ConfigError
 from esr.multirun import folders
-from esr.multirun.overview import Outcome, Overview, summary
+from esr.multirun.overview import NetworkOutcome, Overview, summary
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def plugin(name):
 
 
 def outcome(name, status="measured", detail="ratio 1.000", **more):
-    return Outcome(name, status, detail, Path("/sweep") / name, **more)
+    return NetworkOutcome(name, status, detail, Path("/sweep") / name, **more)
 
 
 def test_the_overview_gives_a_line_for_each_network_where_there_is_no_terminal():
@@ -226,5 +226,5 @@ def test_outcomes_travel_between_processes():
     task = Task()
     task.networks = 3
     assert cloudpickle.loads(cloudpickle.dumps(task)).networks == 0
-    outcome = Outcome("one", "failed", "why", folder=Path("/sweep"))
+    outcome = NetworkOutcome("one", "failed", "why", folder=Path("/sweep"))
     assert cloudpickle.loads(cloudpickle.dumps(outcome)) == outcome
