@@ -132,7 +132,7 @@ def test_a_mistake_ends_in_one_line_and_exit_code_2(run_esr, arguments, words):
 def test_an_evaluation_prints_its_table_and_says_where_the_record_lies(run_esr, participant):
     run = run_esr(*SMALL, cwd=participant)
     assert run.code == 0, run.err
-    for row in ("PSNR", "SSIM", "ms per image", "ratio", "params", "FLOPs", "MACs", "activations", "convolutions",
+    for row in ("PSNR", "SSIM", "runtime [ms]", "ratio", "params", "FLOPs", "MACs", "activations", "convolutions",
                 "peak memory", "verdict"):  # fmt: skip
         assert row in run.out
     assert len(run.records) == 1

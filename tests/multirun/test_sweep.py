@@ -1,4 +1,4 @@
-"""`esr -m`: every network, none stops another, the same command goes on where it ended."""
+"""`esr -m`: every network is measured, none stops another, and the same command resumes."""
 
 import io
 import sys
@@ -147,7 +147,7 @@ def outcome(name, status="measured", detail="ratio 1.000", **more):
 
 def test_the_overview_gives_a_line_for_each_network_where_there_is_no_terminal():
     text = io.StringIO()
-    with Overview(3, Console(file=text, width=200)) as overview:
+    with Overview(3, Console(file=text, width=200, markup=False)) as overview:
         overview.begin("one")
         overview.stage("one: weights", None)
         overview.advance()
@@ -167,7 +167,7 @@ def test_the_overview_draws_bars_on_a_terminal():
         overview.begin("rlfn")
         overview.stage("quality", 4)
         overview.advance(3)
-        overview._live.refresh()
+        overview.live.refresh()
     assert "rlfn: quality" in text.getvalue()
     assert "3/4" in text.getvalue()
 
@@ -182,7 +182,7 @@ def test_the_summary_counts_names_reasons_and_says_how_to_rank():
     lines = summary(outcomes, 12)
     assert lines[0] == (
         "12 networks: 1 measured, 1 skipped (measured before; force=true repeats), 8 failed, "
-        "2 not begun (the same command goes on)"
+        "2 not started (rerun to resume)"
     )
     assert "failed: c, d, e, f, g and 2 more: no images" in lines
     assert "failed: j: it broke" in lines
