@@ -43,9 +43,13 @@ demo: $(STAMP)  ## measure IMDN on the demo images: esr model=imdn
 test: $(STAMP)  ## every test, JOBS at a time; ARGS='-k weights' for some
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
-lint: $(STAMP)  ## ruff: rules and format
+lint: $(STAMP)  ## ruff (rules and format) and import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
+
+house: $(STAMP)  ## figures of the code's structure beside their limits: rooms, floors, circles, code lines
+	$(BIN)/python tests/helpers/house.py
 
 format: $(STAMP)  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
