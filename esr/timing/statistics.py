@@ -1,39 +1,27 @@
-"""Estimates and intervals from raw samples, so that anyone can recompute every figure of a record."""
+"""Estimates and intervals from raw samples: every figure of a record can be recomputed with these functions."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from esr.records.network import Estimate
+
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 Statistic = Callable[[Array], Array]
-"""From values whose last two axes are rounds × columns to one figure."""
+"""Reduces the last two axes, rounds × columns, to one figure."""
 
 OUTLIER = 3.5
-"""Modified z-score above which a pass is marked (Iglewicz and Hoaglin, How to Detect and Handle Outliers, 1993)."""
+"""Modified z-score above which a pass is flagged (Iglewicz and Hoaglin, How to Detect and Handle Outliers, 1993)."""
 _MAD_TO_SIGMA = 1.4826
 _BATCH_VALUES = 4_000_000
-"""Values resampled at once: bounds memory, not the result."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A figure with its bootstrap interval; no interval where there are too few rounds for one."""
-
-    value: float
-    low: float | None
-    high: float | None
-
-    def as_dict(self) -> dict[str, float | None]:
-        """For the record."""
-        return {"value": self.value, "low": self.low, "high": self.high}
+"""Values resampled at once: limits memory, does not affect the result."""
 
 
 def fewest_rounds(confidence: float) -> int:
-    """Rounds without which no interval is given: n values span their median with probability 1 − 2^(1 − n).
+    """Least number of rounds for an interval: n values span their median with probability 1 − 2^(1 − n).
 
     >>> fewest_rounds(0.95), fewest_rounds(0.99)
     (6, 8)
@@ -58,36 +46,36 @@ def matrix(samples: dict[str, list[Any]], rounds: int, images: int, replaced: Co
 
 
 def complete_rounds(*tables: Array) -> Mask:
-    """Mask of the rounds in which every table has every image."""
+    """Mask of the rounds in which every table holds a value for every image."""
     return np.asarray(np.all([np.isfinite(table).all(axis=1) for table in tables], axis=0))
 
 
 def outliers(images: Sequence[int], ms: Sequence[float]) -> list[bool]:
-    """Which passes lie far from the median of their image's; they stay in every estimate.
+    """Flags of the passes far from the median of their image; they are kept in every estimate.
 
     >>> outliers([0, 0, 0, 0, 1], [1.0, 1.1, 0.9, 9.0, 9.0])
     [False, False, False, True, False]
     """
     image, value = np.asarray(images, int), np.asarray(ms, float)
-    marked = np.zeros(len(value), bool)
+    flagged = np.zeros(len(value), bool)
     for one in np.unique(image):
         mine = image == one
         distance = np.abs(value[mine] - np.median(value[mine]))
-        marked[mine] = distance > OUTLIER * _MAD_TO_SIGMA * max(np.median(distance), 1e-9)
-    return [bool(mark) for mark in marked]
+        flagged[mine] = distance > OUTLIER * _MAD_TO_SIGMA * max(np.median(distance), 1e-9)
+    return [bool(flag) for flag in flagged]
 
 
-def ms_per_image(
+def runtime_ms(
     table: Array, confidence: float, resamples: int, seed: int, groups: Sequence[int] | None = None
 ) -> Estimate:
-    """Mean over the images of each image's median over the rounds, with the interval from resampling rounds.
+    """Mean over the images of each image's median over the rounds; the interval comes from resampling rounds.
 
     Args:
         table: Milliseconds, rounds × images.
-        confidence: As 0.95.
+        confidence: Level of the interval, such as 0.95.
         resamples: Bootstrap resamples.
-        seed: Of the resampling.
-        groups: The process of each round; none: all of one.
+        seed: Seed of the resampling.
+        groups: Process of each round; `None`: all of one process.
     """
     return _bootstrap(
         table,
@@ -107,15 +95,15 @@ def ratio(
     seed: int,
     groups: Sequence[int] | None = None,
 ) -> Estimate:
-    """The robust estimate: median over the rounds of candidate / baseline, each summed over the images.
+    """Robust ratio: median over the rounds of candidate / baseline, each summed over the images.
 
     Args:
         candidate: Milliseconds, rounds × images.
         baseline: The same rounds and images.
-        confidence: As 0.95.
+        confidence: Level of the interval, such as 0.95.
         resamples: Bootstrap resamples.
-        seed: Of the resampling.
-        groups: The process of each round; none: all of one.
+        seed: Seed of the resampling.
+        groups: Process of each round; `None`: all of one process.
     """
     per_round = ratio_per_round(candidate, baseline)[:, None]
     return _bootstrap(
@@ -131,7 +119,7 @@ def ratio_plain(
     seed: int,
     groups: Sequence[int] | None = None,
 ) -> Estimate:
-    """The plain estimate: all of the candidate's time over all of the baseline's, outliers in full; as `ratio`."""
+    """Ratio of total times, outliers included in full; arguments as in `ratio`."""
     sums = np.stack([candidate.sum(axis=1), baseline.sum(axis=1)], axis=1)
 
     def of_sums(picked: Array) -> Array:
@@ -142,7 +130,7 @@ def ratio_plain(
 
 
 def ratio_per_round(candidate: Array, baseline: Array) -> Array:
-    """Candidate / baseline of each round, each summed over the images.
+    """Candidate / baseline in each round, each summed over the images.
 
     >>> ratio_per_round(np.array([[1.0, 2.0]]), np.array([[2.0, 4.0]])).tolist()
     [0.5]
@@ -151,7 +139,7 @@ def ratio_per_round(candidate: Array, baseline: Array) -> Array:
 
 
 def spreads(per_round: Sequence[float], groups: Sequence[int]) -> tuple[float | None, float | None]:
-    """Relative standard deviation of rounds within processes (pooled), and of the processes' medians.
+    """Relative standard deviations: of rounds within a process (pooled), and of the processes' medians.
 
     >>> within, between = spreads([1.0, 1.0, 1.1, 1.1], [0, 0, 1, 1])
     >>> within, round(between, 4)
@@ -168,9 +156,9 @@ def spreads(per_round: Sequence[float], groups: Sequence[int]) -> tuple[float | 
 
 
 def _expanded(confidence: float, rounds: int) -> float:
-    """The level whose percentiles cover as often as asked with few rounds (Hesterberg, The American Statistician 2015).
+    """Level whose percentiles have the nominal coverage with few rounds (Hesterberg, The American Statistician 2015).
 
-    Plain percentiles are too narrow, as a normal interval with the population's formula would be.
+    Plain percentiles are too narrow, like a normal interval with the population's formula.
     """
     from scipy.stats import norm, t  # noqa: PLC0415 - see `_bootstrap`
 
@@ -189,8 +177,8 @@ def _bootstrap(
     value = float(statistic(table))
     rounds = len(table)
     if rounds < fewest_rounds(confidence):
-        return Estimate(value, None, None)
-    # Imported here: it takes a second or two, which a failed run need not wait for.
+        return Estimate(value)
+    # Imported here: it takes a second or two, which a run that fails should not wait for.
     from scipy.stats import bootstrap  # noqa: PLC0415
 
     level = _expanded(confidence, rounds)
@@ -226,7 +214,7 @@ def _two_levels(
     resamples: int,
     random: np.random.Generator,
 ) -> Array:
-    """Resamples processes, and rounds inside each: what differs between processes widens the interval."""
+    """Resamples processes and the rounds within each, so that differences between processes widen the interval."""
     members = [np.flatnonzero(groups == one) for one in np.unique(groups)]
     figures = np.empty(resamples)
     for number in range(resamples):

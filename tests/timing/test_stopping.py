@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from esr.config.schema import TimingConf
-from esr.timing.statistics import Estimate
-from esr.timing.stopping import Precision, ended_by, width
+from esr.records.network import Estimate
+from esr.timing.stopping import ended_by, precision
 
 
 def noisy(rounds, sigma, seed=0):
@@ -47,9 +47,9 @@ def test_a_number_of_rounds_is_kept_to_whatever_the_interval():
     ("estimate", "expected"), [(Estimate(2.0, 1.5, 2.5), 0.5), (Estimate(2.0, None, None), None)]
 )
 def test_the_width_is_relative_to_the_ratio(estimate, expected):
-    assert width(estimate) == expected
+    assert precision(estimate, 0.01, "rounds").width == expected
 
 
 def test_a_precision_without_an_interval_is_not_reached():
-    assert not Precision(0.01, None, "rounds").reached
-    assert Precision(0.01, 0.01, "precision").reached
+    assert not precision(Estimate(2.0), 0.01, "rounds").reached
+    assert precision(Estimate(2.0, 1.99, 2.01), 0.01, "precision").reached
