@@ -2,7 +2,11 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from esr.errors import ConfigError
 
 
 def replace(target: Path, content: bytes) -> None:
@@ -27,6 +31,19 @@ def replace(target: Path, content: bytes) -> None:
     finally:
         if part is not None:
             part.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path, remedy: str) -> Iterator[None]:
+    """Reports a failure to write `path` in one line that ends with the remedy.
+
+    Raises:
+        ConfigError: The file cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f"cannot write {path} ({error.strerror}); {remedy}") from error
 
 
 def _umask() -> int:

@@ -78,22 +78,12 @@ def runtime_ms(
         groups: Process of each round; `None`: all of one process.
     """
     return _bootstrap(
-        table,
-        lambda picked: np.asarray(np.median(picked, axis=-2).mean(axis=-1)),
-        confidence,
-        resamples,
-        seed,
-        groups,
+        table, lambda picked: np.asarray(np.median(picked, axis=-2).mean(axis=-1)), confidence, resamples, seed, groups
     )
 
 
 def ratio(
-    candidate: Array,
-    baseline: Array,
-    confidence: float,
-    resamples: int,
-    seed: int,
-    groups: Sequence[int] | None = None,
+    candidate: Array, baseline: Array, confidence: float, resamples: int, seed: int, groups: Sequence[int] | None = None
 ) -> Estimate:
     """Robust ratio: median over the rounds of candidate / baseline, each summed over the images.
 
@@ -106,18 +96,11 @@ def ratio(
         groups: Process of each round; `None`: all of one process.
     """
     per_round = ratio_per_round(candidate, baseline)[:, None]
-    return _bootstrap(
-        per_round, lambda picked: np.median(picked[..., 0], axis=-1), confidence, resamples, seed, groups
-    )
+    return _bootstrap(per_round, lambda picked: np.median(picked[..., 0], axis=-1), confidence, resamples, seed, groups)
 
 
 def ratio_plain(
-    candidate: Array,
-    baseline: Array,
-    confidence: float,
-    resamples: int,
-    seed: int,
-    groups: Sequence[int] | None = None,
+    candidate: Array, baseline: Array, confidence: float, resamples: int, seed: int, groups: Sequence[int] | None = None
 ) -> Estimate:
     """Ratio of total times, outliers included in full; arguments as in `ratio`."""
     sums = np.stack([candidate.sum(axis=1), baseline.sum(axis=1)], axis=1)
@@ -167,12 +150,7 @@ def _expanded(confidence: float, rounds: int) -> float:
 
 
 def _bootstrap(
-    table: Array,
-    statistic: Statistic,
-    confidence: float,
-    resamples: int,
-    seed: int,
-    groups: Sequence[int] | None,
+    table: Array, statistic: Statistic, confidence: float, resamples: int, seed: int, groups: Sequence[int] | None
 ) -> Estimate:
     value = float(statistic(table))
     rounds = len(table)
@@ -185,9 +163,7 @@ def _bootstrap(
     random = np.random.default_rng(seed)
     if groups is not None and len(set(groups)) > 1:
         tail = (1 - level) / 2
-        low, high = np.quantile(
-            _two_levels(table, statistic, np.asarray(groups), resamples, random), [tail, 1 - tail]
-        )
+        low, high = np.quantile(_two_levels(table, statistic, np.asarray(groups), resamples, random), [tail, 1 - tail])
         return Estimate(value, float(low), float(high))
 
     def over_rounds(index: npt.NDArray[np.int64], axis: int = -1) -> Array:
@@ -208,11 +184,7 @@ def _bootstrap(
 
 
 def _two_levels(
-    table: Array,
-    statistic: Statistic,
-    groups: npt.NDArray[np.int64],
-    resamples: int,
-    random: np.random.Generator,
+    table: Array, statistic: Statistic, groups: npt.NDArray[np.int64], resamples: int, random: np.random.Generator
 ) -> Array:
     """Resamples processes and the rounds within each, so that differences between processes widen the interval."""
     members = [np.flatnonzero(groups == one) for one in np.unique(groups)]

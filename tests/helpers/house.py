@@ -132,20 +132,14 @@ def floors(graph: Graph) -> dict[str, int]:
         below = {target for one in group for target in graph.get(one, ())} - group
         return 1 + max(map(floor, below), default=0)
 
-    return {
-        room: floor(room) for room in {*graph, *(target for targets in graph.values() for target in targets)}
-    }
+    return {room: floor(room) for room in {*graph, *(target for targets in graph.values() for target in targets)}}
 
 
 def planned_floors(root: Path = ROOT) -> dict[str, int]:
     """Room -> floor by the layers that import-linter enforces."""
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
-    (layers,) = (
-        one["layers"] for one in project["tool"]["importlinter"]["contracts"] if one["type"] == "layers"
-    )
-    return {
-        room: floor for floor, layer in enumerate(reversed(layers), 1) for room in re.findall(r"\w+", layer)
-    }
+    (layers,) = (one["layers"] for one in project["tool"]["importlinter"]["contracts"] if one["type"] == "layers")
+    return {room: floor for floor, layer in enumerate(reversed(layers), 1) for room in re.findall(r"\w+", layer)}
 
 
 def arrows_up(graph: Graph, plan: Mapping[str, int]) -> list[tuple[str, str]]:
@@ -172,9 +166,7 @@ def defined(module: Module) -> set[str]:
             names.add(node.name)
         elif isinstance(node, ast.AnnAssign) and ast.unparse(node.annotation).endswith("TypeAlias"):
             names.add(ast.unparse(node.target))
-        elif isinstance(node, ast.Assign) and isinstance(
-            node.value, ast.Subscript | ast.BinOp | ast.Attribute
-        ):
+        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Subscript | ast.BinOp | ast.Attribute):
             names |= {
                 target.id
                 for target in node.targets
@@ -196,20 +188,9 @@ def code_lines(module: Module) -> int:
     """Lines that hold code: no docstring, no comment, no blank line."""
     prose: set[int] = set()
     for node in ast.walk(module.tree):
-        if (
-            isinstance(node, ast.Expr)
-            and isinstance(node.value, ast.Constant)
-            and isinstance(node.value.value, str)
-        ):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             prose.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
-    skipped = (
-        tokenize.COMMENT,
-        tokenize.NL,
-        tokenize.NEWLINE,
-        tokenize.INDENT,
-        tokenize.DEDENT,
-        tokenize.ENDMARKER,
-    )
+    skipped = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
     lines: set[int] = set()
     for token in tokenize.generate_tokens(io.StringIO(module.source).readline):
         if token.type not in skipped:
@@ -262,9 +243,7 @@ def main() -> None:
         print(f"floor {floor:2}  {', '.join(sorted(by_floor[floor]))}")
     print(f"\n{sum(map(len, graph.values())):6}  arrows between rooms")
     for name, value in figures(found).items():
-        print(
-            f"{value:6}  {name} (at most {LIMITS[name]}){'' if value <= LIMITS[name] else '  <-- too many'}"
-        )
+        print(f"{value:6}  {name} (at most {LIMITS[name]}){'' if value <= LIMITS[name] else '  <-- too many'}")
     print("\ncode lines:", ", ".join(f"{room} {lines}" for room, lines in sizes.most_common()))
     for room, target in arrows_up(graph, planned_floors()):
         print(f"arrow up: {room} -> {target}")

@@ -81,9 +81,7 @@ def test_inputs_are_altered_anew_each_time_and_both_kinds_are_checked():
     chunks = take(40, 2, [0.1] * 5)
     alterations = [one.alteration for chunk in chunks for one in chunk.passes if one.alteration is not None]
     assert len(set(alterations)) == len(alterations)
-    kinds = Counter(
-        chunk.passes[chunk.check].alteration is None for chunk in chunks if chunk.check is not None
-    )
+    kinds = Counter(chunk.passes[chunk.check].alteration is None for chunk in chunks if chunk.check is not None)
     assert kinds[True] > kinds[False] > 0
 
 

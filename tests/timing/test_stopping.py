@@ -43,9 +43,7 @@ def test_a_number_of_rounds_is_kept_to_whatever_the_interval():
     assert ended_by(*noisy(20, 0.0), 0.0, timing) == "rounds"
 
 
-@pytest.mark.parametrize(
-    ("estimate", "expected"), [(Estimate(2.0, 1.5, 2.5), 0.5), (Estimate(2.0, None, None), None)]
-)
+@pytest.mark.parametrize(("estimate", "expected"), [(Estimate(2.0, 1.5, 2.5), 0.5), (Estimate(2.0, None, None), None)])
 def test_the_width_is_relative_to_the_ratio(estimate, expected):
     assert precision(estimate, 0.01, "rounds").width == expected
 
