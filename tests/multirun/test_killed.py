@@ -113,11 +113,10 @@ def spoiled(program, where, folder: Path, *more: str, networks="tiny.yaml", mark
 def whole(file: Path) -> None:
     """A record that can be read, with every file that it names, none of them cut short."""
     record = load_record(file)
-    pictures = record.document["pictures"]
-    names = [pictures["comparison"], *(name for one in pictures["images"] for name in one["files"].values())]
-    for name in names:
+    pictures = record.document.pictures
+    for name in [pictures.comparison, *(name for one in pictures.images for name in one.files.values())]:
         assert np.asarray(Image.open(file.parent / name)).size
-    assert read_trace(file.parent / record.document["telemetry"]["trace"])
+    assert read_trace(file.parent / record.document.telemetry.trace)
 
 
 def contents(file: Path) -> dict[str, bytes]:
