@@ -1,4 +1,4 @@
-"""What the documentation tells a reader to do, done."""
+"""The documentation's instructions work, and its links lead somewhere."""
 
 import re
 import subprocess
@@ -17,7 +17,7 @@ def blocks(language: str) -> list[str]:
 
 @pytest.fixture
 def example(tmp_path, participant):
-    """The worked example, typed off the page."""
+    """Files of the worked example, as printed on the page."""
     network, weights = blocks("python")
     (tmp_path / "my_network.py").write_text(network)
     (tmp_path / "my_network.yaml").write_text(blocks("yaml")[0])

@@ -27,6 +27,12 @@ def test_every_room_has_a_floor_in_the_plan():
     assert set(house.planned_floors()) == house.rooms() - {"__init__"}
 
 
+def test_the_page_on_architecture_lists_every_room():
+    page = (house.ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    table = "\n".join(line for line in page.splitlines() if line.startswith("|"))
+    assert {room for room in house.rooms() if f"`{room}`" not in table and f"`{room}/`" not in table} <= {"__init__"}
+
+
 def module(name: str, source: str) -> Module:
     return Module(name, Path(f"{name.replace('.', '/')}.py"), source, ast.parse(source))
 

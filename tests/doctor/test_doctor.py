@@ -1,4 +1,4 @@
-"""`esr doctor`: what it says of each thing that spoils a run, and that it never trips over a machine."""
+"""`esr doctor`: a finding and a remedy for each condition that spoils a run, without a traceback on any machine."""
 
 import json
 import os
@@ -209,7 +209,7 @@ def test_limits_of_control_groups_are_read_on_both_versions(tmp_path, own, files
 
 @pytest.fixture
 def half_a_core_and_a_gigabyte():
-    """Folders of a control group with these limits, on whichever version this machine has."""
+    """Folders of a control group with these limits, in the version of control groups on this machine."""
     name, top = f"esr-test-{os.getpid()}", Path("/sys/fs/cgroup")
     new = {top / name: {"cpu.max": "50000 100000", "memory.max": str(1 << 30)}}
     old = {top / "cpu" / name: {"cpu.cfs_quota_us": "50000"},

@@ -1,4 +1,4 @@
-"""Warm-up, the order of turns, and the statistics: pure functions over arrays."""
+"""Warm-up, the order of measurement, and the statistics."""
 
 from collections import Counter
 from itertools import islice

@@ -1,4 +1,4 @@
-"""The training recipe: what a network sees, how it learns, where it starts and what comes out."""
+"""The training recipe: batches, losses and learning rates, initial weights, exported weights."""
 
 from pathlib import Path
 
@@ -31,11 +31,11 @@ def here(participant, monkeypatch):
     return participant
 
 
-# What a network sees
+# Batches
 
 
 def coordinates(height: int, width: int) -> TrainingPair:
-    """A pair whose LR pixels say where they are, and whose HR repeats each of them 4×4 times."""
+    """A pair whose LR pixels encode their position, and whose HR repeats each of them 4×4 times."""
     rows, columns = np.mgrid[:height, :width].astype(np.uint8)
     lr = np.stack([rows, columns, rows ^ columns], axis=2)
     return TrainingPair("coordinates", lr, lr.repeat(4, axis=0).repeat(4, axis=1))
