@@ -87,14 +87,13 @@ def load(path: Path, identity: Mapping[str, Plain]) -> Checkpoint:
             content = torch.load(path, map_location="cpu", weights_only=True)
         version = content.pop("version")
         checkpoint = Checkpoint(**content) if version == VERSION else None
+        sound = not checkpoint or (
+            min(checkpoint.step, checkpoint.seconds) >= 0 and isinstance(checkpoint.identity, dict)
+        )
     except Exception as error:  # a damaged file can make torch raise nearly anything
         raise damaged(path, error) from error
     if checkpoint is None:
         raise WeightsError(f"{path} is a checkpoint of version {version}, not {VERSION}; move it away to start over")
-    try:
-        sound = checkpoint.step >= 0 and checkpoint.seconds >= 0 and isinstance(checkpoint.identity, dict)
-    except TypeError as error:
-        raise damaged(path, error) from error
     if not sound:
         raise damaged(path, ValueError())
     for key in {**checkpoint.identity, **identity}:
