@@ -101,7 +101,7 @@ def _row(place: Place, taken: dict[str, Record]) -> str:
         text=True,
         check=False,
     )
-    verdict = {0: "same", 3: "different", 4: "can't tell"}.get(compared.returncode, compared.stderr.strip())
+    verdict = {0: "same", 3: "different", 4: "inconclusive"}.get(compared.returncode, compared.stderr.strip())
     interval = "too few rounds" if ratio["low"] is None else f"{ratio['low']:.3f} to {ratio['high']:.3f}"
     judged = "" if record is other else f"{verdict}: {place.against}"
     return f"| {place.name} | {ms[0]} | {ms[1]} | {ratio['value']:.3f} | {interval} | {judged} |"

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+from esr.images.bicubic import bicubic_upscale
+from esr.images.files import write_png
 from esr.records.files import Record
 from esr.system import environment
 from esr.timing import statistics
@@ -31,8 +32,7 @@ def write_images(folder: Path, count: int, lr_side: int) -> Path:
     values = np.random.default_rng(0)
     for number in range(count):
         coarse = values.integers(0, 256, (lr_side // 4, lr_side // 4, 3), np.uint8)
-        hr = Image.fromarray(coarse).resize((4 * lr_side, 4 * lr_side), Image.Resampling.BICUBIC)
-        hr.save(folder / f"{number}.png")
+        write_png(folder / f"{number}.png", bicubic_upscale(coarse, 16))
     return folder
 
 

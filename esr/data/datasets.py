@@ -1,8 +1,8 @@
 """Data sets: LR images with their HR counterparts, found, paired and decoded once before anything is measured.
 
-`load_dataset` raises for every problem that the images could cause later, then hands out lazy pairs, so that
-a set of any size takes the memory of a few images. `esr.data.layouts` finds the files; here they are paired by name
-(`0801x4.png` belongs to `0801.png`).
+`load_dataset` raises for every problem that the images could cause later, then returns lazy pairs, so that a set of any
+size takes the memory of a few images. `esr.data.layouts` finds the files; here they are paired by name (`0801x4.png`
+belongs to `0801.png`).
 """
 
 import hashlib
@@ -12,32 +12,24 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from importlib.resources import as_file, files
+from importlib.resources import files
 from pathlib import Path
 from typing import TypeAlias
 
 from esr.config.schema import SCALE, DataConf
+from esr.config.terms import LrOrigin
 from esr.data.layouts import LR_MARK, find_files, some
 from esr.errors import ConfigError, DataError
-from esr.images.pixels import (
-    SSIM_WINDOW,
-    ImageArray,
-    bicubic_downscale,
-    crop_to_multiple,
-    describe_size,
-    read_rgb,
-)
+from esr.images.bicubic import bicubic_downscale
+from esr.images.files import read_rgb
+from esr.images.pixels import ImageArray, crop_to_multiple, describe_size
+from esr.images.quality import SSIM_WINDOW
 from esr.text import did_you_mean
 
 Loader: TypeAlias = Callable[[], ImageArray]
 
-DEMO_REGIONS = {
-    "astronaut.png": (96, 0, 256, 320),
-    "chelsea.png": (52, 8, 384, 256),
-    "coffee.png": (160, 16, 320, 320),
-    "rocket.jpg": (168, 104, 320, 320),
-}
-"""Photograph in the scikit-image wheel -> left, top, width and height of its demo region, in pixels."""
+DEMO = ("astronaut", "chelsea", "coffee", "rocket")
+"""HR photographs in the package's folder `demo`, with sources and licences in its `LICENCES.md`."""
 
 _HR_MARK = re.compile(r"[_-](HR|GT)([_-]?x4)?$", re.IGNORECASE)
 _READERS = min(8, os.cpu_count() or 1)  # decoding releases the interpreter's lock
@@ -45,14 +37,14 @@ _READERS = min(8, os.cpu_count() or 1)  # decoding releases the interpreter's lo
 
 @dataclass(frozen=True)
 class ImagePair:
-    """One LR image and, where there is one, its HR; pixels are decoded anew by every call."""
+    """One LR image and its HR, if there is one; every call decodes the file again."""
 
     name: str
     """File name without suffix and without LR or HR mark."""
     lr_shape: tuple[int, int]
     """Height and width of LR, in pixels."""
     lr_sha256: str
-    """Digest of LR's raw pixels, row-major RGB: equal digests are equal inputs, whatever the file format."""
+    """SHA-256 of LR's raw pixels, row-major RGB; it does not depend on the file format."""
     load_lr: Loader
     load_hr: Loader | None
 
@@ -77,28 +69,27 @@ class ImagePair:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Pairs in the natural order of their names; either all have HR or none has."""
+    """Pairs in the natural order of their names; all have HR or none has."""
 
     name: str
     pairs: tuple[ImagePair, ...]
-    lr_origin: str
-    """`files`, or `bicubic` where LR is made from HR."""
+    lr_origin: LrOrigin
 
     @property
     def has_hr(self) -> bool:
-        """Whether quality can be measured."""
+        """True if quality can be measured."""
         return self.pairs[0].load_hr is not None
 
 
 @dataclass(frozen=True)
 class _Source:
-    """Where a pair's pixels come from, before they were looked at."""
+    """A pair whose images have not been checked yet."""
 
     name: str
     lr: Loader
     hr: Loader | None
     lr_made: bool
-    """LR is made from HR."""
+    """True if LR is made from HR."""
 
 
 def load_dataset(conf: DataConf, border: int = 4) -> Dataset:
@@ -108,7 +99,7 @@ def load_dataset(conf: DataConf, border: int = 4) -> Dataset:
 
     Args:
         conf: The data set.
-        border: Pixels that quality measurement will cut at each side; HR has to be large enough for it.
+        border: Pixels cut at each side before quality is measured; HR has to be large enough for it.
 
     Raises:
         ConfigError: `conf` contradicts itself.
@@ -126,8 +117,7 @@ def load_dataset(conf: DataConf, border: int = 4) -> Dataset:
             f"data.kind={conf.kind}: no such choice; {did_you_mean(conf.kind, ['demo', 'folder'])}"
         )
     sources = sorted(sources, key=lambda source: _natural(source.name))[: conf.limit]
-    origin = "bicubic" if sources[0].lr_made else "files"
-    return Dataset(conf.name, _check_all(sources, border), origin)
+    return Dataset(conf.name, _check_all(sources, border), "bicubic" if sources[0].lr_made else "files")
 
 
 def _check_all(sources: Sequence[_Source], border: int) -> tuple[ImagePair, ...]:
@@ -188,26 +178,20 @@ def _demo_sources(conf: DataConf) -> list[_Source]:
         raise ConfigError(
             f"data.{given[0]}={getattr(conf, given[0])}: the demo takes no folder; add data=folder"
         )
-    return [
-        _made_from_hr(Path(file).stem, partial(_demo_region, file, *region))
-        for file, region in DEMO_REGIONS.items()
-    ]
+    return [_made_from_hr(name, partial(_read_demo, name)) for name in DEMO]
 
 
 def _made_from_hr(name: str, hr: Loader) -> _Source:
     return _Source(name, partial(_downscaled, hr), hr, lr_made=True)
 
 
-def _demo_region(file: str, left: int, top: int, width: int, height: int) -> ImageArray:
-    """Reads the installed file itself: scikit-image's own loaders may download."""
-    with as_file(files("skimage") / "data" / file) as path:
-        if not path.is_file():
-            raise DataError(
-                f"the installed scikit-image lacks data/{file}, a demo image; install it from its wheel "
-                "(pip install --force-reinstall scikit-image) or pass data=folder data.root=FOLDER"
-            )
-        image = read_rgb(path)
-    return image[top : top + height, left : left + width].copy()
+def _read_demo(name: str) -> ImageArray:
+    path = Path(str(files("esr.data") / "demo" / f"{name}.png"))
+    if not path.is_file():
+        raise DataError(
+            f"this installation lacks {path}, a demo image; reinstall esr, or pass data=folder data.root=FOLDER"
+        )
+    return read_rgb(path)
 
 
 def _folder_sources(conf: DataConf) -> list[_Source]:
@@ -226,7 +210,7 @@ def _folder_sources(conf: DataConf) -> list[_Source]:
 
 
 def _paired(lr_files: Sequence[Path], hr_files: Sequence[Path]) -> list[tuple[str, Path, Path]]:
-    """Name, LR and HR of each pair: by the same name, or by LR's name without its mark."""
+    """Name, LR and HR of each pair, matched by the same name or by LR's name without its mark."""
     hr_by_name = _distinct((_HR_MARK.sub("", file.stem), file) for file in hr_files)
     spelling = {name.casefold(): name for name in hr_by_name}
     matches, without_hr = [], []
@@ -249,7 +233,7 @@ def _paired(lr_files: Sequence[Path], hr_files: Sequence[Path]) -> list[tuple[st
 
 
 def _distinct(named: Iterable[tuple[str, Path]]) -> dict[str, Path]:
-    """Files by name, refusing two that would be the same image."""
+    """Files by name; two files with the name of one image are refused."""
     by_name: dict[str, Path] = {}
     first: dict[str, Path] = {}
     for name, file in named:
@@ -261,6 +245,6 @@ def _distinct(named: Iterable[tuple[str, Path]]) -> dict[str, Path]:
 
 
 def _natural(name: str) -> tuple[list[str | int], str]:
-    """Sorts `img2` before `img10`."""
+    """A sort key that puts `img2` before `img10`."""
     parts = re.split(r"(\d+)", name.casefold())
     return [int(part) if index % 2 else part for index, part in enumerate(parts)], name

@@ -1,4 +1,4 @@
-"""Where a data set's images lie: the layouts people have, recognised by the names of their folders."""
+"""The layouts of data sets on disk, recognised by the names of their folders."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from esr.errors import DataError
 from esr.images.pixels import SUFFIXES
 
 HR_FOLDERS = (("{name}_HR",), ("HR", "GTmod12", "GT"))
-"""HR folders below a root, in any case; the first group of which one is there counts."""
+"""HR folders below a root, in upper or lower case; the first group with an existing folder counts."""
 
 LR_FOLDERS = (
     ("{name}_LR_bicubic/X4", "{name}_LR"),
@@ -21,30 +21,30 @@ LR_FOLDERS = (
 """LR folders below a root, likewise."""
 
 FLAT_FOLDER = "image_SRF_4"
-"""A folder that holds LR and HR together, told apart by their names."""
+"""A folder that holds both LR and HR, told apart by their file names."""
 
 LR_MARK = re.compile(r"([_-]LR(BI|bic)?([_-]?x4)?|[_-]?x4)$", re.IGNORECASE)
-"""What marks the name of an LR file."""
+"""The mark that ends the name of an LR file."""
 
 
 def data_home() -> Path:
-    """Where data sets are looked for: `$ESR_DATA`, else the folder `data` in the user's data folder of `esr`."""
+    """The home of all data sets: `$ESR_DATA`, or else `data` in the user's data folder of `esr`."""
     given = os.environ.get("ESR_DATA")
     return expanded(given) if given else user_data_path("esr") / "data"
 
 
 def find(name: str, home: Path) -> tuple[Path, int] | None:
-    """Where a set lies below a data folder, and how many images it has there; none if it isn't there.
+    """A set's root below a data folder and its number of images there; `None` if it is not there.
 
     Raises:
-        DataError: There is a folder for it without images, or one that cannot be read.
+        DataError: Its folder is there but holds no image or cannot be read.
     """
     root = _root_below(home, name)
     return None if root is None else (root, images_at(name, root))
 
 
 def images_at(name: str, root: Path) -> int:
-    """How many images of a set a folder holds, in any layout that `load_dataset` takes.
+    """The number of images of a set in a folder, in any layout that `load_dataset` takes.
 
     Raises:
         DataError: There are none, or the folder cannot be read.
@@ -53,18 +53,18 @@ def images_at(name: str, root: Path) -> int:
 
 
 def is_laid_out(name: str, root: Path) -> bool:
-    """Whether a folder has the folders of a known layout in it, whatever lies in those."""
+    """True if a folder contains those of a known layout, even empty ones."""
     folders = (_known_folder(root, groups, name) for groups in (HR_FOLDERS, LR_FOLDERS))
     return any(folders) or bool(_below(root, FLAT_FOLDER))
 
 
 def expanded(text: str) -> Path:
     """A path with its `~` resolved."""
-    return Path(os.path.expanduser(text))  # unlike Path's own, at ease with an unknown user
+    return Path(os.path.expanduser(text))  # unlike `Path.expanduser`, leaves an unknown user's home as it is
 
 
 def find_files(conf: DataConf) -> tuple[list[Path], list[Path]]:
-    """HR and LR files of a set; at least one list has files in it.
+    """HR and LR files of a set; at least one of the lists is not empty.
 
     Without `data.root`, `data.hr` and `data.lr`, the set is looked for below `data_home()`.
 
@@ -123,7 +123,7 @@ def _known_folder(root: Path, groups: Sequence[Sequence[str]], name: str) -> Pat
 
 
 def _below(root: Path, path: str) -> list[Path]:
-    """Folders below `root` that match `path` in any case."""
+    """Folders below `root` that match `path` in upper or lower case."""
     found = [root]
     for part in path.casefold().split("/"):
         found = [child for folder in found for child in _children(folder) if child.name.casefold() == part]
@@ -131,7 +131,7 @@ def _below(root: Path, path: str) -> list[Path]:
 
 
 def _children(folder: Path) -> list[Path]:
-    """What lies in a folder; nothing where there is no folder."""
+    """The sorted entries of a folder; none if it does not exist."""
     try:
         return sorted(folder.iterdir())
     except (FileNotFoundError, NotADirectoryError):
@@ -141,12 +141,12 @@ def _children(folder: Path) -> list[Path]:
 
 
 def image_files(folder: Path, remedy: str, label: str = "") -> list[Path]:
-    """The images directly in a folder, hidden ones aside, in the order of their names.
+    """The images directly in a folder except hidden ones, sorted by name.
 
     Args:
-        folder: Where to look.
-        remedy: What the user can do, the end of an error's line.
-        label: What the user calls the folder; by default its path.
+        folder: The folder to list.
+        remedy: Advice that ends an error message.
+        label: The user's name for the folder; by default its path.
 
     Raises:
         DataError: The folder is missing, unreadable, or holds no image.
@@ -175,6 +175,6 @@ def _where(conf: DataConf) -> str:
 
 
 def some(paths: Sequence[Path]) -> str:
-    """The first few of many files, for an error's line."""
+    """The first few of many files, for an error message."""
     shown = ", ".join(path.name for path in paths[:3])
     return f"{shown} and {len(paths) - 3} more" if paths[3:] else shown

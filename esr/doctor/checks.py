@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from esr.doctor.state import BASELINE, GpuCondition, State
-from esr.telemetry.verdict import bit_names
+from esr.telemetry.findings import bit_names
 
 Level = Literal["ok", "warn", "fail"]
 

@@ -17,7 +17,8 @@ import yaml
 from esr.config import cards
 from esr.doctor.torch_probe import TorchState
 from esr.records.document import Driver
-from esr.system import cgroups, environment, nvml
+from esr.system import cgroups, nvml
+from esr.telemetry import environment
 from esr.zoo import weights as zoo
 
 BASELINE = "imdn"
@@ -89,7 +90,7 @@ def gather(out: str, index: int = 0) -> State:
     return State(
         torch=_torch(index),
         index=index,
-        driver=msgspec.convert(nvml.driver(), Driver),
+        driver=environment.driver(),
         gpus=gpus,
         device_files=tuple(sorted(str(path) for path in Path("/dev").glob("nvidia[0-9]*"))),
         container=environment.container(),

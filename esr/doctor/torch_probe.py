@@ -44,7 +44,7 @@ def probe(index: int) -> TorchState:
     with warnings.catch_warnings(record=True) as raised:
         warnings.simplefilter("always")
         try:
-            gpu = msgspec.convert(open_device("cuda", index).fingerprint(), Device)
+            gpu = open_device("cuda", index).fingerprint()
             return replace(found, gpu=gpu, count=torch._C._cuda_getDeviceCount())
         except (DeviceError, RuntimeError) as error:
             # The driver's message comes as a warning.

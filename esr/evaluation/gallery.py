@@ -1,34 +1,38 @@
-"""Pictures beside a record, kept while the quality pass goes from image to image."""
+"""Pictures beside a record, collected image by image during the quality pass."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from esr.data.datasets import ImagePair
 from esr.images import pictures
-from esr.images import pixels as images
+from esr.images.bicubic import bicubic_upscale
+from esr.images.files import write_png
 from esr.images.pixels import ImageArray
+from esr.records.document import Picture, Pictures
 
 COMPARISON = "comparison.png"
-"""LR, bicubic, both networks and HR side by side, on the part of the set that tells most."""
+"""LR, bicubic, both networks and HR side by side, on the most telling part of the data set."""
 
 
 class Gallery:
-    """Writes what `quality.save` asks for, and one comparison of the whole set."""
+    """Writes the pictures that `quality.save` asks for, and one comparison for the whole data set."""
 
     def __init__(self, folder: Path | None, mode: str) -> None:
         self._folder = folder if mode != "none" else None
         self._mode = mode
-        self._telling = -1.0
-        self.pictures: list[dict[str, Any]] = []
-        """One entry per image, as `pictures.save` returns it."""
-        self.comparison: str | None = None
-        """File name of the comparison; none where nothing is saved."""
+        self._error = -1.0
+        self._images: list[Picture] = []
+        self._comparison: str | None = None
+
+    @property
+    def pictures(self) -> Pictures:
+        """The record's entry for the pictures written so far."""
+        return Pictures(comparison=self._comparison, images=tuple(self._images))
 
     def add(self, index: int, pair: ImagePair, outputs: Mapping[str, tuple[str, ImageArray]]) -> None:
-        """Takes one image's SR: by role a network's name and its image, 4H×4W×3 uint8.
+        """Adds one image: by role, a network's name and its SR, 4H×4W×3 uint8.
 
         Raises:
             DataError: A file cannot be written.
@@ -37,22 +41,22 @@ class Gallery:
             return
         lr = pair.lr()
         hr = pair.hr() if pair.load_hr is not None else None
-        bicubic = images.bicubic_upscale(lr)
+        bicubic = bicubic_upscale(lr)
         box = pictures.choose_box(hr, bicubic)
         by_role = {role: image for role, (_, image) in outputs.items()}
-        self.pictures.append(
-            pictures.save(self._folder, self._mode, pair.name, index, hr, lr, bicubic, by_role, box)
-        )
-        telling = _telling(box.of(bicubic), None if hr is None else box.of(hr))
-        if telling > self._telling:
-            self._telling = telling
+        picture = pictures.save(self._folder, self._mode, pair.name, index, hr, lr, bicubic, by_role, box)
+        if picture is not None:
+            self._images.append(picture)
+        error = _squared_error(box.of(bicubic), None if hr is None else box.of(hr))
+        if error > self._error:
+            self._error = error
             by_name = dict(outputs.values())
-            picture = pictures.comparison(hr, lr, bicubic, by_name, box=box, title=pair.name)
-            images.write_png(self._folder / COMPARISON, picture)
-            self.comparison = COMPARISON
+            shown = pictures.comparison(hr, lr, bicubic, by_name, box=box, title=pair.name)
+            write_png(self._folder / COMPARISON, shown)
+            self._comparison = COMPARISON
 
 
-def _telling(bicubic: ImageArray, hr: ImageArray | None) -> float:
-    """Bicubic's squared error, or where there is no HR its variance."""
+def _squared_error(bicubic: ImageArray, hr: ImageArray | None) -> float:
+    """Mean squared error of bicubic, or its variance if there is no HR."""
     reference = bicubic.mean() if hr is None else hr.astype(float)
     return float(np.mean((bicubic.astype(float) - reference) ** 2))

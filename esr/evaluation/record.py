@@ -79,7 +79,7 @@ def build_document(
         },
         "timing": timing,
         "telemetry": {**measured.telemetry.summary, "trace": measured.trace},
-        "pictures": {"comparison": measured.gallery.comparison, "images": measured.gallery.pictures},
+        "pictures": measured.gallery.pictures,
         "verdict": verdict(
             measured.subjects, timing["precision"], measured.processes, measured.telemetry.findings
         ),
@@ -123,8 +123,8 @@ def _quality(subject: Subject, dataset: Dataset) -> dict[str, Any] | None:
         return None
     return {
         "meaningful": subject.weights.source != "random",
-        "mean": mean_quality(subject.quality).as_dict(),
-        "images": [quality.as_dict() for quality in subject.quality],
+        "mean": mean_quality(subject.quality),
+        "images": subject.quality,
     }
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from esr.config.schema import ModelConf
 from esr.evaluation.worker.parent import Worker
 from esr.evaluation.worker.protocol import Image
-from esr.images.quality import Quality
+from esr.records.network import Quality
 from esr.timing.schedule import Pass
 from esr.timing.statistics import Array, matrix
 from esr.zoo.weights import WeightsFile

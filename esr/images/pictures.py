@@ -1,13 +1,12 @@
-"""Pictures for people: a telling crop, what each network makes of it side by side, and the files of a record.
+"""Pictures for people: the most telling crop, all networks side by side on it, and the files beside a record.
 
-Everything here follows from the images alone, so that the same images give the same files on every machine.
+Everything depends on the images alone, so that the same images give the same files on every machine.
 """
 
 import math
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,27 +14,28 @@ from PIL import Image, ImageDraw, ImageFont
 
 from esr.config.schema import SCALE
 from esr.errors import ConfigError, DataError
-from esr.images.pixels import ImageArray, check_image, describe_size, rgb_to_luma, write_png
+from esr.images.files import write_png
+from esr.images.pixels import ImageArray, check_image, describe_size, rgb_to_luma
 from esr.images.quality import psnr
-from esr.text import did_you_mean
+from esr.records.document import Picture
+from esr.text import did_you_mean, file_stem, one_line
 
 SIDE = 96
 """Side of a crop in HR pixels: small enough to be enlarged, large enough to be recognised."""
 BORDER = 8
-"""HR pixels at each edge that a crop keeps clear of: padding, not the network, decides what happens there."""
+"""HR pixels at each edge that a crop avoids: padding decides what the network puts there."""
 MODES = ("none", "crops", "images")
-"""What `save` writes of an image: nothing, its telling crop, all of it."""
+"""Values of `quality.save`: nothing, the most telling crop of each image, whole images."""
 FOLDER = "images"
-"""Where `save` writes, below the record's folder."""
+"""The folder for `save`'s files, inside the record's."""
 
 _PANEL = 256  # least side of an enlarged crop on screen, in pixels
 _GAP, _LINE, _FONT = 10, 22, 16
-_NAME_LENGTH = 60
 _PAPER, _INK, _GREY = (255, 255, 255), (20, 20, 20), (110, 110, 110)
 
 
 class Box(NamedTuple):
-    """A part of an HR image, in pixels; every figure is a multiple of the scale, so that it has its LR part."""
+    """A part of an HR image, in pixels; all four are multiples of the scale, so that it has an LR counterpart."""
 
     top: int
     left: int
@@ -49,20 +49,20 @@ class Box(NamedTuple):
 
 
 def choose_box(hr: ImageArray | None, bicubic: ImageArray, side: int = SIDE) -> Box:
-    """The square part of an image that tells most about a network.
+    """The square part of an image that tells networks apart best.
 
-    With HR it is where the luma of bicubic's enlargement has the largest squared error against HR; without,
-    where that enlargement has the most gradient energy. Networks have no say in it: each one's crop of an
-    image is the same, and none is flattered. Corners lie on multiples of the scale, at least `BORDER` pixels
-    inside where the image is large enough; the first in reading order wins a tie.
+    With HR it is where the luma of the bicubic enlargement has the largest squared error; without HR, where that
+    enlargement has the highest gradient energy. It does not depend on any network's output, so it flatters none.
+    Corners lie on multiples of the scale, at least `BORDER` pixels inside where the image is large enough; ties go to
+    the first in reading order.
 
     Args:
-        hr: 4H×4W×3 uint8, or none.
+        hr: 4H×4W×3 uint8, or `None`.
         bicubic: LR enlarged by bicubic, 4H×4W×3 uint8.
-        side: of the part, in HR pixels; less where the image is smaller.
+        side: Side of the part, in HR pixels; less where the image is smaller.
 
     Raises:
-        DataError: the images are no RGB images of one shape.
+        DataError: The images are not RGB images of one shape.
     """
     luma = rgb_to_luma(bicubic).astype(np.int64)
     if hr is None:
@@ -92,22 +92,22 @@ def comparison(
 ) -> ImageArray:
     """LR, bicubic, each network and HR side by side on one part of the image, H×W×3 uint8.
 
-    Pixels are enlarged by an integer factor without interpolation. Under each panel stand its name and,
-    where there is HR, the PSNR of RGB within the part that is shown.
+    Pixels are enlarged by an integer factor without interpolation. Below each panel stand its name and, if there is HR,
+    the PSNR of RGB within the part shown.
 
     Args:
-        hr: 4H×4W×3 uint8, or none.
+        hr: 4H×4W×3 uint8, or `None`.
         lr: H×W×3 uint8.
         bicubic: LR enlarged by bicubic, of HR's shape.
         outputs: SR images of that shape by the name to print, in the order to show them.
-        box: the part; by default that of `choose_box`.
-        title: what the picture shows, as the image's name; the line above the panels begins with it.
+        box: The part to show; by default that of `choose_box`.
+        title: Opens the line above the panels, such as the image's name.
 
     Raises:
-        DataError: the shapes do not belong together, or `box` lies outside.
+        DataError: The shapes do not belong together, or `box` lies outside.
     """
     box = _checked(hr, lr, bicubic, outputs, box)
-    panels = [("LR", "", np.kron(box.of(lr, SCALE), np.ones((SCALE, SCALE, 1), np.uint8)))]
+    panels = [("LR", "", _enlarged(box.of(lr, SCALE), SCALE))]
     reference = None if hr is None else box.of(hr)
     for name, image in {"bicubic": bicubic, **outputs}.items():
         part = box.of(image)
@@ -116,7 +116,7 @@ def comparison(
         panels.append(("HR", "", reference))
     where = f"{box.width} x {box.height} px at ({box.left}, {box.top})"  # Pillow's font has no multiplication sign
     figures = "" if reference is None else ", PSNR of RGB within it"
-    return _drawn(panels, f"{_one_line(title)}: {where}{figures}" if title else f"{where}{figures}")
+    return _drawn(panels, f"{title}: {where}{figures}" if title else f"{where}{figures}")
 
 
 def save(
@@ -129,32 +129,31 @@ def save(
     bicubic: ImageArray,
     outputs: Mapping[str, ImageArray],
     box: Box | None = None,
-) -> dict[str, Any]:
-    """Writes one image of a data set as PNGs below `folder/images`, as `quality.save` asks.
+) -> Picture | None:
+    """Writes one image of a data set as PNGs into `folder/images`, as `quality.save` asks.
 
     Args:
-        folder: the record's.
-        mode: `none` writes nothing, `crops` the part `box` of each image, `images` all of each.
-        name: the image's name, from anybody; it cannot lead out of the folder.
-        index: its place in the data set.
-        hr: 4H×4W×3 uint8, or none.
+        folder: The record's.
+        mode: `none` writes nothing, `crops` the part `box` of each image, `images` whole images.
+        name: The image's name, untrusted; it cannot lead out of the folder.
+        index: Its place in the data set.
+        hr: 4H×4W×3 uint8, or `None`.
         lr: H×W×3 uint8.
         bicubic: LR enlarged by bicubic, of HR's shape.
-        outputs: SR images of that shape by role (`candidate`, `baseline`); a network that failed is left out.
-        box: the part; by default that of `choose_box`.
+        outputs: SR images of that shape by role; a network that failed is left out.
+        box: The part; by default that of `choose_box`.
 
     Returns:
-        `image`: the index; `box`: top, left, height and width of what the files show, in HR pixels; `files`:
-        paths relative to `folder` by `lr`, `bicubic`, each role, and `hr` where there is one.
+        The record's entry, with the files as paths relative to `folder`; `None` where nothing is written.
 
     Raises:
-        ConfigError: there is no such mode.
-        DataError: the shapes do not belong together, `box` lies outside, or a file cannot be written.
+        ConfigError: `mode` is unknown.
+        DataError: The shapes do not belong together, `box` lies outside, or a file cannot be written.
     """
     if mode not in MODES:
         raise ConfigError(f"quality.save={mode}: no such choice; {did_you_mean(mode, MODES)}")
     if mode == "none":
-        return {"image": index, "box": None, "files": {}}
+        return None
     if mode == "images":
         box = Box(0, 0, *bicubic.shape[:2])
     box = _checked(hr, lr, bicubic, outputs, box)
@@ -163,30 +162,22 @@ def save(
     if hr is not None:
         parts["hr"] = box.of(hr)
     files = {role: f"{FOLDER}/{file_name(name, index, role)}" for role in parts}
-    try:
-        (folder / FOLDER).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"cannot make {folder / FOLDER}: {error.strerror or error}") from error
     for role, part in parts.items():
         write_png(folder / files[role], part)
-    return {"image": index, "box": list(box), "files": files}
+    return Picture(image=index, box=(box.top, box.left, box.height, box.width), files=files)
 
 
 def file_name(name: str, index: int, role: str) -> str:
-    """A PNG's file name: unlike that of any other image or role, and safe whatever the image is called.
+    """A PNG's file name: unique per image and role, and safe whatever the image is called.
 
     >>> file_name("../../etc/pass wd", 3, "hr")
     '0003-etc_pass_wd-hr.png'
     """
-    return f"{index:04d}-{_safe(name)}-{_safe(role)}.png"
-
-
-def _safe(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9-]+", "_", text).strip("_")[:_NAME_LENGTH] or "image"
+    return f"{index:04d}-{file_stem(name, 'image')}-{file_stem(role, 'image')}.png"
 
 
 def _corners(length: int, side: int) -> npt.NDArray[np.intp]:
-    """Where a part of that side may begin: clear of the border where it can be, and aligned to LR."""
+    """Possible first rows or columns of a part: clear of the border if there is room, and aligned to LR."""
     corners = np.arange(BORDER, length - side - BORDER + 1, SCALE)
     return corners if corners.size else np.arange(0, length - side + 1, SCALE)
 
@@ -207,7 +198,7 @@ def _checked(
     outputs: Mapping[str, ImageArray],
     box: Box | None,
 ) -> Box:
-    """The part to show, once everything is known to have the shape it should."""
+    """The part to show, once every image is known to have the right shape."""
     check_image(lr)
     check_image(bicubic)
     if bicubic.shape[:2] != (SCALE * lr.shape[0], SCALE * lr.shape[1]):
@@ -243,31 +234,37 @@ def _decibels(image: ImageArray, reference: ImageArray) -> str:
 
 
 def _drawn(panels: list[tuple[str, str, ImageArray]], heading: str) -> ImageArray:
-    """Panels of one shape, each with two lines of text below, under a heading."""
+    """Panels of one shape, each with two lines of text below, under a heading.
+
+    Pillow sets the text: OpenCV's strokes have no letter outside ASCII, and names of networks and images may.
+    """
     shape = panels[0][2].shape
     factor = max(1, math.ceil(_PANEL / max(shape[:2])))
     height, width = factor * shape[0], factor * shape[1]
     column = max(width, _PANEL // 2)  # room for a name under a narrow panel
-    size = (len(panels) * (column + _GAP) + _GAP, height + 3 * _LINE + 3 * _GAP)
-    canvas = Image.new("RGB", size, _PAPER)
-    draw = ImageDraw.Draw(canvas)
+    canvas = np.full(
+        (height + 3 * _LINE + 3 * _GAP, len(panels) * (column + _GAP) + _GAP, 3), _PAPER, np.uint8
+    )
+    top = _LINE + 2 * _GAP
+    lefts = range(_GAP, canvas.shape[1] - _GAP, column + _GAP)
+    for left, (_, _, image) in zip(lefts, panels, strict=True):
+        canvas[top : top + height, left : left + width] = _enlarged(image, factor)
+    lettered = Image.fromarray(canvas)
+    draw = ImageDraw.Draw(lettered)
     font = ImageFont.load_default(_FONT)
 
     def write(text: str, left: int, top: int, room: int, colour: tuple[int, int, int]) -> None:
+        text = one_line(text)
         while text and draw.textlength(text, font) > room:
             text = text[:-4] + "..." if len(text) > 4 else ""  # noqa: PLR2004 - the dots and one more
         draw.text((left, top), text, colour, font)
 
-    write(heading, _GAP, _GAP, size[0] - 2 * _GAP, _INK)
-    top = _LINE + 2 * _GAP
-    for number, (name, figure, image) in enumerate(panels):
-        left = _GAP + number * (column + _GAP)
-        enlarged = Image.fromarray(image).resize((width, height), Image.Resampling.NEAREST)
-        canvas.paste(enlarged, (left, top))
-        write(_one_line(name), left, top + height + 4, column, _INK)
+    write(heading, _GAP, _GAP, canvas.shape[1] - 2 * _GAP, _INK)
+    for left, (name, figure, _) in zip(lefts, panels, strict=True):
+        write(name, left, top + height + 4, column, _INK)
         write(figure, left, top + height + 4 + _LINE, column, _GREY)
-    return np.array(canvas, dtype=np.uint8)
+    return np.array(lettered, dtype=np.uint8)
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+def _enlarged(image: ImageArray, factor: int) -> ImageArray:
+    return image.repeat(factor, axis=0).repeat(factor, axis=1)

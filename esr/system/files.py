@@ -1,16 +1,32 @@
-"""Puts a file in its place whole: the old one or the new one is there, never half of one."""
+"""Atomic file writes: the old file or the new one is there, never half of one."""
 
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from esr.errors import ConfigError
+from esr.errors import EsrError
+
+ANOTHER_OUT = "choose another folder with out=DIR"
+"""Remedy for results that cannot be written."""
+
+
+def write(target: Path, content: bytes, error: type[EsrError], remedy: str = ANOTHER_OUT) -> None:
+    """As `replace`, with a failure reported to the user.
+
+    Args:
+        target: The file.
+        content: All of it.
+        error: Raised if it cannot be written.
+        remedy: The end of the message.
+    """
+    try:
+        replace(target, content)
+    except OSError as fault:
+        raise error(f"{target}: cannot be written ({fault.strerror or fault}); {remedy}") from fault
 
 
 def replace(target: Path, content: bytes) -> None:
-    """Writes beside the target, and moves that there once it is on the disk; the folder is made where it is missing.
+    """Writes beside the target and moves the file there once it is on the disk; a missing folder is made.
 
     The file gets the mode that the umask gives a new one. An error or an interrupt leaves nothing behind.
 
@@ -31,19 +47,6 @@ def replace(target: Path, content: bytes) -> None:
     finally:
         if part is not None:
             part.unlink(missing_ok=True)
-
-
-@contextmanager
-def writing(path: Path, remedy: str) -> Iterator[None]:
-    """Reports a failure to write `path` in one line that ends with the remedy.
-
-    Raises:
-        ConfigError: The file cannot be written.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise ConfigError(f"cannot write {path} ({error.strerror}); {remedy}") from error
 
 
 def _umask() -> int:

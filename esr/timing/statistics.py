@@ -1,12 +1,12 @@
 """Estimates and intervals from raw samples: every figure of a record can be recomputed with these functions."""
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from esr.records.network import Estimate
+from esr.records.network import Estimate, Samples
+from esr.timing.samples import SampleColumns
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -29,19 +29,21 @@ def fewest_rounds(confidence: float) -> int:
     return int(np.ceil(1 - np.log2(1 - confidence)))
 
 
-def matrix(samples: dict[str, list[Any]], rounds: int, images: int, replaced: Collection[int] = ()) -> Array:
-    """Milliseconds as rounds × images, from a record's columns; NaN where none was taken.
+def matrix(
+    samples: Samples | SampleColumns, rounds: int, images: int, replaced: Collection[int] = ()
+) -> Array:
+    """Milliseconds as rounds × images; NaN where no pass was timed.
 
     Args:
-        samples: Columns `round`, `block`, `image`, `ms`.
+        samples: Every timed pass.
         rounds: Rows.
         images: Columns.
         replaced: Blocks that were measured again, and so do not count.
     """
     table = np.full((rounds, images), np.nan)
-    counts = ~np.isin(samples["block"], list(replaced))
-    rows, columns = (np.asarray(samples[key], int)[counts] for key in ("round", "image"))
-    table[rows, columns] = np.asarray(samples["ms"], float)[counts]
+    counts = ~np.isin(samples.block, list(replaced))
+    rows, columns = (np.asarray(column, int)[counts] for column in (samples.round, samples.image))
+    table[rows, columns] = np.asarray(samples.ms, float)[counts]
     return table
 
 

@@ -19,7 +19,6 @@ from esr.training.config import TrainConf
 Plain: TypeAlias = str | int | float | bool | None
 
 VERSION = 1
-REMEDY = "pass another out=FOLDER"
 _FREE_TO_CHANGE = (
     "model", "data_root", "validate_root", "out", "device", "save_as",
     "checkpoint_every", "validate_every", "log_every",
@@ -70,8 +69,7 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
     """
     content = io.BytesIO()
     torch.save({"version": VERSION, **vars(checkpoint)}, content)
-    with files.writing(path, REMEDY):
-        files.replace(path, content.getvalue())
+    files.write(path, content.getvalue(), ConfigError)
 
 
 def load(path: Path, identity: Mapping[str, Plain]) -> Checkpoint:
@@ -100,7 +98,7 @@ def load(path: Path, identity: Mapping[str, Plain]) -> Checkpoint:
         there, here = checkpoint.identity.get(key), identity.get(key)
         if there != here:
             raise ConfigError(
-                f"{path} belongs to another run: {key} is {there} there and {here} here; {REMEDY}, "
+                f"{path} belongs to another run: {key} is {there} there and {here} here; pass another out=FOLDER, "
                 "or move it away to start over"
             )
     return checkpoint
@@ -133,5 +131,4 @@ def export(network: nn.Module, path: Path, precision: str, about: Mapping[str, s
         if bool(torch.isinf(cast).logical_and(~torch.isinf(value.cpu())).any() | torch.isnan(cast).any()):
             raise WeightsError(f"{name} does not fit {precision}: pass save_as=float32, or train with a lower l1.lr")
         state[name] = cast.contiguous().clone()
-    with files.writing(path, REMEDY):
-        files.replace(path, serialise(state, metadata=dict(about)))
+    files.write(path, serialise(state, metadata=dict(about)), ConfigError)

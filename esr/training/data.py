@@ -17,7 +17,9 @@ from torch import Tensor
 from esr.config.schema import SCALE
 from esr.data.layouts import image_files
 from esr.errors import DataError
-from esr.images.pixels import ImageArray, bicubic_downscale, crop_to_multiple, describe_size, read_rgb
+from esr.images.bicubic import bicubic_downscale
+from esr.images.files import read_rgb
+from esr.images.pixels import ImageArray, crop_to_multiple, describe_size
 
 _READERS = 4
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from esr.errors import ConfigError
 from esr.system import files
-from esr.training.checkpoint import REMEDY
 
 COLUMNS = ("step", "phase", "lr", "loss", "psnr_y", "psnr_rgb", "seconds")
 
@@ -20,8 +19,7 @@ class Log:
 
     def __init__(self, path: Path, steps_done: int) -> None:
         self._path = path
-        with files.writing(path, REMEDY):
-            files.replace(path, _as_csv(self._kept(steps_done)))
+        files.write(path, _as_csv(self._kept(steps_done)), ConfigError)
 
     def _kept(self, steps_done: int) -> list[list[str]]:
         """The heading, and the complete rows of earlier sittings up to the step at which the run resumes."""
@@ -37,8 +35,11 @@ class Log:
     def add(self, **values: object) -> None:
         """Appends one row; columns not given stay empty."""
         row = _as_csv([[_text(values.get(name)) for name in COLUMNS]])
-        with files.writing(self._path, REMEDY), self._path.open("ab") as file:
-            file.write(row)
+        try:
+            with self._path.open("ab") as file:
+                file.write(row)
+        except OSError as error:
+            raise ConfigError(f"{self._path}: cannot be written ({error.strerror}); {files.ANOTHER_OUT}") from error
 
 
 def _is_done(row: list[str], steps_done: int) -> bool:

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from esr.config.schema import SCALE, network_name
 from esr.errors import ConfigError, EsrError, NetworkError
-from esr.images.pixels import SSIM_WINDOW
-from esr.images.quality import Quality
+from esr.images.quality import SSIM_WINDOW, decibels
 from esr.networks import devices
 from esr.networks.inference import check_output
+from esr.records.network import Quality
 from esr.text import described
 from esr.training import checkpoint, data, recipe, start
 from esr.training.config import TrainConf
@@ -198,9 +198,9 @@ class _Run:
     def _report(self, now: recipe.RecipeStep) -> None:
         loss, seconds, quality = math.fsum(self.losses) / len(self.losses), self._elapsed(), self.quality
         self.losses.clear()
-        shown = {"psnr_y": quality.psnr_y, "psnr_rgb": quality.psnr_rgb} if quality else {}
+        shown = {"psnr_y": decibels(quality.psnr_y), "psnr_rgb": decibels(quality.psnr_rgb)} if quality else {}
         self.log.add(step=self.step, phase=now.phase, lr=now.lr, loss=loss, seconds=round(seconds, 1), **shown)
-        psnr = f", validation {quality.psnr_y:.3f} dB luma, {quality.psnr_rgb:.3f} dB RGB" if quality else ""
+        psnr = ", validation {psnr_y:.3f} dB luma, {psnr_rgb:.3f} dB RGB".format(**shown) if shown else ""
         self.say(f"step {self.step}: {now.phase} {loss:.5f}, lr {now.lr:.2e}, {seconds:.0f} s{psnr}")
 
     def _save(self) -> None:

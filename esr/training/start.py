@@ -10,6 +10,7 @@ from esr.config.schema import SCALE, ModelConf, network_name
 from esr.errors import ConfigError, WeightsError
 from esr.models.blocks.trunk import ChainedTrunk
 from esr.networks import build as networks
+from esr.records.network import Weights
 from esr.text import did_you_mean
 from esr.zoo import weights as zoo
 
@@ -20,7 +21,7 @@ _QUIET = 0.1
 """Scale of all other values, small enough for the interpolation to dominate, large enough for gradients to flow."""
 
 
-def weights_of(model: ModelConf, init: str) -> zoo.WeightsFile | None:
+def weights_of(model: ModelConf, init: str) -> Weights | None:
     """Weights that `init` names; `None` if it names no file.
 
     Raises:
@@ -40,7 +41,7 @@ def weights_of(model: ModelConf, init: str) -> zoo.WeightsFile | None:
         raise WeightsError(f"init={init}: {error}") from error
 
 
-def build(model: ModelConf, init: str, weights: zoo.WeightsFile | None, seed: int) -> nn.Module:
+def build(model: ModelConf, init: str, weights: Weights | None, seed: int) -> nn.Module:
     """A trainable network on the CPU, in training mode.
 
     Args:

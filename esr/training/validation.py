@@ -7,8 +7,8 @@ from torch import nn
 
 from esr.config.schema import SCALE
 from esr.images import quality
-from esr.images.quality import Quality
 from esr.networks import inference
+from esr.records.network import Quality
 from esr.training.data import TrainingPair
 
 

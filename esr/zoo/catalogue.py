@@ -1,121 +1,114 @@
-"""What there is to fetch: the published weights of `conf/model`, the data sets of `conf/archives.yaml`."""
+"""The catalogue of `esr fetch`: published weights from `conf/model`, data sets from `conf/archives.yaml`."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-import yaml
+import msgspec
 
 import esr.conf
 from esr.config.cards import model_file, model_names
+from esr.config.schema import CheckpointConf
 from esr.errors import ConfigError
-from esr.text import did_you_mean
-
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster where libyaml is there
+from esr.text import did_you_mean, one_line
 
 
-@dataclass(frozen=True)
-class Remote:
-    """One file at its official place."""
+class Remote(msgspec.Struct, frozen=True):
+    """A file and its official address."""
 
     file: str
-    """Its name there and here."""
+    """File name, there and here."""
     url: str | None = None
-    """None: no official place is known."""
+    """`None` where no official address is known."""
     bytes: int | None = None
     sha256: str | None = None
 
-    @property
-    def described(self) -> str:
-        """Size and digest in words, as far as they are known."""
+    @classmethod
+    def of(cls, checkpoint: CheckpointConf) -> "Remote":
+        """The published file of a network."""
+        return cls(checkpoint.file or "", checkpoint.url, checkpoint.bytes, checkpoint.sha256)
+
+    def __str__(self) -> str:
+        """Address, size and digest, as far as they are known."""
         size = "size not known" if self.bytes is None else f"{self.bytes} bytes"
-        return f"{size}, sha256 {self.sha256 or 'not known'}"
+        return f"{self.url or self.file} ({size}, sha256 {self.sha256 or 'not known'})"
 
 
-@dataclass(frozen=True)
-class Thing:
-    """What a name given to `esr fetch` stands for."""
+class Asset(msgspec.Struct, frozen=True):
+    """An entry of the catalogue: the weights of one network, or one data set."""
 
     name: str
-    kind: str
-    """`weights` or `data`."""
+    kind: Literal["weights", "data"]
     files: tuple[Remote, ...]
     licence: str | None = None
     page: str | None = None
-    """Where people read about it; none for weights."""
+    """The data set's web page; `None` for weights."""
 
     @property
     def bytes(self) -> int | None:
-        """Bytes to fetch; none where one file's size is not known."""
+        """Size of all files together; `None` where the size of one is not known."""
         sizes = [file.bytes for file in self.files if file.bytes is not None]
         return sum(sizes) if len(sizes) == len(self.files) else None
 
 
-@cache
-def weights() -> dict[str, Thing]:
-    """The networks whose published weights have a place, by name, in the challenge's order."""
-    found = {}
-    for name in model_names():
-        checkpoint = checkpoint_of(name)
-        if checkpoint.get("file") and checkpoint.get("url"):
-            remote = Remote(
-                checkpoint["file"], checkpoint["url"], checkpoint.get("bytes"), checkpoint.get("sha256")
-            )
-            found[name] = Thing(name, "weights", (remote,), checkpoint.get("licence"))
-    return found
+class _Model(msgspec.Struct):
+    """A network's YAML, as far as the catalogue needs it."""
+
+    checkpoint: CheckpointConf = msgspec.field(default_factory=CheckpointConf)
+
+
+class _DataSet(msgspec.Struct):
+    page: str
+    archives: tuple[Remote, ...]
+    licence: str | None = None
 
 
 @cache
-def data_sets() -> dict[str, Thing]:
-    """The data sets, by name."""
-    table = _yaml(Path(esr.conf.__file__).parent / "archives.yaml")
+def weights() -> Mapping[str, Asset]:
+    """Networks whose published weights have an address, by name, in the challenge's order."""
+    checkpoints = {name: checkpoint_of(name) for name in model_names()}
     return {
-        name: Thing(
-            name,
-            "data",
-            tuple(Remote(**archive) for archive in entry["archives"]),
-            entry.get("licence"),
-            entry["page"],
-        )
-        for name, entry in table.items()
+        name: Asset(name, "weights", (Remote.of(one),), one.licence)
+        for name, one in checkpoints.items()
+        if one.file and one.url
     }
 
 
-def checkpoint_of(name: str) -> dict[str, Any]:
-    """The entry `checkpoint` of a shipped network, as plain data; empty where there is none."""
+@cache
+def data_sets() -> Mapping[str, Asset]:
+    """Data sets, by name."""
+    table = Path(esr.conf.__file__).parent / "archives.yaml"
+    entries = msgspec.yaml.decode(table.read_bytes(), type=dict[str, _DataSet])
+    return {name: Asset(name, "data", one.archives, one.licence, one.page) for name, one in entries.items()}
+
+
+def checkpoint_of(name: str) -> CheckpointConf:
+    """The checkpoint of a shipped network; without a file where there is no such network."""
     file = model_file(name)
-    return {} if file is None else dict(_yaml(file).get("checkpoint") or {})
+    return msgspec.yaml.decode(file.read_bytes(), type=_Model).checkpoint if file else CheckpointConf()
 
 
-def select(names: Sequence[str], *, every_weights: bool = False) -> list[Thing]:
-    """The things that are asked for, each once, in the order of the names.
+def select(names: Sequence[str], *, every_weights: bool = False) -> list[Asset]:
+    """Looks names up; each asset is given once, in the order of the names.
 
     Args:
-        names: networks, teams as in `team04`, and data sets.
-        every_weights: all published weights as well.
+        names: Networks, teams such as `team04`, and data sets.
+        every_weights: Adds all published weights.
 
     Raises:
-        ConfigError: a name stands for nothing that can be fetched, or nothing is asked for.
+        ConfigError: A name is not in the catalogue, or there is none.
     """
     known = {**weights(), **data_sets()}
     chosen = dict(weights()) if every_weights else {}
     for name in names:
         file = model_file(name) if name not in known and name.startswith("team") else None
-        thing = known.get(file.stem if file else name)
-        if thing is None:
-            raise ConfigError(
-                f"{' '.join(name.split())}: nothing to fetch by that name; {did_you_mean(name, known)}"
-            )
-        chosen[thing.name] = thing
+        asset = known.get(file.stem if file else name)
+        if asset is None:
+            raise ConfigError(f"{one_line(name)}: nothing to fetch by that name; {did_you_mean(name, known)}")
+        chosen[asset.name] = asset
     if not chosen:
         raise ConfigError(
-            "nothing to fetch: name networks or data sets, or pass --all; --list shows what there is"
+            "nothing to fetch: name networks or data sets, or pass --all; --list shows the catalogue"
         )
     return list(chosen.values())
-
-
-def _yaml(file: Path) -> dict[str, Any]:
-    with file.open(encoding="utf-8") as opened:
-        return dict(yaml.load(opened, _LOADER))  # noqa: S506 - either is a safe one

@@ -1,164 +1,110 @@
-"""Whether a host answers at all, and what goes wrong on the way to it, in words."""
+"""HTTP requests that are repeated where that may help, and network failures in words."""
 
-import contextlib
-import queue
 import re
-import socket
-import threading
-from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 from requests import exceptions
-from requests.utils import get_environ_proxies, select_proxy
-from urllib3.exceptions import NewConnectionError
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import MaxRetryError, NewConnectionError, ResponseError
+from urllib3.util import Retry
+
+from esr._version import __version__
 
 ELSEWHERE = "set ESR_MIRROR=URL to fetch it from elsewhere"
+CHECK_URL = f"check the URL, or {ELSEWHERE}"
+CHECK_NETWORK = f"check the network and HTTPS_PROXY, or {ELSEWHERE}"
 _BUNDLE = "set REQUESTS_CA_BUNDLE=FILE"
+_TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
+"""Status codes after which a repeated request may succeed."""
 
 
-class BrokenOff(Exception):  # noqa: N818 - asks for another attempt, never seen by users
-    """An attempt that ended in a way that another attempt may get over.
+@dataclass(frozen=True)
+class Patience:
+    """Time limits and number of attempts of a download."""
 
-    Args:
-        reason: in words.
-        unreachable: there was no connection, and another attempt at once would bring none.
-        pause_s: seconds for which the server asks to be left alone.
-    """
-
-    def __init__(self, reason: str, *, unreachable: bool = False, pause_s: float = 0.0) -> None:
-        super().__init__(reason)
-        self.unreachable = unreachable
-        self.pause_s = pause_s
-
-
-def is_silent(url: str, limit_s: float) -> bool:
-    """Whether neither an answer nor a refusal comes from a URL's host in time; behind a proxy nobody can tell.
-
-    `requests` has no limit for looking up a name and waits for one address after the other, so that a firewall
-    which swallows packets would cost half a minute. Here all addresses are asked at once.
-    """
-    parts = urlsplit(url)
-    try:
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-    except ValueError:  # the request itself will refuse it
-        return False
-    if select_proxy(url, get_environ_proxies(url)):
-        return False
-    ended = threading.Event()
-    threading.Thread(target=_connect, args=(parts.hostname, port, limit_s, ended), daemon=True).start()
-    return not ended.wait(limit_s)
+    connect_s: float = 3.0
+    """Seconds for a connection to each address of the host; short, so that offline machines get on."""
+    stall_s: float = 20.0
+    """Seconds without a byte after which a connection counts as lost; also the longest pause between requests."""
+    attempts: int = 4
+    """Attempts in a row that bring next to nothing."""
+    backoff_s: float = 0.5
+    """Pause before another attempt; doubles with each one in vain."""
+    lock_s: float = 600.0
+    """Seconds to wait for another process that fetches the same file."""
 
 
-def _connect(host: str, port: int, limit_s: float, ended: threading.Event) -> None:
-    """Sets `ended` once an address has taken a connection, or all have refused."""
+class _LimitedRetry(Retry):
+    """Gives up at once where a server asks for a pause longer than `backoff_max`."""
 
-    def to(family: int, address: tuple[str, int]) -> None:
-        with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_STREAM) as tried:
-            tried.settimeout(2 * limit_s)  # silence is the waiting side's to notice
-            tried.connect(address)
-            ended.set()
-
-    with contextlib.suppress(OSError, UnicodeError):  # the request itself will name the reason
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        tries = [threading.Thread(target=to, args=(one[0], one[4]), daemon=True) for one in found]
-        for thread in tries:
-            thread.start()
-        for thread in tries:
-            thread.join()
-    ended.set()
+    def increment(self, *request: Any, **outcome: Any) -> "_LimitedRetry":
+        """See `Retry.increment`."""
+        response = outcome.get("response")
+        if response and (self.get_retry_after(response) or 0) > self.backoff_max:
+            raise MaxRetryError(outcome["_pool"], "", ResponseError("Retry-After is too long"))
+        return super().increment(*request, **outcome)
 
 
-def asked(ask: Callable[[], requests.Response], limit_s: float) -> requests.Response:
-    """An answer whose headers are complete in time.
-
-    The limits of `requests` hold for each packet, so that a server which drips its headers would never reach one.
+def session(patience: Patience, *, reconnect: bool) -> requests.Session:
+    """A session that repeats a request after a transient answer, or a connection cut before the answer.
 
     Args:
-        ask: Sends the request; left to itself where its answer doesn't come.
-        limit_s: For all of it, redirections included.
-
-    Raises:
-        BrokenOff: It was not complete in time.
+        patience: The limits.
+        reconnect: Repeats it also if the host cannot be reached; an offline machine should get on quickly.
     """
-    answers: queue.SimpleQueue[requests.Response | Exception] = queue.SimpleQueue()
-
-    def wait() -> None:
-        try:
-            answers.put(ask())
-        except Exception as error:  # whatever it is, the asking side raises it
-            answers.put(error)
-
-    threading.Thread(target=wait, daemon=True).start()
-    try:
-        answer = answers.get(timeout=limit_s)
-    except queue.Empty:
-        raise BrokenOff(f"the headers of the answer are not complete after {limit_s:g} s") from None
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
+    retry = _LimitedRetry(
+        patience.attempts - 1,
+        connect=None if reconnect else 0,
+        other=0,
+        status_forcelist=_TRANSIENT,
+        backoff_factor=patience.backoff_s,
+        backoff_max=patience.stall_s,
+        raise_on_status=False,
+    )
+    opened = requests.Session()
+    opened.headers.update({"User-Agent": f"esr/{__version__}", "Accept-Encoding": "identity"})
+    opened.mount("http://", HTTPAdapter(max_retries=retry))
+    opened.mount("https://", HTTPAdapter(max_retries=retry))
+    return opened
 
 
-def hopeless(error: Exception) -> tuple[str, str] | None:
-    """Reason and remedy of a failure that no further attempt can get over; none for the others."""
-    if isinstance(error, exceptions.SSLError):
-        told = (
-            f"TLS failed ({_innermost(error)})",
-            f"behind a proxy that inspects TLS {_BUNDLE}, or {ELSEWHERE}",
-        )
-    elif isinstance(error, exceptions.TooManyRedirects):
-        told = "the server redirects in circles", f"check the URL, or {ELSEWHERE}"
-    elif isinstance(error, exceptions.InvalidHeader):
-        told = "the server's answer contradicts itself", ELSEWHERE
-    elif isinstance(error, ValueError):
-        told = (
-            "this URL, one it redirects to, or the proxy's is not a valid one",
-            f"correct it, or {ELSEWHERE}",
-        )
-    elif isinstance(error, OSError) and not isinstance(error, requests.RequestException):
-        told = f"{error}", f"{_BUNDLE}, or unset it"  # the one file that a request opens
-    else:
-        return None
-    return told
-
-
-def broken_off(error: Exception, url: str, connect_s: float, stall_s: float) -> BrokenOff:
-    """A network error in words.
+def explained(error: Exception, url: str, patience: Patience) -> tuple[str, str]:
+    """Reason and remedy of a failed request, in words.
 
     Args:
-        error: from `requests` or `urllib3`.
-        url: what was asked for.
-        connect_s: the limit for connecting that held.
-        stall_s: the limit for silence that held.
+        error: From `requests` or `urllib3`.
+        url: The address requested.
+        patience: The limits that applied.
     """
-    request = getattr(error, "request", None)
-    host = urlsplit(getattr(request, "url", None) or url).hostname
-    cause = _innermost(error)
-    if isinstance(error, exceptions.ProxyError):
-        return BrokenOff("the proxy cannot be reached or refuses", unreachable=True)
+    host = urlsplit(getattr(getattr(error, "request", None), "url", None) or url).hostname
+    cause = getattr(error.args[0] if error.args else None, "reason", None) or error  # as urllib3 gives it
+    told = (
+        (exceptions.SSLError, f"TLS failed ({cause})", f"behind a proxy that inspects TLS {_BUNDLE}"),
+        (exceptions.TooManyRedirects, "the server redirects in circles", "check the URL"),
+        (exceptions.InvalidHeader, "the server's answer contradicts itself", "try again later"),
+        (exceptions.ProxyError, "the proxy cannot be reached or refuses", "check HTTPS_PROXY"),
+        (ValueError, "the URL, a redirect or the proxy is not a valid address", "correct it"),
+    )
+    for kind, reason, remedy in told:
+        if isinstance(error, kind):
+            return reason, f"{remedy}, or {ELSEWHERE}"
+    if isinstance(error, OSError) and not isinstance(error, requests.RequestException):
+        return f"{error}", f"{_BUNDLE}, or unset it"  # the only file that a request opens
     if isinstance(error, exceptions.ConnectTimeout):
-        return silent(url, connect_s)
-    if isinstance(cause, NewConnectionError):  # also where the name cannot be resolved
-        detail = str(cause).rpartition(": ")[2]
-        return BrokenOff(f"{host} cannot be reached: {detail}", unreachable=True)
-    if isinstance(error, exceptions.Timeout) or "timed out" in str(error):
-        limit = re.search(r"read timeout=([\d.]+)", str(error))  # that of connecting, in a TLS handshake
-        return BrokenOff(f"no data came for {float(limit[1]) if limit else stall_s:g} s")
-    return BrokenOff("the connection was cut")
-
-
-def silent(url: str, connect_s: float) -> BrokenOff:
-    """What is said of a host that swallows every packet."""
-    return BrokenOff(f"{urlsplit(url).hostname} does not answer within {connect_s:g} s", unreachable=True)
+        reason = f"{host} does not answer within {patience.connect_s:g} s"
+    elif isinstance(cause, NewConnectionError):  # also for a name that cannot be resolved
+        reason = f"{host} cannot be reached: {str(cause).rpartition(': ')[2]}"
+    elif "timed out" in str(error):
+        limit = re.search(r"read timeout=([\d.]+)", str(error))  # in a TLS handshake, that of connecting
+        reason = f"no data came for {float(limit[1]) if limit else patience.stall_s:g} s"
+    else:
+        reason = "the connection was cut"
+    return reason, CHECK_NETWORK
 
 
 def shown(url: str) -> str:
-    """A URL without what may be secret: user, password and query."""
+    """A URL without its possible secrets: user, password and query."""
     return re.sub(r"//[^/@]*@", "//", url.partition("?")[0])
-
-
-def _innermost(error: Exception) -> Exception:
-    """What urllib3 gives as the reason for an error of requests."""
-    inner = error.args[0] if error.args else None
-    reason = getattr(inner, "reason", None)
-    return reason if isinstance(reason, Exception) else error

@@ -5,6 +5,7 @@ import pickle
 import socket
 import subprocess
 import sys
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from esr.data import datasets
-from esr.data.datasets import DEMO_REGIONS, load_dataset
+from esr.data.datasets import load_dataset
 from esr.errors import ConfigError, DataError
-from esr.images.pixels import bicubic_downscale, crop_to_multiple, read_rgb
+from esr.images.bicubic import bicubic_downscale
+from esr.images.files import read_rgb
+from esr.images.pixels import crop_to_multiple
 
 
 @pytest.fixture(autouse=True)
@@ -46,19 +49,37 @@ def test_the_demo_needs_no_network_and_has_three_distinct_lr_shapes(monkeypatch:
         np.testing.assert_array_equal(pair.lr(), bicubic_downscale(pair.hr()))
 
 
-def test_every_demo_region_lies_inside_its_photograph_and_is_worth_looking_at() -> None:
-    for pair in load_dataset(shipped("demo")).pairs:
-        _, _, width, height = next(
-            region for file, region in DEMO_REGIONS.items() if file.startswith(pair.name)
-        )
+DEMO_REGIONS = {
+    "astronaut.png": (96, 0, 256, 320),
+    "chelsea.png": (52, 8, 384, 256),
+    "coffee.png": (160, 16, 320, 320),
+    "rocket.jpg": (168, 104, 320, 320),
+}
+"""Photograph in the scikit-image wheel -> left, top, width and height of its demo region, in pixels."""
+
+
+def test_every_demo_image_is_a_region_of_its_photograph_and_is_worth_looking_at() -> None:
+    pairs = load_dataset(shipped("demo")).pairs
+    for pair, (file, (left, top, width, height)) in zip(pairs, DEMO_REGIONS.items(), strict=True):
+        photograph = read_rgb(Path(str(files("skimage") / "data" / file)))
+        np.testing.assert_array_equal(pair.hr(), photograph[top : top + height, left : left + width])
         assert pair.hr().shape == (height, width, 3)
         assert 256 <= min(height, width) <= max(height, width) <= 384
         assert pair.hr().std() > 20
 
 
-def test_a_scikit_image_without_its_photographs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(DEMO_REGIONS, "mona_lisa.png", (0, 0, 256, 256))
-    with pytest.raises(DataError, match=r"scikit-image lacks data/mona_lisa\.png"):
+def test_the_demo_is_small_and_its_licences_name_every_image() -> None:
+    folder = Path(datasets.__file__).parent / "demo"
+    licences = (folder / "LICENCES.md").read_text(encoding="utf-8")
+    images = sorted(folder.glob("*.png"))
+    assert [file.stem for file in images] == list(datasets.DEMO)
+    assert all(file.name in licences for file in images)
+    assert sum(file.stat().st_size for file in images) < 10**6
+
+
+def test_an_installation_without_a_demo_image_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets, "DEMO", (*datasets.DEMO, "mona_lisa"))
+    with pytest.raises(DataError, match=r"this installation lacks .*demo/mona_lisa\.png"):
         load_dataset(shipped("demo"))
 
 
@@ -244,5 +265,5 @@ def test_set5_of_the_reference_data(reference: Path) -> None:
 
 
 def test_images_data_sets_and_quality_do_without_torch() -> None:
-    script = "import sys, esr.data.datasets, esr.images.pixels, esr.images.quality; sys.exit('torch' in sys.modules)"
+    script = "import sys, esr.data.datasets, esr.images.files, esr.images.quality; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -11,7 +11,7 @@ from helpers.image_folders import folder, names, photograph, save, save_pair, sh
 from esr.data.datasets import load_dataset
 from esr.data.layouts import data_home
 from esr.errors import ConfigError, DataError
-from esr.images.pixels import read_rgb
+from esr.images.files import read_rgb
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ from helpers.nvml_stub import environment as stub_environment
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esr.cli import doctor
+from esr.cli.command import run
 from esr.doctor import checks, state
 from esr.doctor.state import GpuCondition, State, TorchState
 from esr.evaluation import evaluate as evaluation
@@ -142,7 +142,7 @@ def test_what_the_driver_does_not_say_is_no_finding():
 def test_of_several_gpus_the_one_that_was_asked_for_is_named(monkeypatch, capsys):
     asked = []
     monkeypatch.setattr(state, "_torch", lambda index: asked.append(index) or replace(TORCH, count=2))
-    assert doctor.main(["--quick", "device.index=1"]) == 0
+    assert run(["doctor", "--quick", "device.index=1"]) == 0
     assert asked == [1]
     assert "2 GPUs are visible, of which the one with index 1 is measured" in capsys.readouterr().out
 
@@ -290,13 +290,13 @@ def test_a_baseline_that_fails_while_it_is_measured_is_a_finding(monkeypatch, ca
     failed = Record({"networks": {"baseline": {"name": "imdn", "failure": {"message": "killed by SIGKILL"}}}})
     monkeypatch.setattr(evaluation, "evaluate", lambda *_, **__: failed)
     monkeypatch.setattr(state, "gather", lambda *_: GOOD)
-    assert doctor.main([f"out={tmp_path}"]) == 1
+    assert run(["doctor", f"out={tmp_path}"]) == 1
     assert "killed by SIGKILL" in capsys.readouterr().out
 
 
 def test_help_says_what_the_exit_codes_mean(run_esr):
     run = run_esr("doctor", "--help")
-    assert "\n  esr doctor --quick           the checks alone\n" in run.out
+    assert "\n  esr doctor --quick           only the checks\n" in run.out
     assert "Exit code 0" in run.out
 
 

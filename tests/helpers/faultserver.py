@@ -149,30 +149,6 @@ def answers_raw(head: bytes) -> Fault:
     return lambda handler: handler.wfile.write(head + b"\r\n\r\n") and None
 
 
-def trickles(pause_s: float) -> Fault:
-    """One byte after the other, never pausing long enough to be called silent."""
-
-    def fault(handler: _Handler) -> None:
-        serve(handler, sent=0)
-        for number in range(len(handler.site.content)):
-            handler.wfile.write(handler.site.content[number : number + 1])
-            if handler.site.closing.wait(pause_s):
-                return
-
-    return fault
-
-
-def drips_headers(pause_s: float) -> Fault:
-    """A sound status line, and headers that never end."""
-
-    def fault(handler: _Handler) -> None:
-        handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
-        while not handler.site.closing.wait(pause_s):
-            handler.wfile.write(b".")
-
-    return fault
-
-
 def sends(content: bytes) -> Fault:
     """Other bytes than the file's."""
     return lambda handler: serve(handler, content=content)

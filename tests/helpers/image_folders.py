@@ -7,7 +7,9 @@ from omegaconf import OmegaConf
 
 from esr.config.schema import DataConf
 from esr.data.datasets import Dataset
-from esr.images.pixels import ImageArray, bicubic_downscale, write_png
+from esr.images.bicubic import bicubic_downscale
+from esr.images.files import write_png
+from esr.images.pixels import ImageArray
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "data"
 RNG = np.random.default_rng(0)

@@ -11,14 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from esr.errors import DataError
-from esr.images.pixels import (
-    ImageArray,
-    bicubic_downscale,
-    bicubic_upscale,
-    crop_to_multiple,
-    read_rgb,
-    rgb_to_luma,
-)
+from esr.images.bicubic import bicubic_downscale, bicubic_upscale
+from esr.images.files import read_rgb
+from esr.images.pixels import ImageArray, crop_to_multiple, rgb_to_luma
 
 steadily = settings(deadline=None)
 sparingly = settings(deadline=None, max_examples=20)  # exact rationals are slow

@@ -16,15 +16,10 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from esr.errors import DataError
-from esr.images import pixels as images
-from esr.images.pixels import (
-    ImageArray,
-    bicubic_downscale,
-    bicubic_upscale,
-    read_rgb,
-    rgb_to_luma,
-    write_png,
-)
+from esr.images import files
+from esr.images.bicubic import bicubic_downscale, bicubic_upscale
+from esr.images.files import read_rgb, write_png
+from esr.images.pixels import ImageArray, rgb_to_luma
 
 steadily = settings(deadline=None)
 
@@ -49,7 +44,7 @@ def png(width: int, height: int, depth: int, colour: int, rows: bytes) -> bytes:
 
 
 def test_the_examples_in_the_docstrings_hold() -> None:
-    assert doctest.testmod(images).failed == 0
+    assert doctest.testmod(files).failed == 0
 
 
 # Reading
@@ -73,6 +68,41 @@ def test_a_jpeg_is_read(tmp_path: Path) -> None:
     assert np.abs(image.astype(int) - 90).max() <= 1
 
 
+rows, columns = np.mgrid[:61, :83]
+SMOOTH = np.dstack([3 * rows, 2 * columns, rows + columns]).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options"),
+    [
+        *((".jpg", {"quality": quality, "subsampling": sub}) for quality in (30, 95) for sub in (0, 1, 2)),
+        (".jpg", {"progressive": True}),
+        (".jpg", {"keep_rgb": True}),
+        (".jpg", {"restart_marker_blocks": 2}),
+        (".webp", {"quality": 40}),
+        (".webp", {"quality": 100, "method": 6}),
+        (".tif", {"compression": "tiff_lzw"}),
+        (".tif", {"compression": "tiff_adobe_deflate"}),
+        (".tif", {"compression": "jpeg"}),
+        (".tif", {"compression": "lzma"}),
+    ],
+)
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_opencv_and_pillow_decode_alike(
+    tmp_path: Path, suffix: str, options: dict[str, object], mode: str
+) -> None:
+    path = tmp_path / f"a{suffix}"
+    Image.fromarray(SMOOTH).convert(mode).save(path, **options)
+    with Image.open(path) as image:
+        np.testing.assert_array_equal(read_rgb(path), np.array(image.convert("RGB")))
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_grayscale_of_few_bits_is_stretched_to_255(tmp_path: Path, depth: int) -> None:
+    (tmp_path / "a.png").write_bytes(png(8, 1, depth, 0, b"\0" + bytes([255, 0, 0, 0][:depth])))
+    assert read_rgb(tmp_path / "a.png")[0, :, 0].tolist() == [255] * (8 // depth) + [0] * (8 - 8 // depth)
+
+
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif"])
 def test_grayscale_is_widened_to_rgb(tmp_path: Path, suffix: str) -> None:
     Image.fromarray(GRAY).save(tmp_path / f"a{suffix}")
@@ -85,10 +115,26 @@ def test_black_and_white_becomes_0_and_255(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_rgb(tmp_path / "a.png")[..., 1], np.where(bits, 255, 0))
 
 
-def test_a_palette_is_looked_up(tmp_path: Path) -> None:
-    indexed = Image.fromarray(RGB).quantize(16)
-    indexed.save(tmp_path / "a.png")
-    np.testing.assert_array_equal(read_rgb(tmp_path / "a.png"), np.array(indexed.convert("RGB")))
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif"])
+@pytest.mark.parametrize("colours", [2, 16, 256])
+def test_a_palette_is_looked_up(tmp_path: Path, suffix: str, colours: int) -> None:
+    indexed = Image.fromarray(RGB).quantize(colours)
+    path = tmp_path / f"a{suffix}"
+    indexed.save(path)
+    np.testing.assert_array_equal(read_rgb(path), np.array(indexed.convert("RGB")))
+
+
+def test_white_in_a_bmp_of_5_bits_per_channel_is_255(tmp_path: Path) -> None:
+    header = struct.pack("<IHHIIiiHHIIiiII", 54 + 8, 0, 0, 54, 40, 2, 2, 1, 16, 0, 8, 0, 0, 0, 0)
+    (tmp_path / "a.bmp").write_bytes(b"BM" + header + struct.pack("<4H", 0, 0x7FFF, 0x7C00, 0x001F))
+    assert read_rgb(tmp_path / "a.bmp").tolist() == [[[255, 0, 0], [0, 0, 255]], [[0, 0, 0], [255, 255, 255]]]
+
+
+def test_of_a_cameras_jpeg_with_previews_the_picture_is_read(tmp_path: Path) -> None:
+    preview = Image.fromarray(np.ascontiguousarray(SMOOTH[::4, ::4]))
+    Image.fromarray(SMOOTH).save(tmp_path / "a.jpg", format="MPO", save_all=True, append_images=[preview])
+    Image.fromarray(SMOOTH).save(tmp_path / "plain.jpg")
+    np.testing.assert_array_equal(read_rgb(tmp_path / "a.jpg"), read_rgb(tmp_path / "plain.jpg"))
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".webp"])
@@ -128,7 +174,8 @@ def test_exif_orientation_is_ignored_so_that_pixels_stay_where_the_file_has_them
     Image.fromarray(RGB).save(tmp_path / "a.png", exif=exif)
     np.testing.assert_array_equal(read_rgb(tmp_path / "a.png"), RGB)
     Image.fromarray(RGB).save(tmp_path / "a.jpg", exif=exif)
-    assert read_rgb(tmp_path / "a.jpg").shape == RGB.shape
+    Image.fromarray(RGB).save(tmp_path / "plain.jpg")
+    np.testing.assert_array_equal(read_rgb(tmp_path / "a.jpg"), read_rgb(tmp_path / "plain.jpg"))
 
 
 def test_a_tiff_that_would_be_turned_while_decoding_is_refused(tmp_path: Path) -> None:
@@ -209,6 +256,37 @@ def test_a_truncated_file_is_an_error_not_a_gray_area(tmp_path: Path, suffix: st
         warnings.simplefilter("ignore")  # Pillow's own, about the tags of a truncated TIFF
         with pytest.raises(DataError, match=f"a{suffix} (is damaged|is no PNG)"):
             read_rgb(path)
+
+
+def test_a_jpeg_whose_stream_breaks_off_at_a_stray_marker_is_an_error_not_a_gray_area(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    Image.fromarray(SMOOTH).save(path)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 3 // 4] + b"\xff\x46" + bytes(500))
+    with pytest.raises(DataError, match=r"a\.jpg is damaged"):
+        read_rgb(path)
+
+
+def test_a_damaged_strip_of_a_tiff_is_an_error_not_noise(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    Image.fromarray(SMOOTH).save(path, compression="tiff_lzw")
+    content = bytearray(path.read_bytes())
+    content[200:204] = b"\xff\xff\xff\xff"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.tif is damaged"):
+        read_rgb(path)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".jpg", ".webp"])
+def test_of_a_damaged_file_no_library_writes_to_the_terminal(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], suffix: str
+) -> None:
+    path = tmp_path / f"a{suffix}"
+    Image.fromarray(SMOOTH).save(path)
+    path.write_bytes(path.read_bytes()[:-90])
+    with pytest.raises(DataError, match="is damaged"):
+        read_rgb(path)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_flipped_byte_anywhere_in_a_png_never_passes_for_another_image(tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from esr.errors import ConfigError, DataError
 from esr.images import pictures
+from esr.images.bicubic import bicubic_downscale, bicubic_upscale
+from esr.images.files import read_rgb
 from esr.images.pictures import Box, choose_box, comparison, file_name, save
-from esr.images.pixels import bicubic_downscale, bicubic_upscale, read_rgb
 
 
 def grey(height: int, width: int) -> np.ndarray:
@@ -98,26 +99,26 @@ def test_long_and_strange_names_stay_below_their_own_panel():
 
 def test_saved_crops_are_what_the_record_says(tmp_path):
     hr, lr, bicubic = scene()
-    plain = save(tmp_path, "crops", "0801", 7, hr, lr, bicubic, {"candidate": hr, "baseline": bicubic})
-    assert plain["image"] == 7
-    assert list(plain["files"]) == ["lr", "bicubic", "candidate", "baseline", "hr"]
-    box = Box(*plain["box"])
+    picture = save(tmp_path, "crops", "0801", 7, hr, lr, bicubic, {"candidate": hr, "baseline": bicubic})
+    assert picture.image == 7
+    assert list(picture.files) == ["lr", "bicubic", "candidate", "baseline", "hr"]
+    box = Box(*picture.box)
     assert box == choose_box(hr, bicubic)
     wanted = {"lr": box.of(lr, 4), "bicubic": box.of(bicubic), "candidate": box.of(hr)}
     for role, pixels in {**wanted, "baseline": box.of(bicubic), "hr": box.of(hr)}.items():
-        np.testing.assert_array_equal(read_rgb(tmp_path / plain["files"][role]), pixels)
-    assert plain["files"]["hr"] == "images/0007-0801-hr.png"
+        np.testing.assert_array_equal(read_rgb(tmp_path / picture.files[role]), pixels)
+    assert picture.files["hr"] == "images/0007-0801-hr.png"
     assert len(list(tmp_path.rglob("*.*"))) == 5
 
 
 def test_whole_images_are_saved_when_asked_and_nothing_when_not(tmp_path):
     hr, lr, bicubic = scene()
-    assert save(tmp_path, "none", "a", 0, hr, lr, bicubic, {})["files"] == {}
+    assert save(tmp_path, "none", "a", 0, hr, lr, bicubic, {}) is None
     assert list(tmp_path.iterdir()) == []
-    plain = save(tmp_path, "images", "a", 0, None, lr, bicubic, {"candidate": hr})
-    assert plain["box"] == [0, 0, 64, 96]
-    assert list(plain["files"]) == ["lr", "bicubic", "candidate"]
-    np.testing.assert_array_equal(read_rgb(tmp_path / plain["files"]["lr"]), lr)
+    picture = save(tmp_path, "images", "a", 0, None, lr, bicubic, {"candidate": hr})
+    assert picture.box == (0, 0, 64, 96)
+    assert list(picture.files) == ["lr", "bicubic", "candidate"]
+    np.testing.assert_array_equal(read_rgb(tmp_path / picture.files["lr"]), lr)
 
 
 @given(st.text(max_size=200), st.text(max_size=50))
@@ -171,5 +172,5 @@ def test_a_wrong_mode_and_a_folder_that_cannot_be_made_are_one_line(tmp_path):
     with pytest.raises(ConfigError, match=r"quality\.save=crop: no such choice; did you mean crops\?"):
         save(tmp_path, "crop", "a", 0, hr, lr, bicubic, {})
     (tmp_path / pictures.FOLDER).write_text("in the way")
-    with pytest.raises(DataError, match="cannot make"):
+    with pytest.raises(DataError, match="cannot write"):
         save(tmp_path, "crops", "a", 0, hr, lr, bicubic, {})

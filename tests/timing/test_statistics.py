@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esr.config.schema import WarmupConf
+from esr.timing.samples import SampleColumns
 from esr.timing.schedule import cut, rounds
 from esr.timing.statistics import (
     complete_rounds,
@@ -178,12 +179,12 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says():
 
 
 def test_a_round_that_broke_off_is_not_counted():
-    samples = {"round": [0, 0, 1], "block": [0, 0, 1], "image": [0, 1, 0], "ms": [1.0, 2.0, 3.0]}
+    samples = SampleColumns(round=[0, 0, 1], block=[0, 0, 1], image=[0, 1, 0], ms=[1.0, 2.0, 3.0])
     table = matrix(samples, 2, 2)
     assert complete_rounds(table).tolist() == [True, False]
 
 
 def test_a_turn_that_was_measured_again_does_not_count():
-    samples = {"round": [0, 0], "block": [0, 1], "image": [0, 0], "ms": [9.0, 1.0]}
+    samples = SampleColumns(round=[0, 0], block=[0, 1], image=[0, 0], ms=[9.0, 1.0])
     assert matrix(samples, 1, 1, replaced=[0]).tolist() == [[1.0]]
     assert np.isnan(matrix(samples, 1, 1, replaced=[0, 1])).all()

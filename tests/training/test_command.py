@@ -9,12 +9,12 @@ import torch
 from helpers.training_runs import THIRTY_STEPS, tiny, train
 from PIL import Image
 
-from esr.cli.train import main
+from esr.cli.command import run
 from esr.config.schema import DataConf, DeviceConf, ModelConf
 from esr.data.datasets import load_dataset
 from esr.errors import ConfigError, DataError, DeviceError, EsrError, NetworkError
 from esr.images import quality
-from esr.images.pixels import bicubic_upscale
+from esr.images.bicubic import bicubic_upscale
 from esr.networks import build as networks
 from esr.networks import inference
 from esr.training.config import PhaseConf, check_values, compose
@@ -98,7 +98,7 @@ def test_what_is_not_there_or_does_not_fit_is_named_before_anything_is_written(h
 def test_without_a_network_or_images_there_is_nothing_to_train():
     with pytest.raises(ConfigError, match="no network chosen: add model=NAME"):
         compose(["data_root=images"])
-    with pytest.raises(ConfigError, match="no images to learn from: add data_root=FOLDER"):
+    with pytest.raises(ConfigError, match="no images to train on: add data_root=FOLDER"):
         compose(["model=imdn"])
 
 
@@ -126,7 +126,7 @@ def test_a_gpu_that_is_not_there_is_refused(here):
 
 
 def test_the_command_says_what_it_does_and_where_the_weights_are(here, capsys):
-    assert main([*THIRTY_STEPS, "validate_root=images", "out=run"]) == 0
+    assert run(["train", *THIRTY_STEPS, "validate_root=images", "out=run"]) == 0
     out = capsys.readouterr().out.splitlines()
     assert out[0] == "3 images, 30 steps, on cpu, into run"
     assert out[1].startswith("step 5: l1 ")
@@ -136,7 +136,7 @@ def test_the_command_says_what_it_does_and_where_the_weights_are(here, capsys):
 
 def test_help_shows_the_recipes(capsys):
     with pytest.raises(SystemExit):
-        main(["--help"])
+        run(["train", "--help"])
     assert "train=cpu" in capsys.readouterr().out
 
 

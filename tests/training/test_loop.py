@@ -28,7 +28,7 @@ def here(participant, monkeypatch):
 
 KILLED = """
 import os, signal, sys
-from esr.cli.train import main
+from esr.cli.command import main
 from esr.training.data import Patches
 batch_at = Patches.at
 
@@ -38,7 +38,7 @@ def killed_at_17(self, step):
     return batch_at(self, step)
 
 Patches.at = killed_at_17
-main(sys.argv[1:])
+main(["train", *sys.argv[1:]])
 """
 
 

@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 
 from esr.config.schema import CheckpointConf
 from esr.errors import ConfigError, WeightsError
-from esr.images.pixels import bicubic_downscale, bicubic_upscale, read_rgb
+from esr.images.bicubic import bicubic_downscale, bicubic_upscale
+from esr.images.files import read_rgb
 from esr.models.imdn import IMDN
 from esr.networks import build as networks
 from esr.networks import inference

@@ -44,6 +44,7 @@ def no_proxy_and_no_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.delenv("ESR_MIRROR", raising=False)
+    monkeypatch.delenv("ESR_OFFLINE", raising=False)
 
 
 @pytest.fixture
@@ -288,7 +289,7 @@ class TestSeveralAtOnce:
         target.parent.mkdir()
         with FileLock(target.with_name(".net.pth.lock")):
             line = refusal(server.url, target, patience=replace(QUICK, lock_s=0.1))
-        assert "net.pth has been in the hands of another process for 0.1 s" in line
+        assert "net.pth has been locked by another process for 0.1 s" in line
 
 
 class TestMismatch:

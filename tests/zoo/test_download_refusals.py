@@ -4,7 +4,6 @@ import hashlib
 import os
 import shutil
 import socket
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -26,12 +25,10 @@ from helpers.faultserver import (
     answers_raw,
     claims_length,
     cuts_after,
-    drips_headers,
     redirects_to,
     sends,
     shows_page,
     streams,
-    trickles,
 )
 
 from esr.errors import DownloadError
@@ -44,6 +41,7 @@ def no_proxy_and_no_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.delenv("ESR_MIRROR", raising=False)
+    monkeypatch.delenv("ESR_OFFLINE", raising=False)
 
 
 @pytest.fixture
@@ -75,7 +73,9 @@ class TestSomethingElseComes:
 
     def test_a_login_page_is_called_a_web_page(self, server: FaultServer, target: Path) -> None:
         server.faults += [shows_page(b"<html>log in</html>")]
-        assert "a web page, has 19 bytes instead of the expected 200000" in refusal(server.url, target)
+        assert "the web page that the server sends has 19 bytes instead of the expected 200000" in refusal(
+            server.url, target
+        )
 
     def test_never_more_than_the_stated_bytes_are_written(self, server: FaultServer, target: Path) -> None:
         server.faults += [streams(CONTENT * 3)]
@@ -120,7 +120,7 @@ class TestSomethingElseComes:
         self, server: FaultServer, target: Path, place: str
     ) -> None:
         server.faults += [redirects_to(place)]
-        assert "is not a valid one" in refusal(server.url, target)
+        assert "is not a valid address" in refusal(server.url, target)
 
 
 class TestNoWayToTheServer:
@@ -153,20 +153,6 @@ class TestNoWayToTheServer:
             line = refusal(url, target, patience=replace(QUICK, connect_s=0.2, backoff_s=1000))
         assert "127.0.0.1 does not answer within 0.2 s" in line
 
-    def test_a_look_up_that_never_ends_is_not_waited_for(
-        self, target: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        released = threading.Event()
-
-        def endless(*args: object, **named: object) -> None:
-            released.wait(60)
-            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
-
-        monkeypatch.setattr(socket, "getaddrinfo", endless)
-        line = refusal("http://nowhere.invalid/net.pth", target, patience=replace(QUICK, connect_s=0.1))
-        released.set()
-        assert "nowhere.invalid does not answer within 0.1 s" in line
-
     def test_a_certificate_file_that_is_not_there_is_named(
         self, target: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -181,21 +167,7 @@ class TestNoWayToTheServer:
         self, target: Path, monkeypatch: pytest.MonkeyPatch, proxy: str
     ) -> None:
         monkeypatch.setenv("http_proxy", proxy)
-        assert "or the proxy's is not a valid one" in refusal("http://nowhere.invalid/net.pth", target)
-
-    def test_a_trickle_is_given_up_and_what_came_is_kept(self, server: FaultServer, target: Path) -> None:
-        server.faults += [trickles(0.02)] * 9
-        line = refusal(server.url, target, patience=replace(QUICK, slow_s=0.3))
-        assert "bytes came in 0.3 s" in line
-        assert "are kept in" in line
-        assert part_of(target).stat().st_size > 0
-        assert len(server.requests) == QUICK.attempts
-
-    def test_headers_that_never_end_are_given_up(self, server: FaultServer, target: Path) -> None:
-        server.faults += [drips_headers(0.02)] * 9
-        line = refusal(server.url, target, patience=replace(QUICK, slow_s=0.3))
-        assert "the headers of the answer are not complete after 0.3 s" in line
-        assert len(server.requests) == QUICK.attempts
+        assert "or the proxy is not a valid address" in refusal("http://nowhere.invalid/net.pth", target)
 
     def test_a_pause_that_a_server_asks_for_is_made(self, server: FaultServer, target: Path) -> None:
         server.faults += [answers(429, {"Retry-After": "1"})] * 2
@@ -210,9 +182,9 @@ class TestNoWayToTheServer:
     @pytest.mark.parametrize(
         ("head", "reason"),
         [
-            (b"HTTP/1.1 404 \x1b[31mgone", "answers 404 [31mgone"),
+            (b"HTTP/1.1 404 \x1b[31mgone", "answers 404 \N{REPLACEMENT CHARACTER}[31mgone"),
             (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 7", "contradicts itself"),
-            (b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd", "not a valid one"),
+            (b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd", "not a valid address"),
         ],
     )
     def test_answers_that_make_no_sense_are_told_safely(
@@ -235,7 +207,7 @@ class TestNoWayToTheServer:
         self, server: FaultServer, target: Path, sha256: str | None
     ) -> None:
         target.mkdir(parents=True)
-        with pytest.raises(DownloadError, match=r"net\.pth is there but is no file; move it away"):
+        with pytest.raises(DownloadError, match=r"net\.pth is there but is not a file; move it away"):
             download(server.url, target, sha256=sha256, patience=QUICK)
 
     def test_a_server_lost_on_the_way_is_tried_again(self, server: FaultServer, target: Path) -> None:
@@ -269,7 +241,7 @@ class TestNoWayToTheServer:
 
     @pytest.mark.parametrize("url", ["http://127.0.0.1:99999/net.pth", f"http://{'a' * 80}.com/net.pth"])
     def test_a_host_or_port_that_cannot_be_is_one_line(self, target: Path, url: str) -> None:
-        assert "is not a valid one" in refusal(url, target)
+        assert "is not a valid address" in refusal(url, target)
 
     def test_user_password_and_query_are_not_shown(self, server: FaultServer, target: Path) -> None:
         server.faults += [answers(403)]

@@ -1,6 +1,5 @@
 """`esr fetch`: what there is, what comes, where it goes, and that evaluations find it there."""
 
-import hashlib
 import os
 import random
 import signal
@@ -17,7 +16,7 @@ from helpers.zips import png, tree, zipped
 
 from esr.config.compose import compose
 from esr.data.datasets import load_dataset
-from esr.images.pixels import read_rgb
+from esr.images.files import read_rgb
 from esr.zoo.download import CHUNK
 
 WEIGHTS = random.Random(0).randbytes(200_000)
@@ -119,38 +118,11 @@ def test_weights_of_a_network_and_of_a_team_come_once(fetch, server, tmp_path):
     assert len(server.requests) == 1
 
 
-def test_a_digest_that_nobody_stated_is_recorded_and_held_to(fetch, server, tmp_path):
-    fetch("hnct")
-    file, record = tmp_path / "zoo/team12_hnct.pth", tmp_path / "zoo/digests.json"
-    assert hashlib.sha256(WEIGHTS).hexdigest() in record.read_text()
-    file.unlink()
-    server.content = WEIGHTS[::-1]
-    other = fetch("hnct")
-    assert other.code == 2
-    assert f"that of the first download, kept in {record}" in other.err
-    assert tree(tmp_path / "zoo") == ["digests.json"]
-    file.write_bytes(WEIGHTS[::-1])
-    assert "move it away" in fetch("hnct").err
-    record.unlink()
-    assert fetch("hnct").code == 0
-
-
-def test_a_damaged_record_of_digests_is_one_line(fetch, tmp_path):
-    (tmp_path / "zoo").mkdir()
-    for content in ("{", "[]", '{"a": 1}'):
-        (tmp_path / "zoo/digests.json").write_text(content)
-        run = fetch("hnct")
-        assert run.code == 2
-        assert "digests.json" in run.err
-        assert "mend or delete it" in run.err
-        assert "Traceback" not in run.err
-
-
 def test_a_fetched_set_is_found_by_its_name(fetch, settings, tmp_path, monkeypatch):
     run = fetch("set5")
     assert run.code == 0, run.err
     assert run.out == f"set5: {tmp_path}/data/set5 (2 images)\n"
-    assert tree(tmp_path / "data") == ["digests.json", "set5", "set5/image_SRF_4"] + [
+    assert tree(tmp_path / "data") == ["set5", "set5/image_SRF_4"] + [
         f"set5/image_SRF_4/img_{n}_SRF_4_{kind}.png" for n in (1, 2) for kind in ("HR", "LR")
     ]
     monkeypatch.setenv("ESR_DATA", settings["ESR_DATA"])
@@ -300,11 +272,11 @@ def test_what_is_no_weights_is_not_converted(fetch, tmp_path):
     run = fetch("hnct", "--format", "safetensors")
     assert run.code == 2
     assert "neither a safetensors nor a PyTorch file" in run.err
-    assert tree(tmp_path / "zoo") == ["digests.json", "team12_hnct.pth"]
+    assert tree(tmp_path / "zoo") == ["team12_hnct.pth"]
 
 
 def test_fetching_does_not_wait_for_torch():
-    program = "import sys; from esr.zoo import catalogue, fetch, terminal; sys.exit('torch' in sys.modules)"
+    program = "import sys; from esr.cli import fetch_screen; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
@@ -325,7 +297,7 @@ def test_ctrl_c_leaves_whole_files_and_what_is_continued(server, settings, tmp_p
     out, err = again.communicate(timeout=60)
     assert again.returncode == 0, err
     assert server.ranges_asked()[1:] in ([f"bytes={CUT}-", None], [None, f"bytes={CUT}-"])
-    assert tree(tmp_path / "zoo") == ["digests.json", "team12_hnct.pth"]
+    assert tree(tmp_path / "zoo") == ["team12_hnct.pth"]
 
 
 def test_two_fetches_of_one_set_make_one_download(server, settings, tmp_path):
@@ -341,4 +313,4 @@ def test_two_fetches_of_one_set_make_one_download(server, settings, tmp_path):
     where = f"set5: {tmp_path}/data/set5"
     assert results == [(f"{where} (4 images)\n", 0), (f"{where} (4 images, there already)\n", 0)]
     assert server.ranges_asked() == [None, f"bytes={CUT}-"]
-    assert [name for name in tree(tmp_path / "data") if "/" not in name] == ["digests.json", "set5"]
+    assert [name for name in tree(tmp_path / "data") if "/" not in name] == ["set5"]

@@ -21,8 +21,9 @@ from helpers.zips import HOSTILE, png, tree, zipped
 
 from esr.cli.command import main
 from esr.zoo import catalogue
-from esr.zoo.catalogue import Remote, Thing
+from esr.zoo.catalogue import Asset, Remote
 from esr.zoo.download import CHUNK, PATIENCE, download
+from esr.zoo.weights import fetch_to
 
 CONTENT = random.Random(0).randbytes(200_000)
 ARCHIVE = zipped({"HR/a.png": png(128)})
@@ -39,7 +40,7 @@ FAULTS = {
     "redirects to nothing": ([redirects_to("/gone"), answers(404)], "the server answers 404"),
     "is overloaded": ([answers(503)] * 9, "the server answers 503"),
     "sends other bytes": (None, "instead of the expected"),
-    "shows a login page": ([shows_page(b"<p>Log in</p>")], "a web page, has 13 bytes"),
+    "shows a login page": ([shows_page(b"<p>Log in</p>")], "the web page that the server sends has 13 bytes"),
 }
 
 
@@ -55,13 +56,14 @@ def shop(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("ESR_DATA", str(tmp_path / "here"))
     hasty = replace(PATIENCE, connect_s=1, stall_s=0.2, attempts=2, backoff_s=0.01)
     monkeypatch.setitem(download.__kwdefaults__, "patience", hasty)
+    monkeypatch.setattr(fetch_to, "__defaults__", (None, hasty))
     with FaultServer(CONTENT) as server:
 
-        def known(name: str, kind: str, file: str, content: bytes) -> dict[str, Thing]:
+        def known(name: str, kind: str, file: str, content: bytes) -> dict[str, Asset]:
             server.files[file] = content
             digest = hashlib.sha256(content).hexdigest()
             remote = Remote(file, f"{server.root}/{file}", len(content), digest)
-            return {name: Thing(name, kind, (remote,), page="https://example.org")}
+            return {name: Asset(name, kind, (remote,), page="https://example.org")}
 
         def fetch(*words: str) -> tuple[int, str, str]:
             with pytest.raises(SystemExit) as left:
@@ -114,7 +116,7 @@ def test_a_redirect_and_a_cut_line_are_got_over(shop, tmp_path):
 def test_a_hostile_archive_leaves_nothing_behind(kind, shop, tmp_path, monkeypatch):
     content, reason = HOSTILE[kind]
     remote = Remote("set5.zip", f"{shop.root}/set5.zip")
-    monkeypatch.setattr(catalogue, "data_sets", lambda: {"set5": Thing("set5", "data", (remote,))})
+    monkeypatch.setattr(catalogue, "data_sets", lambda: {"set5": Asset("set5", "data", (remote,))})
     shop.files["set5.zip"] = content
     code, out, err = shop.fetch("set5")
     assert (code, out) == (2, "")
@@ -126,7 +128,7 @@ def test_a_hostile_archive_leaves_nothing_behind(kind, shop, tmp_path, monkeypat
 
 def test_a_hostile_archive_from_the_user_is_refused_and_stays(shop, tmp_path, monkeypatch):
     remote = Remote("set5.zip")
-    monkeypatch.setattr(catalogue, "data_sets", lambda: {"set5": Thing("set5", "data", (remote,))})
+    monkeypatch.setattr(catalogue, "data_sets", lambda: {"set5": Asset("set5", "data", (remote,))})
     (tmp_path / "here").mkdir()
     (tmp_path / "here/set5.zip").write_bytes(HOSTILE["a link"][0])
     code, _, err = shop.fetch("set5")

@@ -7,7 +7,7 @@ import pytest
 from helpers.zips import HOSTILE, of_kind, png, tree, zipped
 
 from esr.errors import DownloadError
-from esr.zoo.unpack import Limits, UnpackError, unpack
+from esr.zoo.unpack import UnpackError, UnpackLimits, unpack
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_hostile_and_damaged_archives_are_refused_in_one_line(kind, archive, tmp
 
 @pytest.mark.parametrize(
     ("limits", "reason"),
-    [(Limits(files=2), "holds 3 members, at most 2"), (Limits(bytes=1000), "zip bomb")],
+    [(UnpackLimits(files=2), "holds 3 members, at most 2"), (UnpackLimits(bytes=1000), "zip bomb")],
 )
 def test_size_and_number_are_bounded(limits, reason, archive, tmp_path):
     content = zipped({f"{number}.png": png(seed=number) for number in range(3)})

@@ -3,8 +3,10 @@
 import hashlib
 import os
 import random
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +16,10 @@ from helpers.faultserver import FaultServer, answers, sends, shows_page, stalls_
 
 from esr.config.schema import CheckpointConf, ModelConf
 from esr.errors import EsrError, WeightsError
+from esr.records.network import Weights
 from esr.zoo import weights as zoo
 from esr.zoo.download import PATIENCE
-from esr.zoo.weights import WeightsFile, resolve, sha256_of, zoo_folders
+from esr.zoo.weights import resolve, sha256_of, zoo_folders
 
 CONTENT = random.Random(0).randbytes(50_000)
 OTHER = random.Random(1).randbytes(50_000)
@@ -93,14 +96,14 @@ class TestAuto:
     def test_takes_the_published_file_from_the_first_folder_that_has_it(self, house: House) -> None:
         put(house.shipped / "net.pth")
         put(house.cache / "net.pth")
-        assert resolve(house.model(), "auto").path == house.cache / "net.pth"
+        assert resolve(house.model(), "auto").path == str(house.cache / "net.pth")
         put(house.zoo / "net.pth")
-        assert resolve(house.model(), "auto").path == house.zoo / "net.pth"
+        assert resolve(house.model(), "auto").path == str(house.zoo / "net.pth")
         assert house.server.requests == []
 
     def test_finds_a_published_file_that_stands_in_the_package(self, house: House) -> None:
         path = put(house.shipped / "net.pth")
-        assert resolve(house.model(), "auto") == WeightsFile("published", path, SHA256, len(CONTENT))
+        assert resolve(house.model(), "auto") == Weights("published", str(path), SHA256, len(CONTENT))
 
     def test_looks_past_folders_that_cannot_be_looked_into(
         self, house: House, monkeypatch: pytest.MonkeyPatch
@@ -108,18 +111,18 @@ class TestAuto:
         put(house.cache / "net.pth")
         not_a_folder = put(house.submission / "file")
         monkeypatch.setenv("ESR_ZOO", f"/nowhere{os.pathsep}{not_a_folder}")
-        assert resolve(house.model(), "auto").path == house.cache / "net.pth"
+        assert resolve(house.model(), "auto").path == str(house.cache / "net.pth")
 
     def test_downloads_into_the_zoo_that_was_named(self, house: House) -> None:
         found = resolve(house.model(), "auto")
-        assert found == WeightsFile("published", house.zoo / "net.pth", SHA256, len(CONTENT))
+        assert found == Weights("published", str(house.zoo / "net.pth"), SHA256, len(CONTENT))
         assert (house.zoo / "net.pth").read_bytes() == CONTENT
 
     def test_downloads_into_the_cache_if_the_zoo_is_not_writable(
         self, house: House, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("ESR_ZOO", f"{put(house.submission / 'file')}/zoo{os.pathsep}/proc/zoo")
-        assert resolve(house.model(), "auto").path == house.cache / "net.pth"
+        assert resolve(house.model(), "auto").path == str(house.cache / "net.pth")
 
     def test_downloads_once(self, house: House) -> None:
         assert resolve(house.model(), "auto") == resolve(house.model(), "auto")
@@ -138,7 +141,7 @@ class TestAuto:
         path = house.bundle()
         house.server.faults += [answers(404)]
         found = resolve(house.model(), "auto")
-        assert (found.source, found.path, found.bytes) == ("bundled", path, len(OTHER))
+        assert (found.source, found.path, found.bytes) == ("bundled", str(path), len(OTHER))
         assert found.sha256 == hashlib.sha256(OTHER).hexdigest()
         assert found.note == (
             f"bundled weights, because net.pth could not be fetched from {house.server.url}: "
@@ -181,7 +184,7 @@ class TestAuto:
         assert line.startswith(f"net: net.pth could not be fetched from {model.checkpoint.url}")
         assert "HTTPS_PROXY" in line
         assert "ESR_MIRROR=URL" in line
-        assert f"download {model.checkpoint.url} into {house.zoo}" in line
+        assert f"download {model.checkpoint.url} (50000 bytes, sha256 {SHA256}) into {house.zoo}" in line
         assert "weights=random or weights=PATH" in line
 
     def test_without_a_url_says_where_it_looked(self, house: House) -> None:
@@ -192,30 +195,19 @@ class TestAuto:
     def test_with_no_folder_to_write_to_says_so(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("ESR_ZOO")
         monkeypatch.setenv("XDG_CACHE_HOME", str(put(house.submission / "file")))
-        assert "net.pth can be kept nowhere" in refusal(house.model(), "auto")
+        assert "net.pth cannot be stored" in refusal(house.model(), "auto")
         assert house.server.requests == []
 
 
-class TestADigestThatNobodyStated:
+class TestAnUnknownSizeAndDigest:
     def model(self, house: House) -> ModelConf:
         return replace(house.model(), checkpoint=CheckpointConf(file="net.pth", url=house.server.url))
 
-    def test_is_recorded_with_the_first_download(self, house: House) -> None:
+    def test_the_download_is_taken_as_it_is_and_its_digest_reported(self, house: House) -> None:
         assert resolve(self.model(house), "published").sha256 == SHA256
-        assert f'"net.pth": "{SHA256}"' in (house.zoo / "digests.json").read_text()
-        assert resolve(self.model(house), "published").sha256 == SHA256
+        assert [path.name for path in house.zoo.iterdir()] == ["net.pth"]
 
-    def test_is_held_to_by_later_downloads_and_by_the_file(self, house: House) -> None:
-        path = resolve(self.model(house), "published").path
-        assert path is not None
-        path.unlink()
-        house.server.faults += [sends(OTHER)] * 2
-        assert "that of the first download, kept in" in refusal(self.model(house), "published")
-        path.write_bytes(OTHER)
-        line = refusal(self.model(house), "published")
-        assert f"expected {SHA256} (by {house.zoo}/digests.json, from the first download)" in line
-
-    def test_is_not_that_of_a_login_page(self, house: House) -> None:
+    def test_a_login_page_is_refused(self, house: House) -> None:
         house.server.faults += [shows_page(b"<p>Log in</p>")]
         assert "sends a web page" in refusal(self.model(house), "published")
         assert list(house.zoo.iterdir()) == []
@@ -239,7 +231,7 @@ class TestAWrongFileInTheZoo:
 
     def test_may_still_be_used_by_its_path(self, house: House) -> None:
         path = put(house.zoo / "net.pth", OTHER)
-        assert resolve(house.model(), str(path)).path == path
+        assert resolve(house.model(), str(path)).path == str(path)
 
     def test_a_checkpoint_that_states_nothing_accepts_any_file(self, house: House) -> None:
         put(house.zoo / "net.pth", OTHER)
@@ -268,7 +260,7 @@ class TestBundled:
     def test_is_the_file_that_ships(self, house: House) -> None:
         path = house.bundle()
         put(house.zoo / "net.pth")
-        assert resolve(house.model(), "bundled").path == path
+        assert resolve(house.model(), "bundled").path == str(path)
 
     def test_is_refused_where_none_ships(self, house: House) -> None:
         put(house.zoo / "net.pth")
@@ -291,14 +283,14 @@ class TestAParticipantsYaml:
     def test_may_name_an_absolute_path(self, house: House, tmp_path: Path) -> None:
         path = put(tmp_path / "far" / "net.pth")
         put(house.submission / "net.pth", OTHER)
-        assert resolve(house.model(source=True, file=str(path), url=False), "auto").path == path
+        assert resolve(house.model(source=True, file=str(path), url=False), "auto").path == str(path)
 
     def test_may_leave_its_file_in_a_zoo_folder(self, house: House) -> None:
         put(house.zoo / "net.pth")
-        assert resolve(house.model(source=True, url=False), "auto").path == house.zoo / "net.pth"
+        assert resolve(house.model(source=True, url=False), "auto").path == str(house.zoo / "net.pth")
 
     def test_gets_its_download_beside_itself_where_no_other_submission_finds_it(self, house: House) -> None:
-        assert resolve(house.model(source=True), "auto").path == house.submission / "net.pth"
+        assert resolve(house.model(source=True), "auto").path == str(house.submission / "net.pth")
 
     def test_that_names_no_weights_says_what_to_do(self, house: House) -> None:
         line = refusal(house.model(source=True, file=None), "auto")
@@ -315,21 +307,21 @@ class TestAParticipantsYaml:
 
 class TestRandom:
     def test_needs_no_file(self, house: House) -> None:
-        assert resolve(house.model(file=None), "random") == WeightsFile("random", None, None, None, None)
+        assert resolve(house.model(file=None), "random") == Weights("random", None, None, None, None)
 
 
 class TestAPath:
     def test_is_relative_to_the_working_directory(self, house: House, tmp_path: Path) -> None:
         put(tmp_path / "my.pth", OTHER)
         digest = hashlib.sha256(OTHER).hexdigest()
-        assert resolve(house.model(), "my.pth") == WeightsFile(
-            "path", tmp_path / "my.pth", digest, len(OTHER)
+        assert resolve(house.model(), "my.pth") == Weights(
+            "path", str(tmp_path / "my.pth"), digest, len(OTHER)
         )
 
     def test_may_begin_at_home(self, house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HOME", str(tmp_path))
         put(tmp_path / "my.pth")
-        assert resolve(house.model(), "~/my.pth").path == tmp_path / "my.pth"
+        assert resolve(house.model(), "~/my.pth").path == str(tmp_path / "my.pth")
 
     def test_may_have_the_name_of_a_choice(self, house: House, tmp_path: Path) -> None:
         put(tmp_path / "random")
@@ -367,22 +359,22 @@ class TestASilentServer:
         assert "no data came for 0.1 s" in chosen.note
         assert len(house.server.requests) == zoo.HASTY.attempts < PATIENCE.attempts
 
-
-class TestWeightsFile:
-    @pytest.mark.parametrize(
-        "file", [WeightsFile("random"), WeightsFile("bundled", Path("/a/b"), "0" * 64, 3, "because")]
-    )
-    def test_survives_the_way_through_a_record(self, file: WeightsFile) -> None:
-        assert WeightsFile.from_dict(file.as_dict()) == file
-
-    def test_is_plain_in_a_record(self) -> None:
-        assert WeightsFile("path", Path("/a/b")).as_dict() == {
-            "source": "path",
-            "path": "/a/b",
-            "sha256": None,
-            "bytes": None,
-            "note": None,
-        }
+    def test_that_takes_no_connection_costs_one_connection_timeout(self, house: House) -> None:
+        house.bundle()
+        model = house.model()
+        with socket.socket() as full, socket.socket() as first, socket.socket() as second:
+            full.bind(("127.0.0.1", 0))
+            full.listen(0)
+            for client in (first, second):
+                client.setblocking(False)
+                client.connect_ex(full.getsockname())
+            model.checkpoint.url = f"http://127.0.0.1:{full.getsockname()[1]}/net.pth"
+            start = time.monotonic()
+            chosen = resolve(model, "auto")
+        assert zoo.HASTY.connect_s <= time.monotonic() - start < zoo.HASTY.connect_s + 2
+        assert chosen.source == "bundled"
+        assert chosen.note is not None
+        assert "127.0.0.1 does not answer within 1.5 s" in chosen.note
 
 
 def test_every_fault_is_an_esr_error_with_an_exit_code() -> None:

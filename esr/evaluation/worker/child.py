@@ -8,6 +8,7 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
+import msgspec
 import torch
 from torch import Tensor, nn
 
@@ -75,8 +76,8 @@ class Child:
     def do_complexity(self, height: int, width: int) -> dict[str, Any]:
         """Counts parameters, operations, activations, convolutions and live tensors, or says why it cannot."""
         try:
-            counted = complexity.measure(self.network, height, width).as_dict()
-            return {**counted, "live_memory": complexity.peak_memory(self.network, height, width).as_dict()}
+            counted: dict[str, Any] = msgspec.to_builtins(complexity.measure(self.network, height, width))
+            return counted
         except NetworkError as error:
             return {"unavailable": str(error)}
 

@@ -1,0 +1,106 @@
+"""The output of `esr fetch`: bars on a terminal, plain lines in a pipe, and the catalogue."""
+
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.table import Table
+
+from esr.system.console import console
+from esr.zoo.catalogue import Asset
+from esr.zoo.fetch import Fetched, present
+
+
+class FetchScreen:
+    """Shows progress and results; an `esr.zoo.fetch.Watcher` and a context manager."""
+
+    def __init__(self) -> None:
+        self._console = console(stderr=True)
+        self._lock = threading.Lock()
+        self._announced: set[tuple[str, str]] = set()
+        self._tasks: dict[str, TaskID] = {}
+        self._bars = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
+
+    def __enter__(self) -> "FetchScreen":
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def at(self, asset: Asset, step: str, done: int, total: int | None) -> None:
+        """Moves the asset's bar; in a pipe, prints each slow step once."""
+        text = f"{asset.name}: {step}"
+        with self._lock:
+            if self._console.is_terminal:
+                if asset.name not in self._tasks:
+                    self._tasks[asset.name] = self._bars.add_task(text, total=None)
+                self._bars.update(self._tasks[asset.name], description=text, completed=done, total=total)
+            elif step.startswith(("fetching", "waiting")) and (asset.name, step) not in self._announced:
+                self._announced.add((asset.name, step))
+                print(f"{text} ({size(total)})" if total else text, file=sys.stderr, flush=True)
+
+    def finished(self, fetched: Fetched) -> None:
+        """Prints the asset's path to standard output, or the error to standard error."""
+        with self._lock:
+            if fetched.asset.name in self._tasks:
+                self._bars.remove_task(self._tasks.pop(fetched.asset.name))
+            if fetched.path is None:
+                self._say(f"esr: {fetched.line}", error=True)
+            else:
+                self._say(f"{fetched.asset.name}: {fetched.path} ({fetched.line})")
+
+    def _say(self, line: str, *, error: bool = False) -> None:
+        """Prints above the bars if there are any."""
+        if self._console.is_terminal and (error or sys.stdout.isatty()):
+            self._bars.print(line, soft_wrap=True)
+        else:
+            print(line, file=sys.stderr if error else sys.stdout, flush=True)
+
+
+def print_catalogue(assets: Sequence[Asset], folder: Path | None) -> None:
+    """Prints each asset's size, licence and path.
+
+    Args:
+        assets: In this order.
+        folder: The folder searched; `None`: the zoo folders and the data folder.
+    """
+    table = Table(title="Available from esr fetch", title_justify="left")
+    for column in ("name", "kind"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("size", justify="right", no_wrap=True)
+    table.add_column("licence", overflow="fold")
+    table.add_column("path", overflow="fold")
+    for asset in assets:
+        by_hand = "" if all(file.url for file in asset.files) else f"; by hand, see {asset.page}"
+        path = present(asset, folder) or f"not here{by_hand}"
+        table.add_row(asset.name, asset.kind, size(asset.bytes), asset.licence or "not stated", str(path))
+    console().print(table)
+
+
+def size(count: int | None) -> str:
+    """A number of bytes for people.
+
+    >>> size(448993893), size(3589744), size(None)
+    ('449.0 MB', '3.6 MB', 'not known')
+    """
+    return "not known" if count is None else f"{count / 1e6:,.1f} MB"
