@@ -13,7 +13,7 @@ from esr.config.schema import EsrConf, ModelConf
 from esr.data import layouts
 from esr.records.document import VERSION
 from esr.records.network import Weights
-from esr.zoo.weights import sha256_of
+from esr.zoo.download import sha256_of
 
 
 def cache_key(settings: EsrConf, weights: Sequence[Weights]) -> str:

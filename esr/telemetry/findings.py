@@ -216,9 +216,7 @@ def _power(reasons: int, summaries: Sequence[Summary]) -> list[Disturbance]:
     found = []
     if reasons & _POWER_CAP:
         capped = sum(bool((summary.reasons or 0) & _POWER_CAP) for summary in summaries)
-        found.append(
-            Disturbance("power_cap", f"in {capped} of {len(summaries)} blocks", severity=WARNING)
-        )
+        found.append(Disturbance("power_cap", f"in {capped} of {len(summaries)} blocks", severity=WARNING))
     if unknown := reasons & ~sum(BITS):
         found.append(Disturbance("unknown_clock_reason", f"bits {unknown:#x}", severity=WARNING))
     return found
