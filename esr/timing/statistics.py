@@ -29,9 +29,7 @@ def fewest_rounds(confidence: float) -> int:
     return int(np.ceil(1 - np.log2(1 - confidence)))
 
 
-def matrix(
-    samples: Samples | SampleColumns, rounds: int, images: int, replaced: Collection[int] = ()
-) -> Array:
+def matrix(samples: Samples | SampleColumns, rounds: int, images: int, replaced: Collection[int] = ()) -> Array:
     """Milliseconds as rounds × images; NaN where no pass was timed.
 
     Args:
