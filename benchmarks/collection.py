@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT / "tests"))  # the tests' records, built from the sc
 
 from helpers import rankings  # noqa: E402
 
-TARGET_S = 5.0
+TARGET_S = 3.0
 TARGET_MIB = 1024
 SIZES = (2500, 5000, 10_000)
 COMMAND = """

@@ -1,4 +1,4 @@
-"""What `esr --help` prints; Hydra's own help would take a second to compose the configuration first."""
+"""Text of `esr --help`; Hydra's own help would take a second to compose the configuration first."""
 
 import textwrap
 from pathlib import Path
@@ -8,7 +8,7 @@ from esr.config.cards import model_names
 
 WIDTH = 100
 GROUPS = ("data", "timing", "device", "cudnn", "telemetry")
-"""What can be chosen beside the networks; `conf/train` belongs to `esr train`."""
+"""Groups beside the networks; `conf/train` belongs to `esr train`."""
 
 _HEAD = """\
 esr measures efficient super-resolution networks, paired against a baseline.
@@ -17,28 +17,28 @@ esr measures efficient super-resolution networks, paired against a baseline.
   esr model=rlfn data=set5 data.root=DIR          on your copy of Set5
   esr model=my_network.yaml timing.rounds=20      your own network
   esr -m model=imdn,rfdn,rlfn                     several, one after the other
-  esr -m 'model=glob(*)'                          all; what has a record already is skipped
+  esr -m 'model=glob(*)'                          all; those with a record are skipped
   esr model=rlfn cudnn.benchmark=true device=cuda
 
-Commands instead of a measurement (esr COMMAND --help says more):
-  doctor [out=DIR]   what is wrong with this machine or container, with remedies
-  compare A B        two records of one network: the same, faster, slower, or not to be told
-  rank RESULTS…      records, in files or folders, to the challenge's table
-  fetch NAME…        published weights and data sets, downloaded and checked
-  show [NETWORK]     the networks there are, or one network's card and layers
-  export KEY=VALUE…  a network as ONNX, TorchScript or safetensors
+Subcommands (esr COMMAND --help says more):
+  doctor [out=DIR]   check this machine or container; problems with remedies
+  compare A B        compare two records of one network: the same, faster, slower, or inconclusive
+  rank RESULTS…      rank records, in files or folders, in the challenge's table
+  fetch NAME…        download and check published weights and data sets
+  show [NETWORK]     list the networks, or show one network's card and layers
+  export KEY=VALUE…  write a network as ONNX, TorchScript or safetensors
   train KEY=VALUE…   train a network on a folder of images
 
-Groups, chosen by GROUP=OPTION:
+Groups, selected by GROUP=OPTION:
 """
 
 _FOOT = """
-Values, set by KEY=VALUE; esr model=NAME --cfg job prints them all, esr/config/schema.py says what each means:
+Values, set by KEY=VALUE; esr model=NAME --cfg job prints them all, esr/config/schema.py documents each:
   weights=auto|published|bundled|random|PATH      timing.rounds=10        device.threads=4
   quality.save=none|crops|images                  timing.precision=0.005  device.cpus=[0,1]
   complexity.height=256 complexity.width=256      timing.max_seconds=60   lock=wait|fail
   timing.processes=3                              timing.timeout_s=600    out=DIR
-  hydra/launcher=sequential|slurm|submitit_local  force=false (with -m: measure again what has a record)
+  hydra/launcher=sequential|slurm|submitit_local  force=true (with -m: measure again what has a record)
 
 Hydra's own options:
   --cfg job, --info, -m (multirun), --config-dir DIR, --hydra-help; esr model=NAME --help shows the composed values
@@ -48,7 +48,7 @@ Hydra's own options:
 
 
 def help_text() -> str:
-    """The whole text."""
+    """The complete text."""
     return _HEAD + "\n".join(_group(name, options) for name, options in groups().items()) + "\n" + _FOOT
 
 

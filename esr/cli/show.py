@@ -11,8 +11,9 @@ from esr.cli.parser import Parser, number
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from esr.complexity import Complexity, Layer
+    from esr.complexity import Layer
     from esr.config.cards import Card
+    from esr.records.network import Complexity
 
 MIB = 2**20
 _DIGITS = {"runtime_ms": 2, "params_m": 3, "flops_g": 2, "activations_m": 2, "memory_mib": 2}

@@ -134,7 +134,7 @@ def _network_timing(
     kept = table[whole]
     outlier = statistics.outliers(subject.samples.image, subject.samples.ms)
     return NetworkTiming(
-        runtime_ms=statistics.ms_per_image(
+        runtime_ms=statistics.runtime_ms(
             kept, timing.confidence, timing.resamples, timing.seed, list(compress(owners, whole))
         ),
         runtime_ms_plain=float(kept.mean()),

@@ -4,12 +4,12 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import jsonschema
 import numpy as np
 import pytest
+from helpers.command import wait_for
 from helpers.participants import SMALL
 
 import esr
@@ -254,7 +254,7 @@ def test_ctrl_c_stops_at_once_and_leaves_no_worker_and_no_half_record(participan
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no thread runs
     )
-    time.sleep(8)
+    wait_for(participant / "hanging")
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=5)
     assert process.returncode == 130
