@@ -280,9 +280,7 @@ def test_switches_that_a_network_turns_are_named(measured):
     assert reasons(measured("TurnsSwitches"))["switches_changed"] == "benchmark=true"
 
 
-@pytest.mark.parametrize(
-    ("name", "changed"), [("MoreThreads", "threads=4"), ("AnotherPriority", "priority=")]
-)
+@pytest.mark.parametrize(("name", "changed"), [("MoreThreads", "threads=4"), ("AnotherPriority", "priority=")])
 def test_threads_and_priority_that_a_network_takes_are_named(measured, name, changed):
     record = measured(name, "device.threads=1")
     assert reasons(record)["switches_changed"].startswith(changed)
@@ -320,8 +318,6 @@ def test_what_tampers_with_the_worker_is_a_failure_and_the_other_network_is_meas
 
 def test_warming_up_in_the_constructor_gains_nothing(measured):
     record = measured("WarmsUpEarly")
-    passes = [
-        [len(entry["ms"]) for entry in network["timing"]["warmup"]] for network in record["networks"].values()
-    ]
+    passes = [[len(entry["ms"]) for entry in network["timing"]["warmup"]] for network in record["networks"].values()]
     assert passes[0] == passes[1]
     assert min(passes[0]) >= 2

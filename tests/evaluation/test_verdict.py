@@ -115,12 +115,8 @@ def test_a_device_that_is_not_at_rest_is_not_warm():
         (0.02, "rounds", 3, None),
     ],
 )
-def test_a_precision_that_was_not_reached_is_said_unless_nobody_asked_for_it(
-    width, stopped_by, processes, missed
-):
-    told = found(precision=reached(width, stopped_by), processes=CALM * processes).get(
-        "precision_not_reached"
-    )
+def test_a_precision_that_was_not_reached_is_said_unless_nobody_asked_for_it(width, stopped_by, processes, missed):
+    told = found(precision=reached(width, stopped_by), processes=CALM * processes).get("precision_not_reached")
     assert (told is None) if missed is None else (missed in told)
 
 
@@ -135,9 +131,7 @@ def test_a_finding_of_a_turn_that_was_measured_again_is_not_held_against_the_run
 @pytest.mark.parametrize("name", sorted(TELEMETRY_REASONS))
 def test_what_telemetry_finds_is_passed_on_and_a_warning_leaves_the_verdict_clean(name):
     for severity, status in (("taint", "tainted"), ("warning", "clean")):
-        result = verdict(
-            [measured(), measured("baseline")], REACHED, CALM, [Disturbance(name, "x", None, severity)]
-        )
+        result = verdict([measured(), measured("baseline")], REACHED, CALM, [Disturbance(name, "x", None, severity)])
         assert result.status == status
         assert [entry.reason for entry in result.reasons] == [name]
 

@@ -76,9 +76,7 @@ def test_a_refusal_names_kind_class_and_message():
 
 
 def test_every_request_comes_out_of_its_envelope_as_it_went_in():
-    settings = msgspec.convert(
-        msgspec.to_builtins(compose(["model=rlfn"])), get_type(OpenRequest, "settings")
-    )
+    settings = compose(["model=rlfn"])
     requests = [
         OpenRequest(settings),
         LoadRequest(settings.model, Weights("random"), 0),
