@@ -37,9 +37,7 @@ def test_the_worked_example_of_an_own_network_runs_as_written(run_esr, example, 
 
 def test_the_example_from_python_runs_as_written(example):
     program = blocks("python")[2]
-    run = subprocess.run(
-        [sys.executable, "-c", program], cwd=example, capture_output=True, text=True, check=False
-    )
+    run = subprocess.run([sys.executable, "-c", program], cwd=example, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert run.stdout.startswith("<Record MyNetwork beside imdn: ")
     assert (example / "results" / "record.json").is_file()

@@ -125,16 +125,14 @@ def _quality(subject: Subject, images: int) -> QualityPart | None:
     )
 
 
-def _network_timing(
-    subject: Subject, timing: TimingConf, table: Array, owners: Sequence[int]
-) -> NetworkTiming | None:
+def _network_timing(subject: Subject, timing: TimingConf, table: Array, owners: Sequence[int]) -> NetworkTiming | None:
     whole = statistics.complete_rounds(table)
     if not whole.any():
         return None
     kept = table[whole]
     outlier = statistics.outliers(subject.samples.image, subject.samples.ms)
     return NetworkTiming(
-        runtime_ms=statistics.ms_per_image(
+        runtime_ms=statistics.runtime_ms(
             kept, timing.confidence, timing.resamples, timing.seed, list(compress(owners, whole))
         ),
         runtime_ms_plain=float(kept.mean()),
@@ -185,9 +183,7 @@ def _timing(
         ratio_plain=statistics.ratio_plain(candidate, baseline, *bootstrap),
         ratio_per_round=tuple(per_round),
         spread=Dispersion(*statistics.spreads(per_round, kept)),
-        precision=precision(
-            ratio, conf.precision, "max_seconds" if "max_seconds" in endings else endings[-1]
-        ),
+        precision=precision(ratio, conf.precision, "max_seconds" if "max_seconds" in endings else endings[-1]),
     )
 
 

@@ -1,4 +1,4 @@
-"""Signs that a network is not as fast as its passes claim: pure functions over what was measured."""
+"""Signs that a network is slower than its timed passes report: pure functions over measurements."""
 
 from collections.abc import Sequence
 from statistics import median
@@ -9,17 +9,17 @@ from esr.records.network import Block, Samples
 from esr.timing.samples import SampleColumns
 
 UNACCOUNTED = 0.2
-"""Share of a turn's wall time that its passes may leave unexplained; what passes between them is far less."""
+"""Fraction of a block's wall time that its passes may leave unexplained; the time between passes is far less."""
 UNACCOUNTED_MS = 20.0
-"""Milliseconds of a turn that always may be: two messages, and a scheduler that is late."""
+"""Milliseconds allowed per block: two messages and scheduling delay."""
 PER_PASS_MS = 1.0
-"""Milliseconds around each pass that always may be."""
+"""Milliseconds allowed around each pass."""
 FASTER = 0.9
-"""A network is faster on repeated inputs when they take less than this share of the time that new ones take."""
+"""Repeated inputs are faster if they take less than this fraction of the time of new ones."""
 SIGNIFICANT = 2e-3
-"""Level of the rank test: of a thousand honest networks two may be suspected."""
+"""Level of the rank test: two false alarms in a thousand honest networks."""
 FEWEST = 6
-"""Passes of each kind without which nothing is said."""
+"""Least number of passes of each kind for the test."""
 
 
 def unaccounted(blocks: Sequence[Block], samples: Samples | SampleColumns) -> str | None:

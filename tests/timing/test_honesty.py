@@ -1,4 +1,4 @@
-"""Signs of a network that is not as fast as its passes claim, on made-up measurements."""
+"""Signs of a network slower than its timed passes report, on synthetic measurements."""
 
 import numpy as np
 
