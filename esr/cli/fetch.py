@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     convert = _to_safetensors if options.format == "safetensors" else None
     with FetchScreen() as screen:
-        results = fetch.fetch(assets, fetch.FetchOptions(folder, options.jobs, convert), screen)
+        results = fetch.fetch(assets, screen, folder=folder, jobs=options.jobs, convert=convert)
     return 0 if all(result.path for result in results) else 2
 
 
