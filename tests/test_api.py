@@ -119,9 +119,7 @@ def test_weights_beside_an_instance_and_arguments_that_are_no_data_are_refused(t
 
 def test_a_module_is_measured_from_python(tiny, tmp_path):
     network = tiny.Tiny(channels=4)
-    record = esr.evaluate(
-        model=network, args={"channels": 4}, data="images", out=tmp_path / "out", **QUICK
-    )
+    record = esr.evaluate(model=network, args={"channels": 4}, data="images", out=tmp_path / "out", **QUICK)
     assert not record.failed
     assert record.candidate.complexity.params == sum(weight.numel() for weight in network.parameters())
     assert (tmp_path / "out" / "record.json").is_file()

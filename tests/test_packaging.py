@@ -42,7 +42,8 @@ def test_the_wheel_holds_networks_configuration_and_zoo_and_no_top_level_models(
     tops = {name.partition("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"esr", "hydra_plugins"}
     for name in ("esr/models/blocks/attention.py", "esr/conf/config.yaml", "esr/conf/model/imdn.yaml",
-                 "esr/model_zoo/__init__.py", "hydra_plugins/esr_plugins/cluster.py", "esr/records/record.schema.json", "esr/py.typed",
+                 "esr/model_zoo/__init__.py", "hydra_plugins/esr_plugins/cluster.py",
+                 "esr/records/record.schema.json", "esr/py.typed",
                  "esr/data/demo/coffee.png", "esr/data/demo/LICENCES.md"):  # fmt: skip
         assert name in names
     shipped = {Path(name).name for name in names if name.startswith("esr/conf/model/")}
