@@ -173,6 +173,4 @@ def _plain(args: Mapping[str, object]) -> dict[str, object]:
     try:
         return dict(json.loads(json.dumps(args)))
     except (TypeError, ValueError) as error:
-        raise ConfigError(
-            f"args: expected plain data, which a worker process can receive ({error})"
-        ) from None
+        raise ConfigError(f"args: expected plain data, which a worker process can receive ({error})") from None

@@ -57,9 +57,7 @@ def test_an_instance_is_rebuilt_with_its_arguments_and_its_own_weights(tiny, con
 
 
 def test_a_class_is_measured_with_the_weights_that_are_named(tiny, configured):
-    esr.evaluate(
-        model=tiny.Tiny, weights="random", data="demo", **QUICK, **{"timing.rounds": 20, "device.cpus": [0]}
-    )
+    esr.evaluate(model=tiny.Tiny, weights="random", data="demo", **QUICK, **{"timing.rounds": 20, "device.cpus": [0]})
     ((settings, _, _),) = configured
     assert (settings.weights, settings.data.kind, settings.timing.rounds) == ("random", "demo", 20)
     assert settings.device.cpus == [0]

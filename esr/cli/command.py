@@ -54,9 +54,7 @@ def run(words: Sequence[str]) -> int:
         EsrError: The input is at fault; the message is one line with the remedy.
     """
     if not words:
-        raise ConfigError(
-            "nothing to do: esr model=NAME measures a network, esr show lists them, esr --help says more"
-        )
+        raise ConfigError("nothing to do: esr model=NAME measures a network, esr show lists them, esr --help says more")
     if list(words) == ["--version"]:
         print(f"esr {__version__}")
         return 0

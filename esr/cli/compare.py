@@ -39,9 +39,7 @@ def add(parser: Parser) -> None:
     )
     parser.add_argument("--force", action="store_true", help="compare even if weights, data or counts differ")
     parser.add_argument("--tainted", action="store_true", help="ignore tainted verdicts")
-    parser.add_argument(
-        "--format", type=one_of(FORMATS), default="table", metavar="|".join(FORMATS), help="(table)"
-    )
+    parser.add_argument("--format", type=one_of(FORMATS), default="table", metavar="|".join(FORMATS), help="(table)")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -53,9 +51,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"esr: {name}: only on one side, left out", file=sys.stderr)
     if not matched:
         raise RecordError(f"{options.a} and {options.b} hold no record of the same network on the same data")
-    comparisons = [
-        compare(a, b, options.margin, force=options.force, tainted=options.tainted) for a, b in matched
-    ]
+    comparisons = [compare(a, b, options.margin, force=options.force, tainted=options.tainted) for a, b in matched]
     _write(comparisons, options.format)
     outcomes = {comparison.outcome for comparison in comparisons}
     if outcomes & {ComparisonOutcome.FASTER, ComparisonOutcome.SLOWER}:

@@ -37,9 +37,7 @@ def add(parser: Parser) -> None:
         help="duration of the measurement (30)",
     )
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
-    parser.add_argument(
-        "overrides", nargs="*", metavar="KEY=VALUE", help="as in an evaluation: out=DIR, device=cpu"
-    )
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as in an evaluation: out=DIR, device=cpu")
 
 
 def run(options: argparse.Namespace) -> int:

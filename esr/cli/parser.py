@@ -25,9 +25,7 @@ class Parser(argparse.ArgumentParser):
         """
         self._known: list[str] = []
         description, _, epilog = (text or "").partition("\n\n")
-        super().__init__(
-            prog, None, description, epilog, add_help=text is not None, formatter_class=_Formatter
-        )
+        super().__init__(prog, None, description, epilog, add_help=text is not None, formatter_class=_Formatter)
 
     def add_argument(self, *names: str, **more: Any) -> argparse.Action:
         """As argparse's, and keeps the names for messages."""
@@ -54,9 +52,7 @@ class Parser(argparse.ArgumentParser):
         raise ConfigError(f"{message}; {self.prog} --help says more")
 
 
-def number(
-    convert: Callable[[str], Value], valid: Callable[[Value], bool], expected: str
-) -> Callable[[str], Value]:
+def number(convert: Callable[[str], Value], valid: Callable[[Value], bool], expected: str) -> Callable[[str], Value]:
     """An option's type: a number in a range, which `expected` describes."""
 
     def parsed(text: str) -> Value:

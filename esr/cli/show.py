@@ -28,9 +28,7 @@ _TITLES = ("ms", "params [M]", "FLOPs [G]", "acts [M]", "memory [MiB]", "PSNR va
 def add(parser: Parser) -> None:
     """Declares the command's grammar."""
     pixels = number(int, lambda value: value >= 1, "a number of pixels, 1 or more")
-    parser.add_argument(
-        "network", nargs="?", help="a network's name or the path of a YAML; without it all are listed"
-    )
+    parser.add_argument("network", nargs="?", help="a network's name or the path of a YAML; without it all are listed")
     parser.add_argument("--height", type=pixels, default=256, help="LR height in pixels (256)")
     parser.add_argument("--width", type=pixels, default=256, help="LR width in pixels (256)")
 

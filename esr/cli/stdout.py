@@ -34,9 +34,7 @@ def guarded() -> Iterator[None]:
         yield
         return
     plain.flush()
-    sys.stdout = ours = _Guarded(
-        plain.buffer, plain.encoding, "backslashreplace", line_buffering=plain.line_buffering
-    )
+    sys.stdout = ours = _Guarded(plain.buffer, plain.encoding, "backslashreplace", line_buffering=plain.line_buffering)
     try:
         yield
     finally:

@@ -16,9 +16,7 @@ from esr.cli.parser import Parser, key_values
 
 def add(parser: Parser) -> None:
     """Declares the command's grammar."""
-    parser.add_argument(
-        "overrides", nargs="*", metavar="KEY=VALUE", help="model, data_root, and whatever else changes"
-    )
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="model, data_root, and whatever else changes")
 
 
 def run(options: argparse.Namespace) -> int:
