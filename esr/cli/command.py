@@ -17,10 +17,7 @@ COMMANDS = ("compare", "doctor", "export", "fetch", "rank", "show", "train")
 The module's docstring is its help text."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as a shell reports it."""
-_AFTER_INTERRUPT = {
-    "fetch": "rerun to resume",
-    "train": "rerun to resume from the last checkpoint",
-}
+_AFTER_INTERRUPT = {"fetch": "rerun to resume", "train": "rerun to resume from the last checkpoint"}
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

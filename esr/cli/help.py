@@ -59,9 +59,5 @@ def groups() -> dict[str, list[str]]:
 
 def _group(name: str, options: list[str]) -> str:
     return textwrap.fill(
-        " ".join(options),
-        WIDTH,
-        initial_indent=f"  {name:10}",
-        subsequent_indent=" " * 12,
-        break_on_hyphens=False,
+        " ".join(options), WIDTH, initial_indent=f"  {name:10}", subsequent_indent=" " * 12, break_on_hyphens=False
     )

@@ -13,22 +13,8 @@ _MODES = ("run", "multirun", "cfg", "info", "shell_completion")
 """Hydra's options that exclude each other, which it would report by a traceback."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Errors of a disk, a quota or a limit that is used up."""
-_FLAGS = [
-    "--help -h",
-    "--hydra-help",
-    "--version",
-    "--resolve",
-    "--run -r",
-    "--multirun -m",
-    "--shell-completion -sc",
-]
-_VALUES = [
-    "--package -p",
-    "--config-path -cp",
-    "--config-name -cn",
-    "--config-dir -cd",
-    "--experimental-rerun",
-]
+_FLAGS = ["--help -h", "--hydra-help", "--version", "--resolve", "--run -r", "--multirun -m", "--shell-completion -sc"]
+_VALUES = ["--package -p", "--config-path -cp", "--config-name -cn", "--config-dir -cd", "--experimental-rerun"]
 """Hydra's options without and with a value, apart from those that take one of a few."""
 _INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
