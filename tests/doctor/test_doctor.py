@@ -232,7 +232,7 @@ def half_a_core_and_a_gigabyte():
 
 def test_real_limits_are_warned_of_and_stand_in_the_fingerprint(half_a_core_and_a_gigabyte, tmp_path):
     joined = "; ".join(f"echo $$ > {folder}/cgroup.procs" for folder in half_a_core_and_a_gigabyte)
-    ask = "from esr.system import environment; print(environment.cpu()['quota_cores'])"
+    ask = "from esr.telemetry import environment; print(environment.cpu().quota_cores)"
     esr = Path(sys.executable).with_name("esr")
     script = f'{joined}; {sys.executable} -c "{ask}"; exec {esr} doctor --quick out={tmp_path}'
     run = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
