@@ -48,9 +48,7 @@ def main() -> int:
     """Prints the table; returns 1 if a network is slower or needs more memory than its graph."""
     networks = configurations()
     parser = argparse.ArgumentParser(description="Times each network beside its graph.")
-    parser.add_argument(
-        "--networks", nargs="+", default=list(networks), choices=list(networks), metavar="NAME"
-    )
+    parser.add_argument("--networks", nargs="+", default=list(networks), choices=list(networks), metavar="NAME")
     parser.add_argument("--rounds", type=int, default=20, help="pairs of runs for each network (20)")
     parser.add_argument("--threads", type=int, default=1, help="of torch (1)")
     parser.add_argument("--reference", type=Path, default=ROOT.parent / "shared" / "reference")

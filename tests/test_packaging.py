@@ -66,9 +66,7 @@ def test_a_built_wheel_works_in_an_environment_of_its_own(wheel, tmp_path):
 
 
 def test_the_checkout_is_installed_in_place():
-    run = subprocess.run(
-        [sys.executable, "-c", PROBE, str(ROOT)], cwd="/", capture_output=True, text=True, check=False
-    )
+    run = subprocess.run([sys.executable, "-c", PROBE, str(ROOT)], cwd="/", capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
 
 

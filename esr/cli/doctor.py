@@ -1,4 +1,12 @@
-"""`esr doctor`: problems of this machine or container, and the smallest difference that it can resolve."""
+"""Checks this machine or container; every problem comes with its remedy.
+
+  esr doctor                   every check, and half a minute of the baseline against itself
+  esr doctor --quick           only the checks
+  esr doctor device=cpu        overrides apply to the measurement, as in an evaluation
+
+Exit code 0 if nothing failed, though there may be warnings, 1 if something did, 2 after a usage error. Nothing is
+written.
+"""
 
 import argparse
 import json
@@ -18,15 +26,6 @@ if TYPE_CHECKING:
 
 def add(parser: Parser) -> None:
     """Declares the command's grammar."""
-    parser.description = "Checks this machine or container; every problem comes with its remedy."
-    parser.epilog = """\
-  esr doctor                   every check, and half a minute of the baseline against itself
-  esr doctor --quick           only the checks
-  esr doctor device=cpu        overrides apply to the measurement, as in an evaluation
-
-Exit code 0 if nothing failed, though there may be warnings, 1 if something did, 2 after a usage error. Nothing is
-written.
-"""
     parser.add_argument(
         "--image", action="store_true", help="only what applies to an image during its build: no GPU needed"
     )
@@ -38,9 +37,7 @@ written.
         help="duration of the measurement (30)",
     )
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
-    parser.add_argument(
-        "overrides", nargs="*", metavar="KEY=VALUE", help="as in an evaluation: out=DIR, device=cpu"
-    )
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as in an evaluation: out=DIR, device=cpu")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -125,9 +125,7 @@ def _quality(subject: Subject, images: int) -> QualityPart | None:
     )
 
 
-def _network_timing(
-    subject: Subject, timing: TimingConf, table: Array, owners: Sequence[int]
-) -> NetworkTiming | None:
+def _network_timing(subject: Subject, timing: TimingConf, table: Array, owners: Sequence[int]) -> NetworkTiming | None:
     whole = statistics.complete_rounds(table)
     if not whole.any():
         return None
@@ -185,9 +183,7 @@ def _timing(
         ratio_plain=statistics.ratio_plain(candidate, baseline, *bootstrap),
         ratio_per_round=tuple(per_round),
         spread=Dispersion(*statistics.spreads(per_round, kept)),
-        precision=precision(
-            ratio, conf.precision, "max_seconds" if "max_seconds" in endings else endings[-1]
-        ),
+        precision=precision(ratio, conf.precision, "max_seconds" if "max_seconds" in endings else endings[-1]),
     )
 
 

@@ -116,9 +116,7 @@ def check_shape(sr: object, lr: Tensor) -> Tensor:
     if not isinstance(sr, Tensor) or type(sr) not in (Tensor, nn.Parameter):
         raise NetworkError(f"output is a {type(sr).__name__}, expected one plain tensor of shape {expected}")
     if tuple(sr.shape) != expected:
-        raise NetworkError(
-            f"output has shape {tuple(sr.shape)}, expected {expected} for input {tuple(lr.shape)}"
-        )
+        raise NetworkError(f"output has shape {tuple(sr.shape)}, expected {expected} for input {tuple(lr.shape)}")
     return sr
 
 

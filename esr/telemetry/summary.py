@@ -130,14 +130,11 @@ def spreads(samples: Sequence[Sample]) -> dict[str, Spread]:
     {'gpu_power_w': Spread(min=60.0, median=70.0, max=80.0)}
     """
     values = {
-        column: [s[column] for s in samples if column in s and (column not in CLOCKS or busy(s))]
-        for column in _SPREADS
+        column: [s[column] for s in samples if column in s and (column not in CLOCKS or busy(s))] for column in _SPREADS
     }
     values["cpu_mhz"] = [v for s in samples for column, v in s.items() if column.startswith("cpu")]
     return {
-        column: Spread(min(found), statistics.median(found), max(found))
-        for column, found in values.items()
-        if found
+        column: Spread(min(found), statistics.median(found), max(found)) for column, found in values.items() if found
     }
 
 
