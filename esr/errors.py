@@ -1,12 +1,12 @@
-"""Every error that a user can cause.
+"""Errors that a user can cause.
 
-Each carries one line that names the thing, its value and the remedy; the command line prints it and exits
-with `exit_code`. Anything else that escapes is a defect of `esr` and keeps its traceback.
+Each carries one line that names the object, its value and the remedy; the command line prints it and exits
+with `exit_code`. Any other exception is a bug in `esr` and keeps its traceback.
 """
 
 
 class EsrError(Exception):
-    """Base of all errors that end in one clear line."""
+    """Base class of errors reported in one line."""
 
     exit_code = 2
 
@@ -16,11 +16,11 @@ class ConfigError(EsrError):
 
 
 class WeightsError(EsrError):
-    """Weights that are missing, damaged, hostile, or of another network."""
+    """Weights that are missing, damaged, malicious, or of another network."""
 
 
 class DownloadError(EsrError):
-    """A file that could not be fetched, or is not the file it should be."""
+    """A file that could not be fetched, or differs from its stated size or digest."""
 
 
 class DataError(EsrError):
@@ -28,11 +28,11 @@ class DataError(EsrError):
 
 
 class NetworkError(EsrError):
-    """A network that cannot be built, or whose output is not what it should be."""
+    """A network that cannot be built, or whose output has the wrong type, shape or values."""
 
 
 class DeviceError(EsrError):
-    """A device that does not exist here or cannot be used as asked."""
+    """A device that does not exist or cannot be used as requested."""
 
 
 class RecordError(EsrError):
@@ -43,7 +43,7 @@ class OutputError(EsrError):
     """Standard output that cannot be written."""
 
 
-class EvaluationFailed(EsrError):  # noqa: N818 - an outcome with a record, not a misuse
-    """At least one network failed while it was measured; the record says how."""
+class EvaluationFailed(EsrError):  # noqa: N818 - a result with a record, not a usage error
+    """At least one network failed during the evaluation; the record holds the failure."""
 
     exit_code = 1

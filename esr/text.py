@@ -1,4 +1,4 @@
-"""Text for one line of a terminal, made safe whoever wrote it, and the phrases that every message shares."""
+"""Untrusted text made safe for a line on the terminal or a file name, and phrases shared by all messages."""
 
 import difflib
 import os
@@ -7,25 +7,25 @@ from collections.abc import Iterable
 
 
 def one_line(text: str) -> str:
-    r"""Text on one line, without the characters that a terminal would obey or refuse.
+    r"""Joins text into one line and replaces unprintable characters, such as terminal escapes.
 
-    >>> one_line("so\n  it \x1b[2J goes")
-    'so it �[2J goes'
+    >>> one_line("out of\n  \x1b[2J memory")
+    'out of �[2J memory'
     """
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split()))
 
 
 def described(error: BaseException) -> str:
-    r"""A stranger's exception for the middle of a message.
+    r"""An exception of untrusted code, for the middle of a message.
 
-    >>> described(ValueError("no\nsuch luck"))
-    'ValueError: no such luck'
+    >>> described(ValueError("not\na number"))
+    'ValueError: not a number'
     """
     return f"{type(error).__name__}: {one_line(str(error))}"
 
 
 def quoted(text: str, longest: int = 60) -> str:
-    r"""A stranger's text between quotes, escaped and cut to its first characters.
+    r"""Untrusted text in quotation marks: ASCII, escaped, cut to its first characters.
 
     >>> quoted("a\x1b[2J")
     "'a\\x1b[2J'"
@@ -34,7 +34,7 @@ def quoted(text: str, longest: int = 60) -> str:
 
 
 def escaped(text: str, longest: int = 100) -> str:
-    r"""A stranger's name without quotes: ASCII, escaped where it is not, clipped with three dots.
+    r"""An untrusted name without quotation marks: ASCII, escaped, cut with an ellipsis.
 
     >>> escaped("n\u00e4me"), escaped("abcdefgh", longest=6)
     ('n\\xe4me', 'abc...')
@@ -44,7 +44,7 @@ def escaped(text: str, longest: int = 100) -> str:
 
 
 def listed(names: Iterable[str], most: int = 3) -> str:
-    """The first few of some strangers' names.
+    """The first few of several untrusted names.
 
     >>> listed(["a", "b", "c", "d"])
     'a, b, c, …'
@@ -54,7 +54,7 @@ def listed(names: Iterable[str], most: int = 3) -> str:
 
 
 def shown_path(path: str | os.PathLike[str]) -> str:
-    r"""A path that a stranger may have named, harmless to a terminal and fit for UTF-8.
+    r"""An untrusted path: as it is if printable, else quoted and escaped.
 
     >>> shown_path("outputs/record.json"), shown_path("a\x1b[2J")
     ('outputs/record.json', "'a\\x1b[2J'")
@@ -64,7 +64,7 @@ def shown_path(path: str | os.PathLike[str]) -> str:
 
 
 def file_stem(text: str, fallback: str, longest: int = 60) -> str:
-    """A part of a file name that leads nowhere else, whatever the text is.
+    """Any text as a harmless part of a file name: ASCII letters, digits, `_` and `-`.
 
     >>> file_stem("../../etc/pass wd", "image")
     'etc_pass_wd'
@@ -73,7 +73,7 @@ def file_stem(text: str, fallback: str, longest: int = 60) -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str], *, limit: int = 3) -> str:
-    """The nearest valid names, as the end of a message.
+    """The valid names nearest to a word, as the end of a message.
 
     >>> did_you_mean("imdm", ["imdn", "rfdn", "rlfn"])
     'did you mean imdn?'

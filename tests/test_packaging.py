@@ -42,7 +42,8 @@ def test_the_wheel_holds_networks_configuration_and_zoo_and_no_top_level_models(
     tops = {name.partition("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"esr", "hydra_plugins"}
     for name in ("esr/models/blocks/attention.py", "esr/conf/config.yaml", "esr/conf/model/imdn.yaml",
-                 "esr/model_zoo/__init__.py", "hydra_plugins/esr_plugins/cluster.py", "esr/records/record.schema.json", "esr/py.typed",
+                 "esr/model_zoo/__init__.py", "hydra_plugins/esr_plugins/cluster.py",
+                 "esr/records/record.schema.json", "esr/py.typed",
                  "esr/data/demo/coffee.png", "esr/data/demo/LICENCES.md"):  # fmt: skip
         assert name in names
     shipped = {Path(name).name for name in names if name.startswith("esr/conf/model/")}
@@ -65,9 +66,7 @@ def test_a_built_wheel_works_in_an_environment_of_its_own(wheel, tmp_path):
 
 
 def test_the_checkout_is_installed_in_place():
-    run = subprocess.run(
-        [sys.executable, "-c", PROBE, str(ROOT)], cwd="/", capture_output=True, text=True, check=False
-    )
+    run = subprocess.run([sys.executable, "-c", PROBE, str(ROOT)], cwd="/", capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
 
 

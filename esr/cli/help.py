@@ -1,17 +1,4 @@
-"""Text of `esr --help`; Hydra's own help would take a second to compose the configuration first."""
-
-import textwrap
-from pathlib import Path
-
-import esr.conf
-from esr.config.cards import model_names
-
-WIDTH = 100
-GROUPS = ("data", "timing", "device", "cudnn", "telemetry")
-"""Groups beside the networks; `conf/train` belongs to `esr train`."""
-
-_HEAD = """\
-esr measures efficient super-resolution networks, paired against a baseline.
+"""esr measures efficient super-resolution networks, paired against a baseline.
 
   esr model=imdn                                  one network on the demo images
   esr model=rlfn data=set5 data.root=DIR          on your copy of Set5
@@ -30,9 +17,8 @@ Subcommands (esr COMMAND --help says more):
   train KEY=VALUE…   train a network on a folder of images
 
 Groups, selected by GROUP=OPTION:
-"""
+  GROUPS
 
-_FOOT = """
 Values, set by KEY=VALUE; esr model=NAME --cfg job prints them all, esr/config/schema.py documents each:
   weights=auto|published|bundled|random|PATH      timing.rounds=10        device.threads=4
   quality.save=none|crops|images                  timing.precision=0.005  device.cpus=[0,1]
@@ -46,10 +32,22 @@ Hydra's own options:
   --version          the version of esr
 """
 
+import textwrap
+from pathlib import Path
+
+import esr.conf
+from esr.config.cards import model_names
+
+WIDTH = 100
+GROUPS = ("data", "timing", "device", "cudnn", "telemetry")
+"""Groups beside the networks; `conf/train` belongs to `esr train`."""
+
 
 def help_text() -> str:
     """The complete text."""
-    return _HEAD + "\n".join(_group(name, options) for name, options in groups().items()) + "\n" + _FOOT
+    # Hydra's own help would take a second to compose the configuration first.
+    lines = "\n".join(_group(name, options) for name, options in groups().items())
+    return (__doc__ or "").replace("  GROUPS", lines)
 
 
 def groups() -> dict[str, list[str]]:
@@ -61,9 +59,5 @@ def groups() -> dict[str, list[str]]:
 
 def _group(name: str, options: list[str]) -> str:
     return textwrap.fill(
-        " ".join(options),
-        WIDTH,
-        initial_indent=f"  {name:10}",
-        subsequent_indent=" " * 12,
-        break_on_hyphens=False,
+        " ".join(options), WIDTH, initial_indent=f"  {name:10}", subsequent_indent=" " * 12, break_on_hyphens=False
     )

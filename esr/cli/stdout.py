@@ -34,18 +34,14 @@ def guarded() -> Iterator[None]:
         yield
         return
     plain.flush()
-    sys.stdout = ours = _Guarded(
-        plain.buffer, plain.encoding, "backslashreplace", line_buffering=plain.line_buffering
-    )
+    sys.stdout = ours = _Guarded(plain.buffer, plain.encoding, "backslashreplace", line_buffering=plain.line_buffering)
     try:
         yield
     finally:
         try:
             ours.flush()
         except (OutputError, BrokenPipeError):
-            os.dup2(
-                os.open(os.devnull, os.O_WRONLY), plain.fileno()
-            )  # the rest would be tried again at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), plain.fileno())  # the rest would be tried again at exit
             raise
         finally:
             ours.detach()

@@ -97,7 +97,7 @@ def finding(noise: Noise) -> Finding:
     """The noise floor as one more check."""
     if noise.floor is None:
         return Finding("noise", "warn", f"{noise.rounds} rounds are too few for an interval", "--seconds 120")
-    told = (
+    message = (
         f"the baseline against itself is {noise.ratio.value:.4f} "
         f"[{noise.ratio.low:.4f}, {noise.ratio.high:.4f}] over {noise.rounds} rounds: differences below "
         f"{noise.floor * 100:.2g} % are inconclusive in this time, a single pass varies by "
@@ -106,10 +106,12 @@ def finding(noise: Noise) -> Finding:
     )
     if _too_few_hold(noise):
         remedy = "do not trust intervals taken now: end other work on this machine, lock the clocks"
-        return Finding("noise", "warn", told, remedy)
+        return Finding("noise", "warn", message, remedy)
     if noise.floor > COARSE:
-        return Finding("noise", "warn", told, "end other work on this machine, or raise timing.max_seconds")
-    return Finding("noise", "ok", told)
+        return Finding(
+            "noise", "warn", message, "end other work on this machine, or raise timing.max_seconds"
+        )
+    return Finding("noise", "ok", message)
 
 
 def _too_few_hold(noise: Noise) -> bool:

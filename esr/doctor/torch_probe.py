@@ -38,7 +38,7 @@ def probe(index: int) -> TorchState:
     from esr.networks.devices import open_device  # noqa: PLC0415
 
     kernels = (getattr(torch._C, "_cuda_getArchFlags", lambda: None)() or "").split()
-    found = TorchState(torch.__version__, torch.version.cuda, tuple(kernels))
+    found = TorchState(str(torch.__version__), torch.version.cuda, tuple(kernels))
     if torch.version.cuda is None:
         return found
     with warnings.catch_warnings(record=True) as raised:

@@ -9,9 +9,9 @@ from typing import Literal
 
 from rich.console import Console
 
+from esr.report.wording import duration
 from esr.system.console import StageBars
 
-_MINUTE, _HOUR = 60, 3600
 _MOST_NAMES = 5
 """Networks named per reason; each one's folder holds the reason, too."""
 
@@ -24,7 +24,7 @@ class NetworkOutcome:
     status: Literal["measured", "skipped", "failed", "refused"]
     """`failed` during the measurement, `refused` before it."""
     detail: str
-    """Its figures, or why there are none."""
+    """Its figures, or the reason why there are none."""
     folder: Path | None
     """Folder of its records; `None` where its configuration is not valid."""
     tainted: bool = False
@@ -38,20 +38,6 @@ def time_left(seconds: float, measured: int, left: int) -> float | None:
     600.0
     """
     return seconds / measured * left if measured else None
-
-
-def duration(seconds: float) -> str:
-    """A span in words, rounded.
-
-    >>> duration(42), duration(600), duration(9000)
-    ('42 s', '10 min', '2 h 30 min')
-    """
-    if seconds < 2 * _MINUTE:
-        return f"{seconds:.0f} s"
-    if seconds < 2 * _HOUR:
-        return f"{seconds / _MINUTE:.0f} min"
-    hours, rest = divmod(round(seconds / _MINUTE), _MINUTE)
-    return f"{hours} h {rest} min"
 
 
 class Overview(StageBars):

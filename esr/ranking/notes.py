@@ -5,12 +5,7 @@ from collections.abc import Sequence
 from esr.ranking.challenge import Challenge, Track
 from esr.ranking.structures import Entry, GateResult, Row
 from esr.records.document import Reason
-from esr.records.reasons import REASONS
-
-_WEIGHTS = {
-    "bundled": "bundled weights (lower PSNR than published)",
-    "random": "random weights: quality is not meaningful and not shown",
-}
+from esr.records.reasons import REASONS, WEIGHTS_NOTES, formula_note
 
 
 def excluded(entry: Entry, gates: Sequence[GateResult]) -> str | None:
@@ -35,12 +30,11 @@ def entry_notes(entry: Entry, gates: Sequence[GateResult]) -> tuple[str, ...]:
     if (why := excluded(entry, gates)) and not entry.reference:
         notes.append(f"not ranked: {why}")
     notes += _verdict_notes(entry.reasons)
-    if entry.weights in _WEIGHTS:
-        notes.append(_WEIGHTS[entry.weights])
+    if entry.weights in WEIGHTS_NOTES:
+        notes.append(WEIGHTS_NOTES[entry.weights])
     notes += [note for gate in gates if (note := _gate_note(entry, gate))]
     if entry.without_formula:
-        named = ", ".join(f"{name} ×{calls}" for name, calls in entry.without_formula.items())
-        notes.append(f"MACs leave out operators without a formula: {named}")
+        notes.append(formula_note(entry.without_formula))
     return tuple(notes)
 
 

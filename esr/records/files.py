@@ -169,10 +169,5 @@ def write_record(document: Document, folder: Path) -> Record:
     checked = decode(raw)
     check_raw(checked)
     target = folder / FILE_NAME
-    try:
-        files.replace(target, msgspec.json.format(raw, indent=1))
-    except OSError as error:
-        raise RecordError(
-            f"{target}: cannot be written ({error.strerror}); choose another folder with out=DIR"
-        ) from error
+    files.write(target, msgspec.json.format(raw, indent=1), RecordError)
     return Record(checked, target)

@@ -1,5 +1,6 @@
 """Every reason that a verdict can give."""
 
+from collections.abc import Mapping
 from typing import Annotated, TypeAlias
 
 from msgspec import Meta
@@ -37,3 +38,18 @@ ReasonName: TypeAlias = Annotated[str, Meta(extra_json_schema={"enum": [*REASONS
 TAINT: Severity = "taint"
 WARNING: Severity = "warning"
 CPU_NOTE = "CPU; not comparable with published milliseconds, nor with published memory"
+WEIGHTS_NOTES = {
+    "bundled": "bundled weights (lower PSNR than published)",
+    "random": "random weights: quality is not meaningful and not shown",
+}
+"""Source of the weights -> what a reader of the figures must know."""
+
+
+def formula_note(without_formula: Mapping[str, int]) -> str:
+    """Note on the operators that MACs leave out.
+
+    >>> formula_note({"aten.mul": 3})
+    'MACs leave out operators without a formula: aten.mul ×3'
+    """
+    named = ", ".join(f"{name} ×{calls}" for name, calls in without_formula.items())
+    return f"MACs leave out operators without a formula: {named}"

@@ -77,7 +77,7 @@ def print_comparisons(comparisons: Sequence[Comparison], screen: Console) -> Non
 def to_markdown(comparisons: Sequence[Comparison]) -> str:
     """A table, and below it the reasons for each outcome."""
     rows = [_cells(comparison) for comparison in comparisons]
-    table = markdown.lines(_HEADER, rows, left=len(_NAMES))
+    table = markdown.lines(_HEADER, rows, names=len(_NAMES))
     return f"# {_TITLE}\n\n{table}\n\n{markdown.bullets(_lines(comparisons))}\n"
 
 

@@ -21,7 +21,7 @@ def render(ranking: Ranking) -> str:
         parts += [f"## {table.PUBLISHED_TITLE}", _grid(printed)]
     if ranking.correlations:
         parts += [f"## {table.CORRELATIONS_TITLE}"]
-        parts += [lines(table.CORRELATIONS_HEADER, table.correlation_rows(ranking), left=1)]
+        parts += [lines(table.CORRELATIONS_HEADER, table.correlation_rows(ranking), names=1)]
     if changes := table.change_lines(ranking):
         parts += [f"## {table.CHANGES_TITLE}", bullets(changes)]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -42,11 +42,10 @@ def bullets(texts: Sequence[str]) -> str:
     return "\n".join(f"- {escape(text)}" for text in texts)
 
 
-def lines(header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
-    """A table of texts, escaped; its first `left` columns are aligned to the left."""
-    return _table(
-        header, [[escape(text) for text in row] for row in rows], [at < left for at, _ in enumerate(header)]
-    )
+def lines(header: Sequence[str], rows: Sequence[Sequence[str]], names: int) -> str:
+    """A table of `names` columns of text, which are escaped, and columns of figures."""
+    cells = [[*map(escape, row[:names]), *row[names:]] for row in rows]
+    return _table(header, cells, [at < names for at, _ in enumerate(header)])
 
 
 def _grid(grid: Grid) -> str:

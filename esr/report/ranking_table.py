@@ -62,7 +62,7 @@ def _first_rows(grid: Grid) -> Grid:
 
 def _print_fitting(grid: Grid, screen: Console, dropped_first: Sequence[str]) -> list[str]:
     """Prints as many columns as fit; returns the headers of the others."""
-    widths = [_width(column, cells) for column, cells in zip(grid.columns, _by_column(grid), strict=True)]
+    widths = [_width(column, [line[at] for line in grid.cells]) for at, column in enumerate(grid.columns)]
     kept = list(range(len(widths)))
     dropped: list[str] = []
     for key in dropped_first:
@@ -79,10 +79,6 @@ def _print_fitting(grid: Grid, screen: Console, dropped_first: Sequence[str]) ->
         drawn.add_row(*(_text(grid.columns[at], line[at]) for at in kept), style=style)
     screen.print(drawn)
     return dropped
-
-
-def _by_column(grid: Grid) -> list[list[Cell]]:
-    return [[line[at] for line in grid.cells] for at, _ in enumerate(grid.columns)]
 
 
 def _width(column: Column, cells: Sequence[Cell]) -> int:

@@ -29,7 +29,8 @@ def record_table(record: Record) -> Table:
     for label, cell in _ROWS.items():
         cells = [label, cell(candidate), cell(baseline)]
         if label == "params":
-            _add_ratios(table, record)
+            table.add_row("ratio to baseline", interval(record.ratio, 3), "1")
+            table.add_row("ratio of total times", interval(record.document.timing.ratio_plain, 3), "1")
         table.add_row(*cells, *([published.get(label, "")] if published else []))
     table.add_row("verdict", *(wording.verdict_words(record, role) for role in ROLES))
     return table
@@ -58,11 +59,6 @@ _ROWS: dict[str, Callable[[Network], str]] = {
     "peak memory [MiB]": lambda network: number(network.memory.memory_mib if network.memory else None, 1),
 }
 """Label -> a network's figure."""
-
-
-def _add_ratios(table: Table, record: Record) -> None:
-    table.add_row("ratio to baseline", interval(record.ratio, 3), "1")
-    table.add_row("ratio of total times", interval(record.document.timing.ratio_plain, 3), "1")
 
 
 def print_record(record: Record, screen: Console | None = None) -> None:

@@ -6,10 +6,11 @@ from esr.config.terms import Role
 from esr.records.document import Networks, Reason, Timing
 from esr.records.files import Record
 from esr.records.network import Complexity, Estimate, Failure, Network, NetworkTiming
-from esr.records.reasons import CPU_NOTE, REASONS, TAINT
+from esr.records.reasons import CPU_NOTE, REASONS, TAINT, WEIGHTS_NOTES, formula_note
 
 DASH = "–"
 """Stands where there is no figure."""
+_MINUTE, _HOUR = 60, 3600
 CountName: TypeAlias = Literal["params", "flops", "macs", "activations", "convolutions"]
 _PUBLISHED = (
     ("runtime [ms]", "runtime_ms", 2, ""),
@@ -23,10 +24,6 @@ ONE_PAIR = (
     "one pair of processes: on a CPU another pair's ratio may differ by a percent, which the interval does not "
     "include; timing.processes=4 timing.max_seconds=15 takes as long and includes it"
 )
-WEIGHTS_NOTES = {
-    "bundled": "bundled weights (lower PSNR than published)",
-    "random": "random weights: quality is not meaningful and not shown",
-}
 
 
 def number(value: float | None, digits: int) -> str:
@@ -59,6 +56,20 @@ def count(complexity: Complexity | None, name: CountName, unit: float, suffix: s
     value: int = getattr(complexity, name)
     least = "≥ " if name == "macs" and complexity.without_formula else ""
     return f"{least}{number(value / unit, digits)} {suffix}".rstrip()
+
+
+def duration(seconds: float) -> str:
+    """A span in words, rounded.
+
+    >>> duration(42), duration(600), duration(9000)
+    ('42 s', '10 min', '2 h 30 min')
+    """
+    if seconds < 2 * _MINUTE:
+        return f"{seconds:.0f} s"
+    if seconds < 2 * _HOUR:
+        return f"{seconds / _MINUTE:.0f} min"
+    hours, rest = divmod(round(seconds / _MINUTE), _MINUTE)
+    return f"{hours} h {rest} min"
 
 
 def live_memory(network: Network) -> float | None:
@@ -137,7 +148,7 @@ def reason_line(networks: Networks, found: Reason) -> str:
     """A reason of the verdict as a sentence: network, meaning and figures."""
     who = f"{networks.of(found.role).name}: " if found.role else ""
     mark = "" if found.severity == TAINT else "warning: "
-    return f"{mark}{who}{REASONS.get(found.reason, found.reason)} ({found.detail})"
+    return f"{mark}{who}{REASONS[found.reason]} ({found.detail})"
 
 
 def _network_notes(network: Network) -> list[str]:
@@ -151,6 +162,5 @@ def _network_notes(network: Network) -> list[str]:
     if network.uncounted:
         notes.append(f"not counted: {network.uncounted}; try complexity.height and complexity.width")
     if network.complexity and network.complexity.without_formula:
-        named = ", ".join(f"{name} ×{calls}" for name, calls in network.complexity.without_formula.items())
-        notes.append(f"MACs leave out operators without a formula: {named}")
+        notes.append(formula_note(network.complexity.without_formula))
     return notes

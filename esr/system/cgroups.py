@@ -1,4 +1,4 @@
-"""What the control groups of this process allow, on cgroup v2 and v1."""
+"""Limits of this process's control groups, on cgroup v2 and v1."""
 
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -6,11 +6,11 @@ from pathlib import Path, PurePosixPath
 _ROOT = Path("/sys/fs/cgroup")
 _OWN = Path("/proc/self/cgroup")
 _NO_LIMIT = 1 << 60
-"""Bytes; cgroup v1 says "no limit" by the largest page-aligned number."""
+"""Bytes; cgroup v1 states "no limit" as the largest page-aligned number."""
 
 
 def memory_limit(root: Path = _ROOT, own: Path = _OWN) -> int | None:
-    """Bytes that this process and its fellows may hold; none without a limit."""
+    """Bytes of memory for all processes of the group; `None` without a limit."""
     found = []
     for folder, file in _files(root, own, "memory", "memory.max", "memory.limit_in_bytes"):
         text = read_line(folder / file)
@@ -20,7 +20,7 @@ def memory_limit(root: Path = _ROOT, own: Path = _OWN) -> int | None:
 
 
 def cpu_limit(root: Path = _ROOT, own: Path = _OWN) -> float | None:
-    """Cores that may be used at a time on average; none without a limit."""
+    """CPU cores available on average; `None` without a limit."""
     found = []
     for folder, file in _files(root, own, "cpu", "cpu.max", "cpu.cfs_quota_us"):
         words = (read_line(folder / file) or "").split()
@@ -32,7 +32,7 @@ def cpu_limit(root: Path = _ROOT, own: Path = _OWN) -> float | None:
 
 
 def _files(root: Path, own: Path, controller: str, new: str, old: str) -> Iterator[tuple[Path, str]]:
-    """The folders whose limits hold, from this process's group upwards, with the file that says which."""
+    """Folders whose limits apply, from this process's group upwards, each with the name of its limit file."""
     for line in (read_line(own) or "").splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers == "":
@@ -48,7 +48,7 @@ def _files(root: Path, own: Path, controller: str, new: str, old: str) -> Iterat
 
 
 def read_line(path: Path) -> str | None:
-    """A kernel file's text; none where it is empty or cannot be read."""
+    """The text of a kernel file; `None` if it is empty or cannot be read."""
     try:
         return path.read_text(encoding="utf-8").strip() or None
     except OSError:

@@ -2,27 +2,33 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from esr.errors import EsrError
+from esr.errors import ConfigError, EsrError
 
 ANOTHER_OUT = "choose another folder with out=DIR"
 """Remedy for results that cannot be written."""
 
 
-def write(target: Path, content: bytes, error: type[EsrError], remedy: str = ANOTHER_OUT) -> None:
-    """As `replace`, with a failure reported to the user.
+@contextmanager
+def writing(target: Path, remedy: str = ANOTHER_OUT, error: type[EsrError] = ConfigError) -> Iterator[None]:
+    """Reports a failure to write `target` in one line that ends with the remedy.
 
-    Args:
-        target: The file.
-        content: All of it.
-        error: Raised if it cannot be written.
-        remedy: The end of the message.
+    Raises:
+        EsrError: Of the given type, if the file cannot be written.
     """
     try:
-        replace(target, content)
+        yield
     except OSError as fault:
         raise error(f"{target}: cannot be written ({fault.strerror or fault}); {remedy}") from fault
+
+
+def write(target: Path, content: bytes, error: type[EsrError], remedy: str = ANOTHER_OUT) -> None:
+    """As `replace`, within `writing`."""
+    with writing(target, remedy, error):
+        replace(target, content)
 
 
 def replace(target: Path, content: bytes) -> None:

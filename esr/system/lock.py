@@ -1,10 +1,9 @@
-"""One measurement at a time per device, across processes, users and, where they share the folder, containers."""
+"""One evaluation at a time per device, across processes, users and containers that share the lock folder."""
 
 import contextlib
 import getpass
 import json
 import os
-import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,9 +14,10 @@ from filelock import FileLock, Timeout
 
 from esr.errors import DeviceError
 from esr.system.progress import Progress
+from esr.text import file_stem
 
 FOLDER_VARIABLE = "ESR_LOCK_DIR"
-"""Environment variable for the folder of the locks; containers that share a GPU mount one folder there."""
+"""Environment variable of the lock folder; containers that share a GPU mount the same folder there."""
 _SHARED = 0o1777
 _SHARED_FILE = 0o666
 _POLL_S = 0.25
@@ -25,24 +25,24 @@ _POLL_S = 0.25
 
 @contextmanager
 def measuring(device: str, what: str, when_held: str, progress: Progress) -> Iterator[None]:
-    """Holds a device for the block.
+    """Locks a device; a context manager.
 
     Args:
         device: A GPU's UUID, or `host`.
-        what: The holder as others are told, as `model=imdn`.
-        when_held: `wait` until the other measurement ends, or `fail`.
-        progress: Told whom we wait for.
+        what: Description of the holder for other processes, such as `model=imdn`.
+        when_held: `wait` until the other evaluation ends, or `fail`.
+        progress: Shows the holder that is waited for.
 
     Raises:
-        DeviceError: The device is held and `when_held` is `fail`, or the folder cannot be used.
+        DeviceError: The device is in use and `when_held` is `fail`, or the lock folder cannot be used.
     """
-    file = _folder() / f"{re.sub(r'[^A-Za-z0-9-]', '_', device)}.lock"
+    file = _folder() / f"{file_stem(device, 'device')}.lock"
     lock = FileLock(file, mode=_SHARED_FILE)
     try:
         _acquire(lock, file, device, when_held, progress)
     except OSError as error:
         raise DeviceError(
-            f"{file}: cannot be locked ({error.strerror}); name another folder with {FOLDER_VARIABLE}=DIR"
+            f"{file}: cannot be locked ({error.strerror}); choose another folder with {FOLDER_VARIABLE}=DIR"
         ) from error
     note = _note(file)
     try:
@@ -58,9 +58,9 @@ def _acquire(lock: FileLock, file: Path, device: str, when_held: str, progress: 
     with contextlib.suppress(Timeout):
         lock.acquire(timeout=0)
         return
-    holder = f"{device} is being measured on by {_holder(file)}"
+    holder = f"{device} is in use by {_holder(file)}"
     if when_held == "fail":
-        raise DeviceError(f"lock=fail: {holder}; wait for it, or say lock=wait")
+        raise DeviceError(f"lock=fail: {holder}; wait for it, or pass lock=wait")
     progress.stage(f"waiting: {holder}", None)
     lock.acquire(poll_interval=_POLL_S)
 
@@ -71,10 +71,10 @@ def _folder() -> Path:
     try:
         if not folder.is_dir():
             folder.mkdir(parents=True, exist_ok=True)
-            folder.chmod(_SHARED)  # only what is ours: a folder that was there may be anybody's home
+            folder.chmod(_SHARED)  # only a new folder: an existing one may be somebody's home
     except OSError as error:
         raise DeviceError(
-            f"{folder}: no folder for locks ({error.strerror}); name another with {FOLDER_VARIABLE}=DIR"
+            f"{folder}: cannot be used for locks ({error.strerror}); choose another folder with {FOLDER_VARIABLE}=DIR"
         ) from error
     return folder
 
@@ -86,9 +86,9 @@ def _note(file: Path) -> Path:
 def _write(note: Path, what: str) -> None:
     since = datetime.now().astimezone().strftime("%H:%M:%S")
     holder = {"pid": os.getpid(), "user": _user(), "since": since, "what": what}
-    # Everybody may write into the folder: a link there may lead to any file of ours.
+    # The folder is writable for everybody: a link in it may lead to any of our files.
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-    with contextlib.suppress(OSError):  # it only helps those who wait
+    with contextlib.suppress(OSError):  # the note only informs waiting processes
         descriptor = os.open(note, flags, _SHARED_FILE)
         with open(descriptor, "w", encoding="utf-8") as file:
             json.dump(holder, file)

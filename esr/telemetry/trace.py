@@ -8,8 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from esr.errors import RecordError
-from esr.system import files as atomic
-from esr.system import nvml
+from esr.system import files, nvml
 from esr.system.nvml import Sample
 from esr.telemetry import host
 from esr.telemetry.sampler import TIME
@@ -37,12 +36,7 @@ def write_trace(samples: Iterable[Sample], folder: Path) -> str:
     writer.writerow(columns)
     writer.writerows([_word(column, row.get(column)) for column in columns] for row in rows)
     packed = gzip.compress(text.getvalue().encode("ascii"), mtime=0)
-    try:
-        atomic.replace(folder / FILE_NAME, packed)
-    except OSError as error:
-        raise RecordError(
-            f"{folder / FILE_NAME}: cannot be written ({error.strerror}); choose another folder with out=DIR"
-        ) from error
+    files.write(folder / FILE_NAME, packed, RecordError)
     return FILE_NAME
 
 

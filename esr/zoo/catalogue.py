@@ -97,7 +97,7 @@ def select(names: Sequence[str], *, every_weights: bool = False) -> list[Asset]:
         every_weights: Adds all published weights.
 
     Raises:
-        ConfigError: A name is not in the catalogue, or there is none.
+        ConfigError: A name is not in the catalogue, or no name is given.
     """
     known = {**weights(), **data_sets()}
     chosen = dict(weights()) if every_weights else {}

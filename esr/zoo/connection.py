@@ -81,14 +81,14 @@ def explained(error: Exception, url: str, patience: Patience) -> tuple[str, str]
     """
     host = urlsplit(getattr(getattr(error, "request", None), "url", None) or url).hostname
     cause = getattr(error.args[0] if error.args else None, "reason", None) or error  # as urllib3 gives it
-    told = (
+    known = (
         (exceptions.SSLError, f"TLS failed ({cause})", f"behind a proxy that inspects TLS {_BUNDLE}"),
         (exceptions.TooManyRedirects, "the server redirects in circles", "check the URL"),
         (exceptions.InvalidHeader, "the server's answer contradicts itself", "try again later"),
         (exceptions.ProxyError, "the proxy cannot be reached or refuses", "check HTTPS_PROXY"),
         (ValueError, "the URL, a redirect or the proxy is not a valid address", "correct it"),
     )
-    for kind, reason, remedy in told:
+    for kind, reason, remedy in known:
         if isinstance(error, kind):
             return reason, f"{remedy}, or {ELSEWHERE}"
     if isinstance(error, OSError) and not isinstance(error, requests.RequestException):

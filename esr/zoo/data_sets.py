@@ -4,6 +4,7 @@ import contextlib
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock
@@ -96,7 +97,7 @@ def _archive(remote: Remote, asset: Asset, home: Path, report: StepDone) -> Path
             home / ARCHIVES / remote.file,
             bytes=remote.bytes,
             sha256=remote.sha256,
-            progress=lambda done, total: report(f"fetching {remote.file}", done, total),
+            progress=partial(report, f"fetching {remote.file}"),
             setting="ESR_DATA",
         )
     except FetchError as error:
@@ -113,7 +114,7 @@ def _unpacked(asset: Asset, archives: list[Path], home: Path, report: StepDone) 
     shutil.rmtree(staging, ignore_errors=True)  # of an attempt that was killed
     try:
         for archive in archives:
-            unpack(archive, staging, progress=lambda done, total: report("unpacking", done, total))
+            unpack(archive, staging, progress=partial(report, "unpacking"))
         root = _set_below(staging, asset.name)
         images = layouts.images_at(asset.name, root)
         root.replace(home / asset.name)

@@ -79,8 +79,7 @@ def download(
     Raises:
         FetchError: The download failed, brought another file, or cannot be written.
     """
-    if os.environ.get("ESR_OFFLINE", "0") not in ("", "0"):
-        raise FetchError(f"{target.name} is not fetched while ESR_OFFLINE is set", "unset it")
+    refuse_offline(target.name)
     url = _usable(url)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -101,6 +100,16 @@ def download(
         remedy = f"make room or make it writable, or set {setting}=FOLDER to another place"
         raise FetchError(fault, remedy) from error
     return target
+
+
+def refuse_offline(file: str) -> None:
+    """Raises an error where the user has forbidden downloads.
+
+    Raises:
+        FetchError: `ESR_OFFLINE` is set.
+    """
+    if os.environ.get("ESR_OFFLINE", "0") not in ("", "0"):
+        raise FetchError(f"{file} is not fetched while ESR_OFFLINE is set", "unset it")
 
 
 def mirrored(file: str) -> str | None:

@@ -25,18 +25,6 @@ Converter = Callable[[Path, Path, CheckpointConf, dict[str, str]], Path]
 
 
 @dataclass(frozen=True)
-class FetchOptions:
-    """Options of `fetch`."""
-
-    folder: Path | None = None
-    """Destination; `None`: the zoo folder and the data folder."""
-    jobs: int = 4
-    """Assets at once."""
-    convert: Converter | None = None
-    """Applied to weights, whose result goes beside the published file."""
-
-
-@dataclass(frozen=True)
 class Fetched:
     """The result of one asset."""
 
@@ -44,7 +32,7 @@ class Fetched:
     path: Path | None
     """`None` if it could not be fetched."""
     line: str
-    """How it was obtained, or the error message."""
+    """Source and size in a few words, or the error message."""
 
 
 class Watcher(Protocol):
@@ -61,18 +49,42 @@ class _Stopped(Exception):  # noqa: N818 - ends a thread's work after Ctrl-C, ne
     pass
 
 
-def fetch(assets: Sequence[Asset], options: FetchOptions, watcher: Watcher) -> list[Fetched]:
-    """Fetches assets, `options.jobs` at a time.
+def fetch(
+    assets: Sequence[Asset],
+    watcher: Watcher,
+    *,
+    folder: Path | None = None,
+    jobs: int = 4,
+    convert: Converter | None = None,
+) -> list[Fetched]:
+    """Fetches several assets.
 
     Interrupted, it leaves complete files, and parts that the next call continues: `NAME.part` beside a weight
     file, an archive's in the data folder's `.fetched`.
+
+    Args:
+        assets: From the catalogue.
+        watcher: Follows the progress.
+        folder: Destination; `None`: the zoo folder and the data folder.
+        jobs: Assets at once.
+        convert: Applied to weights; the result goes beside the published file.
 
     Returns:
         The results in the order of `assets`; no error of the user, the server or the disk is raised.
     """
     stop = threading.Event()
-    work = partial(_fetched, options=options, watcher=watcher, stop=stop)
-    with ThreadPool(min(options.jobs, len(assets))) as pool:
+
+    def work(asset: Asset) -> Fetched:
+        def report(step: str, done: int, total: int | None) -> None:
+            if stop.is_set():
+                raise _Stopped
+            watcher.at(asset, step, done, total)
+
+        result = _fetched(asset, folder, convert, report)
+        watcher.finished(result)
+        return result
+
+    with ThreadPool(min(jobs, len(assets))) as pool:  # daemon threads, which do not delay the exit
         results = pool.map_async(work, assets, chunksize=1)
         try:
             return results.get()
@@ -82,46 +94,35 @@ def fetch(assets: Sequence[Asset], options: FetchOptions, watcher: Watcher) -> l
             raise
 
 
-def _fetched(asset: Asset, options: FetchOptions, watcher: Watcher, stop: threading.Event) -> Fetched:
-    def report(step: str, done: int, total: int | None) -> None:
-        if stop.is_set():
-            raise _Stopped
-        watcher.at(asset, step, done, total)
-
+def _fetched(asset: Asset, folder: Path | None, convert: Converter | None, report: StepDone) -> Fetched:
     try:
         report("looking", 0, None)
         if asset.kind == "data":
-            path, line = fetch_set(asset, options.folder or layouts.data_home(), report)
+            path, line = fetch_set(asset, folder or layouts.data_home(), report)
         else:
-            path, line = _fetch_weights(asset, options, report)
-        result = Fetched(asset, path, line)
+            path, line = _fetch_weights(asset, folder, report)
+            if convert:
+                report("converting", 0, None)
+                notes = {"network": asset.name, "origin": path.name, "origin_sha256": sha256_of(path)}
+                notes |= {"licence": asset.licence} if asset.licence else {}
+                target = folder or zoo.own_folder() or path.parent
+                path, line = convert(path, target, checkpoint_of(asset.name), notes), f"{line}, converted"
     except EsrError as error:
-        result = Fetched(asset, None, str(error))
-    watcher.finished(result)
-    return result
+        return Fetched(asset, None, str(error))
+    return Fetched(asset, path, line)
 
 
-def _fetch_weights(asset: Asset, options: FetchOptions, report: StepDone) -> tuple[Path, str]:
+def _fetch_weights(asset: Asset, folder: Path | None, report: StepDone) -> tuple[Path, str]:
     (remote,) = asset.files
-    places = _places(asset, options.folder)
-    path, line = zoo.find(asset.name, remote, places), "there already"
-    folder = options.folder or zoo.own_folder()
-    if path is None:
-
-        def progress(done: int, total: int | None) -> None:
-            report(f"fetching {remote.file}", done, total)
-
-        try:
-            path, line = zoo.fetch_to(folder and folder / remote.file, remote, places, progress), "fetched"
-        except FetchError as error:
-            raise DownloadError(f"{asset.name}: {error}") from error
-    if options.convert:
-        report("converting", 0, None)
-        notes = {"network": asset.name, "origin": path.name, "origin_sha256": sha256_of(path)}
-        notes |= {"licence": asset.licence} if asset.licence else {}
-        path = options.convert(path, folder or path.parent, checkpoint_of(asset.name), notes)
-        line += ", converted"
-    return path, line
+    places = _places(asset, folder)
+    if path := zoo.find(asset.name, remote, places):
+        return path, "there already"
+    destination = folder or zoo.own_folder()
+    targets = [destination / remote.file] if destination else []
+    try:
+        return zoo.fetch_to(targets, remote, places, partial(report, f"fetching {remote.file}")), "fetched"
+    except FetchError as error:
+        raise DownloadError(f"{asset.name}: {error}") from error
 
 
 def present(asset: Asset, folder: Path | None = None) -> Path | None:

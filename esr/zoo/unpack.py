@@ -79,7 +79,7 @@ def unpack(
 def _checked(
     members: Sequence[zipfile.ZipInfo], archive: Path, limits: UnpackLimits
 ) -> list[zipfile.ZipInfo]:
-    """The images among the members, provided that none of all the members is dangerous."""
+    """The images among the members, provided that every member is harmless."""
     reason = _reason_to_refuse(members, archive.stat().st_size, limits)
     images = [] if reason else [member for member in members if _is_image(member)]
     if not images:

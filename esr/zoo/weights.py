@@ -8,7 +8,7 @@ is downloaded.
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -21,7 +21,7 @@ from esr.records.network import Weights
 from esr.text import did_you_mean
 from esr.zoo.catalogue import Remote
 from esr.zoo.connection import Patience
-from esr.zoo.download import PATIENCE, BytesDone, FetchError, download, mismatch, sha256_of
+from esr.zoo.download import PATIENCE, BytesDone, FetchError, download, mismatch, refuse_offline, sha256_of
 
 CHOICES = ("auto", "published", "bundled", "random")
 HASTY = Patience(connect_s=1.5, stall_s=3.0, attempts=2)
@@ -73,9 +73,8 @@ def resolve(model: ModelConf, weights: str, *, progress: BytesDone | None = None
     try:
         path = find(name, remote, places)
         if path is None:
-            own = _places(model, _own_folders())
-            target = next((place for place in own if _is_writable(place.parent)), None)
-            path = fetch_to(target, remote, places, progress, HASTY if bundled else PATIENCE)
+            own = (place for place in _places(model, _own_folders()) if _is_writable(place.parent))
+            path = fetch_to(own, remote, places, progress, HASTY if bundled else PATIENCE)
         return _described("published", path)
     except FetchError as error:
         if bundled:
@@ -105,16 +104,16 @@ def find(name: str, remote: Remote, places: Sequence[Path]) -> Path | None:
 
 
 def fetch_to(
-    target: Path | None,
+    targets: Iterable[Path],
     remote: Remote,
     places: Sequence[Path],
     progress: BytesDone | None = None,
     patience: Patience = PATIENCE,
 ) -> Path:
-    """Downloads a published file.
+    """Downloads a published file to the first of `targets`.
 
     Args:
-        target: The destination; `None`: no zoo folder is writable.
+        targets: Possible destinations; none where no zoo folder is writable.
         remote: The file.
         places: The paths searched, for the error message.
         progress: Called during the download.
@@ -124,21 +123,26 @@ def fetch_to(
         FetchError: It failed; the remedy says where the file can be put by hand.
     """
     size, sha256 = remote.bytes, remote.sha256
-    if remote.url and target:
-        try:
-            return download(
-                remote.url, target, bytes=size, sha256=sha256, progress=progress, patience=patience
-            )
-        except FetchError as error:
-            fault, remedy = error.fault, error.remedy
-    elif remote.url:
-        fault, remedy = f"{remote.file} cannot be stored, no zoo folder is writable", "set ESR_ZOO=FOLDER"
-    else:
+    by_hand = f"download {remote}" if remote.url else f"put {remote.file}"
+    try:
+        url, target = _route(targets, remote, places)
+        return download(url, target, bytes=size, sha256=sha256, progress=progress, patience=patience)
+    except FetchError as error:
+        remedy = f"{error.remedy}, or {by_hand} into {places[0].parent}"
+        raise FetchError(error.fault, remedy) from error
+
+
+def _route(targets: Iterable[Path], remote: Remote, places: Sequence[Path]) -> tuple[str, Path]:
+    """Address and destination of a download."""
+    if not remote.url:
         folders = ", ".join(str(place.parent) for place in places)
         fault = f"{remote.file} is not in {folders}, and checkpoint.url names no place to fetch it from"
-        remedy = "set it"
-    by_hand = f"download {remote}" if remote.url else f"put {remote.file}"
-    raise FetchError(fault, f"{remedy}, or {by_hand} into {places[0].parent}")
+        raise FetchError(fault, "set it")
+    refuse_offline(remote.file)  # before folders are made
+    target = next(iter(targets), None)
+    if target is None:
+        raise FetchError(f"{remote.file} cannot be stored, no zoo folder is writable", "set ESR_ZOO=FOLDER")
+    return remote.url, target
 
 
 def zoo_folders() -> list[Path]:

@@ -1,4 +1,4 @@
-"""One file to download, and how its download ends."""
+"""A file to download, and helpers around one download."""
 
 import hashlib
 import random
@@ -33,7 +33,7 @@ def refusal(
     sha256: str | None = SHA256,
     patience: Patience = QUICK,
 ) -> str:
-    """The one line that a download ends in."""
+    """The error message of a failed download."""
     with pytest.raises(DownloadError) as caught:
         download(url, target, bytes=size, sha256=sha256, patience=patience)
     line = str(caught.value)

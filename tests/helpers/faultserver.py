@@ -1,4 +1,4 @@
-"""A web server on 127.0.0.1 that serves files and misbehaves as told, one request at a time."""
+"""A web server on 127.0.0.1 that serves files and misbehaves on request, one fault per connection."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class FaultServer:
         return f"{self.root}/zoo/net.pth"
 
     def ranges_asked(self) -> list[str | None]:
-        """The Range header of every request, none where there was none."""
+        """The Range header of every request, `None` where it is missing."""
         return [headers.get("Range") for _, headers in self.requests]
 
 
@@ -192,7 +192,7 @@ def compresses() -> Fault:
 
 
 def streams(content: bytes) -> Fault:
-    """A body in chunks, whose length the headers don't tell."""
+    """A body in chunks, whose length the headers do not state."""
 
     def fault(handler: _Handler) -> None:
         handler.send_response(200)

@@ -1,4 +1,4 @@
-"""Zip archives as people make them, and as people should not."""
+"""Well-formed, damaged and hostile zip archives."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     ),
     "a flipped byte": (bytes(zipped({"a.png": png()}).replace(b"IHDR", b"IHDX", 1)), "is damaged"),
 }
-"""What an archive must not be -> the archive, and what the error says."""
+"""Kind of archive to refuse -> the archive, and part of the error message."""
 
 
 def tree(folder: Path) -> list[str]:

@@ -12,7 +12,7 @@ from esr.data.datasets import load_dataset
 from esr.images.quality import mean_quality, measure
 from esr.networks.build import build, load
 from esr.networks.inference import super_resolve
-from esr.zoo.weights import WeightsFile
+from esr.records.network import Weights
 
 NETWORKS = configurations()
 
@@ -26,7 +26,7 @@ def test_set5_agrees_to_a_thousandth_of_a_decibel(name: str, reference: Path) ->
     model = OmegaConf.to_object(NETWORKS[name])
     assert isinstance(model, ModelConf)
     network = build(model)
-    load(network, model, WeightsFile("path", reference / "model_zoo" / str(model.checkpoint.file)))
+    load(network, model, Weights("path", str(reference / "model_zoo" / str(model.checkpoint.file))))
     pairs = load_dataset(DataConf(name="set5", root=str(reference / "set5"))).pairs
     mean = mean_quality([measure(super_resolve(network, pair.lr()), pair.hr()) for pair in pairs])
     for figure, value in expected.items():

@@ -1,4 +1,4 @@
-"""`esr -m`: every network, none stops another, the same command goes on where it ended."""
+"""`esr -m`: every network is measured, none stops another, and the same command resumes."""
 
 import io
 import sys
@@ -17,7 +17,7 @@ from esr.config import compose as composition
 from esr.config.cards import model_names
 from esr.errors import ConfigError
 from esr.multirun import folders
-from esr.multirun.overview import Outcome, Overview, summary
+from esr.multirun.overview import NetworkOutcome, Overview, summary
 
 
 @pytest.mark.parametrize(
@@ -99,9 +99,7 @@ def test_what_changed_or_is_forced_is_measured_again(run_esr, participant):
         (("data.limit=1,2",), ["no network chosen"]),
     ],
 )
-def test_a_mistake_that_spoils_every_network_is_said_once_with_exit_code_2(
-    run_esr, participant, arguments, words
-):
+def test_a_mistake_that_spoils_every_network_is_said_once_with_exit_code_2(run_esr, participant, arguments, words):
     network(participant, "tiny2")
     given = {word.partition("=")[0] for word in arguments}
     rest = [word for word in (*SHARED, "weights=random") if word.partition("=")[0] not in given]
@@ -142,12 +140,12 @@ def plugin(name):
 
 
 def outcome(name, status="measured", detail="ratio 1.000", **more):
-    return Outcome(name, status, detail, Path("/sweep") / name, **more)
+    return NetworkOutcome(name, status, detail, Path("/sweep") / name, **more)
 
 
 def test_the_overview_gives_a_line_for_each_network_where_there_is_no_terminal():
     text = io.StringIO()
-    with Overview(3, Console(file=text, width=200)) as overview:
+    with Overview(3, Console(file=text, width=200, markup=False)) as overview:
         overview.begin("one")
         overview.stage("one: weights", None)
         overview.advance()
@@ -167,7 +165,7 @@ def test_the_overview_draws_bars_on_a_terminal():
         overview.begin("rlfn")
         overview.stage("quality", 4)
         overview.advance(3)
-        overview._live.refresh()
+        overview.live.refresh()
     assert "rlfn: quality" in text.getvalue()
     assert "3/4" in text.getvalue()
 
@@ -182,7 +180,7 @@ def test_the_summary_counts_names_reasons_and_says_how_to_rank():
     lines = summary(outcomes, 12)
     assert lines[0] == (
         "12 networks: 1 measured, 1 skipped (measured before; force=true repeats), 8 failed, "
-        "2 not begun (the same command goes on)"
+        "2 not started (rerun to resume)"
     )
     assert "failed: c, d, e, f, g and 2 more: no images" in lines
     assert "failed: j: it broke" in lines
@@ -197,9 +195,9 @@ def test_without_slurm_the_launcher_says_so(monkeypatch):
 
 
 def test_hydra_finds_the_plugins_by_itself():
-    assert {
-        plugin(name).__module__.partition(".")[0] for name in ("Every", "Sequential", "NetworkSource")
-    } == {"hydra_plugins"}
+    assert {plugin(name).__module__.partition(".")[0] for name in ("Every", "Sequential", "NetworkSource")} == {
+        "hydra_plugins"
+    }
 
 
 @pytest.mark.parametrize(
@@ -226,5 +224,5 @@ def test_outcomes_travel_between_processes():
     task = Task()
     task.networks = 3
     assert cloudpickle.loads(cloudpickle.dumps(task)).networks == 0
-    outcome = Outcome("one", "failed", "why", folder=Path("/sweep"))
+    outcome = NetworkOutcome("one", "failed", "why", folder=Path("/sweep"))
     assert cloudpickle.loads(cloudpickle.dumps(outcome)) == outcome

@@ -9,6 +9,7 @@ import zlib
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from helpers import rankings
@@ -50,10 +51,8 @@ def save_pictures(folder, made):
     hr, bicubic, sr = (random.integers(0, 256, SHAPE, np.uint8) for _ in range(3))
     lr = np.ascontiguousarray(hr[::4, ::4])
     outputs = {"candidate": sr, "baseline": bicubic}
-    made["pictures"] = {
-        "comparison": None,
-        "images": [pictures.save(folder, "images", "a", 0, hr, lr, bicubic, outputs)],
-    }
+    saved = pictures.save(folder, "images", "a", 0, hr, lr, bicubic, outputs)
+    made["pictures"] = {"comparison": None, "images": [msgspec.to_builtins(saved)]}
 
 
 def rendered(folder, challenge):

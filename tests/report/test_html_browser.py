@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
+import msgspec
 import numpy as np
 import pytest
 from helpers import rankings
@@ -137,7 +138,7 @@ def measured_ranking(folder, challenge):
         )
         outputs = {"candidate": np.full_like(hr, 40 * number), "baseline": bicubic}
         saved = pictures.save(own, "images", "a", 0, hr, lr, bicubic, outputs)
-        made["pictures"] = {"comparison": None, "images": [saved]}
+        made["pictures"] = {"comparison": None, "images": [msgspec.to_builtins(saved)]}
         made["telemetry"] = {"enabled": True, "trace": "telemetry.csv.gz", "windows": []}
         if number == 0:
             block = made["networks"]["candidate"]["timing"]["blocks"]

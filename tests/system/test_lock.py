@@ -50,7 +50,7 @@ class Told(Silent):
 
 
 def test_a_device_that_is_held_is_refused_with_who_holds_it(holder):
-    words = rf"lock=fail: host is being measured on by esr model=other \(process {holder.pid} of .*since"
+    words = rf"lock=fail: host is in use by esr model=other \(process {holder.pid} of .*since"
     with pytest.raises(DeviceError, match=words), lock.measuring("host", "model=mine", "fail", Silent()):
         pass
 
@@ -94,7 +94,7 @@ def test_a_folder_that_cannot_be_made_is_named_with_the_remedy(tmp_path, monkeyp
     (tmp_path / "file").write_text("")
     monkeypatch.setenv(lock.FOLDER_VARIABLE, str(tmp_path / "file" / "locks"))
     with (
-        pytest.raises(DeviceError, match=r"no folder for locks.*ESR_LOCK_DIR=DIR"),
+        pytest.raises(DeviceError, match=r"cannot be used for locks.*ESR_LOCK_DIR=DIR"),
         lock.measuring("host", "model=mine", "fail", Silent()),
     ):
         pass
@@ -137,7 +137,7 @@ def test_an_evaluation_holds_the_host_and_gives_way_as_told(run_esr, participant
     start = time.monotonic()
     run = run_esr(*SMALL, "lock=fail", cwd=participant, env={lock.FOLDER_VARIABLE: str(locks)})
     assert run.code == 2
-    assert "lock=fail: host is being measured on by esr model=other" in run.err
+    assert "lock=fail: host is in use by esr model=other" in run.err
     assert not run.records
     assert time.monotonic() - start < 120
     assert os.environ[lock.FOLDER_VARIABLE] == str(locks)

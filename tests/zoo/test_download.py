@@ -1,4 +1,4 @@
-"""Downloads: over a line that breaks, onto an old part, several at once, it is the right file that arrives."""
+"""Downloads that succeed: interrupted, resumed, several at once."""
 
 import signal
 import threading

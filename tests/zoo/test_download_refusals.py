@@ -1,4 +1,4 @@
-"""Downloads that cannot succeed: whatever the server, the proxy or the disk does, they end in one clear line."""
+"""Downloads that fail: whatever the server, the proxy or the disk does, they end in one clear line."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""`esr fetch`: what there is, what comes, where it goes, and that evaluations find it there."""
+"""`esr fetch`: the catalogue, downloads, folders, and evaluations that find the files there."""
 
 import os
 import random

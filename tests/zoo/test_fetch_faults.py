@@ -1,4 +1,4 @@
-"""`esr fetch` from a server that misbehaves: one clear line, exit code 2, and a clean folder."""
+"""`esr fetch` from a faulty server: one clear line, exit code 2, and a clean folder."""
 
 import hashlib
 import random

@@ -1,4 +1,4 @@
-"""Unpacking: a stranger's archive becomes its images below one folder, or one clear line."""
+"""Unpacking an untrusted archive: images below one folder, or one clear line."""
 
 import stat
 import zipfile

@@ -1,4 +1,4 @@
-"""Which file a network's weights come from, and what the user is told when there is none."""
+"""The choice of a network's weight file, and the error messages where there is no file."""
 
 import hashlib
 import os
@@ -18,8 +18,8 @@ from esr.config.schema import CheckpointConf, ModelConf
 from esr.errors import EsrError, WeightsError
 from esr.records.network import Weights
 from esr.zoo import weights as zoo
-from esr.zoo.download import PATIENCE
-from esr.zoo.weights import resolve, sha256_of, zoo_folders
+from esr.zoo.download import PATIENCE, sha256_of
+from esr.zoo.weights import resolve, zoo_folders
 
 CONTENT = random.Random(0).randbytes(50_000)
 OTHER = random.Random(1).randbytes(50_000)
@@ -157,7 +157,7 @@ class TestAuto:
         assert "instead of the expected" in found.note
         assert list(house.zoo.glob("net.pth*")) == []
 
-    def test_does_not_try_the_network_when_told_not_to(
+    def test_does_not_try_the_network_when_offline(
         self, house: House, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         house.bundle()
@@ -165,6 +165,7 @@ class TestAuto:
         found = resolve(house.model(), "auto")
         assert found.note == "bundled weights, because net.pth is not fetched while ESR_OFFLINE is set"
         assert house.server.requests == []
+        assert not house.zoo.exists()
 
     def test_offline_zero_means_online(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("ESR_OFFLINE", "0")
@@ -345,7 +346,7 @@ class TestAPath:
 
 
 class TestASilentServer:
-    """Where the bundled file can stand in, nobody waits for what never comes."""
+    """A short delay only where the bundled file can stand in."""
 
     def test_leads_to_the_bundled_file_after_the_short_limits(
         self, house: House, monkeypatch: pytest.MonkeyPatch

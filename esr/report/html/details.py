@@ -18,7 +18,7 @@ from esr.report.html.crops import Crop, Pool, crops
 from esr.report.html.page_table import flag
 from esr.report.html.trace import Series, Shade, series, shades
 from esr.report.table import Cell, Column, set_words
-from esr.report.wording import DASH, failure_words, number, reason_line
+from esr.report.wording import DASH, duration, failure_words, number, reason_line
 
 Pairs: TypeAlias = list[tuple[str, str]]
 """Labels and values."""
@@ -37,7 +37,7 @@ class Details(msgspec.Struct, frozen=True, kw_only=True):
     facts: Pairs
     notes: list[str]
     missing: str | None = None
-    """Why the record adds nothing."""
+    """Reason why the record adds nothing."""
 
 
 class MeasuredDetails(Details, frozen=True, kw_only=True):
@@ -180,7 +180,7 @@ def _environment(document: Document, network: Network) -> Pairs:
             "container": machine.container,
             "Python": machine.python,
             "esr": machine.esr.version + (f", commit {machine.esr.commit}" if machine.esr.commit else ""),
-            "measured": f"{started:%Y-%m-%d %H:%M:%S} UTC, {_duration(document.duration_s)}",
+            "measured": f"{started:%Y-%m-%d %H:%M:%S} UTC, {duration(document.duration_s)}",
         }
     )
 
@@ -194,16 +194,6 @@ def _processor(machine: Environment) -> str:
 
 def _gib(mib: float) -> str:
     return f"{mib / MIB_PER_GIB:.1f} GiB"
-
-
-def _duration(seconds: float) -> str:
-    """Minutes and seconds.
-
-    >>> _duration(75), _duration(4.2)
-    ('1 min 15 s', '4 s')
-    """
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def _known(values: Mapping[str, str | None]) -> Pairs:

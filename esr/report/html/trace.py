@@ -69,10 +69,10 @@ def series(folder: Path, name: str) -> list[Series]:
         ("esr", "cores", _cores(samples, lambda one: one[host.OWN])),
         ("others", "cores", _cores(samples, lambda one: one[host.BUSY] - one[host.OWN])),
     ]
-    found = [(name, unit, thinned(points)) for name, unit, points in lines if len(points) > 1]
     return [
         Series(name, unit, [round(x, 2) for x, _ in points], [float(f"{y:.5g}") for _, y in points])
-        for name, unit, points in found
+        for name, unit, points in ((name, unit, thinned(points)) for name, unit, points in lines)
+        if len(points) > 1
     ]
 
 
