@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from esr.cli.parser import Parser, key_values, number
-from esr.errors import EsrError
+from esr.errors import ConfigError, EsrError
 
 if TYPE_CHECKING:
     from esr.doctor.checks import Finding
@@ -42,7 +42,10 @@ def add(parser: Parser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Prints the findings; returns the exit code."""
-    given = key_values(options.overrides)
+    try:
+        given = key_values(options.overrides)
+    except ConfigError as error:
+        raise ConfigError(f"{error}; see esr doctor --help") from None
 
     from esr.doctor import checks, state  # noqa: PLC0415 - `--help` does without psutil and the cards
 

@@ -119,9 +119,8 @@ class _Watcher:
         self._owners = {module: modules[path] for module, path in owners.items()}
         self._rows = {module: rows[path] for module, path in owners.items()}
 
-    def before(self, module: nn.Module, args: Any) -> None:
+    def before(self, module: nn.Module, _: Any) -> None:
         """Forward pre-hook."""
-        del args
         self._running.append(module)
         row, owner = self._rows[module], self._owners[module]
         if _is_leaf(owner) or next(owner.parameters(recurse=False), None) is not None:
@@ -181,8 +180,7 @@ def _watching(network: nn.Module, image: Tensor) -> Iterator[_Watcher]:
         for module in network.modules():
             if isinstance(module, torch.jit.ScriptModule):
                 continue
-            before = module.register_forward_pre_hook(watcher.before)
-            hooks.callback(before.remove)
+            hooks.callback(module.register_forward_pre_hook(watcher.before).remove)
             after = module.register_forward_hook(watcher.after, with_kwargs=True, always_call=True)
             hooks.callback(after.remove)
         with without_collector(), OperatorMode(watcher.saw):

@@ -60,7 +60,8 @@ operators they consist of.
 
 _FREE_FAMILIES = re.compile(
     r"\w*(?:avg|max)_(?:un)?pool[23]d(?:_with_indices)?|_?upsample_\w+|\w*batch_norm\w*|re\w+_pad[123]d"
-    r"|(?:new|_assert|_functional|index|unique|_unsafe)_\w+|\w+_(?:copy|like|window|scatter)"
+    r"|(?:new|_assert|_functional|index|unique|_unsafe|sym_constrain)_\w+|\w+_(?:copy|like|window|scatter)"
+    r"|rand\w*|\w*cum(?:sum|prod|max|min)\w*"
 )
 _LISTED = """
     native_layer_norm native_group_norm _fused_rms_norm _weight_norm_interface norm native_norm renorm
@@ -69,17 +70,15 @@ _LISTED = """
     native_dropout _fused_dropout _thnn_fused_gru_cell _thnn_fused_lstm_cell abs copysign complex polar eq ne ge gt le
     lt floor_divide gcd lcm heaviside xlogy equal is_same_size isin bucketize searchsorted _add_relu sum nansum mean
     median nanmedian mode prod amax amin aminmax _aminmax max min argmax argmin all any var var_mean std std_mean
-    logsumexp count_nonzero trace cumsum cumprod cummax cummin _cummax_helper _cummin_helper logcumsumexp
-    _logcumsumexp kthvalue topk sort histc bincount _unique _unique2 _is_all_true _is_any_true cat stack _stack
-    block_diag copy _lazy_clone clone repeat repeat_interleave roll flip rot90 constant_pad_nd pixel_shuffle
-    pixel_unshuffle channel_shuffle native_channel_shuffle im2col col2im gather scatter scatter_add scatter_reduce
-    index _index_put_impl take put masked_fill masked_select diag_embed tril triu embedding nonzero nonzero_static
-    unsafe_split unsafe_split_with_sizes resize resize_as set lift _pin_memory squeeze unsqueeze t transpose
-    as_strided detach _chunk_cat empty empty_permuted empty_strided zeros zero _efficientzerotensor ones full fill
-    scalar_tensor eye arange range linspace logspace tril_indices triu_indices rand randn randint randperm bernoulli
-    uniform normal normal_functional random exponential geometric cauchy log_normal multinomial poisson binomial
-    fft_fftfreq fft_rfftfreq _local_scalar_dense _print is_pinned is_set_to record_stream sym_constrain_range
-    sym_constrain_range_for_size _fused_sdp_choice _has_same_storage_numel
+    logsumexp count_nonzero trace kthvalue topk sort histc bincount _unique _unique2 _is_all_true _is_any_true cat
+    stack _stack block_diag copy _lazy_clone clone repeat repeat_interleave roll flip rot90 constant_pad_nd
+    pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle im2col col2im gather scatter scatter_add
+    scatter_reduce index _index_put_impl take put masked_fill masked_select diag_embed tril triu embedding nonzero
+    nonzero_static unsafe_split unsafe_split_with_sizes resize resize_as set lift _pin_memory squeeze unsqueeze t
+    transpose as_strided detach _chunk_cat empty empty_permuted empty_strided zeros zero _efficientzerotensor ones
+    full fill scalar_tensor eye arange range linspace logspace tril_indices triu_indices bernoulli uniform normal
+    normal_functional exponential geometric cauchy log_normal multinomial poisson binomial fft_fftfreq fft_rfftfreq
+    _local_scalar_dense _print is_pinned is_set_to record_stream _fused_sdp_choice _has_same_storage_numel
 """
 FREE = frozenset(_LISTED.split())
 """ATen operators without multiply-accumulates as the field counts them: normalisation, activations, reductions, data

@@ -58,8 +58,10 @@ def observe(network: nn.Module, height: int, width: int, observer: Observer[Seen
                 return _observe_on(device, network, (height, width), observer)
             except Exception as error:
                 reason = error
+    assert reason is not None  # noqa: S101 - the loop ran at least once
     raise NetworkError(
-        f"{type(network).__name__} fails on a 1×{CHANNELS}×{height}×{width} input ({_shortened(reason)}): "
+        f"{type(network).__name__} fails on a 1×{CHANNELS}×{height}×{width} input "
+        f"({described(reason)[:REASON_LENGTH]}): "
         "choose a height and width that it accepts, or fix its forward pass"
     ) from reason
 
@@ -150,8 +152,3 @@ def _without_fast_path() -> Iterator[None]:
         yield
     finally:
         torch.backends.mha.set_fastpath_enabled(before)
-
-
-def _shortened(error: Exception | None) -> str:
-    reason = described(error) if error else ""
-    return reason if len(reason) <= REASON_LENGTH else f"{reason[: REASON_LENGTH - 1]}…"

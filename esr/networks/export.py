@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from esr.errors import ConfigError, NetworkError
-from esr.system import files as atomic
+from esr.system import files
 from esr.text import one_line
 
 SUFFIXES = {"onnx": ".onnx", "torchscript": ".pt", "safetensors": ".safetensors"}
@@ -124,14 +124,10 @@ def write(content: bytes, target: Path) -> None:
     Raises:
         ConfigError: The file cannot be written, or the target is not a regular file (a folder, a device).
     """
-    try:
+    with files.writing(target, "choose another file with out=FILE"):
         if target.exists() and not target.is_file():
             raise ConfigError(f"out={target}: is not a regular file; choose another file")
-        atomic.replace(target, content)
-    except OSError as error:
-        raise ConfigError(
-            f"out={target}: cannot be written ({error.strerror}); choose another file"
-        ) from error
+        files.replace(target, content)
 
 
 def _example(size: tuple[int, int]) -> Tensor:

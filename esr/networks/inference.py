@@ -71,11 +71,7 @@ def forward(network: nn.Module, lr: Tensor, tile: TileConf | None = None) -> Ten
     for row in rows:
         for column in columns:
             patch = network(lr[..., row : row + side, column : column + side])
-            window = (
-                ...,
-                slice(row * SCALE, (row + side) * SCALE),
-                slice(column * SCALE, (column + side) * SCALE),
-            )
+            window = (..., slice(row * SCALE, (row + side) * SCALE), slice(column * SCALE, (column + side) * SCALE))
             total[window] += patch
             count[window] += 1
     return total.div_(count)

@@ -24,14 +24,7 @@ LEAST_CORE_S = 1.0
 """Core-seconds below which load by other processes is unknown: the kernel counts in steps of 0.01 s, per process."""
 
 CLOCKS = ("gpu_sm_mhz", "gpu_memory_mhz")
-_SPREADS = (
-    *CLOCKS,
-    "gpu_pstate",
-    "gpu_temperature_c",
-    "gpu_power_w",
-    "gpu_utilisation_pct",
-    "host_temperature_c",
-)
+_SPREADS = (*CLOCKS, "gpu_pstate", "gpu_temperature_c", "gpu_power_w", "gpu_utilisation_pct", "host_temperature_c")
 Joules: TypeAlias = tuple[float, str]
 """Joules and their source: `counter`, or `power` where power was integrated."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from helpers import rankings
 from helpers.nvml_stub import build as build_stub
 from helpers.nvml_stub import environment as stub_environment
 from hypothesis import given
@@ -20,7 +21,7 @@ from esr.doctor import checks, state
 from esr.doctor.state import GpuCondition, State, TorchState
 from esr.evaluation import evaluate as evaluation
 from esr.records.document import Driver
-from esr.records.files import Record
+from esr.records.files import Record, decode
 from esr.records.network import Device
 from esr.system import cgroups
 
@@ -232,7 +233,7 @@ def half_a_core_and_a_gigabyte():
 
 def test_real_limits_are_warned_of_and_stand_in_the_fingerprint(half_a_core_and_a_gigabyte, tmp_path):
     joined = "; ".join(f"echo $$ > {folder}/cgroup.procs" for folder in half_a_core_and_a_gigabyte)
-    ask = "from esr.system import environment; print(environment.cpu()['quota_cores'])"
+    ask = "from esr.telemetry import environment; print(environment.cpu().quota_cores)"
     esr = Path(sys.executable).with_name("esr")
     script = f'{joined}; {sys.executable} -c "{ask}"; exec {esr} doctor --quick out={tmp_path}'
     run = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
@@ -287,7 +288,9 @@ def test_a_baseline_that_cannot_be_measured_is_a_finding(run_esr):
 
 
 def test_a_baseline_that_fails_while_it_is_measured_is_a_finding(monkeypatch, capsys, tmp_path):
-    failed = Record({"networks": {"baseline": {"name": "imdn", "failure": {"message": "killed by SIGKILL"}}}})
+    made = rankings.document()
+    made["networks"]["baseline"]["failure"] = {"stage": "time", "kind": "crashed", "message": "killed by SIGKILL"}
+    failed = Record(decode(json.dumps(made).encode()))
     monkeypatch.setattr(evaluation, "evaluate", lambda *_, **__: failed)
     monkeypatch.setattr(state, "gather", lambda *_: GOOD)
     assert run(["doctor", f"out={tmp_path}"]) == 1

@@ -183,7 +183,7 @@ class AnswersItself(Honest):
             for name in os.listdir("/proc/self/fd"):
                 try:
                     if "pipe" in os.readlink(f"/proc/self/fd/{name}"):
-                        os.write(int(name), b'{"ticket": "", "result": {}}\\n')
+                        os.write(int(name), b'{"ticket": "", "bytes": 0, "message": {"answer": "done"}}\\n')
                 except OSError:
                     pass
         return self.compute(x)

@@ -85,7 +85,7 @@ def test_a_value_out_of_range_is_refused(change, line):
         ({"data_root": "."}, r"data_root=\. holds no PNG"),
         ({"validate_root": "."}, r"validate_root=\. holds no PNG"),
         ({"patch": 17}, r"0\.png of 64×64 px in data_root is too small: HR must be at least 68×68"),
-        ({"out": "tiny.py"}, r"cannot write tiny\.py/checkpoint\.pt"),
+        ({"out": "tiny.py"}, r"tiny\.py/checkpoint\.pt: cannot be written"),
     ],
 )
 def test_what_is_not_there_or_does_not_fit_is_named_before_anything_is_written(here, change, line):

@@ -169,7 +169,7 @@ def test_starting_from_an_interpolation_gives_nearly_that():
         return float(np.sqrt(np.mean(difference[16:-16, 16:-16] ** 2)))
 
     torch.manual_seed(0)
-    network = IMDN(channels=16, kept=4, blocks=2)
+    network = IMDN(channels=16, distilled_channels=4, num_blocks=2)
     before = error(network)
     start.interpolate(network, "imdn")
     assert error(network) < before / 5
