@@ -47,8 +47,7 @@ def generate(folder: Path, count: int, images: int, rounds: int, seed: int = 0) 
             activations=int(random.integers(10**7, 10**9)),
         )
         made["data"]["images"] = [
-            {"name": f"{image:04}.png", "lr_shape": [339, 510], "lr_sha256": f"{image:064x}"}
-            for image in range(images)
+            {"name": f"{image:04}.png", "lr_shape": [339, 510], "lr_sha256": f"{image:064x}"} for image in range(images)
         ]
         for network in made["networks"].values():
             network["quality"]["images"] = [network["quality"]["mean"]] * images

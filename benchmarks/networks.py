@@ -1,11 +1,11 @@
-"""Time and live memory of each network compared with a literal run of its computation graph.
+"""Time and live memory of each network beside a literal run of its computation graph.
 
-    python benchmarks/networks.py                     all networks, a few minutes on a quiet machine
+    python benchmarks/networks.py                     all networks, some minutes on a quiet machine
     python benchmarks/networks.py --networks imdn rlfn --rounds 40
 
-Both run on the same input with the same synthetic weights. A round times both, in random order; the ratio is the
-median of the rounds' ratios, so a slow phase of the machine affects both alike. The graphs are reference data, not
-part of the repository: ../shared/reference, or --reference FOLDER.
+Both run on the same input with the same synthetic weights. A round times the two one after the other, in an order
+that is drawn anew; the ratio is the median over the rounds' ratios, so that a slow stretch of the machine hits
+both. The graphs are reference data, not part of the repository: ../shared/reference, or --reference FOLDER.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from torch import Tensor
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from helpers.literal import LiteralGraph, peak_live_bytes  # noqa: E402 - shared with the tests
+from helpers.literal import LiteralGraph, peak_live_bytes  # noqa: E402 - beside the tests, which use them too
 from helpers.synthetic import (  # noqa: E402
     configurations,
     load_synthetic,
@@ -37,9 +37,9 @@ from esr.networks import devices  # noqa: E402
 
 MIB = 2**20
 WARMUP = 3
-"""Untimed runs of each."""
+"""Runs of each before the clock counts."""
 MEDIAN_LIMIT, SINGLE_LIMIT = 1.00, 1.05
-"""Largest accepted ratio: median over the networks, and of each network."""
+"""What the median over the networks and each network may reach."""
 
 Run = Callable[[Tensor], Tensor]
 
@@ -48,9 +48,7 @@ def main() -> int:
     """Prints the table; returns 1 if a network is slower or needs more memory than its graph."""
     networks = configurations()
     parser = argparse.ArgumentParser(description="Compares each network with its graph.")
-    parser.add_argument(
-        "--networks", nargs="+", default=list(networks), choices=list(networks), metavar="NAME"
-    )
+    parser.add_argument("--networks", nargs="+", default=list(networks), choices=list(networks), metavar="NAME")
     parser.add_argument("--rounds", type=int, default=20, help="pairs of runs for each network (20)")
     parser.add_argument("--threads", type=int, default=1, help="of torch (1)")
     parser.add_argument("--reference", type=Path, default=ROOT.parent / "shared" / "reference")
@@ -87,7 +85,7 @@ def pair(model: ModelConf, reference: Path) -> tuple[Run, Run, Tensor]:
 
 
 def interleaved(ours: Run, literal: Run, x: Tensor, rounds: int) -> list[tuple[float, float]]:
-    """Seconds of the network and of its graph in each round."""
+    """Seconds of the network and of its graph, round by round."""
     order = random.Random(0)
     times = []
     with torch.inference_mode():
@@ -101,14 +99,14 @@ def interleaved(ours: Run, literal: Run, x: Tensor, rounds: int) -> list[tuple[f
 
 
 def seconds(run: Run, x: Tensor) -> float:
-    """Duration of one run."""
+    """How long one run takes."""
     start = time.perf_counter()
     run(x)
     return time.perf_counter() - start
 
 
 def verdict(ratios: dict[str, float], more_memory: list[str]) -> int:
-    """Prints a summary against the limits; returns 0 if all are met."""
+    """Says how the networks fare against the limits; 0 if all is well."""
     median = statistics.median(ratios.values())
     slow = [name for name, ratio in ratios.items() if ratio > SINGLE_LIMIT]
     print(f"\nmedian time ratio {median:.3f} (at most {MEDIAN_LIMIT:.2f})")

@@ -1,6 +1,7 @@
 """The public Python API; the command line does the same work through the same functions."""
 
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -92,7 +93,8 @@ def evaluate(
     if isinstance(overrides, str):
         raise ConfigError(f"overrides: expected a list, as [{overrides!r}]")
     data_sets = {file.stem for file in (folder().parent / "data").glob("*.yaml")}
-    images = {"data": data} if data is None or data in data_sets else {"data": "folder", "data.root": data}
+    is_name = data is None or data in data_sets or (isinstance(data, str) and not _is_folder(data))
+    images = {"data": data} if is_name else {"data": "folder", "data.root": data}
     chosen: dict[str, object] = {"baseline": baseline, "weights": weights, **images}
     is_module = model is not None and not isinstance(model, str | PathLike)
     if args and not is_module:
@@ -108,6 +110,10 @@ def evaluate(
         from esr.evaluation.evaluate import evaluate as measure  # noqa: PLC0415 - only once the input is sound
 
         return measure(configured, Path(out) if out is not None else None)
+
+
+def _is_folder(data: str) -> bool:
+    return os.sep in data or Path(data).is_dir()
 
 
 def _quoted(value: object) -> str:
@@ -167,6 +173,4 @@ def _plain(args: Mapping[str, object]) -> dict[str, object]:
     try:
         return dict(json.loads(json.dumps(args)))
     except (TypeError, ValueError) as error:
-        raise ConfigError(
-            f"args: expected plain data, which a worker process can receive ({error})"
-        ) from None
+        raise ConfigError(f"args: expected plain data, which a worker process can receive ({error})") from None

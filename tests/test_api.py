@@ -57,9 +57,7 @@ def test_an_instance_is_rebuilt_with_its_arguments_and_its_own_weights(tiny, con
 
 
 def test_a_class_is_measured_with_the_weights_that_are_named(tiny, configured):
-    esr.evaluate(
-        model=tiny.Tiny, weights="random", data="demo", **QUICK, **{"timing.rounds": 20, "device.cpus": [0]}
-    )
+    esr.evaluate(model=tiny.Tiny, weights="random", data="demo", **QUICK, **{"timing.rounds": 20, "device.cpus": [0]})
     ((settings, _, _),) = configured
     assert (settings.weights, settings.data.kind, settings.timing.rounds) == ("random", "demo", 20)
     assert settings.device.cpus == [0]
@@ -101,6 +99,7 @@ def test_a_class_that_a_worker_cannot_import_is_refused(tiny):
         ({"model": "rlfn", "args": {"channels": 3}}, r"args: for a module only"),
         ({"model": "rlfm"}, r"model=rlfm: .*did you mean rlfn"),
         ({"model": "rlfn", "timing_rounds": 3}, r"timing_rounds"),
+        ({"model": "rlfn", "data": "sett5"}, r"data=sett5: .*did you mean set5"),
         ({}, r"no network chosen"),
     ],
 )
@@ -119,9 +118,7 @@ def test_weights_beside_an_instance_and_arguments_that_are_no_data_are_refused(t
 
 def test_a_module_is_measured_from_python(tiny, tmp_path):
     network = tiny.Tiny(channels=4)
-    record = esr.evaluate(
-        model=network, args={"channels": 4}, data="images", out=tmp_path / "out", **QUICK
-    )
+    record = esr.evaluate(model=network, args={"channels": 4}, data="images", out=tmp_path / "out", **QUICK)
     assert not record.failed
     assert record.candidate.complexity.params == sum(weight.numel() for weight in network.parameters())
     assert (tmp_path / "out" / "record.json").is_file()

@@ -12,13 +12,12 @@ from esr.errors import ConfigError, EsrError
 from esr.text import did_you_mean
 
 COMMANDS = ("compare", "doctor", "export", "fetch", "rank", "show", "train")
-"""Subcommands; `esr.cli.NAME` has `add(parser)`, which declares its grammar, and `run(options)`, its exit code."""
+"""Subcommands; `esr.cli.NAME` has `add(parser)`, which declares its grammar, and `run(options)`, its exit code.
+
+The module's docstring is its help text."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as a shell reports it."""
-_AFTER_INTERRUPT = {
-    "fetch": "rerun to resume",
-    "train": "rerun to resume from the last checkpoint",
-}
+_AFTER_INTERRUPT = {"fetch": "rerun to resume", "train": "rerun to resume from the last checkpoint"}
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -52,9 +51,7 @@ def run(words: Sequence[str]) -> int:
         EsrError: The input is at fault; the message is one line with the remedy.
     """
     if not words:
-        raise ConfigError(
-            "nothing to do: esr model=NAME measures a network, esr show lists them, esr --help says more"
-        )
+        raise ConfigError("nothing to do: esr model=NAME measures a network, esr show lists them, esr --help says more")
     if list(words) == ["--version"]:
         print(f"esr {__version__}")
         return 0
@@ -65,12 +62,13 @@ def run(words: Sequence[str]) -> int:
         return 0
     first = words[0]
     if first in COMMANDS:
-        name, rest, parser = first, words[1:], Parser(f"esr {first}")
+        name, rest = first, words[1:]
     elif "=" in first or first.startswith(("-", "~")):
-        name, rest, parser = "measure", words, Parser("esr", add_help=False)
+        name, rest = "measure", words
     else:
         raise ConfigError(_unknown_command(first))
     command = importlib.import_module(f"esr.cli.{name}")
+    parser = Parser("esr", None) if name == "measure" else Parser(f"esr {name}", command.__doc__)
     command.add(parser)
     code: int = command.run(parser.parse(rest))
     return code

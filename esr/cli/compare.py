@@ -1,4 +1,11 @@
-"""`esr compare A B`: two records, or two folders of them: the same, faster, slower, or inconclusive."""
+"""Compares B with A: the same, faster, slower, or inconclusive.
+
+  esr compare host/record.json container/record.json
+  esr compare before/ after/ --format markdown        every network that both folders hold
+
+The ratios to the baseline that each record measured beside the network are compared. Exit code: 0 the same,
+3 faster or slower, 4 inconclusive, 2 usage error. docs/measuring.md explains the decision.
+"""
 
 import argparse
 import sys
@@ -22,14 +29,6 @@ def add(parser: Parser) -> None:
     """Declares the command's grammar."""
     from esr.records.compare import MARGIN  # noqa: PLC0415 - only this command needs records
 
-    parser.description = "Compares B with A: the same, faster, slower, or inconclusive."
-    parser.epilog = """\
-  esr compare host/record.json container/record.json
-  esr compare before/ after/ --format markdown        every network that both folders hold
-
-The ratios to the baseline that each record measured beside the network are compared. Exit code: 0 the same,
-3 faster or slower, 4 inconclusive, 2 usage error. docs/measuring.md explains the decision.
-"""
     parser.add_argument("a", type=Path, metavar="A", help="a record, or a folder of records")
     parser.add_argument("b", type=Path, metavar="B", help="the same, to be compared with A")
     parser.add_argument(
@@ -40,9 +39,7 @@ The ratios to the baseline that each record measured beside the network are comp
     )
     parser.add_argument("--force", action="store_true", help="compare even if weights, data or counts differ")
     parser.add_argument("--tainted", action="store_true", help="ignore tainted verdicts")
-    parser.add_argument(
-        "--format", type=one_of(FORMATS), default="table", metavar="|".join(FORMATS), help="(table)"
-    )
+    parser.add_argument("--format", type=one_of(FORMATS), default="table", metavar="|".join(FORMATS), help="(table)")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -54,9 +51,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"esr: {name}: only on one side, left out", file=sys.stderr)
     if not matched:
         raise RecordError(f"{options.a} and {options.b} hold no record of the same network on the same data")
-    comparisons = [
-        compare(a, b, options.margin, force=options.force, tainted=options.tainted) for a, b in matched
-    ]
+    comparisons = [compare(a, b, options.margin, force=options.force, tainted=options.tainted) for a, b in matched]
     _write(comparisons, options.format)
     outcomes = {comparison.outcome for comparison in comparisons}
     if outcomes & {ComparisonOutcome.FASTER, ComparisonOutcome.SLOWER}:

@@ -1,4 +1,12 @@
-"""`esr doctor`: problems of this machine or container, and the smallest difference that it can resolve."""
+"""Checks this machine or container; every problem comes with its remedy.
+
+  esr doctor                   every check, and half a minute of the baseline against itself
+  esr doctor --quick           only the checks
+  esr doctor device=cpu        overrides apply to the measurement, as in an evaluation
+
+Exit code 0 if nothing failed, though there may be warnings, 1 if something did, 2 after a usage error. Nothing is
+written.
+"""
 
 import argparse
 import json
@@ -9,7 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from esr.cli.parser import Parser, key_values, number
-from esr.errors import EsrError
+from esr.errors import ConfigError, EsrError
 
 if TYPE_CHECKING:
     from esr.doctor.checks import Finding
@@ -18,15 +26,6 @@ if TYPE_CHECKING:
 
 def add(parser: Parser) -> None:
     """Declares the command's grammar."""
-    parser.description = "Checks this machine or container; every problem comes with its remedy."
-    parser.epilog = """\
-  esr doctor                   every check, and half a minute of the baseline against itself
-  esr doctor --quick           only the checks
-  esr doctor device=cpu        overrides apply to the measurement, as in an evaluation
-
-Exit code 0 if nothing failed, though there may be warnings, 1 if something did, 2 after a usage error. Nothing is
-written.
-"""
     parser.add_argument(
         "--image", action="store_true", help="only what applies to an image during its build: no GPU needed"
     )
@@ -38,14 +37,15 @@ written.
         help="duration of the measurement (30)",
     )
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
-    parser.add_argument(
-        "overrides", nargs="*", metavar="KEY=VALUE", help="as in an evaluation: out=DIR, device=cpu"
-    )
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as in an evaluation: out=DIR, device=cpu")
 
 
 def run(options: argparse.Namespace) -> int:
     """Prints the findings; returns the exit code."""
-    given = key_values(options.overrides)
+    try:
+        given = key_values(options.overrides)
+    except ConfigError as error:
+        raise ConfigError(f"{error}; see esr doctor --help") from None
 
     from esr.doctor import checks, state  # noqa: PLC0415 - `--help` does without psutil and the cards
 

@@ -1,4 +1,13 @@
-"""`esr export`: a network with its weights as a file for other software."""
+"""Writes a network with its weights as ONNX, TorchScript or safetensors.
+
+  esr export model=rlfn format=onnx                  rlfn.onnx
+  esr export model=imdn format=torchscript out=FILE
+  esr export model=my.yaml format=safetensors weights=PATH
+                                                     the weights under esr's own names
+
+weights=auto|published|bundled|random|PATH as in an evaluation. Input and output are 1×3×H×W and 1×3×4H×4W, from 0
+to the network's data range. ONNX needs pip install 'esr[export]'. docs/networks.md lists the sizes a file takes.
+"""
 
 import argparse
 from pathlib import Path
@@ -12,16 +21,6 @@ KEYS = ("model", "format", "out", "weights")
 
 def add(parser: Parser) -> None:
     """Declares the command's grammar."""
-    parser.description = "Writes a network with its weights as ONNX, TorchScript or safetensors."
-    parser.epilog = """\
-  esr export model=rlfn format=onnx                  rlfn.onnx
-  esr export model=imdn format=torchscript out=FILE
-  esr export model=my.yaml format=safetensors weights=PATH
-                                                     the weights under esr's own names
-
-weights=auto|published|bundled|random|PATH as in an evaluation. Input and output are 1×3×H×W and 1×3×4H×4W, from 0
-to the network's data range. ONNX needs pip install 'esr[export]'. docs/networks.md lists the sizes a file takes.
-"""
     parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help=", ".join(KEYS))
 
 

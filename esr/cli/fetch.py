@@ -1,4 +1,13 @@
-"""`esr fetch NAME…`: downloads published weights and data sets to the folders where `esr` looks for them."""
+"""Fetches published weights and data sets.
+
+  esr fetch imdn rlfn              published weights of two networks
+  esr fetch --all                  all published weights
+  esr fetch div2k_valid            a data set; afterwards data=div2k_valid finds it
+  ESR_MIRROR=URL esr fetch imdn    from URL/imdn_baseline.pth instead
+
+Weights go to the first folder in ESR_ZOO, else to the user's cache; data sets to ESR_DATA, else to the user's data
+folder. Sizes and sha256 are checked; an interrupted download resumes where it stopped. See docs/fetching.md.
+"""
 
 import argparse
 from pathlib import Path
@@ -16,16 +25,6 @@ _MOST_JOBS = 64
 
 def add(parser: Parser) -> None:
     """Declares the command's grammar."""
-    parser.description = "Fetches published weights and data sets."
-    parser.epilog = """\
-  esr fetch imdn rlfn              published weights of two networks
-  esr fetch --all                  all published weights
-  esr fetch div2k_valid            a data set; afterwards data=div2k_valid finds it
-  ESR_MIRROR=URL esr fetch imdn    from URL/imdn_baseline.pth instead
-
-Weights go to the first folder in ESR_ZOO, else to the user's cache; data sets to ESR_DATA, else to the user's data
-folder. Sizes and sha256 are checked; an interrupted download resumes where it stopped. See docs/fetching.md.
-"""
     parser.add_argument("names", nargs="*", metavar="NAME", help="networks, teams (team04) and data sets")
     parser.add_argument("--all", action="store_true", help="all published weights")
     parser.add_argument("--list", action="store_true", help="list what is available, and where it is")

@@ -13,32 +13,21 @@ _MODES = ("run", "multirun", "cfg", "info", "shell_completion")
 """Hydra's options that exclude each other, which it would report by a traceback."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Errors of a disk, a quota or a limit that is used up."""
+_FLAGS = ["--help -h", "--hydra-help", "--version", "--resolve", "--run -r", "--multirun -m", "--shell-completion -sc"]
+_VALUES = ["--package -p", "--config-path -cp", "--config-name -cn", "--config-dir -cd", "--experimental-rerun"]
+"""Hydra's options without and with a value, apart from those that take one of a few."""
 _INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
 
 def add(parser: Parser) -> None:
     """Declares Hydra's options, so that an unknown one is refused in one line instead of a page of usage."""
     parser.add_argument("overrides", nargs="*")
-    for names in (
-        ("--help", "-h"),
-        ("--hydra-help",),
-        ("--version",),
-        ("--resolve",),
-        ("--run", "-r"),
-        ("--multirun", "-m"),
-        ("--shell-completion", "-sc"),
-    ):
-        parser.add_argument(*names, action="store_true")
+    for names in _FLAGS:
+        parser.add_argument(*names.split(), action="store_true")
+    for names in _VALUES:
+        parser.add_argument(*names.split())
     parser.add_argument("--cfg", "-c", type=one_of(("job", "hydra", "all")))
     parser.add_argument("--info", "-i", type=one_of(_INFO), nargs="?", const="all")
-    for names in (
-        ("--package", "-p"),
-        ("--config-path", "-cp"),
-        ("--config-name", "-cn"),
-        ("--config-dir", "-cd"),
-        ("--experimental-rerun",),
-    ):
-        parser.add_argument(*names)
 
 
 def run(options: argparse.Namespace) -> int:

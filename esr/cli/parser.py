@@ -10,12 +10,22 @@ from esr.text import did_you_mean
 Value = TypeVar("Value", int, float)
 
 
+_Formatter = argparse.RawDescriptionHelpFormatter
+
+
 class Parser(argparse.ArgumentParser):
     """Options may stand anywhere among the words; every mistake is a `ConfigError` that names the nearest option."""
 
-    def __init__(self, prog: str, *, add_help: bool = True) -> None:
+    def __init__(self, prog: str, text: str | None) -> None:
+        """Builds a parser without options.
+
+        Args:
+            prog: The command, as `esr rank`.
+            text: Its help: a line, an empty line, and examples; `None`: no option `--help` of its own.
+        """
         self._known: list[str] = []
-        super().__init__(prog=prog, add_help=add_help, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description, _, epilog = (text or "").partition("\n\n")
+        super().__init__(prog, None, description, epilog, add_help=text is not None, formatter_class=_Formatter)
 
     def add_argument(self, *names: str, **more: Any) -> argparse.Action:
         """As argparse's, and keeps the names for messages."""
@@ -42,9 +52,7 @@ class Parser(argparse.ArgumentParser):
         raise ConfigError(f"{message}; {self.prog} --help says more")
 
 
-def number(
-    convert: Callable[[str], Value], valid: Callable[[Value], bool], expected: str
-) -> Callable[[str], Value]:
+def number(convert: Callable[[str], Value], valid: Callable[[Value], bool], expected: str) -> Callable[[str], Value]:
     """An option's type: a number in a range, which `expected` describes."""
 
     def parsed(text: str) -> Value:

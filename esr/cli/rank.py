@@ -1,4 +1,14 @@
-"""`esr rank`: records, or a challenge's published figures, as the challenge's table."""
+"""Ranks measured networks by a challenge's rules.
+
+  esr rank outputs                                every record below a folder
+  esr rank outputs multirun --format html --out report.html
+  esr rank outputs challenge=ntire2024 --format latex
+  esr rank --published                            the challenge's own table, recomputed
+
+challenge=ntire2022|ntire2024|ntire2025|ntire2026|PATH.yaml selects the rules. constraints=report ranks every network
+that passes the PSNR gate; constraints=enforce also applies each track's own limits. A file that cannot be used is
+named and left out. docs/ranking.md explains the table.
+"""
 
 import argparse
 import gc
@@ -22,25 +32,10 @@ DEFAULTS = {"challenge": "ntire2022", "constraints": "report"}
 
 def add(parser: Parser) -> None:
     """Declares the command's grammar."""
-    parser.description = "Ranks measured networks by a challenge's rules."
-    parser.epilog = """\
-  esr rank outputs                                every record below a folder
-  esr rank outputs multirun --format html --out report.html
-  esr rank outputs challenge=ntire2024 --format latex
-  esr rank --published                            the challenge's own table, recomputed
-
-challenge=ntire2022|ntire2024|ntire2025|ntire2026|PATH.yaml selects the rules. constraints=report ranks every network
-that passes the PSNR gate; constraints=enforce also applies each track's own limits. A file that cannot be used is
-named and left out. docs/ranking.md explains the table.
-"""
-    parser.add_argument(
-        "words", nargs="*", metavar="RESULTS", help="record files or folders of them, and KEY=VALUE"
-    )
+    parser.add_argument("words", nargs="*", metavar="RESULTS", help="record files or folders of them, and KEY=VALUE")
     parser.add_argument("--published", action="store_true", help="rank the challenge's published figures")
     parser.add_argument("--mixed", action="store_true", help="rank ratios across devices and settings")
-    parser.add_argument(
-        "--format", type=one_of(FORMATS), default="table", metavar="|".join(FORMATS), help="(table)"
-    )
+    parser.add_argument("--format", type=one_of(FORMATS), default="table", metavar="|".join(FORMATS), help="(table)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write to a file instead of the screen")
 
 
@@ -70,9 +65,7 @@ def _ranking(
             raise ConfigError(f"--published ranks published figures only; leave out {paths[0]}")
         return rank_entries(published_entries(challenge), challenge, constraints), {}
     if not paths:
-        raise ConfigError(
-            "nothing to rank: name record files or folders, as esr rank outputs, or --published"
-        )
+        raise ConfigError("nothing to rank: name record files or folders, as esr rank outputs, or --published")
     ranked = _collected(paths, challenge, mixed)
     ranking = rank_entries(
         ranked.entries,

@@ -1,4 +1,8 @@
-"""`esr show`: the list of networks; `esr show NETWORK`: its card and layers, without weights or data."""
+"""Lists the networks, or prints one network's card and per-layer table.
+
+The layer table counts on the given LR size; nothing is downloaded. FLOPs are counted as the challenge's script
+does, MACs as torch's dispatcher sees every operator. A participant's network: esr show my_network.yaml
+"""
 
 import argparse
 from collections.abc import Sequence
@@ -11,8 +15,9 @@ from esr.cli.parser import Parser, number
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from esr.complexity import Complexity, Layer
+    from esr.complexity import Layer
     from esr.config.cards import Card
+    from esr.records.network import Complexity
 
 MIB = 2**20
 _DIGITS = {"runtime_ms": 2, "params_m": 3, "flops_g": 2, "activations_m": 2, "memory_mib": 2}
@@ -22,15 +27,8 @@ _TITLES = ("ms", "params [M]", "FLOPs [G]", "acts [M]", "memory [MiB]", "PSNR va
 
 def add(parser: Parser) -> None:
     """Declares the command's grammar."""
-    parser.description = "Lists the networks, or prints one network's card and per-layer table."
-    parser.epilog = """\
-The layer table counts on the given LR size; nothing is downloaded. FLOPs are counted as the challenge's script
-does, MACs as torch's dispatcher sees every operator. A participant's network: esr show my_network.yaml
-"""
     pixels = number(int, lambda value: value >= 1, "a number of pixels, 1 or more")
-    parser.add_argument(
-        "network", nargs="?", help="a network's name or the path of a YAML; without it all are listed"
-    )
+    parser.add_argument("network", nargs="?", help="a network's name or the path of a YAML; without it all are listed")
     parser.add_argument("--height", type=pixels, default=256, help="LR height in pixels (256)")
     parser.add_argument("--width", type=pixels, default=256, help="LR width in pixels (256)")
 

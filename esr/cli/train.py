@@ -1,14 +1,5 @@
-"""`esr train`: trains a network on a folder of HR images, or resumes an interrupted training."""
+"""Trains a network on a folder of HR images.
 
-import argparse
-
-from esr.cli.parser import Parser, key_values
-
-
-def add(parser: Parser) -> None:
-    """Declares the command's grammar."""
-    parser.description = "Trains a network on a folder of HR images."
-    parser.epilog = """\
   esr train model=imdn data_root=DIR                      the full recipe, for a GPU
   esr train model=imdn train=cpu data_root=DIR            the recipe of the bundled weights
   esr train model=my.yaml data_root=DIR init=first.safetensors l1.lr=1e-4
@@ -17,9 +8,15 @@ def add(parser: Parser) -> None:
 The same command resumes from the checkpoint in out=FOLDER. validate_root=DIR measures the weights at intervals.
 esr/training/config.py documents every key, docs/training.md the training.
 """
-    parser.add_argument(
-        "overrides", nargs="*", metavar="KEY=VALUE", help="model, data_root, and whatever else changes"
-    )
+
+import argparse
+
+from esr.cli.parser import Parser, key_values
+
+
+def add(parser: Parser) -> None:
+    """Declares the command's grammar."""
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="model, data_root, and whatever else changes")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -72,6 +72,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Row of the challenge's table; `None` where there is none."""
 
 
+_AS_CONFIGURED = ("team", "team_id", "paper", "note", "data_range", "published")
 _PUBLISHED_KEYS = (*Published.__struct_fields__, *Ranks.__struct_fields__)
 
 
@@ -175,11 +176,6 @@ def card_of_model(model: "ModelConf | Mapping[str, object]", where: str = "") ->
     return Card(
         name=name,
         title=given.title or name,
-        team=given.team,
-        team_id=given.team_id,
-        paper=given.paper,
-        note=given.note,
-        data_range=given.data_range,
         licence=given.checkpoint.licence,
-        published=given.published,
+        **{key: getattr(given, key) for key in _AS_CONFIGURED},
     )

@@ -233,44 +233,20 @@ def network_name(model: ModelConf) -> str:
 
 
 _AT_LEAST_ONE = (
-    "data.limit",
-    "timing.rounds",
-    "timing.min_rounds",
-    "timing.processes",
-    "timing.resamples",
-    "timing.warmup.min_passes",
-    "timing.warmup.window",
-    "device.threads",
-    "complexity.height",
-    "complexity.width",
-    "model.tile.size",
-    "baseline.tile.size",
-)
+    "data.limit", "timing.rounds", "timing.min_rounds", "timing.processes", "timing.resamples",
+    "timing.warmup.min_passes", "timing.warmup.window", "device.threads", "complexity.height",
+    "complexity.width", "model.tile.size", "baseline.tile.size",
+)  # fmt: skip
 _NOT_NEGATIVE = (
-    "device.index",
-    "timing.seed",
-    "timing.retries",
-    "timing.warmup.tolerance",
-    "timing.warmup.spread",
-    "timing.warmup.max_seconds",
-    "quality.border",
-    "telemetry.sm_clock_spread",
-    "telemetry.temperature_rise_c",
-    "telemetry.host_load",
-    "telemetry.steady_s",
-    "telemetry.steady_rise_c",
-    "model.tile.overlap",
-    "baseline.tile.overlap",
-)
+    "device.index", "timing.seed", "timing.retries", "timing.warmup.tolerance", "timing.warmup.spread",
+    "timing.warmup.max_seconds", "quality.border", "telemetry.sm_clock_spread",
+    "telemetry.temperature_rise_c", "telemetry.host_load", "telemetry.steady_s", "telemetry.steady_rise_c",
+    "model.tile.overlap", "baseline.tile.overlap",
+)  # fmt: skip
 _POSITIVE = (
-    "timing.block_s",
-    "timing.timeout_s",
-    "timing.precision",
-    "timing.max_seconds",
-    "telemetry.max_share",
-    "model.data_range",
-    "baseline.data_range",
-)
+    "timing.block_s", "timing.timeout_s", "timing.precision", "timing.max_seconds", "telemetry.max_share",
+    "model.data_range", "baseline.data_range",
+)  # fmt: skip
 _RATES = ("telemetry.gpu_hz", "telemetry.host_hz")
 _RANGES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
     (_AT_LEAST_ONE, lambda value: value >= 1, "at least 1"),

@@ -33,9 +33,7 @@ HOST = "host"
 """Name of the lock for a measurement on the CPU."""
 
 
-def evaluate(
-    settings: EsrConf, folder: Path | None = None, progress: Progress | None = None
-) -> records.Record:
+def evaluate(settings: EsrConf, folder: Path | None = None, progress: Progress | None = None) -> records.Record:
     """Measures `settings.model` against `settings.baseline`.
 
     Args:

@@ -18,17 +18,7 @@ from esr.evaluation.steps import Evaluation
 from esr.evaluation.subject import Subject
 from esr.evaluation.verdict import verdict
 from esr.images.quality import mean_quality
-from esr.records.document import (
-    FORMAT,
-    VERSION,
-    Data,
-    Dispersion,
-    Document,
-    Image,
-    Networks,
-    Process,
-    Timing,
-)
+from esr.records import document
 from esr.records.network import Network, NetworkTiming, QualityPart
 from esr.records.telemetry import Telemetry
 from esr.telemetry import environment
@@ -40,12 +30,12 @@ from esr.timing.stopping import precision
 
 def build_document(
     evaluation: Evaluation,
-    processes: Sequence[Process],
+    processes: Sequence[document.Process],
     telemetry: Telemetry,
     disturbances: Sequence[Disturbance],
     key: str,
     started: float,
-) -> Document:
+) -> document.Document:
     """The whole record.
 
     Args:
@@ -62,9 +52,9 @@ def build_document(
     candidate, baseline = (subject.table(rounds, images) for subject in evaluation.subjects)
     owners = [number for number, process in enumerate(processes) for _ in range(process.rounds)] or [0]
     timing = _timing(evaluation, processes, rounds, candidate, baseline, owners)
-    return Document(
-        format=FORMAT,
-        version=VERSION,
+    return document.Document(
+        format=document.FORMAT,
+        version=document.VERSION,
         id=str(uuid.uuid4()),
         cache_key=key,
         started=_moment(started),
@@ -73,7 +63,7 @@ def build_document(
         config=_raw(evaluation.settings),
         environment=environment.fingerprint(),
         data=_data(evaluation.dataset),
-        networks=Networks(
+        networks=document.Networks(
             candidate=_network(evaluation, evaluation.candidate, candidate, owners),
             baseline=_network(evaluation, evaluation.baseline, baseline, owners),
         ),
@@ -92,9 +82,9 @@ def _moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(round(seconds, 3), timezone.utc)
 
 
-def _data(dataset: Dataset) -> Data:
-    images = [Image(pair.name, pair.lr_shape, pair.lr_sha256) for pair in dataset.pairs]
-    return Data(dataset.name, dataset.has_hr, dataset.lr_origin, _raw(images))
+def _data(dataset: Dataset) -> document.Data:
+    images = [document.Image(pair.name, pair.lr_shape, pair.lr_sha256) for pair in dataset.pairs]
+    return document.Data(dataset.name, dataset.has_hr, dataset.lr_origin, _raw(images))
 
 
 def _network(evaluation: Evaluation, subject: Subject, table: Array, owners: Sequence[int]) -> Network:
@@ -119,22 +109,18 @@ def _quality(subject: Subject, images: int) -> QualityPart | None:
     if len(subject.quality) < images:
         return None
     return QualityPart(
-        meaningful=subject.weights.source != "random",
-        mean=mean_quality(subject.quality),
-        images=tuple(subject.quality),
+        meaningful=subject.weights.source != "random", mean=mean_quality(subject.quality), images=tuple(subject.quality)
     )
 
 
-def _network_timing(
-    subject: Subject, timing: TimingConf, table: Array, owners: Sequence[int]
-) -> NetworkTiming | None:
+def _network_timing(subject: Subject, timing: TimingConf, table: Array, owners: Sequence[int]) -> NetworkTiming | None:
     whole = statistics.complete_rounds(table)
     if not whole.any():
         return None
     kept = table[whole]
     outlier = statistics.outliers(subject.samples.image, subject.samples.ms)
     return NetworkTiming(
-        runtime_ms=statistics.ms_per_image(
+        runtime_ms=statistics.runtime_ms(
             kept, timing.confidence, timing.resamples, timing.seed, list(compress(owners, whole))
         ),
         runtime_ms_plain=float(kept.mean()),
@@ -150,16 +136,16 @@ def _network_timing(
 
 def _timing(
     evaluation: Evaluation,
-    processes: Sequence[Process],
+    processes: Sequence[document.Process],
     rounds: int,
     candidate: Array,
     baseline: Array,
     owners: Sequence[int],
-) -> Timing:
+) -> document.Timing:
     conf = evaluation.settings.timing
     whole = statistics.complete_rounds(candidate, baseline)
     candidate, baseline, kept = candidate[whole], baseline[whole], list(compress(owners, whole))
-    timing = Timing(
+    timing = document.Timing(
         protocol=cast(Protocol, conf.protocol),
         rounds=rounds,
         confidence=conf.confidence,
@@ -184,10 +170,8 @@ def _timing(
         ratio=ratio,
         ratio_plain=statistics.ratio_plain(candidate, baseline, *bootstrap),
         ratio_per_round=tuple(per_round),
-        spread=Dispersion(*statistics.spreads(per_round, kept)),
-        precision=precision(
-            ratio, conf.precision, "max_seconds" if "max_seconds" in endings else endings[-1]
-        ),
+        spread=document.Dispersion(*statistics.spreads(per_round, kept)),
+        precision=precision(ratio, conf.precision, "max_seconds" if "max_seconds" in endings else endings[-1]),
     )
 
 

@@ -151,11 +151,7 @@ class Measurement:
         seed = self.settings.timing.seed + (checked.image if checked else 0)
         subject.worker.resume()
         answer, wall_ms = time_passes(
-            subject.worker,
-            chunk.passes,
-            chunk.check,
-            seed,
-            self.watch.window(number, subject.role, len(chunk.passes)),
+            subject.worker, chunk.passes, chunk.check, seed, self.watch.window(number, subject.role, len(chunk.passes))
         )
         subject.worker.pause()
         reasons = {found.reason for found in self.watch.disturbances(number) if found.severity == TAINT}

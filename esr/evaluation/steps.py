@@ -9,18 +9,7 @@ from esr.data.datasets import Dataset
 from esr.evaluation.gallery import Gallery
 from esr.evaluation.subject import Subject, alive, recorded
 from esr.evaluation.turns import time_passes
-from esr.evaluation.worker.messages import (
-    AuditRequest,
-    ComplexityRequest,
-    ImageRequest,
-    KeepMemoryRequest,
-    LoadRequest,
-    MemoryRequest,
-    PeakRequest,
-    Pixels,
-    QualityRequest,
-    ResetMemoryRequest,
-)
+from esr.evaluation.worker import messages
 from esr.evaluation.worker.output_sample import sample
 from esr.images import quality
 from esr.records.network import Block
@@ -64,10 +53,10 @@ def load(evaluation: Evaluation) -> None:
     progress.stage("loading", len(evaluation.subjects) + len(dataset.pairs))
     for subject in alive(evaluation.subjects):
         with recorded(subject):
-            subject.worker.ask(LoadRequest(subject.model, subject.weights, WEIGHTS_SEED))
+            subject.worker.ask(messages.LoadRequest(subject.model, subject.weights, WEIGHTS_SEED))
         progress.advance()
     for pair in dataset.pairs:
-        request = ImageRequest(pair.lr())
+        request = messages.ImageRequest(pair.lr())
         for subject in alive(evaluation.subjects):
             with recorded(subject):
                 subject.worker.ask(request)
@@ -80,7 +69,7 @@ def measure_memory(evaluation: Evaluation) -> None:
     shape = evaluation.dataset.pairs[largest].lr_shape
     for subject in alive(evaluation.subjects):
         with recorded(subject):
-            memory = subject.worker.ask(MemoryRequest(largest)).memory
+            memory = subject.worker.ask(messages.MemoryRequest(largest)).memory
             subject.memory = msgspec.structs.replace(memory, lr_shape=shape)
 
 
@@ -88,7 +77,7 @@ def keep_memory(evaluation: Evaluation) -> None:
     """Lets the workers keep freed memory; only after the peak was measured, part of which that would hide."""
     for subject in alive(evaluation.subjects):
         with recorded(subject):
-            subject.worker.ask(KeepMemoryRequest())
+            subject.worker.ask(messages.KeepMemoryRequest())
 
 
 def measure_quality(evaluation: Evaluation) -> None:
@@ -96,10 +85,10 @@ def measure_quality(evaluation: Evaluation) -> None:
     settings, dataset, progress = evaluation.settings, evaluation.dataset, evaluation.progress
     progress.stage("quality", len(dataset.pairs))
     for index, pair in enumerate(dataset.pairs):
-        outputs: dict[str, tuple[str, Pixels]] = {}
+        outputs: dict[str, tuple[str, messages.Pixels]] = {}
         for subject in alive(evaluation.subjects):
             with recorded(subject):
-                image = subject.worker.ask(QualityRequest(index, pair.lr_shape)).image
+                image = subject.worker.ask(messages.QualityRequest(index, pair.lr_shape)).image
                 subject.quality_samples.append(sample(image, settings.timing.seed + index))
                 outputs[subject.role] = (subject.name, image)
                 if dataset.has_hr:
@@ -112,7 +101,7 @@ def measure_quality(evaluation: Evaluation) -> None:
 
 def count(evaluation: Evaluation) -> None:
     """Counts parameters, operations and live memory, in all workers at once: nothing is timed."""
-    request = ComplexityRequest(evaluation.settings.complexity.height, evaluation.settings.complexity.width)
+    request = messages.ComplexityRequest(evaluation.settings.complexity.height, evaluation.settings.complexity.width)
     for subject in alive(evaluation.subjects):
         with recorded(subject):
             subject.worker.send(request)
@@ -124,7 +113,7 @@ def count(evaluation: Evaluation) -> None:
 
 def audit(evaluation: Evaluation) -> None:
     """Watches one pass over the smallest image."""
-    request = AuditRequest(evaluation.by_area()[0])
+    request = messages.AuditRequest(evaluation.by_area()[0])
     for subject in alive(evaluation.subjects):
         with recorded(subject):
             subject.note_audit(subject.worker.ask(request))
@@ -136,11 +125,11 @@ def time_once(evaluation: Evaluation) -> None:
     for subject in alive(evaluation.subjects):
         evaluation.progress.stage(f"{subject.name}: one unwarmed pass", count_of_images)
         with recorded(subject):
-            subject.worker.ask(ResetMemoryRequest())
+            subject.worker.ask(messages.ResetMemoryRequest())
             for index in range(count_of_images):
                 _time_image(subject, index, evaluation.settings.timing.seed + index)
                 evaluation.progress.advance()
-            subject.memory = subject.worker.ask(PeakRequest()).memory
+            subject.memory = subject.worker.ask(messages.PeakRequest()).memory
 
 
 def _time_image(subject: Subject, index: int, seed: int) -> None:

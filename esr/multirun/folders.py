@@ -54,9 +54,7 @@ def link_latest(folder: Path) -> None:
 def _plain(root: DictConfig) -> Mapping[str, Any]:
     return relevant(
         {
-            key: OmegaConf.to_container(root[key], resolve=True)
-            if OmegaConf.is_config(root[key])
-            else root[key]
+            key: OmegaConf.to_container(root[key], resolve=True) if OmegaConf.is_config(root[key]) else root[key]
             for key in map(str, root)
             if key not in EXECUTION_KEYS and not OmegaConf.is_missing(root, key)
         }

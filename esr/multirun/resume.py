@@ -142,9 +142,7 @@ def _reason(record: Record) -> str:
     """Failures of the network and of the baseline beside it."""
     named = (("", record.candidate), (f"baseline {record.baseline.name}, ", record.baseline))
     return "; ".join(
-        f"{whose}{network.failure.kind}: {network.failure.message}"
-        for whose, network in named
-        if network.failure
+        f"{whose}{network.failure.kind}: {network.failure.message}" for whose, network in named if network.failure
     )
 
 

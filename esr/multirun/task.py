@@ -69,7 +69,7 @@ class Task:
                 self.error = error
             return None
         if self.overview is None:
-            with Overview(1) as overview:
+            with (overview := Overview(1)):
                 return resume.one_of_many(config, folder, overview)
         outcome = resume.one_of_many(config, folder, self.overview)
         self.end(outcome)
@@ -139,8 +139,9 @@ class Task:
         if not networks:
             raise ConfigError("no network matches; esr show lists them")
         self.networks += networks
+        self.overview = Overview(networks)
         try:
-            with Overview(networks) as self.overview:
+            with self.overview:
                 yield
         finally:
             self.overview = None

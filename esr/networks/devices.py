@@ -169,9 +169,7 @@ def open_device(kind: str, index: int = 0) -> ComputeDevice:
         return CpuDevice()
     if not torch.cuda.is_available():
         reason = "this torch is a CPU build" if torch.version.cuda is None else "torch sees no usable GPU"
-        raise DeviceError(
-            f"device=cuda: {reason}; use device=cpu, or a CUDA build of torch and a driver that fits it"
-        )
+        raise DeviceError(f"device=cuda: {reason}; use device=cpu, or a CUDA build of torch and a driver that fits it")
     count = torch.cuda.device_count()
     if index >= count:
         raise DeviceError(f"device.index={index}: {count} GPU(s) visible, so 0 to {count - 1}")
@@ -246,9 +244,7 @@ def set_threads(threads: int | None, cpus: Sequence[int] | None = None) -> int:
             that cannot bind processes.
     """
     if threads is not None and threads > (most := os.cpu_count() or threads):
-        raise DeviceError(
-            f"device.threads={threads}: this machine has {most} logical CPUs; take at most as many"
-        )
+        raise DeviceError(f"device.threads={threads}: this machine has {most} logical CPUs; take at most as many")
     if cpus is not None:
         _bind(cpus)
     if threads is not None or cpus is not None:
@@ -258,9 +254,7 @@ def set_threads(threads: int | None, cpus: Sequence[int] | None = None) -> int:
 
 def _bind(cpus: Sequence[int]) -> None:
     if not hasattr(os, "sched_setaffinity"):
-        raise DeviceError(
-            f"device.cpus={list(cpus)}: this system cannot bind processes to CPUs; leave it out"
-        )
+        raise DeviceError(f"device.cpus={list(cpus)}: this system cannot bind processes to CPUs; leave it out")
     allowed = sorted(os.sched_getaffinity(0))
     if not cpus or set(cpus) - set(allowed):
         raise DeviceError(

@@ -71,11 +71,7 @@ def forward(network: nn.Module, lr: Tensor, tile: TileConf | None = None) -> Ten
     for row in rows:
         for column in columns:
             patch = network(lr[..., row : row + side, column : column + side])
-            window = (
-                ...,
-                slice(row * SCALE, (row + side) * SCALE),
-                slice(column * SCALE, (column + side) * SCALE),
-            )
+            window = (..., slice(row * SCALE, (row + side) * SCALE), slice(column * SCALE, (column + side) * SCALE))
             total[window] += patch
             count[window] += 1
     return total.div_(count)
@@ -116,9 +112,7 @@ def check_shape(sr: object, lr: Tensor) -> Tensor:
     if not isinstance(sr, Tensor) or type(sr) not in (Tensor, nn.Parameter):
         raise NetworkError(f"output is a {type(sr).__name__}, expected one plain tensor of shape {expected}")
     if tuple(sr.shape) != expected:
-        raise NetworkError(
-            f"output has shape {tuple(sr.shape)}, expected {expected} for input {tuple(lr.shape)}"
-        )
+        raise NetworkError(f"output has shape {tuple(sr.shape)}, expected {expected} for input {tuple(lr.shape)}")
     return sr
 
 

@@ -85,9 +85,7 @@ class Gpu:
             "gpu_sm_mhz": lambda: nvml.nvmlDeviceGetClockInfo(self._handle, nvml.NVML_CLOCK_SM),
             "gpu_memory_mhz": lambda: nvml.nvmlDeviceGetClockInfo(self._handle, nvml.NVML_CLOCK_MEM),
             "gpu_pstate": lambda: nvml.nvmlDeviceGetPerformanceState(self._handle),
-            "gpu_temperature_c": lambda: nvml.nvmlDeviceGetTemperature(
-                self._handle, nvml.NVML_TEMPERATURE_GPU
-            ),
+            "gpu_temperature_c": lambda: nvml.nvmlDeviceGetTemperature(self._handle, nvml.NVML_TEMPERATURE_GPU),
             "gpu_power_w": lambda: nvml.nvmlDeviceGetPowerUsage(self._handle) / 1000,
             "gpu_utilisation_pct": lambda: nvml.nvmlDeviceGetUtilizationRates(self._handle).gpu,
             "gpu_reasons": self._reasons,
@@ -109,9 +107,7 @@ class Gpu:
         try:
             return int(self._nvml.nvmlDeviceGetCurrentClocksEventReasons(self._handle))
         except self._nvml.NVMLError_FunctionNotFound:
-            self._calls["gpu_reasons"] = lambda: self._nvml.nvmlDeviceGetCurrentClocksThrottleReasons(
-                self._handle
-            )
+            self._calls["gpu_reasons"] = lambda: self._nvml.nvmlDeviceGetCurrentClocksThrottleReasons(self._handle)
             return int(self._calls["gpu_reasons"]())
 
     def _processes(self) -> tuple[int, ...]:

@@ -167,9 +167,7 @@ def _slowdowns(reasons: int, block: int) -> list[Disturbance]:
     ]
 
 
-def _clock_out_of_line(
-    summary: Summary, earlier: Sequence[Summary], limit: float, block: int
-) -> list[Disturbance]:
+def _clock_out_of_line(summary: Summary, earlier: Sequence[Summary], limit: float, block: int) -> list[Disturbance]:
     known = [clock for other in earlier if (clock := other.sm_mhz) is not None]
     if summary.sm_mhz is None or len(known) < _EARLIER:
         return []

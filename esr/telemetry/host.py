@@ -20,10 +20,7 @@ class Host:
     """Reads the machine; nothing absent raises."""
 
     def __init__(
-        self,
-        own_pids: Callable[[], Iterable[int]],
-        root: Path = Path("/"),
-        clock: Callable[[], float] = time.monotonic,
+        self, own_pids: Callable[[], Iterable[int]], root: Path = Path("/"), clock: Callable[[], float] = time.monotonic
     ) -> None:
         """Reads the energy counters' start.
 

@@ -24,14 +24,7 @@ LEAST_CORE_S = 1.0
 """Core-seconds below which load by other processes is unknown: the kernel counts in steps of 0.01 s, per process."""
 
 CLOCKS = ("gpu_sm_mhz", "gpu_memory_mhz")
-_SPREADS = (
-    *CLOCKS,
-    "gpu_pstate",
-    "gpu_temperature_c",
-    "gpu_power_w",
-    "gpu_utilisation_pct",
-    "host_temperature_c",
-)
+_SPREADS = (*CLOCKS, "gpu_pstate", "gpu_temperature_c", "gpu_power_w", "gpu_utilisation_pct", "host_temperature_c")
 Joules: TypeAlias = tuple[float, str]
 """Joules and their source: `counter`, or `power` where power was integrated."""
 
@@ -130,14 +123,11 @@ def spreads(samples: Sequence[Sample]) -> dict[str, Spread]:
     {'gpu_power_w': Spread(min=60.0, median=70.0, max=80.0)}
     """
     values = {
-        column: [s[column] for s in samples if column in s and (column not in CLOCKS or busy(s))]
-        for column in _SPREADS
+        column: [s[column] for s in samples if column in s and (column not in CLOCKS or busy(s))] for column in _SPREADS
     }
     values["cpu_mhz"] = [v for s in samples for column, v in s.items() if column.startswith("cpu")]
     return {
-        column: Spread(min(found), statistics.median(found), max(found))
-        for column, found in values.items()
-        if found
+        column: Spread(min(found), statistics.median(found), max(found)) for column, found in values.items() if found
     }
 
 

@@ -14,16 +14,7 @@ from esr.telemetry import host
 from esr.telemetry.sampler import TIME
 
 FILE_NAME = "telemetry.csv.gz"
-_LEADING = (
-    TIME,
-    *nvml.TIMED,
-    nvml.ENERGY,
-    host.TOTAL,
-    host.BUSY,
-    host.OWN,
-    host.ENERGY,
-    "host_temperature_c",
-)
+_LEADING = (TIME, *nvml.TIMED, nvml.ENERGY, host.TOTAL, host.BUSY, host.OWN, host.ENERGY, "host_temperature_c")
 _HEXADECIMAL = "gpu_reasons"
 
 

@@ -66,9 +66,7 @@ class WatchResult:
 class Watch:
     """Watches one GPU, or none, and the host; does nothing where telemetry is disabled."""
 
-    def __init__(
-        self, conf: TelemetryConf, gpu: str | int | None, own_pids: Callable[[], Iterable[int]]
-    ) -> None:
+    def __init__(self, conf: TelemetryConf, gpu: str | int | None, own_pids: Callable[[], Iterable[int]]) -> None:
         """Prepares a watch; `with` begins and ends it.
 
         Args:
@@ -218,12 +216,8 @@ class Watch:
             enabled=True,
             gpu=self._describe_gpu(),
             host=self._samplers["host"].report(),
-            run=WholeRun(
-                **msgspec.structs.asdict(whole.figures), reason_names=tuple(bit_names(whole.reasons or 0))
-            ),
-            energy_per_image={
-                role: energy_per_image([s for s in kept if s.blocks[0].role == role]) for role in roles
-            },
+            run=WholeRun(**msgspec.structs.asdict(whole.figures), reason_names=tuple(bit_names(whole.reasons or 0))),
+            energy_per_image={role: energy_per_image([s for s in kept if s.blocks[0].role == role]) for role in roles},
             windows=msgspec.Raw(msgspec.json.encode(windows)),
         )
 

@@ -1,5 +1,6 @@
-"""Signs that a network is not as fast as its passes claim: pure functions over what was measured."""
+"""Signs that a network is slower than its timed passes report: pure functions over measurements."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from statistics import median
 
@@ -9,59 +10,56 @@ from esr.records.network import Block, Samples
 from esr.timing.samples import SampleColumns
 
 UNACCOUNTED = 0.2
-"""Share of a turn's wall time that its passes may leave unexplained; what passes between them is far less."""
+"""Fraction of a block's wall time that its passes may leave unexplained; the time between passes is far less."""
 UNACCOUNTED_MS = 20.0
-"""Milliseconds of a turn that always may be: two messages, and a scheduler that is late."""
+"""Milliseconds allowed per block: two messages and scheduling delay."""
 PER_PASS_MS = 1.0
-"""Milliseconds around each pass that always may be."""
+"""Milliseconds allowed around each pass."""
 FASTER = 0.9
-"""A network is faster on repeated inputs when they take less than this share of the time that new ones take."""
+"""Repeated inputs are faster if they take less than this fraction of the time of new ones."""
 SIGNIFICANT = 2e-3
-"""Level of the rank test: of a thousand honest networks two may be suspected."""
+"""Level of the rank test: two false alarms in a thousand honest networks."""
 FEWEST = 6
-"""Passes of each kind without which nothing is said."""
+"""Least number of passes of each kind for the test."""
 
 
 def unaccounted(blocks: Sequence[Block], samples: Samples | SampleColumns) -> str | None:
-    """Wall time of turns, by the parent's own clock, that the worker's passes do not explain.
+    """Wall time of blocks, by the parent's clock, that the reported passes do not explain.
 
-    The lower quartile over the turns decides: a busy machine stalls some, and more than half of them at its worst; a
-    network that works outside the clock does so in nearly all.
+    The lower quartile over the blocks decides: a busy machine delays some of them, at worst more than half, whereas a
+    network that works outside the timed passes delays nearly all.
 
     Args:
         blocks: Those that count.
         samples: Every timed pass.
 
     Returns:
-        A line that says how much; none where the claims are plausible.
+        One line with both times; `None` if the reported times are plausible.
     """
     if not blocks:
         return None
-    claimed: dict[int, list[float]] = {}
+    reported: dict[int, list[float]] = defaultdict(list)
     for block, ms in zip(samples.block, samples.ms, strict=True):
-        claimed.setdefault(block, []).append(ms)
+        reported[block].append(ms)
     missing = []
     for entry in blocks:
-        passes = claimed.get(entry.block, [])
-        wall = entry.parent_wall_ms
+        passes, wall = reported[entry.block], entry.parent_wall_ms
         allowed = UNACCOUNTED_MS + PER_PASS_MS * len(passes) + UNACCOUNTED * wall
         missing.append((wall - sum(passes) - allowed, wall, sum(passes)))
-    excess, wall, said = sorted(missing)[len(missing) // 4]
-    if excess <= 0:
-        return None
-    return f"turns claim {said:.1f} ms of the {wall:.1f} ms that passed"
+    excess, wall, total = sorted(missing)[len(missing) // 4]
+    return f"blocks report {total:.1f} ms of {wall:.1f} ms elapsed" if excess > 0 else None
 
 
 def remembers_inputs(samples: Samples | SampleColumns) -> str | None:
-    """Whether passes over inputs seen before are faster than passes over new ones.
+    """Evidence that passes over inputs seen before are faster than passes over new ones.
 
-    Times are taken relative to their image's median, and compared by the Mann–Whitney rank test.
+    Times relative to the median of their image are compared by the Mann–Whitney rank test.
 
     Args:
         samples: Every timed pass.
 
     Returns:
-        A line that says by how much; none where there is no such sign.
+        One line with the fraction; `None` without such evidence.
     """
     image, ms, altered = np.asarray(samples.image), np.asarray(samples.ms), np.asarray(samples.altered, bool)
     relative = np.zeros(len(ms))

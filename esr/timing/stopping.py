@@ -1,4 +1,4 @@
-"""When enough rounds have been measured."""
+"""The rule that ends the rounds."""
 
 from esr.config.schema import TimingConf
 from esr.config.terms import Ending
@@ -7,7 +7,7 @@ from esr.records.network import Estimate
 from esr.timing.statistics import Array, fewest_rounds, ratio
 
 LOOKS = 999
-"""Bootstrap resamples for deciding; the reported interval takes `timing.resamples`."""
+"""Bootstrap resamples for the decision; the reported interval takes `timing.resamples`."""
 
 
 def precision(ratio_now: Estimate, target: float, stopped_by: Ending) -> Precision:
@@ -21,15 +21,16 @@ def precision(ratio_now: Estimate, target: float, stopped_by: Ending) -> Precisi
 
 
 def ended_by(candidate: Array, baseline: Array, elapsed_s: float, timing: TimingConf) -> Ending | None:
-    """What ends the rounds now: `rounds`, `precision`, `max_seconds`, or nothing yet.
+    """Reason to end the rounds now; `None`: go on.
 
-    The interval has to be narrow enough with the last round and without it: one lucky look does not end a run.
+    The interval has to be narrow enough both with and without the last round, so that one look that is narrow by
+    chance does not end a run.
 
     Args:
         candidate: Milliseconds of the complete rounds so far, rounds × images.
         baseline: The same rounds and images.
         elapsed_s: Seconds since the first round began.
-        timing: The rule.
+        timing: Number of rounds, or precision and time limit.
     """
     rounds = len(candidate)
     if timing.rounds is not None:

@@ -77,9 +77,7 @@ class SubmititLauncher(NetworkLauncher):
         """
         if importlib.util.find_spec("submitit") is None:
             chosen = config.hydra.runtime.choices["hydra/launcher"]
-            raise ConfigError(
-                f"hydra/launcher={chosen}: submitit is not installed; pip install 'esr[cluster]'"
-            )
+            raise ConfigError(f"hydra/launcher={chosen}: submitit is not installed; pip install 'esr[cluster]'")
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
 
     def __call__(self, overrides: Sequence[str], number: int, state: Any) -> JobReturn:
@@ -178,9 +176,7 @@ class SubmititLauncher(NetworkLauncher):
             else:
                 return outcome
         else:
-            reason = (
-                f"the job ended without a result, as when it is cancelled; its log is {one.job.paths.stderr}"
-            )
+            reason = f"the job ended without a result, as when it is cancelled; its log is {one.job.paths.stderr}"
         sweep = self.compose(one.overrides).hydra.sweep
         folder = Path(sweep.dir).absolute() / str(sweep.subdir)
         return NetworkOutcome(self.task.network(one.overrides), "failed", reason, folder)
@@ -213,9 +209,7 @@ class Slurm(SubmititLauncher):
             ConfigError: This machine has no `sbatch`.
         """
         if shutil.which("sbatch") is None:
-            raise ConfigError(
-                "hydra/launcher=slurm: no sbatch here; start esr on a login node of the cluster"
-            )
+            raise ConfigError("hydra/launcher=slurm: no sbatch here; start esr on a login node of the cluster")
         executor = super().executor()
         executor.update_parameters(slurm_array_parallelism=int(self.params["array_parallelism"]))
         return executor
@@ -232,9 +226,7 @@ class Slurm(SubmititLauncher):
             self._queried = time.monotonic()
             self._absences = Counter({job: self._absences[job] + 1 for job in unfinished - queue})
         return [
-            one
-            for one in running
-            if one.job.job_id not in unfinished or self._absences[one.job.job_id] >= _ABSENCES
+            one for one in running if one.job.job_id not in unfinished or self._absences[one.job.job_id] >= _ABSENCES
         ]
 
 

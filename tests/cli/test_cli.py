@@ -27,18 +27,14 @@ sys.exit(code)
 )
 def test_what_needs_no_network_does_not_import_torch(arguments, tmp_path):
     program = TORCHLESS.format(arguments=arguments)
-    run = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    run = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "torch was imported" not in run.stderr
     assert run.returncode in (0, 2), run.stderr
 
 
 def test_the_package_runs_as_the_command():
     done = {
-        words: subprocess.run(
-            [sys.executable, "-m", "esr", *words], capture_output=True, text=True, check=False
-        )
+        words: subprocess.run([sys.executable, "-m", "esr", *words], capture_output=True, text=True, check=False)
         for words in (("--version",), ("shw",))
     }
     assert done[("--version",)].stdout.startswith("esr ")

@@ -42,7 +42,7 @@ def test_a_usage_error_is_one_line_with_the_nearest_name(words, message):
 
 
 def test_options_may_stand_among_the_words():
-    parser = Parser("esr rank")
+    parser = Parser("esr rank", "Ranks.")
     parser.add_argument("words", nargs="*")
     parser.add_argument("--format")
     options = parser.parse(["one", "--format", "csv", "two"])
@@ -64,14 +64,14 @@ def test_every_command_explains_itself(command, capsys):
 
 
 def test_hydras_options_are_all_declared():
-    ours = Parser("esr", add_help=False)
+    ours = Parser("esr", None)
     measure.add(ours)
     theirs = [word for action in get_args_parser()._actions for word in action.option_strings]
     assert set(theirs) == {word for action in ours._actions for word in action.option_strings}
 
 
 def test_hydra_gets_the_overrides_before_the_options():
-    parser = Parser("esr", add_help=False)
+    parser = Parser("esr", None)
     measure.add(parser)
     options = parser.parse(["-m", "model=imdn,rlfn", "--config-dir", "here", "data=set5"])
     assert measure._hydra_words(options) == [

@@ -1,4 +1,4 @@
-"""`esr -m`: every network, none stops another, the same command goes on where it ended."""
+"""`esr -m`: every network is measured, none stops another, and the same command resumes."""
 
 import io
 import sys
@@ -99,9 +99,7 @@ def test_what_changed_or_is_forced_is_measured_again(run_esr, participant):
         (("data.limit=1,2",), ["no network chosen"]),
     ],
 )
-def test_a_mistake_that_spoils_every_network_is_said_once_with_exit_code_2(
-    run_esr, participant, arguments, words
-):
+def test_a_mistake_that_spoils_every_network_is_said_once_with_exit_code_2(run_esr, participant, arguments, words):
     network(participant, "tiny2")
     given = {word.partition("=")[0] for word in arguments}
     rest = [word for word in (*SHARED, "weights=random") if word.partition("=")[0] not in given]
@@ -197,9 +195,9 @@ def test_without_slurm_the_launcher_says_so(monkeypatch):
 
 
 def test_hydra_finds_the_plugins_by_itself():
-    assert {
-        plugin(name).__module__.partition(".")[0] for name in ("Every", "Sequential", "NetworkSource")
-    } == {"hydra_plugins"}
+    assert {plugin(name).__module__.partition(".")[0] for name in ("Every", "Sequential", "NetworkSource")} == {
+        "hydra_plugins"
+    }
 
 
 @pytest.mark.parametrize(

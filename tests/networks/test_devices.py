@@ -191,8 +191,6 @@ def test_a_real_gpu_times_and_counts_memory():
     device = devices.open_device("cuda")
     lr = torch.ones(1, 3, 256, 256, device=device.torch_device)
     device.reset_memory()
-    _, duration = device.timed(
-        lambda: torch.nn.functional.conv2d(lr, torch.ones(64, 3, 3, 3, device=lr.device))
-    )
+    _, duration = device.timed(lambda: torch.nn.functional.conv2d(lr, torch.ones(64, 3, 3, 3, device=lr.device)))
     assert 0 < duration.ms <= duration.wall_ms
     assert device.peak_memory().memory_mib > 10

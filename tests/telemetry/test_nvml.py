@@ -48,7 +48,8 @@ result = watch.finish(order["counted"])
 print(json.dumps({
     "telemetry": json.loads(msgspec.json.encode(result.telemetry)),
     "disturbances": [dataclasses.asdict(one) for one in result.disturbances],
-    "blocks": found, "steady": steady, "steady_after": steady_after, "trace": result.write_trace(pathlib.Path(order["folder"])).trace,
+    "blocks": found, "steady": steady, "steady_after": steady_after,
+    "trace": result.write_trace(pathlib.Path(order["folder"])).trace,
 }))
 """
 """Runs windows of (scenario's time, seconds) steps and prints what the watch says."""

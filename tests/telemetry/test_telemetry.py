@@ -67,9 +67,7 @@ def test_power_is_integrated_by_the_trapezoidal_rule():
 
 
 def test_the_counter_comes_first_and_one_that_stands_still_is_no_zero():
-    gpu = [
-        {**sample, nvml.ENERGY: 50.0 + 10 * sample["time_s"]} for sample in samples("gpu_power_w", [500] * 4)
-    ]
+    gpu = [{**sample, nvml.ENERGY: 50.0 + 10 * sample["time_s"]} for sample in samples("gpu_power_w", [500] * 4)]
     assert summarise(gpu, [], timed(0.0, 3.0)).figures.gpu_energy_j == pytest.approx(30)
     assert summarise(samples(nvml.ENERGY, [7, 7]), [], timed()).figures.gpu_energy_j is None
     assert summarise(samples("gpu_power_w", [100]), [], timed()).figures.gpu_energy_j is None
@@ -132,21 +130,14 @@ def test_a_clock_is_out_of_line_only_against_enough_blocks_of_the_same_network()
 
 def test_processes_are_matched_by_pid_and_in_a_container_counted():
     assert judge_processes([7, 8], own={7, 8, 9}, pids_match=True) == []
-    assert [f.detail for f in judge_processes([7, 8, 5], own={7, 8}, pids_match=True)] == [
-        "PID 5 on the device"
-    ]
+    assert [f.detail for f in judge_processes([7, 8, 5], own={7, 8}, pids_match=True)] == ["PID 5 on the device"]
     assert judge_processes([70, 80], own={7, 8}, pids_match=False) == []
-    assert [f.reason for f in judge_processes([70, 80, 50], own={7, 8}, pids_match=False)] == [
-        "other_process"
-    ]
+    assert [f.reason for f in judge_processes([70, 80, 50], own={7, 8}, pids_match=False)] == ["other_process"]
 
 
 def test_a_gpu_is_steady_once_neither_temperature_nor_clock_move():
     def trend(degrees, mhz=lambda t: 1500.0) -> bool:
-        gpu = [
-            {"time_s": t / 5, "gpu_temperature_c": degrees(t / 5), "gpu_sm_mhz": mhz(t / 5)}
-            for t in range(100)
-        ]
+        gpu = [{"time_s": t / 5, "gpu_temperature_c": degrees(t / 5), "gpu_sm_mhz": mhz(t / 5)} for t in range(100)]
         return is_steady(gpu, 0.0, 20.0, CONF)
 
     assert trend(lambda t: 70)

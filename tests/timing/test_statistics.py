@@ -1,4 +1,4 @@
-"""Warm-up, the order of turns, and the statistics: pure functions over arrays."""
+"""Warm-up, the order of measurement, and the statistics."""
 
 from collections import Counter
 from itertools import islice
@@ -15,10 +15,10 @@ from esr.timing.statistics import (
     complete_rounds,
     fewest_rounds,
     matrix,
-    ms_per_image,
     outliers,
     ratio,
     ratio_plain,
+    runtime_ms,
     spreads,
 )
 from esr.timing.warmup import settled
@@ -82,9 +82,7 @@ def test_inputs_are_altered_anew_each_time_and_both_kinds_are_checked():
     chunks = take(40, 2, [0.1] * 5)
     alterations = [one.alteration for chunk in chunks for one in chunk.passes if one.alteration is not None]
     assert len(set(alterations)) == len(alterations)
-    kinds = Counter(
-        chunk.passes[chunk.check].alteration is None for chunk in chunks if chunk.check is not None
-    )
+    kinds = Counter(chunk.passes[chunk.check].alteration is None for chunk in chunks if chunk.check is not None)
     assert kinds[True] > kinds[False] > 0
 
 
@@ -100,9 +98,9 @@ def test_no_block_takes_longer_than_its_limit_unless_it_is_one_image(times, limi
         assert len(images) == 1 or sum(times[i] for i in images) <= limit
 
 
-def test_ms_per_image_is_the_mean_of_the_images_medians():
+def test_runtime_ms_is_the_mean_of_the_images_medians():
     table = np.array([[10.0, 100.0], [12.0, 104.0], [90.0, 102.0]])
-    assert ms_per_image(table, 0.95, 999, 0).value == pytest.approx((12 + 102) / 2)
+    assert runtime_ms(table, 0.95, 999, 0).value == pytest.approx((12 + 102) / 2)
 
 
 def test_the_ratio_is_the_median_of_the_rounds_ratios():
@@ -157,14 +155,14 @@ def test_what_differs_between_processes_widens_the_interval():
 
 def test_intervals_are_reproducible_and_hold_the_estimate():
     table = np.random.default_rng(3).lognormal(2, 0.1, (10, 4))
-    first, again = ms_per_image(table, 0.95, 999, 7), ms_per_image(table, 0.95, 999, 7)
+    first, again = runtime_ms(table, 0.95, 999, 7), runtime_ms(table, 0.95, 999, 7)
     assert first == again
     assert first.low < first.value < first.high
 
 
 def test_a_wider_confidence_gives_a_wider_interval():
     table = np.random.default_rng(3).lognormal(2, 0.1, (10, 4))
-    narrow, wide = (ms_per_image(table, c, 2999, 0) for c in (0.5, 0.99))
+    narrow, wide = (runtime_ms(table, c, 2999, 0) for c in (0.5, 0.99))
     assert wide.low < narrow.low
     assert narrow.high < wide.high
 

@@ -84,8 +84,8 @@ def test_a_value_out_of_range_is_refused(change, line):
         ({"data_root": "tiny.py"}, r"data_root=tiny\.py is a file, not a folder"),
         ({"data_root": "."}, r"data_root=\. holds no PNG"),
         ({"validate_root": "."}, r"validate_root=\. holds no PNG"),
-        ({"patch": 17}, r"0\.png of 64×64 px in data_root is too small: HR has to be at least 68×68"),
-        ({"out": "tiny.py"}, r"cannot write tiny\.py/checkpoint\.pt"),
+        ({"patch": 17}, r"0\.png of 64×64 px in data_root is too small: HR must be at least 68×68"),
+        ({"out": "tiny.py"}, r"tiny\.py/checkpoint\.pt: cannot be written"),
     ],
 )
 def test_what_is_not_there_or_does_not_fit_is_named_before_anything_is_written(here, change, line):
@@ -109,9 +109,7 @@ def test_a_damaged_image_is_named(here):
 
 
 def test_a_network_that_raises_in_training_is_named_with_its_step(here):
-    model = ModelConf(
-        _target_="tiny.Tiny", name="tiny", source="tiny.yaml", args={"fault": "raise", "after": 2}
-    )
+    model = ModelConf(_target_="tiny.Tiny", name="tiny", source="tiny.yaml", args={"fault": "raise", "after": 2})
     line = r"model=tiny: .*at step 2 on \(2, 3, 8, 8\) \(ValueError: the weather was bad\)"
     with pytest.raises(NetworkError, match=line):
         train(model=model)

@@ -27,11 +27,7 @@ class _Audit(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.changed |= {name: value for name, value in now.items() if value != self.settings[name]}
 
     def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
+        self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         self.compare_settings()  # here, since a network may restore them before it returns
         results = func(*args, **(kwargs or {}))

@@ -1,5 +1,7 @@
 """The reader of a worker's pipe: exactly one line, exactly the announced bytes, whatever pieces they come in."""
 
+import contextlib
+import itertools
 import os
 import threading
 import time
@@ -18,10 +20,8 @@ def ends():
     read, write = os.pipe()
     yield read, write
     for fd in (read, write):
-        try:
+        with contextlib.suppress(OSError):
             os.close(fd)
-        except OSError:
-            pass
 
 
 def soon(seconds: float = 30.0) -> float:
@@ -64,7 +64,7 @@ def test_lines_and_counted_bytes_are_told_apart_however_the_stream_is_cut(messag
     read, write = os.pipe()
 
     def feed():
-        for start, end in zip(borders, borders[1:], strict=False):
+        for start, end in itertools.pairwise(borders):
             os.write(write, stream[start:end])
         os.close(write)
 
