@@ -40,9 +40,7 @@ def measure(participant, monkeypatch):
         folder.mkdir()
         write_png(folder / "comparison.png", np.full((8, 8, 3), state["evaluated"], np.uint8))
         state["during"](folder)
-        key = cache_key(
-            settings, [resolve(settings.model, settings.weights), resolve(settings.baseline, "random")]
-        )
+        key = cache_key(settings, [resolve(settings.model, settings.weights), resolve(settings.baseline, "random")])
         return load_record(rankings.write(stub(key, state["evaluated"], state["failure"]), folder))
 
     monkeypatch.setattr(resume, "evaluate", evaluate)
@@ -175,9 +173,7 @@ def test_the_cache_key_follows_what_figures_depend_on_and_nothing_else(settings)
     changed = {cache_key(settings, [Weights("path", "w", digest), RANDOM]) for digest in ("ab", "cd")}
     changed.add(cache_key(settings, [RANDOM, Weights("path", "w", "ab")]))
     changed.add(cache_key(replace(settings, timing=replace(settings.timing, seed=9)), [RANDOM, RANDOM]))
-    changed.add(
-        cache_key(replace(settings, model=replace(settings.model, data_range=255.0)), [RANDOM, RANDOM])
-    )
+    changed.add(cache_key(replace(settings, model=replace(settings.model, data_range=255.0)), [RANDOM, RANDOM]))
     Path("images/0.png").write_bytes(Path("images/0.png").read_bytes() + b"more")
     changed.add(cache_key(settings, [RANDOM, RANDOM]))
     Path("tiny.py").write_text(Path("tiny.py").read_text() + "\n")
