@@ -46,7 +46,7 @@ def rank_entries(
         seed,
     )
     first = _placed([row for row in rows if row.ranked], unsure, challenge, constraints)
-    everything = (*first, *_unranked([row for row in rows if not row.ranked]))
+    everything = (*first, *sorted((row for row in rows if not row.ranked), key=_last))
     return Ranking(
         challenge=challenge.name,
         title=challenge.title,
@@ -91,11 +91,9 @@ def _placed(
     return sorted(placed, key=lambda row: _order(row, challenge.tracks[0].key))
 
 
-def _unranked(rows: Sequence[Row]) -> list[Row]:
-    """Networks without a rank: the challenge's baselines last."""
-    return sorted(
-        rows, key=lambda row: (row.entry.reference, row.entry.figures.ratio or float("inf"), row.entry.key)
-    )
+def _last(row: Row) -> tuple[bool, float, str]:
+    # Baselines of the challenge come after networks that missed a gate or failed.
+    return row.entry.reference, row.entry.figures.ratio or float("inf"), row.entry.key
 
 
 def _order(row: Row, track: str) -> tuple[float, float, str]:

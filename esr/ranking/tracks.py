@@ -19,7 +19,7 @@ _WORSE: Mapping[Metric, str] = {
 _EXPONENT = 2.0
 """The challenges since 2024 score exp(2 · figure / baseline's figure)."""
 _LARGEST_EXPONENT = 700.0
-"""e to this is nearly the largest float."""
+"""Exponential of this is nearly the largest float."""
 
 
 def ranks_of(values: Sequence[Sequence[float] | float | None]) -> list[int | None]:

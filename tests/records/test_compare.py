@@ -241,7 +241,7 @@ def test_a_record_beside_itself_is_said_to_be_one(run_esr, record, tmp_path):
     write_record(record((0.5, 0.499, 0.501)).document, tmp_path / "a")
     run = run_esr("compare", "a", "a/record.json")
     assert run.code == 0
-    assert "A and B are one record" in run.out
+    assert "A and B are the same record" in run.out
 
 
 def damaged(folder, text):
@@ -290,7 +290,7 @@ def test_a_record_that_is_no_text_is_named(run_esr, record, tmp_path):
         (["a"], "required: B"),
         (["a", "nowhere"], "nowhere"),
         (["a", "a", "--margin", "2"], "from 0 to below 1"),
-        (["a", "empty"], "no record in it"),
+        (["a", "empty"], "contains no record"),
     ],
 )
 def test_mistakes_end_in_one_line(run_esr, record, tmp_path, words, said):

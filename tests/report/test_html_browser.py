@@ -288,8 +288,7 @@ def test_the_legend_shows_a_full_mark_for_each_kind_whatever_its_first_bubble(me
 
 def test_a_bubble_opens_its_network(measured):
     measured.run(
-        "const chart = document.getElementById('chart');"
-        "chart.emit('plotly_click', { points: [{ customdata: 3 }] })"
+        "const chart = document.getElementById('chart');chart.emit('plotly_click', { points: [{ customdata: 3 }] })"
     )
     assert measured.run("return decodeURIComponent(location.hash)") == "#network=net3"
     measured.soon("#details h3", "net3")
