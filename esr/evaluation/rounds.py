@@ -84,21 +84,15 @@ class Measurement:
 
     def _announce(self) -> None:
         timing = self.settings.timing
-        label = "timing"
-        if timing.processes > 1:
-            label += f", process {self.process + 1} of {timing.processes}"
-        if timing.rounds is not None:
-            self.progress.stage(f"{label}, rounds", timing.rounds)
-        else:
-            self.progress.stage(f"{label}, seconds at most", round(timing.max_seconds))
+        process = f", process {self.process + 1} of {timing.processes}" if timing.processes > 1 else ""
+        unit = "seconds at most" if timing.rounds is None else "rounds"
+        self.progress.stage(f"timing{process}, {unit}", timing.rounds or round(timing.max_seconds))
 
     def _show(self) -> None:
         timing = self.settings.timing
-        if timing.rounds is not None:
-            self.progress.at(self.rounds, timing.rounds)
-        else:
-            limit = round(timing.max_seconds)
-            self.progress.at(min(limit, int(time.monotonic() - self.started)), limit)
+        total = timing.rounds or round(timing.max_seconds)
+        done = self.rounds if timing.rounds else int(time.monotonic() - self.started)
+        self.progress.at(min(total, done), total)
 
     def _ended(self, running: Sequence[Subject]) -> Ending | None:
         if not alive(running):

@@ -17,7 +17,7 @@ from esr.config.schema import ModelConf
 from esr.errors import EsrError, NetworkError
 from esr.evaluation.worker import messages as to
 from esr.evaluation.worker.audit import audit
-from esr.evaluation.worker.messages import Answer, AnyRequest, Done, Refusal
+from esr.evaluation.worker.messages import Answer, AnyRequest, Done, Refusal, Request
 from esr.evaluation.worker.output_sample import positions
 from esr.networks import build as networks
 from esr.networks import devices, inference
@@ -42,7 +42,7 @@ class Child:
         """LR images in main memory; on the device only while in use."""
         self.inputs: list[Tensor] = []
 
-    def answer(self, request: AnyRequest) -> Answer:
+    def answer(self, request: Request[Any]) -> Answer:
         """Carries out one request; an exception becomes a `Refusal`."""
         try:
             with torch.inference_mode():
