@@ -169,13 +169,9 @@ def assemble(collection: Collection, challenge: Challenge, mixed: bool = False) 
     notes = []
     if apart:
         entries = [replace(entry, figures=_portable(entry.figures)) for entry in entries]
-        notes.append(
-            f"mixed: records differ in {'; '.join(apart)}; only figures that carry over are compared"
-        )
+        notes.append(f"mixed: records differ in {'; '.join(apart)}; only figures that carry over are compared")
     if baseline.name != challenge.baseline:
-        notes.append(
-            f"ratios are relative to {baseline.name}; the challenge's baseline is {challenge.baseline}"
-        )
+        notes.append(f"ratios are relative to {baseline.name}; the challenge's baseline is {challenge.baseline}")
     if any(one.conditions.device.startswith(CPU) for one in collection.read):
         notes.append(CPU_NOTE)
     return Ranked(tuple(entries), baseline.name, tuple(collection.phrases()), tuple(notes))

@@ -69,15 +69,11 @@ def _gated(entry: Entry, challenge: Challenge) -> Row:
     return Row(entry, gates, ranked=why is None, excluded=why, notes=entry_notes(entry, gates))
 
 
-def _placed(
-    rows: Sequence[Row], unsure: Uncertainty, challenge: Challenge, constraints: Constraints
-) -> list[Row]:
+def _placed(rows: Sequence[Row], unsure: Uncertainty, challenge: Challenge, constraints: Constraints) -> list[Row]:
     """Ranked networks, by their place in the first track."""
     entries = [row.entry for row in rows]
     ranks = metric_ranks(entries)
-    tracks = {
-        track.key: places(entries, ranks, track, constraints == "enforce") for track in challenge.tracks
-    }
+    tracks = {track.key: places(entries, ranks, track, constraints == "enforce") for track in challenge.tracks}
     placed = [
         replace(
             row,

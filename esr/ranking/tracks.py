@@ -54,9 +54,7 @@ def _comparable(entry: Entry, metric: Metric) -> tuple[float, int] | None:
     return None if value is None else (value, printed)
 
 
-def places(
-    entries: Sequence[Entry], ranks: Sequence[Mapping[Metric, int]], track: Track, enforce: bool
-) -> list[Place]:
+def places(entries: Sequence[Entry], ranks: Sequence[Mapping[Metric, int]], track: Track, enforce: bool) -> list[Place]:
     """Every network's place in a track.
 
     Scores add up the ranks of the whole table; a constraint excludes from the placing only.

@@ -75,9 +75,7 @@ _LONGEST = 24
 """Characters of a value in an error message."""
 
 
-def compare(
-    a: Record, b: Record, margin: float = MARGIN, *, force: bool = False, tainted: bool = False
-) -> Comparison:
+def compare(a: Record, b: Record, margin: float = MARGIN, *, force: bool = False, tainted: bool = False) -> Comparison:
     """Judges B against A.
 
     *same*: the whole interval of the change lies within the margin. *faster*, *slower*: all of it lies beyond.
@@ -138,14 +136,11 @@ def _taints(a: Record, b: Record) -> str:
     """Taints that discredit the ratios' intervals; empty where there are none."""
     reasons = {
         label: sorted(
-            {found.reason for found in record.verdict.reasons if found.severity == TAINT}
-            - _HARMLESS_TAINTS.keys()
+            {found.reason for found in record.verdict.reasons if found.severity == TAINT} - _HARMLESS_TAINTS.keys()
         )
         for label, record in (("A", a), ("B", b))
     }
-    return " and ".join(
-        f"{label} is tainted by {', '.join(found)}" for label, found in reasons.items() if found
-    )
+    return " and ".join(f"{label} is tainted by {', '.join(found)}" for label, found in reasons.items() if found)
 
 
 def judge(change: Estimate | None, margin: float) -> tuple[ComparisonOutcome, str]:
@@ -208,9 +203,7 @@ def _must_agree(record: Record) -> dict[str, object]:
         found[f"{role}'s weights"] = network.weights.sha256
         found[f"{role}'s tile"] = conf.get("tile") if isinstance(conf, dict) else None
         found[f"{role}'s precision"] = sorted(network.precisions)
-        found[f"{role}'s counts"] = network.complexity and {
-            name: getattr(network.complexity, name) for name in _COUNTS
-        }
+        found[f"{role}'s counts"] = network.complexity and {name: getattr(network.complexity, name) for name in _COUNTS}
     found["images"] = [image.lr_sha256 for image in record.document.data.load_images()]
     found["timing.protocol"] = record.document.timing.protocol
     return found

@@ -105,9 +105,7 @@ class Data(Part, frozen=True):
     name: str
     has_hr: bool
     lr_origin: LrOrigin
-    images: Annotated[
-        Raw, Meta(extra_json_schema={"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/Image"}})
-    ]
+    images: Annotated[Raw, Meta(extra_json_schema={"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/Image"}})]
 
     def load_images(self) -> tuple[Image, ...]:
         """Decodes the images.

@@ -20,9 +20,7 @@ class LeftOut:
     kind: Literal["unusable", "duplicate"]
 
 
-def json_files(
-    paths: Sequence[str | os.PathLike[str]], left_out: list[LeftOut]
-) -> Iterator[tuple[Path, bool]]:
+def json_files(paths: Sequence[str | os.PathLike[str]], left_out: list[LeftOut]) -> Iterator[tuple[Path, bool]]:
     """Named files, and every `*.json` below named folders; links to folders are not followed.
 
     Args:

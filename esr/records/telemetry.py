@@ -134,9 +134,9 @@ class Telemetry(Part, frozen=True):
     host: Sampling | None = None
     run: WholeRun | None = None
     energy_per_image: dict[Role, EnergyPerImage] = field(default_factory=dict)
-    windows: Annotated[
-        Raw, Meta(extra_json_schema={"type": "array", "items": {"$ref": "#/$defs/Window"}})
-    ] = field(default_factory=lambda: Raw(b"[]"))
+    windows: Annotated[Raw, Meta(extra_json_schema={"type": "array", "items": {"$ref": "#/$defs/Window"}})] = field(
+        default_factory=lambda: Raw(b"[]")
+    )
     trace: str | None = None
     """File beside the record that holds every sample."""
 

@@ -85,9 +85,7 @@ def test_a_published_row_and_reasons_are_renamed(data):
         "ranks": {"main": 3, "time": 4},
     }
     before["networks"]["candidate"]["complexity"] = {"unavailable": "no shape fits"}
-    before["verdict"]["reasons"] = [
-        {"reason": "host_load", "severity": "taint", "network": "baseline", "detail": "x"}
-    ]
+    before["verdict"]["reasons"] = [{"reason": "host_load", "severity": "taint", "network": "baseline", "detail": "x"}]
     document = decode(json.dumps(before).encode())
     published = document.networks.candidate.card.published
     assert (published.psnr_rgb, published.runtime_ms) == ({"div2k_valid": 29.0}, 50.86)
