@@ -6,24 +6,23 @@ from rich.console import Console
 from rich.table import Table
 
 from esr.config.terms import ROLES
+from esr.ranking import Metric
 from esr.records.files import Record
-from esr.records.network import Network, Quality
+from esr.records.network import Network
 from esr.report import wording
-from esr.report.wording import count, interval, number
+from esr.report.wording import COUNTS, DASH, count, interval, number
 from esr.system.console import console
 
 
 def record_table(record: Record) -> Table:
     """One evaluation: a row per figure, a column per network, published figures beside measured ones."""
     candidate, baseline = record.candidate, record.baseline
-    table = Table(
-        title=f"{candidate.name} against {baseline.name} on {record.document.data.name}",
-        title_justify="left",
-    )
+    title = f"{candidate.name} against {baseline.name} on {record.document.data.name}"
+    table = Table(title=title, title_justify="left")
     table.add_column("", no_wrap=True)
     table.add_column(candidate.name, justify="right")
     table.add_column(f"{baseline.name} (baseline)", justify="right")
-    published = wording.published_rows(candidate)
+    published = _published(candidate)
     if published:
         table.add_column(f"{candidate.name}, published", justify="right", style="dim")
     for label, cell in _ROWS.items():
@@ -36,29 +35,61 @@ def record_table(record: Record) -> Table:
     return table
 
 
-def _quality(digits: int, figure: Callable[[Quality], float | None]) -> Callable[[Network], str]:
+def _quality(name: str, digits: int) -> Callable[[Network], str]:
     def cell(network: Network) -> str:
         quality = network.quality
-        return number(figure(quality.mean) if quality and quality.meaningful else None, digits)
+        return number(getattr(quality.mean, name) if quality and quality.meaningful else None, digits)
 
     return cell
 
 
+def _count(metric: Metric) -> Callable[[Network], str]:
+    def cell(network: Network) -> str:
+        counts = network.complexity
+        if counts is None:
+            return DASH
+        return f"{count(metric, getattr(counts, metric), counts.without_formula)} {COUNTS[metric].symbol}"
+
+    return cell
+
+
+def _tensor_memory(network: Network) -> str:
+    """MiB of live tensors at the peak of one pass over the counted size, weights and input included."""
+    live = network.complexity and network.complexity.live_memory
+    return number(live.total if live else None, 1, 2**20)
+
+
+_COUNTED: tuple[Metric, ...] = ("params", "flops", "macs", "activations")
 _ROWS: dict[str, Callable[[Network], str]] = {
-    "PSNR RGB [dB]": _quality(2, lambda mean: mean.psnr_rgb),
-    "SSIM RGB": _quality(4, lambda mean: mean.ssim_rgb),
-    "PSNR luma [dB]": _quality(2, lambda mean: mean.psnr_y),
-    "SSIM luma": _quality(4, lambda mean: mean.ssim_y),
+    "PSNR RGB [dB]": _quality("psnr_rgb", 2),
+    "SSIM RGB": _quality("ssim_rgb", 4),
+    "PSNR luma [dB]": _quality("psnr_y", 2),
+    "SSIM luma": _quality("ssim_y", 4),
     "runtime [ms]": lambda network: interval(network.timing.runtime_ms if network.timing else None, 2),
-    "params": lambda network: count(network.complexity, "params", 1e6, "M", 3),
-    "FLOPs (challenge)": lambda network: count(network.complexity, "flops", 1e9, "G", 2),
-    "MACs (dispatcher)": lambda network: count(network.complexity, "macs", 1e9, "G", 2),
-    "activations": lambda network: count(network.complexity, "activations", 1e6, "M", 2),
-    "convolutions": lambda network: count(network.complexity, "convolutions", 1, "", 0),
-    "tensor memory [MiB]": lambda network: number(wording.live_memory(network), 1),
+    **{COUNTS[metric].words: _count(metric) for metric in _COUNTED},
+    "convolutions": lambda network: number(network.complexity.convolutions if network.complexity else None, 0),
+    "tensor memory [MiB]": _tensor_memory,
     "peak memory [MiB]": lambda network: number(network.memory.memory_mib if network.memory else None, 1),
 }
 """Label -> a network's figure."""
+_PUBLISHED = {
+    "runtime [ms]": ("runtime_ms", 2, ""),
+    "params": ("params_m", 3, " M"),
+    "FLOPs (challenge)": ("flops_g", 2, " G"),
+    "activations": ("activations_m", 2, " M"),
+    "convolutions": ("convolutions", 0, ""),
+    "peak memory [MiB]": ("memory_mib", 1, ""),
+}
+"""Label -> published figure, decimals and unit."""
+
+
+def _published(network: Network) -> dict[str, str]:
+    """Published figures that are known, by label."""
+    return {
+        label: number(value, digits) + unit
+        for label, (name, digits, unit) in _PUBLISHED.items()
+        if (value := getattr(network.card.published, name, None)) is not None
+    }
 
 
 def print_record(record: Record, screen: Console | None = None) -> None:

@@ -1,38 +1,66 @@
 """Words for figures and findings, whatever the report is printed on."""
 
-from typing import Literal, TypeAlias
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
 from esr.config.terms import Role
 from esr.records.document import Networks, Reason, Timing
 from esr.records.files import Record
-from esr.records.network import Complexity, Estimate, Failure, Network, NetworkTiming
+from esr.records.network import Estimate, Failure, Network, NetworkTiming
 from esr.records.reasons import CPU_NOTE, REASONS, TAINT, WEIGHTS_NOTES, formula_note
+
+if TYPE_CHECKING:
+    from esr.ranking import Interval, Metric
 
 DASH = "–"
 """Stands where there is no figure."""
 _MINUTE, _HOUR = 60, 3600
-CountName: TypeAlias = Literal["params", "flops", "macs", "activations", "convolutions"]
-_PUBLISHED = (
-    ("runtime [ms]", "runtime_ms", 2, ""),
-    ("params", "params_m", 3, " M"),
-    ("FLOPs (challenge)", "flops_g", 2, " G"),
-    ("activations", "activations_m", 2, " M"),
-    ("convolutions", "convolutions", 0, ""),
-    ("peak memory [MiB]", "memory_mib", 1, ""),
-)
 ONE_PAIR = (
     "one pair of processes: on a CPU another pair's ratio may differ by a percent, which the interval does not "
     "include; timing.processes=4 timing.max_seconds=15 takes as long and includes it"
 )
 
 
-def number(value: float | None, digits: int) -> str:
-    """A figure with so many decimals; a dash for `None`.
+class CountFormat(NamedTuple):
+    """A metric in tables."""
 
-    >>> number(28.434, 2), number(None, 2)
-    ('28.43', '–')
+    words: str
+    short: str
+    symbol: str
+    """Of the unit."""
+    unit: float
+    digits: int
+    """Decimals."""
+
+    @property
+    def header(self) -> str:
+        """Short name and unit."""
+        return f"{self.short} [{self.symbol}]"
+
+
+COUNTS: Mapping["Metric", CountFormat] = {
+    "params": CountFormat("params", "params", "M", 1e6, 3),
+    "flops": CountFormat("FLOPs (challenge)", "FLOPs", "G", 1e9, 2),
+    "macs": CountFormat("MACs (dispatcher)", "MACs", "G", 1e9, 2),
+    "activations": CountFormat("activations", "acts", "M", 1e6, 2),
+    "memory": CountFormat("memory", "mem", "MiB", 1, 1),
+}
+"""Every metric but runtime."""
+
+
+def number(value: float | None, digits: int, unit: float = 1) -> str:
+    """A figure in a unit, with so many decimals; a dash for `None`.
+
+    >>> number(28.434, 2), number(317_000, 3, 1e6), number(None, 2)
+    ('28.43', '0.317', '–')
     """
-    return DASH if value is None else f"{value:.{digits}f}"
+    return DASH if value is None else f"{value / unit:.{digits}f}"
+
+
+def count(metric: "Metric", value: float | None, without_formula: Mapping[str, int]) -> str:
+    """A count in its unit; `≥` where MACs leave out operators without a formula."""
+    least = "≥ " if metric == "macs" and without_formula else ""
+    return least + number(value, COUNTS[metric].digits, COUNTS[metric].unit)
 
 
 def interval(estimate: Estimate | None, digits: int) -> str:
@@ -41,21 +69,14 @@ def interval(estimate: Estimate | None, digits: int) -> str:
     >>> interval(Estimate(0.5, 0.49, 0.51), 2), interval(Estimate(0.5), 2)
     ('0.50 [0.49, 0.51]', '0.50')
     """
-    if estimate is None:
-        return DASH
-    text = number(estimate.value, digits)
-    if estimate.low is None:
-        return text
-    return f"{text} [{number(estimate.low, digits)}, {number(estimate.high, digits)}]"
+    return DASH if estimate is None else number(estimate.value, digits) + bounds(estimate, digits)
 
 
-def count(complexity: Complexity | None, name: CountName, unit: float, suffix: str, digits: int) -> str:
-    """A count in a unit; `≥` where operators without a formula are left out."""
-    if complexity is None:
-        return DASH
-    value: int = getattr(complexity, name)
-    least = "≥ " if name == "macs" and complexity.without_formula else ""
-    return f"{least}{number(value / unit, digits)} {suffix}".rstrip()
+def bounds(known: "Estimate | Interval | None", digits: int) -> str:
+    """An interval to follow its figure; empty without one."""
+    if known is None or known.low is None or known.high is None:
+        return ""
+    return f" [{known.low:.{digits}f}, {known.high:.{digits}f}]"
 
 
 def duration(seconds: float) -> str:
@@ -70,21 +91,6 @@ def duration(seconds: float) -> str:
         return f"{seconds / _MINUTE:.0f} min"
     hours, rest = divmod(round(seconds / _MINUTE), _MINUTE)
     return f"{hours} h {rest} min"
-
-
-def live_memory(network: Network) -> float | None:
-    """MiB of live tensors at the peak of one pass over the counted size, weights and input included."""
-    live = network.complexity and network.complexity.live_memory
-    return live.total / 2**20 if live else None
-
-
-def published_rows(network: Network) -> dict[str, str]:
-    """Published figures, by the label of the row that shows the measured one."""
-    return {
-        label: number(value, digits) + suffix
-        for label, name, digits, suffix in _PUBLISHED
-        if (value := getattr(network.card.published, name, None)) is not None
-    }
 
 
 def verdict_words(record: Record, role: Role) -> str:

@@ -5,18 +5,11 @@ from typing import Literal
 
 import msgspec
 
-from esr.ranking import Metric, Ranking, Row
+from esr.ranking import Ranking, Row
 from esr.report import table
-from esr.report.html.page_table import flag, kind
-from esr.report.wording import number
+from esr.report.html.marks import flag, kind
+from esr.report.wording import COUNTS, bounds, number
 
-_COSTS: tuple[tuple[Metric, str, float], ...] = (
-    ("params", "params [M]", 1e6),
-    ("flops", "FLOPs (challenge) [G]", 1e9),
-    ("macs", "MACs (dispatcher) [G]", 1e9),
-    ("activations", "activations [M]", 1e6),
-    ("memory", "memory [MiB]", 1),
-)
 LOGARITHMIC_FROM = 3
 """Largest over smallest runtime above which their axis is logarithmic."""
 
@@ -100,7 +93,7 @@ def pareto(x: Sequence[float | None], y: Sequence[float | None], y_up: bool) -> 
 
 def correlations(ranking: Ranking) -> list[dict[str, object]]:
     """The ranking's correlations, each with its metric in words as `label`."""
-    return [vars(found) | {"label": table.METRIC_WORDS[found.metric]} for found in ranking.correlations]
+    return [vars(found) | {"label": COUNTS[found.metric].words} for found in ranking.correlations]
 
 
 def _runtime_axes(ranking: Ranking) -> list[RuntimeAxis]:
@@ -144,9 +137,10 @@ def _quality_axes(rows: Sequence[Row]) -> list[QualityAxis]:
         )
         for name in dict.fromkeys(name for one in figures for name in one.psnr_rgb)
     ]
-    for metric, label, unit in _COSTS:
+    for metric, shown in COUNTS.items():
         costs = [one.metric(metric) for one in figures]
-        axes.append(QualityAxis(metric, label, "low", None, [cost and cost / unit for cost in costs]))
+        label = f"{shown.words} [{shown.symbol}]"
+        axes.append(QualityAxis(metric, label, "low", None, [cost and cost / shown.unit for cost in costs]))
     return [axis for axis in axes if any(value is not None for value in axis.values)]
 
 
@@ -164,8 +158,7 @@ def _hover(row: Row, baseline: str) -> list[str]:
     figures = row.entry.figures
     lines = [f"PSNR {table.set_words(name)}: {value:.2f} dB" for name, value in figures.psnr_rgb.items()]
     if figures.ratio is not None:
-        interval = table.bounds(figures.ratio_interval, 3)
-        lines.append(f"{number(figures.ratio, 3)}{interval} of {baseline}'s runtime")
+        lines.append(f"{number(figures.ratio, 3)}{bounds(figures.ratio_interval, 3)} of {baseline}'s runtime")
     if row.rank_interval:
         rank = number(row.ranks.get("runtime"), 0)
         lines.append(f"rank by runtime {rank}, rank range {table.rank_range(row)}")

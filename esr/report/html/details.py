@@ -1,6 +1,6 @@
 """One network's section of the page, shown once the network is chosen."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import timezone
 from pathlib import Path
 from typing import TypeAlias
@@ -15,9 +15,9 @@ from esr.records.files import decode, read_bytes
 from esr.records.network import Network, Quality
 from esr.records.reasons import TAINT
 from esr.report.html.crops import Crop, Pool, crops
-from esr.report.html.page_table import flag
+from esr.report.html.marks import flag
 from esr.report.html.trace import Series, Shade, series, shades
-from esr.report.table import Cell, Column, set_words
+from esr.report.table import Line, set_words
 from esr.report.wording import DASH, duration, failure_words, number, reason_line
 
 Pairs: TypeAlias = list[tuple[str, str]]
@@ -57,7 +57,7 @@ class MeasuredDetails(Details, frozen=True, kw_only=True):
     shades: list[Shade]
 
 
-def details(row: Row, cells: Sequence[tuple[Column, Cell]], ranking: Ranking, file: Path | None, pool: Pool) -> Details:
+def details(row: Row, cells: Line[Row], ranking: Ranking, file: Path | None, pool: Pool) -> Details:
     """A network for the page's scripts.
 
     Args:
@@ -112,7 +112,7 @@ def _measured(said: Details, name: str, document: Document, folder: Path, pool: 
     )
 
 
-def _facts(row: Row, cells: Sequence[tuple[Column, Cell]], ranking: Ranking) -> Pairs:
+def _facts(row: Row, cells: Line[Row], ranking: Ranking) -> Pairs:
     """Places, then every figure in the table, then gates."""
     facts: Pairs = []
     for track in ranking.tracks:
