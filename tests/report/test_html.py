@@ -222,10 +222,7 @@ def test_a_trace_becomes_series_and_tainted_windows_shades(tmp_path):
         Window(block=0, role="candidate", images=1, start=0.0, end=1.0),
         Window(block=1, role="baseline", images=1, start=1.0, end=2.0),
     ]
-    blocks = {
-        "candidate": {0: Block(0, 0, 0, 1.0, ("host_load",), replaced=True)},
-        "baseline": {1: Block(1, 0, 0, 1.0)},
-    }
+    blocks = {0: Block(0, 0, 0, 1.0, ("host_load",), replaced=True), 1: Block(1, 0, 0, 1.0)}
     assert trace.shades(windows, blocks) == [trace.Shade("candidate", 0.0, 1.0, ("host_load",), True)]
 
 
@@ -237,8 +234,9 @@ def test_a_trace_becomes_series_and_tainted_windows_shades(tmp_path):
         gzip.compress(b"time_s,gpu_sm_mhz\nnan,inf\n1,x\n"),
         gzip.compress(b"\0" * (trace.LARGEST_BYTES + 1)),
         gzip.compress(b"time_s\n1\n2\n")[:-4],
+        gzip.compress(b"time_s\n1\n2\n")[:10] + b"\xff" * 20,
     ],
-    ids=["empty", "not compressed", "not finite", "too large", "cut off"],
+    ids=["empty", "not compressed", "not finite", "too large", "cut off", "damaged"],
 )
 def test_a_trace_that_is_none_is_left_out(tmp_path, content):
     (tmp_path / "t.gz").write_bytes(content)

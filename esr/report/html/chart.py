@@ -25,27 +25,19 @@ class Bubble(msgspec.Struct, frozen=True):
     """Lines shown beside the pointer."""
 
 
-class RuntimeAxis(msgspec.Struct, frozen=True):
-    """An axis of runtime: lower is better. Each list follows the ranking's rows."""
+class Axis(msgspec.Struct, frozen=True):
+    """An axis of runtime, quality or cost. `values`, `low` and `high` follow the ranking's rows."""
 
     id: str
     label: str
     values: list[float | None]
+    better: Literal["high", "low"] = "low"
     low: list[float | None] | None = None
     """Bounds of intervals; `None` where the axis has none."""
     high: list[float | None] | None = None
     log: bool = False
-
-
-class QualityAxis(msgspec.Struct, frozen=True):
-    """An axis of quality or cost."""
-
-    id: str
-    label: str
-    better: Literal["high", "low"]
-    gate: float | None
+    gate: float | None = None
     """dB that a network must reach."""
-    values: list[float | None]
     fronts: list[list[int]] = []
     """For each axis of runtime, indices of the networks on the Pareto front."""
 
@@ -54,8 +46,8 @@ class Chart(msgspec.Struct, frozen=True):
     """Networks and axes."""
 
     networks: list[Bubble]
-    x: list[RuntimeAxis]
-    y: list[QualityAxis]
+    x: list[Axis]
+    y: list[Axis]
 
 
 def chart(ranking: Ranking) -> Chart:
@@ -64,10 +56,11 @@ def chart(ranking: Ranking) -> Chart:
         Bubble(row.entry.key, kind(row), flag(row), row.entry.figures.params, _hover(row, ranking.baseline))
         for row in ranking.rows
     ]
-    across = _runtime_axes(ranking)
+    across = [axis for axis in _runtime_axes(ranking) if _known(axis.values)]
     up = [
         msgspec.structs.replace(axis, fronts=[pareto(x.values, axis.values, axis.better == "high") for x in across])
         for axis in _quality_axes(ranking.rows)
+        if _known(axis.values)
     ]
     return Chart(networks, across, up)
 
@@ -96,52 +89,52 @@ def correlations(ranking: Ranking) -> list[dict[str, object]]:
     return [vars(found) | {"label": COUNTS[found.metric].words} for found in ranking.correlations]
 
 
-def _runtime_axes(ranking: Ranking) -> list[RuntimeAxis]:
+def _known(values: Sequence[float | None]) -> list[float]:
+    return [value for value in values if value is not None]
+
+
+def _runtime_axes(ranking: Ranking) -> list[Axis]:
     figures = [row.entry.figures for row in ranking.rows]
-    intervals = [one.ratio_interval for one in figures]
+    ratios, milliseconds = [one.ratio for one in figures], [one.runtime_ms for one in figures]
     ranges = [row.rank_interval for row in ranking.rows]
-    axes = [
-        RuntimeAxis(
+    return [
+        Axis(
             "ratio",
             f"runtime, ratio to {ranking.baseline}",
-            [one.ratio for one in figures],
-            [one.low if one else None for one in intervals],
-            [one.high if one else None for one in intervals],
+            ratios,
+            low=[one.ratio_interval.low if one.ratio_interval else None for one in figures],
+            high=[one.ratio_interval.high if one.ratio_interval else None for one in figures],
+            log=_logarithmic(ratios),
         ),
-        RuntimeAxis("runtime_ms", "runtime [ms per image]", [one.runtime_ms for one in figures]),
-        RuntimeAxis(
+        Axis("runtime_ms", "runtime [ms per image]", milliseconds, log=_logarithmic(milliseconds)),
+        Axis(
             "rank",
             "rank by runtime",
             [row.ranks.get("runtime") for row in ranking.rows],
-            [one[0] if one else None for one in ranges],
-            [one[1] if one else None for one in ranges],
+            low=[one[0] if one else None for one in ranges],
+            high=[one[1] if one else None for one in ranges],
         ),
     ]
-    return [
-        msgspec.structs.replace(axis, log=axis.id != "rank" and max(known) > LOGARITHMIC_FROM * min(known))
-        for axis in axes
-        if (known := [value for value in axis.values if value is not None])
-    ]
 
 
-def _quality_axes(rows: Sequence[Row]) -> list[QualityAxis]:
+def _logarithmic(values: Sequence[float | None]) -> bool:
+    known = _known(values)
+    return bool(known) and max(known) > LOGARITHMIC_FROM * min(known)
+
+
+def _quality_axes(rows: Sequence[Row]) -> list[Axis]:
     """Quality first, then costs."""
     figures = [row.entry.figures for row in rows]
-    axes = [
-        QualityAxis(
-            f"psnr_rgb_{name}",
-            f"PSNR on {table.set_words(name)} [dB]",
-            "high",
-            _gate(rows, name),
-            [one.psnr_rgb.get(name) for one in figures],
-        )
-        for name in dict.fromkeys(name for one in figures for name in one.psnr_rgb)
-    ]
+    axes = []
+    for name in dict.fromkeys(name for one in figures for name in one.psnr_rgb):
+        values = [one.psnr_rgb.get(name) for one in figures]
+        label = f"PSNR on {table.set_words(name)} [dB]"
+        axes.append(Axis(f"psnr_rgb_{name}", label, values, better="high", gate=_gate(rows, name)))
     for metric, shown in COUNTS.items():
         costs = [one.metric(metric) for one in figures]
         label = f"{shown.words} [{shown.symbol}]"
-        axes.append(QualityAxis(metric, label, "low", None, [cost and cost / shown.unit for cost in costs]))
-    return [axis for axis in axes if any(value is not None for value in axis.values)]
+        axes.append(Axis(metric, label, [cost and cost / shown.unit for cost in costs]))
+    return axes
 
 
 def _gate(rows: Sequence[Row], data: str) -> float | None:

@@ -7,12 +7,12 @@ from typing import TypeAlias
 
 import msgspec
 
-from esr.config.terms import ROLES, Role
+from esr.config.terms import Role
 from esr.errors import RecordError
 from esr.ranking import Ranking, Row
-from esr.records.document import Document, Environment
+from esr.records.document import Document
 from esr.records.files import decode, read_bytes
-from esr.records.network import Network, Quality
+from esr.records.network import Network
 from esr.records.reasons import TAINT
 from esr.report.html.crops import Crop, Pool, crops
 from esr.report.html.marks import flag
@@ -29,8 +29,8 @@ SHOWN_DIGEST = 12
 _SWITCHES = ("allow_tf32", "benchmark", "deterministic")
 
 
-class Details(msgspec.Struct, frozen=True, kw_only=True):
-    """A network for the page's scripts, as far as the ranking knows it."""
+class Details(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A network for the page's scripts; the fields from `role` on come from its record."""
 
     name: str
     flag: str | None
@@ -38,23 +38,18 @@ class Details(msgspec.Struct, frozen=True, kw_only=True):
     notes: list[str]
     missing: str | None = None
     """Reason why the record adds nothing."""
-
-
-class MeasuredDetails(Details, frozen=True, kw_only=True):
-    """A network with what its record adds."""
-
-    role: Role
-    roles: dict[Role, str]
+    role: Role | None = None
+    roles: dict[Role, str] | None = None
     """Names of both networks."""
-    card: Pairs
-    environment: Pairs
-    findings: list[str]
-    images: list[list[str]]
+    card: Pairs | None = None
+    environment: Pairs | None = None
+    findings: list[str] | None = None
+    images: list[list[str]] | None = None
     """Cells of the table of images."""
-    crops: list[Crop]
-    crops_missing: bool
-    series: list[Series]
-    shades: list[Shade]
+    crops: list[Crop] | None = None
+    crops_missing: bool = False
+    series: list[Series] | None = None
+    shades: list[Shade] | None = None
 
 
 def details(row: Row, cells: Line[Row], ranking: Ranking, file: Path | None, pool: Pool) -> Details:
@@ -67,38 +62,29 @@ def details(row: Row, cells: Line[Row], ranking: Ranking, file: Path | None, poo
         file: Its record; `None` without one.
         pool: Takes its pictures.
     """
-    said = Details(
-        name=row.entry.key,
-        flag=flag(row),
-        facts=_facts(row, cells, ranking),
-        notes=[*([f"not ranked: {row.excluded}"] if row.excluded else []), *row.notes],
-    )
+    notes = [*([f"not ranked: {row.excluded}"] if row.excluded else []), *row.notes]
+    known = Details(name=row.entry.key, flag=flag(row), facts=_facts(row, cells, ranking), notes=notes)
     if file is None:
-        return said
+        return known
     try:
-        return _measured(said, row.entry.name, decode(read_bytes(file)), file.parent, pool)
+        return _measured(known, row.entry.name, decode(read_bytes(file)), file.parent, pool)
     except RecordError:
-        return msgspec.structs.replace(said, missing="its record could not be read again")
+        return msgspec.structs.replace(known, missing="its record could not be read again")
 
 
-def _measured(said: Details, name: str, document: Document, folder: Path, pool: Pool) -> MeasuredDetails:
+def _measured(known: Details, name: str, document: Document, folder: Path, pool: Pool) -> Details:
+    """Adds what the record holds."""
     candidate, baseline = document.networks.candidate, document.networks.baseline
     network, beside = (candidate, baseline) if candidate.name == name else (baseline, None)
     telemetry, pictures = document.telemetry, document.pictures.images
-    blocks = {
-        role: {block.block: block for block in timing.load_blocks()}
-        for role in ROLES
-        if (timing := document.networks.of(role).timing)
-    }
-    shaded = shades(telemetry.load_windows(), blocks)
-    images = _images(document, network, beside)
+    timings = [one.timing for one in (candidate, baseline) if one.timing]
+    blocks = {block.block: block for timing in timings for block in timing.load_blocks()}
+    shaded, images = shades(telemetry.load_windows(), blocks), _images(document, network, beside)
     shown = crops(folder, pictures, pool)
-    return MeasuredDetails(
-        name=said.name,
-        flag=said.flag,
-        facts=said.facts,
+    return msgspec.structs.replace(
+        known,
         # The record's own findings say the same, with figures.
-        notes=[note for note in said.notes if not note.startswith(f"{TAINT}ed: ")],
+        notes=[note for note in known.notes if not note.startswith(f"{TAINT}ed: ")],
         role="candidate" if beside else "baseline",
         roles={"candidate": candidate.name, "baseline": baseline.name},
         card=_card(network),
@@ -155,7 +141,8 @@ def _card(network: Network) -> Pairs:
 
 def _environment(document: Document, network: Network) -> Pairs:
     machine, worker = document.environment, network.worker
-    started = document.started.astimezone(timezone.utc)
+    cpu, started = machine.cpu, document.started.astimezone(timezone.utc)
+    cores = f"{cpu.usable_cores} cores" if cpu.usable_cores else None
     known: dict[str, str | None] = {}
     if worker:
         device = worker.device
@@ -171,7 +158,7 @@ def _environment(document: Document, network: Network) -> Pairs:
     return _known(
         {
             **known,
-            "processor": _processor(machine),
+            "processor": ", ".join(filter(None, (cpu.model, cores, cpu.governor and f"governor {cpu.governor}"))),
             "memory": _gib(machine.memory_mib),
             "driver": machine.driver.version,
             "system": f"{machine.os.name or machine.os.system}, {machine.os.system} {machine.os.release}",
@@ -181,13 +168,6 @@ def _environment(document: Document, network: Network) -> Pairs:
             "measured": f"{started:%Y-%m-%d %H:%M:%S} UTC, {duration(document.duration_s)}",
         }
     )
-
-
-def _processor(machine: Environment) -> str:
-    cpu = machine.cpu
-    cores = f"{cpu.usable_cores} cores" if cpu.usable_cores else None
-    governor = f"governor {cpu.governor}" if cpu.governor else None
-    return ", ".join(word for word in (cpu.model, cores, governor) if word)
 
 
 def _gib(mib: float) -> str:
@@ -202,30 +182,21 @@ def _images(document: Document, network: Network, beside: Network | None) -> lis
     """Per image: name, LR size, PSNR, its difference to the baseline, SSIM, milliseconds, their ratio."""
     rows = []
     for index, image in enumerate(document.data.load_images()[:MOST_IMAGES]):
-        own, other = _quality(network, index), _quality(beside, index)
-        ms, base = _median_ms(network, index), _median_ms(beside, index)
-        psnr, base_psnr = (one.psnr_rgb if one else None for one in (own, other))
-        rows.append(
-            [
-                image.name,
-                f"{image.lr_shape[1]}×{image.lr_shape[0]}",
-                number(psnr, 2),
-                DASH if psnr is None or base_psnr is None else f"{psnr - base_psnr:+.2f}",
-                number(own.ssim_rgb if own else None, 4),
-                number(ms, 2),
-                number(ms / base if ms and base else None, 3),
-            ]
-        )
+        psnr, ssim, ms = _figures(network, index)
+        base_psnr, _, base_ms = _figures(beside, index) if beside else (None, None, None)
+        difference = DASH if psnr is None or base_psnr is None else f"{psnr - base_psnr:+.2f}"
+        ratio = number(ms / base_ms if ms and base_ms else None, 3)
+        height, width = image.lr_shape
+        size = f"{width}×{height}"
+        rows.append([image.name, size, number(psnr, 2), difference, number(ssim, 4), number(ms, 2), ratio])
     return rows
 
 
-def _quality(network: Network | None, index: int) -> Quality | None:
-    """Quality of one image; `None` where it is not meaningful or not measured."""
-    quality = network.quality if network else None
-    images = quality.images if quality and quality.meaningful else ()
-    return images[index] if index < len(images) else None
-
-
-def _median_ms(network: Network | None, index: int) -> float | None:
-    medians = network.timing.median_ms if network and network.timing else ()
-    return medians[index] if index < len(medians) else None
+def _figures(network: Network, index: int) -> tuple[float | None, float | None, float | None]:
+    """PSNR, SSIM and milliseconds of one image; `None` where not meaningful or not measured."""
+    images = network.quality.images if network.quality and network.quality.meaningful else ()
+    medians = network.timing.median_ms if network.timing else ()
+    ms = medians[index] if index < len(medians) else None
+    if index >= len(images):
+        return None, None, ms
+    return images[index].psnr_rgb, images[index].ssim_rgb, ms
