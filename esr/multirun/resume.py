@@ -9,10 +9,8 @@ import shutil
 import sys
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import Literal
 
 from filelock import FileLock
 from omegaconf import DictConfig
@@ -22,7 +20,8 @@ from esr.config.schema import EsrConf, ModelConf, network_name, typed
 from esr.errors import EsrError, RecordError
 from esr.evaluation.cache_key import cache_key
 from esr.evaluation.evaluate import evaluate
-from esr.multirun.overview import NetworkOutcome, Overview
+from esr.multirun.outcomes import NetworkOutcome, NetworkStatus
+from esr.multirun.overview import Overview
 from esr.records.files import FILE_NAME, Record, load_record
 from esr.report.wording import interval
 from esr.system.progress import Progress
@@ -50,20 +49,14 @@ def one_of_many(config: DictConfig, folder: Path, overview: Overview) -> Network
     return NetworkOutcome(name, "refused", reason, folder, seconds=time.monotonic() - started)
 
 
-@contextmanager
-def _claimed(folder: Path) -> Iterator[None]:
-    """Locks the folder against another `esr` with the same command."""
-    lock = FileLock(folder / _LOCK)
+def _claimed(folder: Path) -> AbstractContextManager[object]:
+    """Locks the folder against another `esr` with the same command, until the end of the `with` block."""
     try:
-        lock.acquire()
+        return FileLock(folder / _LOCK).acquire()
     except OSError as error:
         raise RecordError(
             f"{folder / _LOCK}: cannot be locked ({error.strerror}); choose another folder with out=DIR"
         ) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _measured(config: DictConfig, folder: Path, progress: Progress, started: float) -> NetworkOutcome:
@@ -74,12 +67,12 @@ def _measured(config: DictConfig, folder: Path, progress: Progress, started: flo
     attempt = folder / str(max((int(old.name) for old in _attempts(folder)), default=0) + 1)
     record = evaluate(settings, attempt, progress)
     _remove_older(folder, attempt, record)
-    seconds = time.monotonic() - started
+    outcome = _outcome(record, "failed" if record.failed else "measured", folder, time.monotonic() - started)
     if record.failed:
-        _note_failure(folder, reason := _reason(record))
-        return NetworkOutcome(record.candidate.name, "failed", reason, folder, seconds=seconds)
-    (folder / FAILURE).unlink(missing_ok=True)
-    return _outcome(record, "measured", folder, seconds)
+        _note_failure(folder, outcome.detail)
+    else:
+        (folder / FAILURE).unlink(missing_ok=True)
+    return outcome
 
 
 def _attempts(folder: Path) -> list[Path]:
@@ -108,10 +101,8 @@ def _records(folder: Path) -> list[Record]:
     """Readable records, newest first; a network whose record is damaged is measured again."""
     records = []
     for attempt in sorted(_attempts(folder), key=lambda path: -int(path.name)):
-        try:
+        with suppress(RecordError):
             records.append(load_record(attempt))
-        except RecordError:
-            continue
     return records
 
 
@@ -146,9 +137,7 @@ def _reason(record: Record) -> str:
     )
 
 
-def _outcome(
-    record: Record, status: Literal["measured", "skipped"], folder: Path, seconds: float = 0.0
-) -> NetworkOutcome:
+def _outcome(record: Record, status: NetworkStatus, folder: Path, seconds: float = 0.0) -> NetworkOutcome:
     verdict = record.verdict.status
-    detail = f"ratio {interval(record.ratio, 3)}, {verdict}"
+    detail = _reason(record) if record.failed else f"ratio {interval(record.ratio, 3)}, {verdict}"
     return NetworkOutcome(record.candidate.name, status, detail, folder, verdict == "tainted", seconds)

@@ -41,8 +41,8 @@ def _lines(comparisons: Sequence[Comparison]) -> list[str]:
     """Below the table: each comparison's reason, verdicts and differences."""
     said = [line for comparison in comparisons for line in _explained(comparison)]
     if len(comparisons) >= MANY:
-        wrong = round(len(comparisons) * 0.05)
-        said.append(f"{len(comparisons)} comparisons at 95 %: about {wrong} may be wrong by chance alone")
+        count = len(comparisons)
+        said.append(f"{count} comparisons at 95 %: about {round(count * 0.05)} may be wrong by chance alone")
     return said
 
 
@@ -51,8 +51,7 @@ def _explained(comparison: Comparison) -> list[str]:
     if comparison.a.document.id == comparison.b.document.id:
         said.append("A and B are the same record: nothing was measured twice")
     for label, record in (("A", comparison.a), ("B", comparison.b)):
-        reasons = sorted({found.reason for found in record.verdict.reasons})
-        if reasons:
+        if reasons := sorted({found.reason for found in record.verdict.reasons}):
             said.append(f"{label} is {record.verdict.status}: {', '.join(reasons)}")
     said += [f"voids the comparison: {_difference(found)}" for found in comparison.voiding]
     return said + [_difference(found) for found in comparison.differences]
@@ -66,8 +65,7 @@ def _difference(found: Difference) -> str:
 def print_comparisons(comparisons: Sequence[Comparison], screen: Console) -> None:
     """Prints a table, and below it the reasons for each outcome."""
     screen.print(ranking_table.drawn(Grid(_COLUMNS, comparisons), title=_TITLE, title_justify="left"))
-    for line in _lines(comparisons):
-        screen.print(f"· {line}")
+    screen.print(*(f"· {line}" for line in _lines(comparisons)), sep="\n")
 
 
 def to_markdown(comparisons: Sequence[Comparison]) -> str:
@@ -97,5 +95,5 @@ def _plain(comparison: Comparison) -> dict[str, object]:
 
 
 def _side(record: Record) -> dict[str, object]:
-    ms = _runtime_ms(record)
-    return {"path": str(record.path), "ratio": record.ratio, "runtime_ms": ms, "verdict": record.verdict}
+    runtime_ms = _runtime_ms(record)
+    return {"path": str(record.path), "ratio": record.ratio, "runtime_ms": runtime_ms, "verdict": record.verdict}

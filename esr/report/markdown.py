@@ -12,8 +12,8 @@ _SPECIAL = re.compile(r"([\\`*_\[\]#|~])")
 
 def render(ranking: Ranking) -> str:
     """The whole ranking, ready for a README or an issue."""
-    parts = [f"# {escape(table.title(ranking))}", drawn(table.ranking_grid(ranking))]
-    parts.append("\n".join(f"{number}. {escape(note)}" for number, note in enumerate(table.numbered_notes(ranking), 1)))
+    notes = [f"{number}. {escape(note)}" for number, note in enumerate(table.numbered_notes(ranking), 1)]
+    parts = [f"# {escape(table.title(ranking))}", drawn(table.ranking_grid(ranking)), "\n".join(notes)]
     parts.append(bullets(ranking.notes))
     if printed := table.published_grid(ranking):
         parts += [f"## {table.PUBLISHED_TITLE}", drawn(printed)]

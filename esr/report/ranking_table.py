@@ -32,7 +32,8 @@ def render(ranking: Ranking) -> str:
 
 def print_ranking(ranking: Ranking, screen: Console) -> None:
     """Prints the table, its notes, correlations and differing ranks."""
-    grid = _first_rows(table.ranking_grid(ranking))
+    whole = table.ranking_grid(ranking)
+    grid = replace(whole, rows=whole.rows[:MOST_ROWS])
     second = "ratio" if ranking.source == "published" else "runtime_ms"
     screen.print(table.title(ranking))
     dropped = _print_fitting(grid, screen, (second, *_DROPPED_FIRST))
@@ -47,18 +48,16 @@ def print_ranking(ranking: Ranking, screen: Console) -> None:
         notes.append(f"· {left} more networks: --format csv has them all")
     if dropped:
         notes.append(f"· not shown at this width: {', '.join(dropped)}; --format markdown shows them")
-    for note in notes:
-        screen.print(note)
+    if notes:
+        screen.print(*notes, sep="\n")
     if printed := table.published_grid(ranking):
         screen.print(f"\n{table.PUBLISHED_TITLE}")
-        _print_fitting(_first_rows(printed), screen, _DROPPED_FIRST)
+        _print_fitting(replace(printed, rows=printed.rows[:MOST_ROWS]), screen, _DROPPED_FIRST)
     if correlations := table.correlation_grid(ranking):
-        screen.print(f"\n{table.CORRELATIONS_TITLE}")
-        screen.print(drawn(correlations, box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False))
+        style = {"box": box.SIMPLE_HEAD, "show_edge": False, "pad_edge": False}
+        screen.print(f"\n{table.CORRELATIONS_TITLE}", drawn(correlations, **style), sep="\n")
     if changes := table.change_lines(ranking):
-        screen.print(f"\n{table.CHANGES_TITLE}:")
-        for line in changes[:MOST_ROWS]:
-            screen.print(f"· {line}")
+        screen.print(f"\n{table.CHANGES_TITLE}:", *(f"· {line}" for line in changes[:MOST_ROWS]), sep="\n")
 
 
 def drawn(grid: Grid[RowType], **style: Any) -> Table:
@@ -69,10 +68,6 @@ def drawn(grid: Grid[RowType], **style: Any) -> Table:
     for _, line in grid.lines:
         made.add_row(*(cell.text for _, cell in line))
     return made
-
-
-def _first_rows(grid: Grid[Row]) -> Grid[Row]:
-    return replace(grid, rows=grid.rows[:MOST_ROWS])
 
 
 def _print_fitting(grid: Grid[Row], screen: Console, dropped_first: Sequence[str]) -> list[str]:

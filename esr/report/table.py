@@ -1,11 +1,11 @@
 """The ranking's tables, cell by cell: every format draws what stands here."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Generic, TypeAlias, TypeVar
 
-from esr.ranking import Metric, Ranking, Row, Track
+from esr.ranking import Figures, Metric, Ranking, Row, Track
 from esr.ranking.structures import Correlation
 from esr.report.wording import COUNTS, DASH, bounds, count, number
 
@@ -68,19 +68,15 @@ def ranking_grid(ranking: Ranking) -> Grid[Row]:
         return Cell(number(rank, 0), key=rank)
 
     def network(row: Row) -> Cell:
-        name = row.entry.key
-        return Cell(name, key=name.casefold(), notes=tuple(numbers[note] for note in row.notes))
+        return replace(_name(row.entry.key), notes=tuple(numbers[note] for note in row.notes))
 
-    def team(row: Row) -> Cell:
-        name = row.entry.team
-        return Cell(name or DASH, key=name.casefold() if name else None)
-
+    team: Column[Row] = Column("team", "team", lambda row: _name(row.entry.team), left=True)
     teams = any(row.entry.team and row.entry.team != row.entry.key for row in ranking.rows)
     sets = dict.fromkeys(name for row in ranking.rows for name in row.entry.figures.psnr_rgb)
     columns = [
         Column("place", "#", place),
         Column("network", "network", network, left=True),
-        *([Column("team", "team", team, left=True)] if teams else []),
+        *([team] if teams else []),
         *map(_psnr_column, sets),
         *_runtime_columns(ranking),
         *map(_metric_column, COUNTS),
@@ -98,24 +94,20 @@ def published_grid(ranking: Ranking) -> Grid[Row] | None:
     if ranking.source == "published" or not rows:
         return None
     columns = [
-        Column("network", "network", lambda row: Cell(row.entry.key, key=row.entry.key.casefold()), left=True),
+        Column("network", "network", lambda row: _name(row.entry.key), left=True),
         Column("rank", "rank by runtime", _rank_beside),
         _column_beside("ratio", f"ratio to {ranking.baseline}", "runtime", 3),
-        *(
-            _column_beside(metric, shown.header, metric, shown.digits, shown.unit)
-            for metric, shown in COUNTS.items()
-            if metric != "macs"  # not in the challenge's table
-        ),
     ]
+    for metric, shown in COUNTS.items():
+        if metric != "macs":  # not in the challenge's table
+            columns.append(_column_beside(metric, shown.header, metric, shown.digits, shown.unit))
     return Grid(columns, rows)
 
 
 def correlation_grid(ranking: Ranking) -> Grid[Correlation] | None:
     """Rank correlations with runtime; `None` where there are too few networks."""
     columns: list[Column[Correlation]] = [
-        Column(
-            "metric", "metric", lambda row: Cell(f"{COUNTS[row.metric].words} ({row.networks} networks)"), left=True
-        ),
+        Column("by", "metric", lambda row: Cell(f"{COUNTS[row.metric].words} ({row.networks} networks)"), left=True),
         Column("spearman", "Spearman", lambda row: Cell(f"{row.spearman:.2f}{bounds(row.spearman_interval, 2)}")),
         Column("kendall", "Kendall", lambda row: Cell(f"{row.kendall:.2f}{bounds(row.kendall_interval, 2)}")),
     ]
@@ -137,9 +129,7 @@ def change_lines(ranking: Ranking) -> list[str]:
     """A sentence for each network that FLOPs and MACs rank differently, with the reason."""
     lines = []
     for change in ranking.changes:
-        missed = ", ".join(
-            f"{operator} {macs / 1e9:.2f} G" for operator, macs in sorted(change.missed_by_hooks.items())
-        )
+        missed = ", ".join(f"{name} {macs / 1e9:.2f} G" for name, macs in sorted(change.missed_by_hooks.items()))
         why = f"the challenge's hooks missed {missed}" if missed else "the hooks missed nothing of it"
         lines.append(
             f"{change.key}: {change.flops_rank} by FLOPs ({change.flops / 1e9:.2f} G), "
@@ -183,6 +173,10 @@ def score(value: float | None) -> str:
 def set_words(name: str) -> str:
     """A data set's name in words."""
     return name.replace("_", " ")
+
+
+def _name(name: str | None) -> Cell:
+    return Cell(name or DASH, key=name.casefold() if name else None)
 
 
 def _figure(value: float | None, digits: int, rank: int | None = None) -> Cell:
@@ -240,7 +234,7 @@ def _rank_beside(row: Row) -> Cell:
 def _column_beside(key: str, header: str, metric: Metric, digits: int, unit: float = 1) -> Column[Row]:
     def cell(row: Row) -> Cell:
         value = row.entry.figures.metric(metric)
-        printed = row.entry.published.metric(metric) if row.entry.published else None
+        printed = (row.entry.published or Figures()).metric(metric)
         return Cell(f"{number(value, digits, unit)} ({number(printed, digits, unit)})", key=value)
 
     return Column(key, header, cell)

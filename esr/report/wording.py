@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from esr.config.terms import Role
 from esr.records.document import Networks, Reason, Timing
 from esr.records.files import Record
-from esr.records.network import Estimate, Failure, Network, NetworkTiming
+from esr.records.network import Estimate, Failure, Network
 from esr.records.reasons import CPU_NOTE, REASONS, TAINT, WEIGHTS_NOTES, formula_note
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 DASH = "–"
 """Stands where there is no figure."""
 _MINUTE, _HOUR = 60, 3600
+UNWARMED = "one unwarmed pass, as the challenge's script takes it: no interval, not comparable with paired rounds"
 ONE_PAIR = (
     "one pair of processes: on a CPU another pair's ratio may differ by a percent, which the interval does not "
     "include; timing.processes=4 timing.max_seconds=15 takes as long and includes it"
@@ -25,25 +26,20 @@ class CountFormat(NamedTuple):
     """A metric in tables."""
 
     words: str
-    short: str
+    header: str
     symbol: str
     """Of the unit."""
     unit: float
     digits: int
     """Decimals."""
 
-    @property
-    def header(self) -> str:
-        """Short name and unit."""
-        return f"{self.short} [{self.symbol}]"
-
 
 COUNTS: Mapping["Metric", CountFormat] = {
-    "params": CountFormat("params", "params", "M", 1e6, 3),
-    "flops": CountFormat("FLOPs (challenge)", "FLOPs", "G", 1e9, 2),
-    "macs": CountFormat("MACs (dispatcher)", "MACs", "G", 1e9, 2),
-    "activations": CountFormat("activations", "acts", "M", 1e6, 2),
-    "memory": CountFormat("memory", "mem", "MiB", 1, 1),
+    "params": CountFormat("params", "params [M]", "M", 1e6, 3),
+    "flops": CountFormat("FLOPs (challenge)", "FLOPs [G]", "G", 1e9, 2),
+    "macs": CountFormat("MACs (dispatcher)", "MACs [G]", "G", 1e9, 2),
+    "activations": CountFormat("activations", "acts [M]", "M", 1e6, 2),
+    "memory": CountFormat("memory", "mem [MiB]", "MiB", 1, 1),
 }
 """Every metric but runtime."""
 
@@ -117,14 +113,14 @@ def footnotes(record: Record) -> list[str]:
     notes += [reason_line(networks, found) for found in record.verdict.reasons]
     timing = record.document.timing
     if timing.protocol == "single":
-        notes.append(
-            "one unwarmed pass, as the challenge's script takes it: no interval, not comparable with paired rounds"
-        )
+        notes.append(UNWARMED)
     elif timing.ratio is not None:
         own = [network.timing for network in (candidate, baseline) if network.timing]
+        flagged, passes = sum(one.outliers for one in own), sum(one.passes for one in own)
         notes.append(
             f"in brackets: {timing.confidence * 100:g} % interval, bootstrapped over "
-            f"{len(timing.ratio_per_round)} rounds{_in_processes(timing)}; {_outliers(own)}"
+            f"{len(timing.ratio_per_round)} rounds{_in_processes(timing)}; "
+            f"{flagged} of {passes} passes are flagged as outliers, all are kept"
         )
     if timing.aa:
         notes.append("A/A: the same network twice; the ratio's distance from 1 is this machine's noise")
@@ -133,11 +129,6 @@ def footnotes(record: Record) -> list[str]:
         has_interval = timing.ratio is not None and timing.ratio.low is not None
         notes += [*([ONE_PAIR] if has_interval and len(timing.processes) == 1 else []), CPU_NOTE]
     return notes
-
-
-def _outliers(timings: list[NetworkTiming]) -> str:
-    flagged, passes = sum(one.outliers for one in timings), sum(one.passes for one in timings)
-    return f"{flagged} of {passes} passes are flagged as outliers, all are kept"
 
 
 def _in_processes(timing: Timing) -> str:
@@ -156,15 +147,12 @@ def reason_line(networks: Networks, found: Reason) -> str:
 
 
 def _network_notes(network: Network) -> list[str]:
-    notes = []
-    if network.weights.source in WEIGHTS_NOTES:
-        notes.append(WEIGHTS_NOTES[network.weights.source])
-    if network.weights.note:
-        notes.append(network.weights.note)
-    if network.failure:
-        notes.append(f"failed {failure_words(network.failure)}")
-    if network.uncounted:
-        notes.append(f"not counted: {network.uncounted}; try complexity.height and complexity.width")
-    if network.complexity and network.complexity.without_formula:
-        notes.append(formula_note(network.complexity.without_formula))
-    return notes
+    weights, uncounted, complexity = network.weights, network.uncounted, network.complexity
+    notes = [
+        WEIGHTS_NOTES.get(weights.source),
+        weights.note,
+        f"failed {failure_words(network.failure)}" if network.failure else None,
+        f"not counted: {uncounted}; try complexity.height and complexity.width" if uncounted else None,
+        formula_note(complexity.without_formula) if complexity and complexity.without_formula else None,
+    ]
+    return [note for note in notes if note]

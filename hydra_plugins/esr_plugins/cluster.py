@@ -28,7 +28,7 @@ from esr.errors import ConfigError
 from hydra_plugins.esr_plugins._base import NetworkLauncher
 
 if TYPE_CHECKING:
-    from esr.multirun.overview import NetworkOutcome
+    from esr.multirun.outcomes import NetworkOutcome
 
 _POLL_S = 1.0
 _QUEUE_S = 10.0
@@ -166,7 +166,7 @@ class SubmititLauncher(NetworkLauncher):
 
     def _outcome(self, one: _Submitted) -> "NetworkOutcome":
         """A job's result; a job that was ended before it had one is its network's failure."""
-        from esr.multirun.overview import NetworkOutcome  # noqa: PLC0415 - see `__call__`
+        from esr.multirun.outcomes import NetworkOutcome  # noqa: PLC0415 - see `__call__`
 
         if one.job.paths.result_pickle.exists():
             try:

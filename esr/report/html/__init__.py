@@ -37,30 +37,20 @@ def render(ranking: Ranking, records: Mapping[str, Path]) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - only this format renders
     from plotly.offline import get_plotlyjs  # noqa: PLC0415 - only this format draws
 
-    environment = Environment(
-        loader=PackageLoader("esr.report.html"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.loader = PackageLoader("esr.report.html")
     scripts = [get_plotlyjs(), *map(_asset, SCRIPTS)]
     pool = Pool()
     grid = table.ranking_grid(ranking)
     networks = [details(row, cells, ranking, records.get(row.entry.key), pool) for row, cells in grid.lines]
     return environment.get_template("report.html.j2").render(
-        title=table.title(ranking),
         ranking=ranking,
+        grid=grid,
+        tables=table,
         tallies=_tallies(ranking),
-        table=grid,
-        published=table.published_grid(ranking),
         indices={row.entry.key: index for index, row in enumerate(ranking.rows)},
         marks=marks,
-        published_title=table.PUBLISHED_TITLE,
-        numbered_notes=table.numbered_notes(ranking),
-        correlations=table.correlation_grid(ranking),
         first_rows=FIRST_ROWS,
-        changes=table.change_lines(ranking),
         data={"chart-data": script_json(chart(ranking)), "correlation-data": script_json(correlations(ranking))},
         networks=[script_json(network) for network in networks],
         images=pool.uris,

@@ -30,7 +30,7 @@ class Axis(msgspec.Struct, frozen=True):
 
     id: str
     label: str
-    values: list[float | None]
+    values: Sequence[float | None]
     better: Literal["high", "low"] = "low"
     low: list[float | None] | None = None
     """Bounds of intervals; `None` where the axis has none."""
@@ -95,31 +95,24 @@ def _known(values: Sequence[float | None]) -> list[float]:
 
 def _runtime_axes(ranking: Ranking) -> list[Axis]:
     figures = [row.entry.figures for row in ranking.rows]
-    ratios, milliseconds = [one.ratio for one in figures], [one.runtime_ms for one in figures]
-    ranges = [row.rank_interval for row in ranking.rows]
+    intervals = [one.ratio_interval for one in figures]
+    ratios = [(one.low, one.high) if one else (None, None) for one in intervals]
+    ranks = [row.ranks.get("runtime") for row in ranking.rows]
+    ranges = [row.rank_interval or (None, None) for row in ranking.rows]
     return [
-        Axis(
-            "ratio",
-            f"runtime, ratio to {ranking.baseline}",
-            ratios,
-            low=[one.ratio_interval.low if one.ratio_interval else None for one in figures],
-            high=[one.ratio_interval.high if one.ratio_interval else None for one in figures],
-            log=_logarithmic(ratios),
-        ),
-        Axis("runtime_ms", "runtime [ms per image]", milliseconds, log=_logarithmic(milliseconds)),
-        Axis(
-            "rank",
-            "rank by runtime",
-            [row.ranks.get("runtime") for row in ranking.rows],
-            low=[one[0] if one else None for one in ranges],
-            high=[one[1] if one else None for one in ranges],
-        ),
+        _runtime_axis("ratio", f"runtime, ratio to {ranking.baseline}", [one.ratio for one in figures], ratios),
+        _runtime_axis("runtime_ms", "runtime [ms per image]", [one.runtime_ms for one in figures], []),
+        _runtime_axis("rank", "rank by runtime", ranks, ranges),
     ]
 
 
-def _logarithmic(values: Sequence[float | None]) -> bool:
+def _runtime_axis(
+    name: str, label: str, values: Sequence[float | None], intervals: Sequence[tuple[float | None, float | None]]
+) -> Axis:
     known = _known(values)
-    return bool(known) and max(known) > LOGARITHMIC_FROM * min(known)
+    logarithmic = bool(known) and name != "rank" and max(known) > LOGARITHMIC_FROM * min(known)
+    low, high = [one[0] for one in intervals], [one[1] for one in intervals]
+    return Axis(name, label, values, low=low or None, high=high or None, log=logarithmic)
 
 
 def _quality_axes(rows: Sequence[Row]) -> list[Axis]:

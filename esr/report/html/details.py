@@ -12,7 +12,7 @@ from esr.errors import RecordError
 from esr.ranking import Ranking, Row
 from esr.records.document import Document
 from esr.records.files import decode, read_bytes
-from esr.records.network import Network
+from esr.records.network import Network, WorkerReport
 from esr.records.reasons import TAINT
 from esr.report.html.crops import Crop, Pool, crops
 from esr.report.html.marks import flag
@@ -22,7 +22,6 @@ from esr.report.wording import DASH, duration, failure_words, number, reason_lin
 
 Pairs: TypeAlias = list[tuple[str, str]]
 """Labels and values."""
-MIB_PER_GIB = 1024
 MOST_IMAGES = 1000
 """Rows of the table of images; a data set of the challenge has 100."""
 SHOWN_DIGEST = 12
@@ -87,8 +86,8 @@ def _measured(known: Details, name: str, document: Document, folder: Path, pool:
         notes=[note for note in known.notes if not note.startswith(f"{TAINT}ed: ")],
         role="candidate" if beside else "baseline",
         roles={"candidate": candidate.name, "baseline": baseline.name},
-        card=_card(network),
-        environment=_environment(document, network),
+        card=_known(_card(network)),
+        environment=_known(_environment(document, network)),
         findings=[reason_line(document.networks, found) for found in document.verdict.reasons],
         images=images,
         crops=shown,
@@ -102,15 +101,11 @@ def _facts(row: Row, cells: Line[Row], ranking: Ranking) -> Pairs:
     """Places, then every figure in the table, then gates."""
     facts: Pairs = []
     for track in ranking.tracks:
-        place = row.places.get(track.key)
-        if place is not None and place.rank is not None:
-            facts.append((track.title, f"rank {place.rank}"))
-        elif place is not None and place.excluded and row.ranked:
-            facts.append((track.title, place.excluded))
+        if (place := row.places.get(track.key)) and row.ranked:
+            facts += _known({track.title: place.excluded if place.rank is None else f"rank {place.rank}"})
     skipped = {"place", "network", "team", *(track.key for track in ranking.tracks)}
-    labels = {"rank_interval": "rank range (95 % CI)"}
     facts += [
-        (labels.get(column.key, column.header), cell.text)
+        ("rank range (95 % CI)" if column.key == "rank_interval" else column.header, cell.text)
         for column, cell in cells
         if column.key not in skipped and cell.text != DASH
     ]
@@ -122,56 +117,50 @@ def _facts(row: Row, cells: Line[Row], ranking: Ranking) -> Pairs:
     return facts
 
 
-def _card(network: Network) -> Pairs:
+def _card(network: Network) -> Mapping[str, str | None]:
     card, weights = network.card, network.weights
     digest = f", sha256 {weights.sha256[:SHOWN_DIGEST]}…" if weights.sha256 else ""
-    return _known(
-        {
-            "title": card.title,
-            "team": card.team,
-            "paper": card.paper,
-            "weights": f"{weights.source}{digest}",
-            "about the weights": weights.note,
-            "licence": card.licence,
-            "note": card.note,
-            "failed": failure_words(network.failure) if network.failure else None,
-        }
-    )
+    return {
+        "title": card.title,
+        "team": card.team,
+        "paper": card.paper,
+        "weights": f"{weights.source}{digest}",
+        "about the weights": weights.note,
+        "licence": card.licence,
+        "note": card.note,
+        "failed": failure_words(network.failure) if network.failure else None,
+    }
 
 
-def _environment(document: Document, network: Network) -> Pairs:
-    machine, worker = document.environment, network.worker
-    cpu, started = machine.cpu, document.started.astimezone(timezone.utc)
+def _environment(document: Document, network: Network) -> Mapping[str, str | None]:
+    machine, cpu = document.environment, document.environment.cpu
     cores = f"{cpu.usable_cores} cores" if cpu.usable_cores else None
-    known: dict[str, str | None] = {}
-    if worker:
-        device = worker.device
-        on = [name for name in _SWITCHES if getattr(worker.cudnn, name)]
-        known = {
-            "device": device.name or device.kind.upper(),
-            "device memory": _gib(device.memory_mib) if device.memory_mib else None,
-            "threads": str(worker.threads),
-            "torch": worker.torch,
-            "CUDA": worker.torch_cuda,
-            "cuDNN": ", ".join((str(worker.torch_cudnn), *on)) if worker.torch_cudnn else None,
-        }
-    return _known(
-        {
-            **known,
-            "processor": ", ".join(filter(None, (cpu.model, cores, cpu.governor and f"governor {cpu.governor}"))),
-            "memory": _gib(machine.memory_mib),
-            "driver": machine.driver.version,
-            "system": f"{machine.os.name or machine.os.system}, {machine.os.system} {machine.os.release}",
-            "container": machine.container,
-            "Python": machine.python,
-            "esr": machine.esr.version + (f", commit {machine.esr.commit}" if machine.esr.commit else ""),
-            "measured": f"{started:%Y-%m-%d %H:%M:%S} UTC, {duration(document.duration_s)}",
-        }
-    )
+    governor = f"governor {cpu.governor}" if cpu.governor else None
+    started = document.started.astimezone(timezone.utc)
+    return {
+        **(_device(network.worker) if network.worker else {}),
+        "processor": ", ".join(filter(None, (cpu.model, cores, governor))),
+        "memory": f"{number(machine.memory_mib, 1, 1024)} GiB",
+        "driver": machine.driver.version,
+        "system": f"{machine.os.name or machine.os.system}, {machine.os.system} {machine.os.release}",
+        "container": machine.container,
+        "Python": machine.python,
+        "esr": machine.esr.version + (f", commit {machine.esr.commit}" if machine.esr.commit else ""),
+        "measured": f"{started:%Y-%m-%d %H:%M:%S} UTC, {duration(document.duration_s)}",
+    }
 
 
-def _gib(mib: float) -> str:
-    return f"{mib / MIB_PER_GIB:.1f} GiB"
+def _device(worker: WorkerReport) -> Mapping[str, str | None]:
+    device = worker.device
+    switches = [name for name in _SWITCHES if getattr(worker.cudnn, name)]
+    return {
+        "device": device.name or device.kind.upper(),
+        "device memory": f"{number(device.memory_mib, 1, 1024)} GiB" if device.memory_mib else None,
+        "threads": str(worker.threads),
+        "torch": worker.torch,
+        "CUDA": worker.torch_cuda,
+        "cuDNN": ", ".join((str(worker.torch_cudnn), *switches)) if worker.torch_cudnn else None,
+    }
 
 
 def _known(values: Mapping[str, str | None]) -> Pairs:
