@@ -28,7 +28,7 @@ TOLERANCE = 1e-4
 EVERY = os.environ.get("ESR_TEST_EXPORT") == "1"
 """`make test-export`: ONNX for all networks, which takes ten minutes."""
 KINDS = ("imdn", "rlfn", "efdn", "bsrn", "scet", "rfdn_dilated", "mdan")
-"""One network of each kind of operator; HNCT, NLFFC and MobileSR, which torch.export takes a minute for, run with `EVERY`."""
+"""One network of each kind of operator; HNCT, NLFFC and MobileSR take a minute each and run with `EVERY`."""
 
 
 def build(name: str) -> nn.Module:
