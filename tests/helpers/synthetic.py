@@ -148,7 +148,7 @@ def run(network: Callable[[Tensor], Tensor], x: Tensor) -> Array:
 
 
 def rounding(network: nn.Module, x: Tensor) -> float:
-    """Difference that float32 alone may make between two outputs: synthetic weights make some networks (ESAN, AALN) ill-conditioned.
+    """Difference that float32 alone may make: synthetic weights make some networks (ESAN, AALN) ill-conditioned.
 
     Either side may be twice as far from the exact output as the network is on this CPU.
     """
