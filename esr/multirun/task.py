@@ -164,10 +164,7 @@ def _evaluate(config: DictConfig, folder: Path) -> None:
     with StageBars() as bars:
         record = evaluate(settings, folder, bars)
     print_record(record, console())
-    failed = [
-        f"{network.name} failed ({network.failure.kind}: {network.failure.message})"
-        for network in (record.candidate, record.baseline)
-        if network.failure
-    ]
+    networks = (record.candidate, record.baseline)
+    failed = [f"{one.name} failed ({one.failure.kind}: {one.failure.message})" for one in networks if one.failure]
     if failed:
         raise EvaluationFailed(f"{'; '.join(failed)}; the record holds what was measured")

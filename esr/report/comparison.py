@@ -8,7 +8,6 @@ from rich.console import Console
 
 from esr.records.compare import Comparison, Difference
 from esr.records.files import Record
-from esr.records.network import Estimate
 from esr.report import markdown, ranking_table
 from esr.report.table import Cell, Column, Grid
 from esr.report.wording import interval, number
@@ -29,12 +28,8 @@ _COLUMNS: tuple[Column[Comparison], ...] = (
 
 
 def _ms(record: Record) -> str:
-    runtime_ms = _runtime_ms(record)
-    return number(runtime_ms.value if runtime_ms else None, 2)
-
-
-def _runtime_ms(record: Record) -> Estimate | None:
-    return record.candidate.timing.runtime_ms if record.candidate.timing else None
+    timing = record.candidate.timing
+    return number(timing.runtime_ms.value if timing else None, 2)
 
 
 def _lines(comparisons: Sequence[Comparison]) -> list[str]:
@@ -95,5 +90,6 @@ def _plain(comparison: Comparison) -> dict[str, object]:
 
 
 def _side(record: Record) -> dict[str, object]:
-    runtime_ms = _runtime_ms(record)
+    timing = record.candidate.timing
+    runtime_ms = timing.runtime_ms if timing else None
     return {"path": str(record.path), "ratio": record.ratio, "runtime_ms": runtime_ms, "verdict": record.verdict}

@@ -93,9 +93,8 @@ def verdict_words(record: Record, role: Role) -> str:
     """`clean`, `failed`, or `tainted` with the reasons that concern this network or both."""
     if failure := record.document.networks.of(role).failure:
         return f"failed: {failure.kind}"
-    taints = {
-        found.reason for found in record.verdict.reasons if found.role in (role, None) and found.severity == TAINT
-    }
+    concerning = [found for found in record.verdict.reasons if found.role in (role, None)]
+    taints = {found.reason for found in concerning if found.severity == TAINT}
     return f"tainted: {', '.join(sorted(taints))}" if taints else "clean"
 
 

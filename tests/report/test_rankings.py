@@ -13,9 +13,11 @@ import pytest
 from helpers import rankings
 from rich.cells import cell_len
 
+from esr.errors import ConfigError
 from esr.ranking import load_challenge, published_entries, rank_entries
 from esr.ranking.collection import assemble, collect
 from esr.report import data, latex, markdown, table
+from esr.report.output import write_text
 from esr.report.ranking_table import MOST_ROWS, print_ranking
 from esr.system.console import captured
 
@@ -281,3 +283,14 @@ def test_help_names_every_setting(run_esr):
     assert run.code == 0
     for word in ("challenge=", "constraints=", "--mixed", "--published", "--format", "--out"):
         assert word in run.out
+
+
+def test_a_report_goes_where_a_link_leads_but_not_round_in_circles(tmp_path):
+    target, link, loop = (tmp_path / name for name in ("report.md", "link.md", "loop.md"))
+    link.symlink_to(target)
+    write_text("new", link)
+    assert target.read_text(encoding="utf-8") == "new"
+    assert link.is_symlink()
+    loop.symlink_to(loop)
+    with pytest.raises(ConfigError, match=r"loop\.md: cannot be written .*symbolic links.*choose another --out"):
+        write_text("new", loop)
