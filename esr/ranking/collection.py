@@ -127,7 +127,7 @@ def collect(paths: Sequence[str | os.PathLike[str]]) -> Collection:
             document = decode(read_bytes(file))
         except RecordError as error:
             if named or file.name == FILE_NAME or not isinstance(error, NotARecord):
-                left_out.append(LeftOut(file, str(error), "unusable"))
+                left_out.append(LeftOut(file, str(error)))
             continue
         found.append(Rankable(_entry(file, document, "candidate"), _conditions(document), document.ended))
         if newest is None or document.ended >= newest[1].ended:
@@ -192,7 +192,7 @@ def _newest_clean(found: Sequence[Rankable]) -> tuple[list[Rankable], list[LeftO
         kept.append(best)
         ranked_by = f"is ranked by {shown_path(best.entry.path or '')} ({best.entry.verdict})"
         left_out += [
-            LeftOut(Path(entry.path or ""), f"{entry.name} ({entry.verdict}) {ranked_by}", "duplicate")
+            LeftOut(Path(entry.path or ""), f"{entry.name} ({entry.verdict}) {ranked_by}")
             for entry in (other.entry for other in group if other is not best)
         ]
     return kept, left_out

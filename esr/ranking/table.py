@@ -94,11 +94,7 @@ def _last(row: Row) -> tuple[bool, float, str]:
 
 def _order(row: Row, track: str) -> tuple[float, float, str]:
     place, last = row.places[track], float("inf")
-    return (
-        last if place.rank is None else place.rank,
-        last if place.score is None else place.score,
-        row.entry.key,
-    )
+    return (last if place.rank is None else place.rank, last if place.score is None else place.score, row.entry.key)
 
 
 def _changes(rows: Sequence[Row]) -> tuple[PlaceChange, ...]:

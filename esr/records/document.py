@@ -9,18 +9,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Raw
 
-from esr.config.terms import (
-    Count,
-    Digest,
-    Ending,
-    Figure,
-    LrOrigin,
-    Positive,
-    Protocol,
-    Role,
-    Severity,
-    Status,
-)
+from esr.config.terms import Count, Digest, Ending, Figure, LrOrigin, Positive, Protocol, Role, Severity, Status
 from esr.records.network import Estimate, Network, Shape
 from esr.records.part import Part, load_raw
 from esr.records.reasons import ReasonName

@@ -103,14 +103,7 @@ def _second_try(raw: bytes, error: Exception) -> Document:
         )
     try:
         return _DOCUMENT.decode(msgspec.json.encode(upgraded(plain, version)))
-    except (
-        msgspec.MsgspecError,
-        ArithmeticError,
-        LookupError,
-        TypeError,
-        ValueError,
-        AttributeError,
-    ) as wrong:
+    except (msgspec.MsgspecError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as wrong:
         raise RecordError(f"not what a record of version {version} holds ({wrong!r})") from None
 
 

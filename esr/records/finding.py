@@ -5,7 +5,6 @@ import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from esr.errors import RecordError
 from esr.text import shown_path
@@ -17,7 +16,6 @@ class LeftOut:
 
     path: Path
     reason: str
-    kind: Literal["unusable", "duplicate"]
 
 
 def json_files(paths: Sequence[str | os.PathLike[str]], left_out: list[LeftOut]) -> Iterator[tuple[Path, bool]]:
@@ -72,4 +70,4 @@ def _below(folder: Path, left_out: list[LeftOut]) -> Iterator[Path]:
 
 
 def _unreadable(path: Path, error: OSError) -> LeftOut:
-    return LeftOut(path, f"cannot be read ({error.strerror})", "unusable")
+    return LeftOut(path, f"cannot be read ({error.strerror})")

@@ -23,7 +23,7 @@ MANY = 20
 def _cells(comparison: Comparison) -> list[str]:
     a, b = comparison.a, comparison.b
     return [
-        *(a.candidate.name, a.document.data.name, comparison.outcome.value),
+        *(a.candidate.name, a.document.data.name, comparison.outcome),
         *(interval(estimate, 3) for estimate in (comparison.change, a.ratio, b.ratio)),
         *(number(ms.value, 2) if (ms := _runtime_ms(record)) else DASH for record in (a, b)),
     ]
@@ -43,7 +43,7 @@ def _lines(comparisons: Sequence[Comparison]) -> list[str]:
 
 
 def _explained(comparison: Comparison) -> list[str]:
-    said = [f"{comparison.a.candidate.name}: {comparison.outcome.value}: {comparison.why}"]
+    said = [f"{comparison.a.candidate.name}: {comparison.outcome}: {comparison.why}"]
     if comparison.a.document.id == comparison.b.document.id:
         said.append("A and B are the same record: nothing was measured twice")
     for label, record in (("A", comparison.a), ("B", comparison.b)):
