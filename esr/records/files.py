@@ -161,6 +161,5 @@ def write_record(document: Document, folder: Path) -> Record:
     raw = msgspec.json.encode(document)
     checked = decode(raw)
     check_raw(checked)
-    target = folder / FILE_NAME
-    files.write(target, msgspec.json.format(raw, indent=1), RecordError)
-    return Record(checked, target)
+    files.write(folder / FILE_NAME, msgspec.json.format(raw, indent=1), RecordError)
+    return Record(checked, folder / FILE_NAME)
