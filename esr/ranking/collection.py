@@ -6,10 +6,12 @@ An unusable file is left out and reported, so that one bad file does not stop th
 import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
 
 from esr.config.terms import Role, Status
 from esr.errors import RecordError
@@ -35,8 +37,7 @@ _SWITCHES = ("allow_tf32", "benchmark", "deterministic")
 _CLEANEST: Mapping[Status, int] = {"clean": 2, "tainted": 1, "failed": 0}
 
 
-@dataclass(frozen=True)
-class Rankable:
+class Rankable(msgspec.Struct, frozen=True):
     """A record that can be ranked."""
 
     entry: Entry
@@ -45,8 +46,7 @@ class Rankable:
     ended: datetime
 
 
-@dataclass(frozen=True)
-class Collection:
+class Collection(msgspec.Struct, frozen=True):
     """Records found under the given paths."""
 
     kept: tuple[Rankable, ...]
@@ -134,7 +134,8 @@ def rank_records(
         entries.append(baseline)
     notes = []
     if apart:
-        entries = [replace(entry, figures=_portable(entry.figures)) for entry in entries]
+        own = {"runtime_ms": None, "memory_mib": None, "energy_mj": None}
+        entries = [replace(entry, figures=replace(entry.figures, **own)) for entry in entries]
         notes.append(f"mixed: records differ in {apart}; only figures that carry over are compared")
     if baseline.name != challenge.baseline:
         notes.append(f"ratios are relative to {baseline.name}; the challenge's baseline is {challenge.baseline}")
@@ -144,10 +145,6 @@ def rank_records(
     return rank_entries(
         entries, challenge, constraints, baseline=baseline.name, conditions=collection.shared(), notes=notes
     )
-
-
-def _portable(figures: Figures) -> Figures:
-    return replace(figures, runtime_ms=None, memory_mib=None, energy_mj=None)
 
 
 def _newest_clean(found: Sequence[Rankable]) -> tuple[list[Rankable], list[LeftOut]]:

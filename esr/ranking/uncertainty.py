@@ -6,8 +6,8 @@ already inside each round's ratio), those of as many rounds in one array; each r
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri
@@ -23,15 +23,13 @@ _BATCH_VALUES = 4_000_000
 """Rounds drawn at once: limits memory where a record has thousands of them."""
 
 
-@dataclass(frozen=True)
-class Uncertainty:
+class Uncertainty(msgspec.Struct, frozen=True):
     """Uncertainty of the order; one item per network, in the order given."""
 
     intervals: list[tuple[int, int] | None]
     """Lowest and highest rank; `None` with too few rounds."""
     brackets: list[tuple[int, ...]]
     """Numbers of the brackets each belongs to."""
-    resamples: int
 
 
 def resamples_for(networks: int) -> int:
@@ -67,7 +65,7 @@ def uncertainty(
             together = np.array([rounds[index] for index in networks])
             drawn[networks] += _deviations(together, process_of_round, resamples, random)
             judged[networks] = True
-    return Uncertainty(_intervals(point, drawn, judged), _brackets(point, drawn, judged), resamples)
+    return Uncertainty(_intervals(point, drawn, judged), _brackets(point, drawn, judged))
 
 
 def _deviations(rounds: Array, process_of_round: Sequence[int], resamples: int, random: np.random.Generator) -> Array:

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +28,7 @@ class NotARecord(RecordError):  # noqa: N818 - not always an error: the file may
     """Valid JSON that does not call itself a record."""
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     """One evaluation: a candidate, the baseline it was paired with, and everything needed to recompute each figure."""
 
     document: Document

@@ -6,7 +6,6 @@ import os
 import re
 import struct
 import zlib
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -15,6 +14,7 @@ import pytest
 from helpers import rankings
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from PIL import Image
 
 from esr.images import pictures

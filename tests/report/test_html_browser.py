@@ -4,7 +4,6 @@ import gzip
 import json
 import shutil
 import time
-from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -12,6 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 from helpers import rankings
+from msgspec.structs import replace
 
 from esr.images import pictures
 from esr.ranking import load_challenge, published_entries, rank_entries

@@ -7,10 +7,10 @@ import os
 import re
 import shutil
 import subprocess
-from dataclasses import replace
 
 import pytest
 from helpers import rankings
+from msgspec.structs import replace
 from rich.cells import cell_len
 
 from esr.ranking import load_challenge, published_entries, rank_entries

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
+from msgspec.structs import asdict
 
 from esr.ranking import Metric, Ranking, Row
 from esr.report import table
@@ -100,7 +101,7 @@ def pareto(x: Sequence[float | None], y: Sequence[float | None], y_up: bool) -> 
 
 def correlations(ranking: Ranking) -> list[dict[str, object]]:
     """The ranking's correlations, each with its metric in words as `label`."""
-    return [vars(found) | {"label": table.METRIC_WORDS[found.metric]} for found in ranking.correlations]
+    return [asdict(found) | {"label": table.METRIC_WORDS[found.metric]} for found in ranking.correlations]
 
 
 def _runtime_axes(ranking: Ranking) -> list[RuntimeAxis]:
