@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import msgspec
-import msgspec.yaml
 
 import esr.conf
 from esr.errors import ConfigError

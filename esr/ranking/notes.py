@@ -36,14 +36,11 @@ def _verdict_notes(reasons: Sequence[Reason]) -> list[str]:
     """One sentence for taints, one for warnings; reasons that concern the baseline alone are labelled."""
     notes = []
     for severity, words in (("taint", "tainted"), ("warning", "warning")):
-        concerned: dict[str, set[str | None]] = {}
-        for found in reasons:
-            if found.severity == severity:
-                concerned.setdefault(found.reason, set()).add(found.role)
-        phrases = [
-            REASONS[reason] + (" (the baseline)" if roles == {"baseline"} else "")
-            for reason, roles in concerned.items()
-        ]
+        given = [found for found in reasons if found.severity == severity]
+        phrases = []
+        for reason in dict.fromkeys(found.reason for found in given):
+            roles = {found.role for found in given if found.reason == reason}
+            phrases.append(REASONS[reason] + (" (the baseline)" if roles == {"baseline"} else ""))
         if phrases:
             notes.append(f"{words}: {'; '.join(phrases)}")
     return notes

@@ -123,8 +123,7 @@ class Networks(Part, frozen=True):
 
     def of(self, role: Role) -> Network:
         """The network in a role."""
-        network: Network = getattr(self, role)
-        return network
+        return self.candidate if role == "candidate" else self.baseline
 
 
 class Process(Part, frozen=True):
