@@ -19,7 +19,7 @@ MOST_RESAMPLES = 2000
 FEWEST_RESAMPLES = 200
 _RESAMPLES_TIMES_NETWORKS = 1_000_000
 """Limits time and memory with thousands of networks."""
-_BATCH_VALUES = 4_000_000
+_BATCH_VALUES = 1_000_000
 """Rounds drawn at once: limits memory where a record has thousands of them."""
 
 
