@@ -4,7 +4,6 @@ Version 1 knew neither processes, precision, telemetry nor result cache keys; wh
 Version 2 had other names for `cache_key`, `role`, `worker`, `runtime_ms`, `memory_mib` and `altered`.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from esr.config.terms import ROLES
@@ -18,13 +17,14 @@ def upgraded(document: Any, version: int) -> Any:
     Raises:
         ArithmeticError, LookupError, TypeError, ValueError, AttributeError: It is not what its version says.
     """
-    for step in _STEPS[version - OLDEST :]:
-        step(document)
+    if version == OLDEST:
+        _from_1(document)
+    _from_2(document)
     return document
 
 
 def _from_1(old: Any) -> None:
-    old["telemetry"] = {"enabled": False, "trace": None}
+    old["telemetry"] = {"enabled": False}
     old["pictures"] = {"comparison": None, "images": []}
     timing = old["timing"]
     timing |= {"ratio_plain": None, "spread": None, "precision": None, "processes": []}
@@ -37,7 +37,6 @@ def _from_1(old: Any) -> None:
 
 def _network_from_1(network: Any) -> None:
     network |= {"precisions": {}, "switches_changed": {}}
-    network["output_check"]["stale"] = 0
     if runtime := network["runtime"]:
         runtime["cpus"] = None
     if timing := network["timing"]:
@@ -93,7 +92,3 @@ def _card_from_2(card: Any) -> None:
     published["runtime_ms"] = published.pop("time_ms", None)
     if ranks := published.pop("ranks", None):
         published["ranks"] = {"runtime" if name == "time" else name: rank for name, rank in ranks.items()}
-
-
-_STEPS: tuple[Callable[[Any], None], ...] = (_from_1, _from_2)
-"""By the version that a step reads."""

@@ -18,7 +18,7 @@ MANY = 20
 _COLUMNS: tuple[Column[Comparison], ...] = (
     Column("network", "network", lambda pair: Cell(pair.a.candidate.name), left=True),
     Column("data", "data", lambda pair: Cell(pair.a.document.data.name), left=True),
-    Column("outcome", "B is", lambda pair: Cell(pair.outcome.value), left=True),
+    Column("outcome", "B is", lambda pair: Cell(pair.outcome), left=True),
     Column("change", "change of ratio", lambda pair: Cell(interval(pair.change, 3))),
     Column("a_ratio", "ratio in A", lambda pair: Cell(interval(pair.a.ratio, 3))),
     Column("b_ratio", "ratio in B", lambda pair: Cell(interval(pair.b.ratio, 3))),
@@ -42,7 +42,7 @@ def _lines(comparisons: Sequence[Comparison]) -> list[str]:
 
 
 def _explained(comparison: Comparison) -> list[str]:
-    said = [f"{comparison.a.candidate.name}: {comparison.outcome.value}: {comparison.why}"]
+    said = [f"{comparison.a.candidate.name}: {comparison.outcome}: {comparison.why}"]
     if comparison.a.document.id == comparison.b.document.id:
         said.append("A and B are the same record: nothing was measured twice")
     for label, record in (("A", comparison.a), ("B", comparison.b)):

@@ -6,7 +6,6 @@ import os
 import re
 import struct
 import zlib
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -15,11 +14,12 @@ import pytest
 from helpers import rankings
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from PIL import Image
 
 from esr.images import pictures
 from esr.ranking import load_challenge, published_entries, rank_entries
-from esr.ranking.collection import assemble, collect
+from esr.ranking.collection import collect, rank_records
 from esr.records.document import Picture
 from esr.records.network import Block
 from esr.records.telemetry import Window
@@ -56,9 +56,8 @@ def save_pictures(folder, made):
 
 
 def rendered(folder, challenge):
-    ranked = assemble(collect([folder]), challenge)
-    ranking = rank_entries(ranked.entries, challenge, baseline=ranked.baseline, conditions=ranked.conditions)
-    return html.render(ranking, {entry.key: Path(entry.path) for entry in ranked.entries if entry.path})
+    ranking = rank_records(collect([folder]), challenge)
+    return html.render(ranking, {row.entry.key: Path(row.entry.path) for row in ranking.rows if row.entry.path})
 
 
 def one_record(folder, challenge, change=lambda made: None):

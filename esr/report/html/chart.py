@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
+from msgspec.structs import asdict
 
 from esr.ranking import Ranking, Row
 from esr.report import table
@@ -86,7 +87,7 @@ def pareto(x: Sequence[float | None], y: Sequence[float | None], y_up: bool) -> 
 
 def correlations(ranking: Ranking) -> list[dict[str, object]]:
     """The ranking's correlations, each with its metric in words as `label`."""
-    return [vars(found) | {"label": COUNTS[found.metric].words} for found in ranking.correlations]
+    return [asdict(found) | {"label": COUNTS[found.metric].words} for found in ranking.correlations]
 
 
 def _known(values: Sequence[float | None]) -> list[float]:
