@@ -62,7 +62,7 @@ class Gpu:
         self.errors: dict[str, DriverError] = {}
         """By column or field."""
         self.gone: str | None = None
-        """Why the device does not answer; `None` while it does."""
+        """Reason why the device does not answer; `None` while it does."""
         self._calls = self._table()
         self._open(which)
 
