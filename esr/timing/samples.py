@@ -39,12 +39,5 @@ class SampleColumns:
 
     def finish(self, outlier: list[bool]) -> Samples:
         """The record's columns, with the passes that are outliers."""
-        return Samples(
-            round=tuple(self.round),
-            block=tuple(self.block),
-            image=tuple(self.image),
-            altered=tuple(self.altered),
-            ms=tuple(self.ms),
-            wall_ms=tuple(self.wall_ms),
-            outlier=tuple(outlier),
-        )
+        columns = {name: tuple(column) for name, column in vars(self).items()}
+        return Samples(**columns, outlier=tuple(outlier))
