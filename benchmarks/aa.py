@@ -46,12 +46,11 @@ def measure(folder: Path, runs: int, rounds: int, model: str) -> Record:
 
 def judge(record: Record, runs: int, rounds: int) -> tuple[float, float, float, float]:
     """Coverage of 1.0, mean half-width, rate of wrong calls by single passes, and those passes' spread."""
-    timing = record.document["config"]["timing"]
     both = tables(record)
     held, widths, single = 0, [], []
     for run in range(runs):
         candidate, baseline = (table[run * rounds : (run + 1) * rounds] for table in both)
-        estimate = statistics.ratio(candidate, baseline, timing["confidence"], 999, run)
+        estimate = statistics.ratio(candidate, baseline, record.document.timing.confidence, 999, run)
         held += estimate.low <= 1.0 <= estimate.high
         widths.append((estimate.high - estimate.low) / 2)
         single.append(float(statistics.ratio_per_round(candidate[:1], baseline[:1])[0]))

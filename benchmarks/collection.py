@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT / "tests"))  # the tests' records, built from the sc
 
 from helpers import rankings  # noqa: E402
 
-TARGET_S = 5.0
+TARGET_S = 3.0
 TARGET_MIB = 1024
 SIZES = (2500, 5000, 10_000)
 COMMAND = """
@@ -49,8 +49,7 @@ def generate(folder: Path, count: int, images: int, rounds: int, seed: int = 0) 
             activations=int(random.integers(10**7, 10**9)),
         )
         made["data"]["images"] = [
-            {"name": f"{image:04}.png", "lr_shape": [339, 510], "lr_sha256": f"{image:064x}"}
-            for image in range(images)
+            {"name": f"{image:04}.png", "lr_shape": [339, 510], "lr_sha256": f"{image:064x}"} for image in range(images)
         ]
         for network in made["networks"].values():
             network["quality"]["images"] = [network["quality"]["mean"]] * images

@@ -16,6 +16,7 @@ from pathlib import Path
 from machine import describe, write_images
 
 from esr.records.files import Record, load_record
+from esr.records.network import Estimate
 
 EVALUATION = ("baseline_weights=bundled", "data=folder", "timing.block_s=0.1", "timing.processes=3")
 """Short turns: a shared machine changes its speed within seconds, which the networks must share."""
@@ -45,14 +46,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("image")
     parser.add_argument("--model", default="rlfn", help="held against IMDN (rlfn)")
-    parser.add_argument(
-        "--weights", default="bundled", help="the model's (bundled); random ones take as long"
-    )
+    parser.add_argument("--weights", default="bundled", help="the model's (bundled); random ones take as long")
     parser.add_argument("--engine", default="docker", help="docker or podman, with options")
     parser.add_argument("--option", action="append", default=[], help="of the engine's run")
-    parser.add_argument(
-        "--seconds", type=float, default=25, help="of rounds, in each of three processes (25)"
-    )
+    parser.add_argument("--seconds", type=float, default=25, help="of rounds, in each of three processes (25)")
     parser.add_argument("--side", type=int, default=96, help="LR side of both images, in pixels (96)")
     options, overrides = parser.parse_known_args()
     engine = [*shlex.split(options.engine), "run", "--rm", "--network=none", *options.option]
@@ -93,18 +90,18 @@ def _run(place: Place, engine: list[str], image: str, words: list[str], folder: 
 def _row(place: Place, taken: dict[str, Record]) -> str:
     record, other = taken[place.name], taken[place.against]
     networks = (record.baseline, record.candidate)
-    ms = [f"{network['timing']['ms_per_image']['value']:.1f}" for network in networks]
-    ratio = record.ratio or {"value": float("nan"), "low": None, "high": None}
+    ms = [f"{network.timing.runtime_ms.value:.1f}" for network in networks]
+    ratio = record.ratio or Estimate(float("nan"))
     compared = subprocess.run(
         [str(Path(sys.executable).with_name("esr")), "compare", str(other.path), str(record.path)],
         capture_output=True,
         text=True,
         check=False,
     )
-    verdict = {0: "same", 3: "different", 4: "can't tell"}.get(compared.returncode, compared.stderr.strip())
-    interval = "too few rounds" if ratio["low"] is None else f"{ratio['low']:.3f} to {ratio['high']:.3f}"
+    verdict = {0: "same", 3: "different", 4: "inconclusive"}.get(compared.returncode, compared.stderr.strip())
+    interval = "too few rounds" if ratio.low is None else f"{ratio.low:.3f} to {ratio.high:.3f}"
     judged = "" if record is other else f"{verdict}: {place.against}"
-    return f"| {place.name} | {ms[0]} | {ms[1]} | {ratio['value']:.3f} | {interval} | {judged} |"
+    return f"| {place.name} | {ms[0]} | {ms[1]} | {ratio.value:.3f} | {interval} | {judged} |"
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from rich.table import Table
 import esr
 from esr.evaluation import rounds as measuring
 from esr.records.files import Record
+from esr.records.network import Estimate
 from esr.timing import statistics
 
 SUMMED_UP = ("intervals that hold 1.0", "half-width", "off by (RMS)")
@@ -31,9 +32,9 @@ def measure(pairs: int, seconds: float) -> Record:
 
 def judge(record: Record, pairs: int) -> tuple[str, str, str]:
     """Each pair's ratio, as `summed_up`."""
-    confidence = record.document["config"]["timing"]["confidence"]
+    confidence = record.document.timing.confidence
     candidate, baseline = tables(record)
-    process = np.asarray(record.document["timing"]["process_of_round"])
+    process = np.asarray(record.document.timing.process_of_round)
     return summed_up(
         [
             statistics.ratio(candidate[process == one], baseline[process == one], confidence, 9999, one)
@@ -42,7 +43,7 @@ def judge(record: Record, pairs: int) -> tuple[str, str, str]:
     )
 
 
-def summed_up(found: list[statistics.Estimate]) -> tuple[str, str, str]:
+def summed_up(found: list[Estimate]) -> tuple[str, str, str]:
     """Of ratios whose truth is 1: how many intervals hold it, their mean half-width, and the deviation from it."""
     held = np.mean([one.low <= 1.0 <= one.high for one in found])
     width = np.mean([(one.high - one.low) / 2 for one in found])
@@ -56,9 +57,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=20, help="of rounds, in each pair (20)")
     options = parser.parse_args()
-    table = Table(
-        title=f"IMDN against itself, {options.pairs} pairs of fresh processes, {options.seconds:g} s each"
-    )
+    table = Table(title=f"IMDN against itself, {options.pairs} pairs of fresh processes, {options.seconds:g} s each")
     table.add_column("kernels")
     for column in SUMMED_UP:
         table.add_column(column, justify="right")

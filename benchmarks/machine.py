@@ -12,7 +12,7 @@ import numpy as np
 from esr.images.bicubic import bicubic_upscale
 from esr.images.files import write_png
 from esr.records.files import Record
-from esr.system import environment
+from esr.telemetry import environment
 from esr.timing import statistics
 
 _LOAD = """
@@ -39,22 +39,16 @@ def write_images(folder: Path, count: int, lr_side: int) -> Path:
 def describe(record: Record) -> str:
     """One line: processor, cores, threads, torch."""
     cpu = environment.cpu()
-    runtime = record.candidate["runtime"]
-    device = runtime["device"].get("name", "CPU")
-    return (
-        f"{device}; {cpu['model']}, {cpu['usable_cores']} cores, {runtime['threads']} threads; "
-        f"torch {runtime['torch']}"
-    )
+    worker = record.candidate.worker
+    device = worker.device.name or "CPU"
+    return f"{device}; {cpu.model}, {cpu.usable_cores} cores, {worker.threads} threads; torch {worker.torch}"
 
 
 def tables(record: Record) -> tuple[np.ndarray, np.ndarray]:
     """The candidate's and the baseline's milliseconds, rounds × images."""
-    rounds, images = (
-        len(record.document["timing"]["process_of_round"]),
-        len(record.document["data"]["images"]),
-    )
+    rounds, images = len(record.document.timing.process_of_round), len(record.document.data.load_images())
     candidate, baseline = (
-        statistics.matrix(network["timing"]["samples"], rounds, images)
+        statistics.matrix(network.timing.load_samples(), rounds, images)
         for network in (record.candidate, record.baseline)
     )
     return candidate, baseline

@@ -47,10 +47,8 @@ Run = Callable[[Tensor], Tensor]
 def main() -> int:
     """Prints the table; returns 1 if a network is slower or needs more memory than its graph."""
     networks = configurations()
-    parser = argparse.ArgumentParser(description="Times each network beside its graph.")
-    parser.add_argument(
-        "--networks", nargs="+", default=list(networks), choices=list(networks), metavar="NAME"
-    )
+    parser = argparse.ArgumentParser(description="Compares each network with its graph.")
+    parser.add_argument("--networks", nargs="+", default=list(networks), choices=list(networks), metavar="NAME")
     parser.add_argument("--rounds", type=int, default=20, help="pairs of runs for each network (20)")
     parser.add_argument("--threads", type=int, default=1, help="of torch (1)")
     parser.add_argument("--reference", type=Path, default=ROOT.parent / "shared" / "reference")

@@ -12,15 +12,15 @@ import time
 
 import numpy as np
 import torch
-from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 
 import esr
 from esr.config.compose import compose
 from esr.evaluation.worker.child import Child
-from esr.evaluation.worker.protocol import pack
-from esr.zoo.weights import WeightsFile
+from esr.evaluation.worker.messages import ImageRequest, LoadRequest, OpenRequest, PrepareRequest, TimeRequest
+from esr.records.network import Weights
+from esr.timing.schedule import Pass
 
 TOLERANCE = 0.02
 WARM_UP = 3
@@ -30,14 +30,14 @@ SIZES = ((24, 32), (64, 64), (96, 96))
 
 def reported_against_bare(model: str, rounds: int) -> list[tuple[str, float, float, float]]:
     """Per LR size: median milliseconds of a bare loop and as reported, and the median of the rounds' ratios."""
-    config = compose([f"model={model}", "device=cpu"])
+    settings = compose([f"model={model}", "device=cpu"])
     child = Child()
-    child.do_open(OmegaConf.to_container(config))
-    child.do_load(OmegaConf.to_container(config.model), WeightsFile("random").as_dict(), 0)
+    child.handle(OpenRequest(settings))
+    child.handle(LoadRequest(settings.model, Weights("random"), 0))
     random = np.random.default_rng(0)
     rows = []
     for index, (height, width) in enumerate(SIZES):
-        child.do_image(pack(random.integers(0, 256, (height, width, 3), np.uint8)))
+        child.handle(ImageRequest(random.integers(0, 256, (height, width, 3), np.uint8)))
         lr = child.images[index]
         reported: list[float] = []
         bare: list[float] = []
@@ -55,8 +55,8 @@ def reported_against_bare(model: str, rounds: int) -> list[tuple[str, float, flo
 
 
 def _reported(child: Child, index: int) -> float:
-    child.do_prepare([{"image": index, "alteration": None}])
-    return float(child.do_time(None, 0)["durations"][0]["device_ms"])
+    child.handle(PrepareRequest((Pass(index),)))
+    return child.time(TimeRequest(1)).durations[0].ms
 
 
 def _bare(child: Child, lr: torch.Tensor) -> float:
@@ -72,8 +72,8 @@ def share_of_forward_passes(overrides: list[str]) -> tuple[float, float]:
     wall = time.perf_counter() - start
     passes = 0.0
     for network in (record.candidate, record.baseline):
-        timing = network["timing"]
-        passes += sum(timing["samples"]["wall_ms"]) + sum(sum(entry["ms"]) for entry in timing["warmup"])
+        passes += sum(network.timing.load_samples().wall_ms)
+        passes += sum(sum(entry.ms) for entry in network.timing.load_warmup())
     return wall, passes / 1000
 
 
@@ -95,9 +95,7 @@ def main() -> int:
     wall, passes = share_of_forward_passes(
         [f"model={options.model}", "weights=random", "baseline_weights=random", "device=cpu"]
     )
-    console.print(
-        f"whole evaluation {wall:.1f} s, forward passes in it {passes:.1f} s: {100 * passes / wall:.0f} %"
-    )
+    console.print(f"whole evaluation {wall:.1f} s, forward passes in it {passes:.1f} s: {100 * passes / wall:.0f} %")
     return 0 if all(abs(row[-1] - 1) <= TOLERANCE for row in rows) else 1
 
 

@@ -59,9 +59,7 @@ def main() -> int:
     parser.add_argument("--model", default="rlfn")
     parser.add_argument("--baseline", default="imdn")
     options = parser.parse_args()
-    table = Table(
-        title=f"{options.model} / {options.baseline}: how well a budget pins the ratio down (±, 95 %)"
-    )
+    table = Table(title=f"{options.model} / {options.baseline}: how well a budget pins the ratio down (±, 95 %)")
     for column in ("machine", "rounds", "seconds", "paired: claimed", "paired", "independent", "single pass"):
         table.add_column(column, justify="left" if column == "machine" else "right")
     with tempfile.TemporaryDirectory() as scratch:

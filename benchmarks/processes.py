@@ -27,7 +27,7 @@ def main() -> None:
     options = parser.parse_args()
     record = measure(options.pairs, options.seconds)
     candidate, baseline = tables(record)
-    process = np.asarray(record.document["timing"]["process_of_round"])
+    process = np.asarray(record.document.timing.process_of_round)
     rounds_of = [np.flatnonzero(process == one) for one in range(options.pairs)]
     budget = min(len(rounds) for rounds in rounds_of)
     table = Table(title=f"IMDN against itself, {budget} rounds from so many pairs of {options.pairs}")

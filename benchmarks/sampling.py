@@ -26,7 +26,7 @@ from scipy.stats import bootstrap
 from esr.config.telemetry import TelemetryConf
 from esr.telemetry import host
 from esr.telemetry.sampler import FASTEST_HZ, TIME
-from esr.telemetry.watch import Telemetry
+from esr.telemetry.watch import Watch
 
 MOST = 0.005
 """The share of a run's time that sampling may cost."""
@@ -95,19 +95,19 @@ class Block:
 
 def block(work: Work, passes: int, conf: TelemetryConf, gpu: str | int | None) -> Block:
     """Runs one block under a watch of its own."""
-    with Telemetry(conf, gpu, lambda: [work.process.pid]) as watch:
+    with Watch(conf, gpu, lambda: [work.process.pid]) as watch:
         with watch.window(0, images=passes):
             seconds = work.ask(-passes)
         found = watch.finish()
     if not conf.enabled:
         return Block(seconds, {}, 0.0)
-    (window,) = found.summary["windows"]
-    within = [sample for sample in found.samples if window["start"] <= sample[TIME] <= window["end"]]
+    (window,) = found.telemetry.load_windows()
+    within = [sample for sample in found.samples if window.start <= sample[TIME] <= window.end]
     counts = {"host": sum(host.TOTAL in sample for sample in within) - BORDERS}
     if gpu is not None:
         counts["gpu"] = max(0, len(within) - counts["host"] - 2 * BORDERS)
-    parts = [found.summary["host"], found.summary["gpu"]]
-    return Block(seconds, counts, sum(part["sampling"]["cpu_s"] for part in parts if part))
+    gpu_cost = found.telemetry.gpu.sampling.cpu_s if found.telemetry.gpu else 0.0
+    return Block(seconds, counts, found.telemetry.host.cpu_s + gpu_cost)
 
 
 def paired(run_s: float, block_s: float, gpu: str | int | None, seed: int) -> tuple[list[Block], list[Block]]:
@@ -136,9 +136,7 @@ def amplification(on: Sequence[Block]) -> float:
 
 def main() -> int:
     """Prints the table; exit code 1 where sampling costs too much, or that could not be told."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=200.0, help="of the whole run (%(default)s)")
     parser.add_argument("--block", type=float, default=0.15, help="seconds of one block (%(default)s)")
     parser.add_argument("--gpu", help="UUID or NVML's index of a GPU to sample as well")

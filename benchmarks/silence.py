@@ -19,16 +19,16 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
-from omegaconf import OmegaConf
 from scipy.stats import bootstrap
 
 from esr.config.compose import compose
+from esr.config.schema import EsrConf
+from esr.evaluation.worker.messages import ImageRequest, LoadRequest, OpenRequest, PrepareRequest, TimeRequest
 from esr.evaluation.worker.parent import Worker
-from esr.evaluation.worker.protocol import pack
-from esr.zoo.weights import WeightsFile
+from esr.records.network import Weights
+from esr.timing.schedule import Pass
 
 TOLERANCE = 0.005
 WARM_UP = 5
@@ -39,9 +39,9 @@ SMALL = 16
 """LR side, in pixels, of the pass of the worker that then waits: its threads are what matters."""
 
 
-def pixels(side: int) -> dict[str, Any]:
-    """A packed image of noise."""
-    return pack(np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8))
+def noise(side: int) -> ImageRequest:
+    """An image of noise."""
+    return ImageRequest(np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8))
 
 
 def nest(model: str, threads: int) -> None:
@@ -51,11 +51,11 @@ def nest(model: str, threads: int) -> None:
     from esr.evaluation.worker.child import Child  # noqa: PLC0415
 
     # With a single thread until the fork: what has a team of threads cannot be forked.
-    config = compose([f"model={model}", "device=cpu", "device.threads=1"])
+    settings = compose([f"model={model}", "device=cpu", "device.threads=1"])
     child = Child()
-    child.do_open(OmegaConf.to_container(config))
-    child.do_load(OmegaConf.to_container(config.model), WeightsFile("random").as_dict(), 0)
-    child.do_image(pixels(SMALL))
+    child.handle(OpenRequest(settings))
+    child.handle(LoadRequest(settings.model, Weights("random"), 0))
+    child.handle(noise(SMALL))
     for line in sys.stdin:
         if ended := line.strip():
             os.waitpid(int(ended), 0)
@@ -64,8 +64,8 @@ def nest(model: str, threads: int) -> None:
             os.setsid()
             torch.set_num_threads(threads)
             with torch.inference_mode():
-                child.do_prepare([{"image": 0, "alteration": None}])
-                child.do_time(None, 0)
+                child.handle(PrepareRequest((Pass(0),)))
+                child.handle(TimeRequest(1))
             print(os.getpid(), flush=True)
             signal.pause()
 
@@ -111,22 +111,21 @@ class Nest:
 
 
 @contextmanager
-def measured(config: Any, side: int) -> Iterator[Worker]:
+def measured(settings: EsrConf, side: int) -> Iterator[Worker]:
     """A warm worker with the network and one image, as an evaluation starts it."""
     with Worker(600.0) as worker:
-        worker.ask("open", config=OmegaConf.to_container(config))
-        weights = WeightsFile("random").as_dict()
-        worker.ask("load", model=OmegaConf.to_container(config.model), weights=weights, seed=0)
-        worker.ask("image", image=pixels(side))
+        worker.ask(OpenRequest(settings))
+        worker.ask(LoadRequest(settings.model, Weights("random"), 0))
+        worker.ask(noise(side))
         timed(worker, 20)
         yield worker
 
 
 def timed(worker: Worker, passes: int) -> float:
     """Median milliseconds of so many passes; one more before them is not counted."""
-    worker.ask("prepare", passes=[{"image": 0, "alteration": None}] * (passes + 1))
-    answer = worker.ask("time", check=None, seed=0)
-    return statistics.median(duration["device_ms"] for duration in answer["durations"][1:])
+    worker.ask(PrepareRequest((Pass(0),) * (passes + 1)))
+    answer = worker.ask(TimeRequest(passes + 1))
+    return statistics.median(duration.ms for duration in answer.durations[1:])
 
 
 def pairs(options: argparse.Namespace) -> list[float]:
@@ -151,9 +150,7 @@ def pairs(options: argparse.Namespace) -> list[float]:
 
 def main() -> int:
     """Prints the ratio and its interval; exit code 1 where they do not lie within the tolerance."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=210.0, help="of pairs (%(default)s)")
     parser.add_argument("--passes", type=int, default=5, help="of each turn (%(default)s)")
     parser.add_argument("--side", type=int, default=32, help="LR side in pixels (%(default)s)")

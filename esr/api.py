@@ -1,14 +1,24 @@
 """The public Python API; the command line does the same work through the same functions."""
 
-from collections.abc import Sequence
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from esr.config.cards import model_names
+from esr.config.cards import Card, folder, model_names
+from esr.errors import ConfigError
 from esr.records.files import Record
 
 if TYPE_CHECKING:
     from torch import nn
+
+    Choice = str | PathLike[str]
+    Module = nn.Module | type[nn.Module]
 
 
 def list_models() -> list[str]:
@@ -20,7 +30,7 @@ def create_model(name: str, weights: str = "auto") -> "nn.Module":
     """A network with its weights: frozen, in eval mode, on the CPU.
 
     Args:
-        name: A shipped network's name, or a path to a participant's YAML.
+        name: A shipped network's name, or the path of a participant's YAML.
         weights: `auto`, `published`, `bundled`, `random` or a path.
 
     Returns:
@@ -29,34 +39,138 @@ def create_model(name: str, weights: str = "auto") -> "nn.Module":
     Raises:
         ConfigError: There is no network of that name.
         WeightsError: The weights are missing, damaged, hostile or another network's.
-        DownloadError: The published weights were asked for and could not be fetched.
+        DownloadError: The published weights were requested and could not be fetched.
         NetworkError: A participant's class cannot be built.
     """
-    from esr.config import compose as composition  # noqa: PLC0415
-    from esr.config.schema import EsrConf, typed  # noqa: PLC0415
+    from esr.config.compose import compose  # noqa: PLC0415 - `import esr` does without Hydra and torch
     from esr.networks import build as networks  # noqa: PLC0415
     from esr.zoo import weights as zoo  # noqa: PLC0415
 
-    model = typed(EsrConf, composition.compose([f"model={name}"])).model
+    model = compose([f"model={name}"]).model
     network = networks.build(model)
     networks.load(network, model, zoo.resolve(model, weights))
     return network
 
 
-def evaluate(overrides: Sequence[str], out: str | Path | None = None) -> Record:
-    """Measures a network as `esr OVERRIDES…` does.
+def evaluate(
+    overrides: Sequence[str] = (),
+    *,
+    model: "Choice | Module | None" = None,
+    baseline: "Choice | None" = None,
+    data: "Choice | None" = None,
+    weights: "Choice | None" = None,
+    args: Mapping[str, object] | None = None,
+    out: "Choice | None" = None,
+    **settings: object,
+) -> Record:
+    """Measures a network beside the baseline, as `esr OVERRIDES…` does.
+
+        esr.evaluate(["model=rlfn", "data=set5"], out="results")
+        esr.evaluate(model=MyNetwork(channels=32), args={"channels": 32}, data="images/", timing="quick")
+
+    A module is measured in a worker process, which imports its class by name, builds it with `args` and loads its
+    weights. So its class has to be at the top level of a module file, not in a notebook or in the script itself.
 
     Args:
-        overrides: As on the command line, e.g. `["model=rlfn", "data=demo"]`.
-        out: Folder for `record.json`; none: nothing is written.
+        overrides: As on the command line.
+        model: A shipped network's name, the path of a YAML, or a module: an instance, measured with its own weights,
+            or a class, measured with `weights`.
+        baseline: A shipped network's name or the path of a YAML; by default IMDN.
+        data: A configured data set's name, or a folder of HR images; by default the demo images.
+        weights: `auto`, `published`, `bundled`, `random` or a path.
+        args: Keyword arguments with which a module's class is built; plain data.
+        out: Folder for `record.json`, telemetry and pictures; `None`: nothing is written.
+        settings: Further groups and keys, as `timing="quick"` or `**{"timing.rounds": 20}`.
 
     Returns:
-        The record; a network that failed is named in its `failures`.
+        The record; `failed` names the networks that failed during their measurement.
 
     Raises:
         EsrError: The input is at fault; the message is one line with the remedy.
     """
-    from esr.config import compose as composition  # noqa: PLC0415
-    from esr.evaluation import evaluate as evaluation  # noqa: PLC0415
+    from esr.config.compose import compose  # noqa: PLC0415 - `import esr` does without Hydra and torch
 
-    return evaluation.evaluate(composition.compose(overrides), Path(out) if out is not None else None)
+    if isinstance(overrides, str):
+        raise ConfigError(f"overrides: expected a list, as [{overrides!r}]")
+    data_sets = {file.stem for file in (folder().parent / "data").glob("*.yaml")}
+    is_name = data is None or data in data_sets or (isinstance(data, str) and not _is_folder(data))
+    images = {"data": data} if is_name else {"data": "folder", "data.root": data}
+    chosen: dict[str, object] = {"baseline": baseline, "weights": weights, **images}
+    is_module = model is not None and not isinstance(model, str | PathLike)
+    if args and not is_module:
+        raise ConfigError("args: for a module only; otherwise use the override +model.args.KEY=VALUE")
+    source = _source(_class(model)) if is_module else None
+    with tempfile.TemporaryDirectory() as saved:
+        chosen |= _module_keys(model, Path(saved), weights) if is_module else {"model": model}
+        given = {key: value for key, value in chosen.items() if value is not None} | settings
+        configured = compose([*overrides, *(f"{key}={_quoted(value)}" for key, value in given.items())])
+        if is_module:
+            network = replace(configured.model, args=_plain(args or {}), source=source)
+            configured = replace(configured, model=network)
+        from esr.evaluation.evaluate import evaluate as measure  # noqa: PLC0415 - only once the input is sound
+
+        return measure(configured, Path(out) if out is not None else None)
+
+
+def _is_folder(data: str) -> bool:
+    return os.sep in data or Path(data).is_dir()
+
+
+def _quoted(value: object) -> str:
+    """A value in Hydra's grammar.
+
+    >>> _quoted([True, None, 0.5, "a b"])
+    "[true,null,0.5,'a b']"
+    """
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_quoted, value))}]"
+    if value is None or isinstance(value, bool | int | float):
+        return json.dumps(value)
+    return "'" + str(value).replace("'", "\\'") + "'"
+
+
+def _class(model: Any) -> type:
+    return model if isinstance(model, type) else type(model)
+
+
+def _module_keys(model: Any, saved: Path, weights: "Choice | None") -> dict[str, object]:
+    """Keys by which a worker builds a module; an instance's weights are saved in the folder `saved`."""
+    kind = _class(model)
+    keys: dict[str, object] = {"+model._target_": f"{kind.__module__}.{kind.__qualname__}"}
+    if kind is model:
+        return keys
+    if weights is not None:
+        raise ConfigError(f"weights={weights}: an instance is measured with its own weights")
+    from safetensors.torch import save_file  # noqa: PLC0415 - see `evaluate`
+
+    file = saved / f"{kind.__name__}.safetensors"
+    state = model.state_dict()
+    save_file({key: value.detach().cpu().contiguous().clone() for key, value in state.items()}, file)
+    keys["weights"] = file
+    if isinstance(card := getattr(model, "card", None), Card):  # as `create_model` gives it
+        keys |= {"model.name": card.name, "model.data_range": card.data_range}
+    return keys
+
+
+def _source(kind: type) -> str | None:
+    """A path beside which a worker finds the top-level package of a class; `None` for esr's own.
+
+    Raises:
+        ConfigError: No other process can import the class.
+    """
+    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    if kind.__module__ == "__main__" or "<locals>" in kind.__qualname__ or file is None:
+        raise ConfigError(
+            f"{kind.__qualname__}: no worker process can import this class from {kind.__module__}; move it to the "
+            f"top level of a module file, as {kind.__name__.lower()}.py, and import it from there"
+        )
+    names = kind.__module__.split(".")
+    depth = len(names) - (Path(file).stem != "__init__")
+    return None if names[0] == "esr" else str(Path(file).resolve().parents[depth] / names[0])
+
+
+def _plain(args: Mapping[str, object]) -> dict[str, object]:
+    try:
+        return dict(json.loads(json.dumps(args)))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"args: expected plain data, which a worker process can receive ({error})") from None

@@ -1,11 +1,9 @@
-"""AALN by team Drinktea: pairs of convolutions, weighed by channel and by pixel.
+"""AALN by team Drinktea: pairs of convolutions, weighted by channel and by pixel.
 
-New in it: a pair's second convolution follows the first, so that its view is 5×5, and both results are joined
-under attention that sees the channels' mean and their contrast through a layer each; depthwise attention at
-full resolution ends a block. Mean colours are taken off before and added after, and the network only adds to
-the image that bicubic interpolation gives.
-
-Main track 23rd, sub-tracks 31st and 27th.
+New: the second convolution of a pair follows the first, so its receptive field is 5×5; the two results are joined
+under attention that maps the channels' mean and contrast through a layer each. Depthwise attention at full resolution
+ends a block. The mean colours are subtracted at the start and added back at the end; the network predicts a residual
+to bicubic interpolation.
 """
 
 from torch import Tensor, nn
@@ -27,13 +25,13 @@ def _activated(in_channels: int, out_channels: int) -> nn.Sequential:
 
 
 class MeanContrastAttention(nn.Module):
-    """A factor for each channel, from its mean and its contrast; overwrites its input."""
+    """A factor for each channel, from its mean and contrast; overwrites its input."""
 
-    def __init__(self, channels: int, squeezed: int) -> None:
+    def __init__(self, channels: int, squeezed_channels: int) -> None:
         super().__init__()
-        self.mean = nn.Sequential(conv(channels, squeezed, 1), nn.ReLU(inplace=True))
-        self.contrast = nn.Sequential(conv(channels, squeezed, 1), nn.ReLU(inplace=True))
-        self.expand = conv(squeezed, channels, 1)
+        self.mean = nn.Sequential(conv(channels, squeezed_channels, 1), nn.ReLU(inplace=True))
+        self.contrast = nn.Sequential(conv(channels, squeezed_channels, 1), nn.ReLU(inplace=True))
+        self.expand = conv(squeezed_channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """N×channels×H×W -> the same shape."""
@@ -42,7 +40,7 @@ class MeanContrastAttention(nn.Module):
 
 
 class DepthwiseAttention(nn.Module):
-    """A factor for each channel of each pixel, from the 5×5 pixels of that channel around it."""
+    """A factor for each channel of each pixel, from the channel's 5×5 neighbourhood."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -58,12 +56,12 @@ class DepthwiseAttention(nn.Module):
 
 
 class ConvolutionPair(nn.Module):
-    """Two convolutions in a row whose results are joined under attention, with a skip connection around."""
+    """Two consecutive convolutions whose results are joined under attention, with a skip connection."""
 
-    def __init__(self, channels: int, squeezed: int) -> None:
+    def __init__(self, channels: int, attention_channels: int) -> None:
         super().__init__()
         self.refine = numbered(_activated(channels, channels) for _ in range(PAIR))
-        self.attention = MeanContrastAttention(PAIR * channels, squeezed)
+        self.attention = MeanContrastAttention(PAIR * channels, attention_channels)
         self.fuse = conv(PAIR * channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -73,11 +71,11 @@ class ConvolutionPair(nn.Module):
 
 
 class AALB(nn.Module):
-    """Two pairs in a row whose results are joined, then attention, with a skip connection around."""
+    """Two consecutive pairs whose results are joined, then attention, with a skip connection."""
 
-    def __init__(self, channels: int, squeezed: int) -> None:
+    def __init__(self, channels: int, attention_channels: int) -> None:
         super().__init__()
-        self.pairs = numbered(ConvolutionPair(channels, squeezed) for _ in range(PAIR))
+        self.pairs = numbered(ConvolutionPair(channels, attention_channels) for _ in range(PAIR))
         self.fuse = conv(PAIR * channels, channels, 1)
         self.attention = DepthwiseAttention(channels)
 
@@ -90,22 +88,24 @@ class AALB(nn.Module):
 class AALN(FusedTrunk):
     """Images in the range 0 to 255.
 
-    The mean colours, those of DIV2K, are weights like any other and come with them.
+    The mean colours, those of DIV2K, are part of the weights.
 
     Args:
-        channels: of the features between the blocks.
-        squeezed: channels within the attention over mean and contrast, which sees twice `channels`: a twelfth of
-            them as published.
-        blocks: how many.
+        channels: number of channels of the features between the blocks.
+        attention_channels: number of channels within the attention over mean and contrast; as published, a
+            twelfth of its input's `2 * channels`.
+        num_blocks: number of blocks.
         scale: upscaling factor.
     """
 
-    def __init__(self, *, channels: int = 54, squeezed: int = 9, blocks: int = 4, scale: int = 4) -> None:
+    def __init__(
+        self, *, channels: int = 54, attention_channels: int = 9, num_blocks: int = 4, scale: int = 4
+    ) -> None:
         enlarge = pixel_shuffle_tail(channels, scale, kernel_size=1)
         super().__init__(
             head=nn.Sequential(*_activated(COLOURS, channels), *_activated(channels, channels)),
-            blocks=numbered(AALB(channels, squeezed) for _ in range(blocks)),
-            fuse=conv(blocks * channels, channels, 1),
+            blocks=numbered(AALB(channels, attention_channels) for _ in range(num_blocks)),
+            fuse=conv(num_blocks * channels, channels, 1),
             after_blocks=nn.Identity(),
             upsampler=nn.Sequential(*_activated(channels, channels), *enlarge),
         )

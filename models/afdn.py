@@ -1,10 +1,7 @@
 """AFDN by team NJUST_RESTORARION: RFDN without biases and with attention at full resolution.
 
-New in it: instead of enhanced spatial attention, each half of a block's channels gets its factors from two
-3×3 convolutions of that half alone, without pooling. Of the other convolutions only the fusion of all blocks
-has a bias.
-
-10th in the main track, 27th and 15th in the sub-tracks.
+New: in place of enhanced spatial attention, each half of a block's channels is rescaled by two 3×3 convolutions of
+that half alone, without pooling. The fusion of all blocks is the only other convolution with a bias.
 """
 
 from torch import Tensor, nn
@@ -40,12 +37,12 @@ class AFDB(FeatureDistillation):
     """RFDN's steps without biases, then attention by halves."""
 
     def __init__(self, channels: int) -> None:
-        distilled = channels // 2
+        distilled_channels = channels // 2
         super().__init__(
-            distill=[conv(channels, distilled, 1, bias=False) for _ in range(STEPS)],
+            distill=[conv(channels, distilled_channels, 1, bias=False) for _ in range(STEPS)],
             refine=[conv(channels, channels, bias=False) for _ in range(STEPS)],
-            last=conv(channels, distilled, bias=False),
-            fuse=conv((STEPS + 1) * distilled, channels, 1, bias=False),
+            last=conv(channels, distilled_channels, bias=False),
+            fuse=conv((STEPS + 1) * distilled_channels, channels, 1, bias=False),
             attention=HalvesAttention(channels),
             activation=nn.LeakyReLU(0.05, inplace=True),
         )
@@ -55,10 +52,12 @@ class AFDN(RFDNTrunk):
     """Images in the range 0 to 255.
 
     Args:
-        channels: of the features between the blocks, an even number.
-        blocks: how many.
+        channels: number of channels of the features between the blocks, an even number.
+        num_blocks: number of blocks.
         scale: upscaling factor.
     """
 
-    def __init__(self, *, channels: int = 46, blocks: int = 4, scale: int = 4) -> None:
-        super().__init__([AFDB(channels) for _ in range(blocks)], channels=channels, scale=scale, bias=False)
+    def __init__(self, *, channels: int = 46, num_blocks: int = 4, scale: int = 4) -> None:
+        super().__init__(
+            [AFDB(channels) for _ in range(num_blocks)], channels=channels, scale=scale, bias=False
+        )

@@ -1,10 +1,8 @@
-"""ARFDN by team HiImageTeam: RFDN with asymmetric convolutions, and the third fewest parameters of the ranked.
+"""ARFDN by team HiImageTeam: RFDN with asymmetric convolutions and few parameters.
 
-New in it: a refinement is two branches, a 3×1 convolution then a 1×3 one and the other way round, added; the
-first of them halves the channels, so that all later ones are narrow. Each step adds whatever the block has
-kept before it.
-
-15th in the main track, 3rd and 13th in the sub-tracks.
+New: a refinement is the sum of two branches, a 3×1 convolution followed by a 1×3 one and the reverse. The first
+refinement halves the channels, so all later ones are narrow. Each step adds every part that the block has distilled so
+far.
 """
 
 from torch import Tensor, nn
@@ -31,7 +29,7 @@ def asymmetric(in_channels: int, out_channels: int) -> Summed:
 
 
 class ARFDB(NarrowDistillation):
-    """Narrow distillation, each step of which adds all the parts before it."""
+    """Narrow distillation in which each step adds all parts distilled so far."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(
@@ -41,9 +39,9 @@ class ARFDB(NarrowDistillation):
             activation=nn.LeakyReLU(0.05, inplace=True),
         )
 
-    def refined(self, refine: nn.Module, x: Tensor, parts: list[Tensor]) -> Tensor:
-        """Adds every part kept so far, the latest first."""
-        features = super().refined(refine, x, parts)
+    def refine_step(self, refine: nn.Module, x: Tensor, parts: list[Tensor]) -> Tensor:
+        """Adds every part distilled so far, the latest first."""
+        features = super().refine_step(refine, x, parts)
         for part in reversed(parts):
             features = add(features, part)
         return features
@@ -53,14 +51,14 @@ class ARFDN(RFDNTrunk):
     """Images in the range 0 to 1.
 
     Args:
-        channels: of the features between the blocks.
-        blocks: how many.
+        channels: number of channels of the features between the blocks.
+        num_blocks: number of blocks.
         scale: upscaling factor.
     """
 
-    def __init__(self, *, channels: int = 50, blocks: int = 4, scale: int = 4) -> None:
+    def __init__(self, *, channels: int = 50, num_blocks: int = 4, scale: int = 4) -> None:
         super().__init__(
-            [ARFDB(channels) for _ in range(blocks)],
+            [ARFDB(channels) for _ in range(num_blocks)],
             channels=channels,
             scale=scale,
             activation=nn.LeakyReLU(0.1, inplace=True),

@@ -1,7 +1,7 @@
-"""BMDN by team NWPU_SweetDreamLab: a narrow RFDN with a bridge from each kept part to the next step.
+"""BMDN by team NWPU_SweetDreamLab: a narrow RFDN with a bridge from each distilled part to the next step.
 
-New in it: what a step keeps also passes a 3×3 convolution into the refinement beside it; the first refinement
-halves the channels, so that all later ones are narrow.
+New: the part that a step distils also passes a 3×3 convolution into the refinement beside it. The first refinement
+halves the channels, so all later ones are narrow.
 
 Not ranked: its PSNR is not on par with the baseline's.
 """
@@ -21,27 +21,27 @@ class BMDB(NarrowDistillation):
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, attention=ESA(channels, channels // 4), activation=nn.ReLU(inplace=True))
-        distilled = channels // 2
-        self.bridge = numbered(conv(distilled, distilled) for _ in self.refine)
+        distilled_channels = channels // 2
+        self.bridge = numbered(conv(distilled_channels, distilled_channels) for _ in self.refine)
 
-    def refined(self, refine: nn.Module, x: Tensor, parts: list[Tensor]) -> Tensor:
-        """Adds what the step's bridge makes of its part."""
+    def refine_step(self, refine: nn.Module, x: Tensor, parts: list[Tensor]) -> Tensor:
+        """Adds the output of the step's bridge."""
         bridge = self.bridge[len(parts) - 1]
-        return add(super().refined(refine, x, parts), bridge(parts[-1]))
+        return add(super().refine_step(refine, x, parts), bridge(parts[-1]))
 
 
 class BMDN(RFDNTrunk):
     """Images in the range 0 to 1.
 
     Args:
-        channels: of the features between the blocks.
-        blocks: how many.
+        channels: number of channels of the features between the blocks.
+        num_blocks: number of blocks.
         scale: upscaling factor.
     """
 
-    def __init__(self, *, channels: int = 40, blocks: int = 4, scale: int = 4) -> None:
+    def __init__(self, *, channels: int = 40, num_blocks: int = 4, scale: int = 4) -> None:
         super().__init__(
-            [BMDB(channels) for _ in range(blocks)],
+            [BMDB(channels) for _ in range(num_blocks)],
             channels=channels,
             scale=scale,
             activation=nn.ReLU(inplace=True),

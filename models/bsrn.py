@@ -1,11 +1,10 @@
 """BSRN by team XPixel: the fewest parameters of all ranked networks.
 
-New in it: RFDN whose 3×3 convolutions are blueprint separable, each a fully connected layer over the channels
-and one small filter a channel; learned factors for the channels after enhanced spatial attention; the image
-enters four times over.
+New: RFDN with blueprint separable 3×3 convolutions (a fully connected layer over the channels and one small filter per
+channel), learned channel factors after enhanced spatial attention, and an image that enters four times.
 
 Li et al., "Blueprint Separable Residual Network for Efficient Image Super-Resolution", CVPR workshops 2022,
-arXiv:2205.05996. 27th in the main track, 1st and 8th in the sub-tracks.
+arXiv:2205.05996.
 """
 
 import torch
@@ -25,7 +24,7 @@ COPIES = 4
 
 
 class RepeatedImage(nn.Module):
-    """The image several times over, along the channels."""
+    """Copies of the image along the channels."""
 
     def forward(self, x: Tensor) -> Tensor:
         """N×3×H×W -> N×3·COPIES×H×W."""
@@ -45,17 +44,17 @@ class LearnedFactors(nn.Module):
 
 
 class ESDB(FeatureDistillation):
-    """An efficient separable distillation block: RFDN's steps, then attention."""
+    """Efficient separable distillation block: RFDN's steps, then attention."""
 
-    def __init__(self, channels: int, distilled: int, attention: int) -> None:
-        context = pooled_context(attention, activation=nn.GELU, layer=BlueprintSeparable)
+    def __init__(self, channels: int, distilled_channels: int, attention_channels: int) -> None:
+        context = pooled_context(attention_channels, activation=nn.GELU, layer=BlueprintSeparable)
         super().__init__(
-            distill=[PointwiseLinear(channels, distilled) for _ in range(STEPS)],
+            distill=[PointwiseLinear(channels, distilled_channels) for _ in range(STEPS)],
             refine=[BlueprintSeparable(channels, channels) for _ in range(STEPS)],
-            last=BlueprintSeparable(channels, distilled),
-            fuse=PointwiseLinear((STEPS + 1) * distilled, channels),
+            last=BlueprintSeparable(channels, distilled_channels),
+            fuse=PointwiseLinear((STEPS + 1) * distilled_channels, channels),
             attention=named(
-                spatial=ESA(channels, attention, context=context, pointwise=PointwiseLinear),
+                spatial=ESA(channels, attention_channels, context=context, pointwise=PointwiseLinear),
                 factors=LearnedFactors(channels),
                 mix=PointwiseLinear(channels, channels),
             ),
@@ -67,10 +66,10 @@ class BSRN(FusedTrunk):
     """Images in the range 0 to 1.
 
     Args:
-        channels: of the features between the blocks.
-        distilled: channels that each step of a block distils.
-        attention: channels within the spatial attention.
-        blocks: how many.
+        channels: number of channels of the features between the blocks.
+        distilled_channels: number of channels that each step of a block distils.
+        attention_channels: number of channels within the spatial attention.
+        num_blocks: number of blocks.
         scale: upscaling factor.
     """
 
@@ -78,15 +77,17 @@ class BSRN(FusedTrunk):
         self,
         *,
         channels: int = 48,
-        distilled: int = 24,
-        attention: int = 12,
-        blocks: int = 5,
+        distilled_channels: int = 24,
+        attention_channels: int = 12,
+        num_blocks: int = 5,
         scale: int = 4,
     ) -> None:
         super().__init__(
             head=named(repeat=RepeatedImage(), conv=BlueprintSeparable(3 * COPIES, channels)),
-            blocks=numbered(Residual(ESDB(channels, distilled, attention)) for _ in range(blocks)),
-            fuse=nn.Sequential(PointwiseLinear(blocks * channels, channels), nn.GELU()),
+            blocks=numbered(
+                Residual(ESDB(channels, distilled_channels, attention_channels)) for _ in range(num_blocks)
+            ),
+            fuse=nn.Sequential(PointwiseLinear(num_blocks * channels, channels), nn.GELU()),
             after_blocks=BlueprintSeparable(channels, channels),
             upsampler=pixel_shuffle_tail(channels, scale),
         )

@@ -1,7 +1,7 @@
 """CLRFDN by team VAP: RFDN narrowed to 32 channels.
 
-New in it: sigmoid linear units (SiLU) instead of leaky rectified ones, no skip connections in the steps of a
-block, and no convolution between the fusion of the blocks and the long skip connection.
+New: sigmoid linear units (SiLU) instead of leaky rectified ones, no skip connections in the steps of a block, and no
+convolution between the fusion of the blocks and the long skip connection.
 
 Not ranked: its PSNR on the test set, 28.47 dB, is not on par with the baseline's.
 """
@@ -26,14 +26,15 @@ class CLRFDN(RFDNTrunk):
     """Images in the range 0 to 255.
 
     Args:
-        blocks: how many.
-        channels: of the features between them; a step distils half as many, attention works on a quarter.
+        num_blocks: number of blocks.
+        channels: number of channels of the features between the blocks; each step distils half of them, and the
+            attention works on a quarter.
         scale: upscaling factor.
     """
 
-    def __init__(self, *, blocks: int = 4, channels: int = 32, scale: int = 4) -> None:
+    def __init__(self, *, num_blocks: int = 4, channels: int = 32, scale: int = 4) -> None:
         super().__init__(
-            [SiLURFDB(channels) for _ in range(blocks)],
+            [SiLURFDB(channels) for _ in range(num_blocks)],
             channels=channels,
             scale=scale,
             activation=nn.PReLU(),

@@ -1,10 +1,8 @@
 """FDEN by team NJU_MCG: narrow features that widen only between 1×1 convolutions.
 
-New in it: a refinement widens the features fivefold and narrows them again, pixel by pixel, before its 3×3
-convolution, which is followed by no activation; attention looks at the details of a Laplacian pyramid, what
-each level loses to the next coarser one, and hands the finest details on beside the rescaled features.
-
-18th in the main track, 6th and 12th in the sub-tracks.
+New: before its 3×3 convolution, a refinement widens the features fivefold and narrows them again, pixel by pixel; no
+activation follows. Attention uses the details of a Laplacian pyramid (the difference between each level and the next
+coarser one) and passes the finest details on beside the rescaled features.
 """
 
 import torch.nn.functional as F
@@ -21,25 +19,25 @@ LEVELS = 3
 
 
 def resize(x: Tensor, like: Tensor) -> Tensor:
-    """`x` in the height and width of another tensor, bilinearly."""
+    """`x` at the height and width of another tensor, interpolated bilinearly."""
     return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
 
 
 class DetailAttention(nn.Module):
-    """Rescales features by what the levels of their pyramid lose to each other.
+    """Rescales features by the details of their Laplacian pyramid.
 
-    Height and width are at least 8.
+    Height and width must be at least 8.
     """
 
-    def __init__(self, channels: int, squeezed: int) -> None:
+    def __init__(self, channels: int, squeezed_channels: int) -> None:
         super().__init__()
-        self.squeeze = conv(channels, squeezed, 1)
+        self.squeeze = conv(channels, squeezed_channels, 1)
         self.coarsen = numbered(
-            nn.Sequential(nn.MaxPool2d(2), conv(squeezed, squeezed), nn.ReLU(inplace=True))
+            nn.Sequential(nn.MaxPool2d(2), conv(squeezed_channels, squeezed_channels), nn.ReLU(inplace=True))
             for _ in range(LEVELS)
         )
-        self.expand = conv(LEVELS * squeezed, channels, 1)
-        self.fuse = conv(channels + squeezed, channels, 1)
+        self.expand = conv(LEVELS * squeezed_channels, channels, 1)
+        self.fuse = conv(channels + squeezed_channels, channels, 1)
         self.activation = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -59,17 +57,18 @@ class DetailAttention(nn.Module):
 
 
 class FDEB(FeatureDistillation):
-    """Three steps that activate only what they keep and what they widen."""
+    """Three steps with activations only on distilled and widened features."""
 
     def __init__(self, channels: int) -> None:
-        distilled, widened = channels // 2, 5 * channels
+        distilled_channels, widened = channels // 2, 5 * channels
 
         def activation() -> nn.LeakyReLU:
             return nn.LeakyReLU(0.05, inplace=True)
 
         super().__init__(
             distill=[
-                nn.Sequential(conv(channels, distilled, 1, bias=False), activation()) for _ in range(STEPS)
+                nn.Sequential(conv(channels, distilled_channels, 1, bias=False), activation())
+                for _ in range(STEPS)
             ],
             refine=[
                 nn.Sequential(
@@ -81,7 +80,7 @@ class FDEB(FeatureDistillation):
                 for _ in range(STEPS)
             ],
             last=conv(channels, channels),
-            fuse=conv(STEPS * distilled + channels, channels, 1),
+            fuse=conv(STEPS * distilled_channels + channels, channels, 1),
             attention=DetailAttention(channels, channels // 4),
             activation=nn.Identity(),
         )
@@ -91,10 +90,10 @@ class FDEN(RFDNTrunk):
     """Images in the range 0 to 255.
 
     Args:
-        channels: of the features between the blocks.
-        blocks: how many.
+        channels: number of channels of the features between the blocks.
+        num_blocks: number of blocks.
         scale: upscaling factor.
     """
 
-    def __init__(self, *, channels: int = 29, blocks: int = 4, scale: int = 4) -> None:
-        super().__init__([FDEB(channels) for _ in range(blocks)], channels=channels, scale=scale)
+    def __init__(self, *, channels: int = 29, num_blocks: int = 4, scale: int = 4) -> None:
+        super().__init__([FDEB(channels) for _ in range(num_blocks)], channels=channels, scale=scale)

@@ -1,11 +1,11 @@
 """FMEN by team NJU_Jet: the least memory of all ranked networks.
 
-New in it: a plain chain without concatenations, because a tensor that waits for a later one costs memory;
-convolutions that were several branches with a skip connection in training and are one convolution each here
-(enhanced residual blocks); attention that looks at high frequencies, small and without pooling.
+New: a plain chain without concatenations, since a tensor that waits for a later one costs memory; enhanced residual
+blocks, several branches with a skip connection in training and a single convolution here; high-frequency attention,
+small and without pooling.
 
 Du et al., "Fast and Memory-Efficient Network Towards Efficient Image Super-Resolution", CVPR workshops 2022,
-arXiv:2204.08397. 2nd in the main track, 18th and 6th in the sub-tracks.
+arXiv:2204.08397.
 """
 
 import torch.nn.functional as F
@@ -18,12 +18,12 @@ from esr.models.blocks.trunk import ConvTrunk
 
 
 def activate(x: Tensor) -> Tensor:
-    """A function, not a module: the challenge's script counts the operations of modules alone."""
+    """Leaky ReLU as a function, not a module: the challenge's script counts modules only."""
     return F.leaky_relu(x, 0.1, inplace=True)
 
 
 class ERBPair(nn.Module):
-    """Two enhanced residual blocks: after re-parameterisation, convolutions with an activation between."""
+    """Two enhanced residual blocks: after re-parameterisation, two convolutions with an activation in between."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -37,13 +37,13 @@ class ERBPair(nn.Module):
 
 
 class HFAB(nn.Module):
-    """A high-frequency attention block: the map comes from a few narrow convolutions at full resolution."""
+    """High-frequency attention block: its map comes from a few narrow convolutions at full resolution."""
 
-    def __init__(self, channels: int, squeezed: int, pairs: int) -> None:
+    def __init__(self, channels: int, squeezed_channels: int, num_pairs: int) -> None:
         super().__init__()
-        self.squeeze = conv(channels, squeezed)
-        self.body = nn.Sequential(*(ERBPair(squeezed) for _ in range(pairs)))
-        self.expand = conv(squeezed, channels)
+        self.squeeze = conv(channels, squeezed_channels)
+        self.body = nn.Sequential(*(ERBPair(squeezed_channels) for _ in range(num_pairs)))
+        self.expand = conv(squeezed_channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """N×channels×H×W -> the same shape."""
@@ -54,11 +54,11 @@ class FMEN(ConvTrunk):
     """Images in the range 0 to 255.
 
     Args:
-        channels: of the features between the blocks.
-        attention: channels within the attention of each block.
-        blocks: pairs of convolutions, each followed by attention.
-        warmup_attention: channels within the attention before the blocks.
-        warmup_pairs: pairs of convolutions within that attention.
+        channels: number of channels of the features between the blocks.
+        attention_channels: number of channels within the attention of each block.
+        num_blocks: number of pairs of convolutions, each followed by attention.
+        warmup_attention_channels: number of channels within the attention before the blocks.
+        num_warmup_pairs: number of pairs of convolutions within that attention.
         scale: upscaling factor.
     """
 
@@ -66,17 +66,19 @@ class FMEN(ConvTrunk):
         self,
         *,
         channels: int = 50,
-        attention: int = 16,
-        blocks: int = 4,
-        warmup_attention: int = 12,
-        warmup_pairs: int = 2,
+        attention_channels: int = 16,
+        num_blocks: int = 4,
+        warmup_attention_channels: int = 12,
+        num_warmup_pairs: int = 2,
         scale: int = 4,
     ) -> None:
         warmup = named(
-            conv=conv(channels, channels), attention=HFAB(channels, warmup_attention, warmup_pairs)
+            conv=conv(channels, channels),
+            attention=HFAB(channels, warmup_attention_channels, num_warmup_pairs),
         )
         pairs = [
-            named(refine=ERBPair(channels), attention=HFAB(channels, attention, 1)) for _ in range(blocks)
+            named(refine=ERBPair(channels), attention=HFAB(channels, attention_channels, 1))
+            for _ in range(num_blocks)
         ]
         super().__init__(
             named(warmup=warmup, **{str(index): block for index, block in enumerate(pairs)}),

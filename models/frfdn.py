@@ -1,10 +1,7 @@
 """Faster RFDN by team TOVBU: RFDN with refinements that get narrower from step to step.
 
-New in it: from the second step on, the refinement starts from the part that the step keeps, not from the
-step's input, so that its 3×3 convolution is as narrow as that part; the widths shrink within a block from 64
-over 32 to 16 channels.
-
-11th in the main track, 21st and 19th in the sub-tracks.
+New: from the second step on, the refinement starts from the part that the step distils instead of the step's input, so
+its 3×3 convolution is as narrow as that part. Within a block the width shrinks from 64 to 32 to 16 channels.
 """
 
 from torch import Tensor, nn
@@ -18,7 +15,7 @@ from esr.models.blocks.trunk import RFDNTrunk
 
 
 class FRFDB(FeatureDistillation):
-    """Three steps that keep a half, a half and a quarter of the block's channels; a fourth keeps a quarter."""
+    """Three steps that distil a half, a half and a quarter of the block's channels; a fourth distils a quarter."""
 
     def __init__(self, channels: int) -> None:
         half, quarter = channels // 2, channels // 4
@@ -31,8 +28,8 @@ class FRFDB(FeatureDistillation):
             activation=nn.LeakyReLU(0.05, inplace=True),
         )
 
-    def refined(self, refine: nn.Module, x: Tensor, parts: list[Tensor]) -> Tensor:
-        """The first step refines its input, each other one its part."""
+    def refine_step(self, refine: nn.Module, x: Tensor, parts: list[Tensor]) -> Tensor:
+        """The first step refines its input, the others their part."""
         source = x if len(parts) == 1 else parts[-1]
         return add(refine(source), source)
 
@@ -41,10 +38,10 @@ class FRFDN(RFDNTrunk):
     """Images in the range 0 to 1.
 
     Args:
-        channels: of the features between the blocks, a multiple of 4.
-        blocks: how many.
+        channels: number of channels of the features between the blocks, a multiple of 4.
+        num_blocks: number of blocks.
         scale: upscaling factor.
     """
 
-    def __init__(self, *, channels: int = 64, blocks: int = 4, scale: int = 4) -> None:
-        super().__init__([FRFDB(channels) for _ in range(blocks)], channels=channels, scale=scale)
+    def __init__(self, *, channels: int = 64, num_blocks: int = 4, scale: int = 4) -> None:
+        super().__init__([FRFDB(channels) for _ in range(num_blocks)], channels=channels, scale=scale)

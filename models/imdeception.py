@@ -1,12 +1,11 @@
 """IMDeception by team Aselsan Research: information multi-distillation within itself.
 
-New in it: the whole network is built like one of IMDN's blocks (global progressive refinement), whose steps are
-such blocks in turn and keep a quarter of the channels each for the end. Within a block each step is a 3×3
-convolution by groups of channels and a 1×1 one (grouped information distilling blocks), and the block's input is
-joined with the parts. Two non-local attentions look at windows of 32×32 pixels.
+New: the network as a whole has the structure of an IMDN block (global progressive refinement); its steps are such
+blocks in turn, and each distils a quarter of the channels. Within a block each step is a grouped 3×3 convolution and a
+1×1 one (grouped information distilling blocks), and the block's input is joined with the parts. Two non-local
+attentions work within windows of 32×32 pixels.
 
-Ayazoglu, "IMDeception: Grouped Information Distilling Super-Resolution Network", CVPR workshops 2022. 22nd in
-the main track, 13th and 20th in the sub-tracks.
+Ayazoglu, "IMDeception: Grouped Information Distilling Super-Resolution Network", CVPR workshops 2022.
 """
 
 import torch.nn.functional as F
@@ -22,20 +21,20 @@ from esr.models.blocks.windows import from_windows, to_windows
 GROUPS = 4
 STEPS = 3
 PATCH = 4
-"""Side of the pixels that non-local attention takes for one token."""
+"""Pixels per side of a token of the non-local attention."""
 WINDOW = 8
-"""Side of the tokens among which it attends."""
+"""Tokens per side of an attention window."""
 PADDED = 64
-"""Sides are padded to multiples of so many pixels, by at least one."""
+"""Sides are padded to multiples of this many pixels, by at least one."""
 
 
 def activation() -> nn.Module:
-    """The one outside the grouped convolutions."""
+    """Activation outside the grouped convolutions."""
     return nn.LeakyReLU(0.05, inplace=True)
 
 
 class ByGroups(nn.Module):
-    """A 3×3 convolution of each group of channels: separate modules, since the challenge counts their calls."""
+    """A grouped 3×3 convolution as separate modules, since the challenge counts their calls."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -48,7 +47,7 @@ class ByGroups(nn.Module):
 
 
 def grouped(in_channels: int, out_channels: int) -> nn.Sequential:
-    """What takes a 3×3 convolution's place."""
+    """Replacement of a 3×3 convolution: N×in_channels×H×W -> N×out_channels×H×W."""
     return named(
         groups=ByGroups(in_channels, out_channels),
         activation=nn.ReLU(inplace=True),
@@ -57,27 +56,29 @@ def grouped(in_channels: int, out_channels: int) -> nn.Sequential:
 
 
 class GIDB(SplitDistillation):
-    """A grouped information distilling block.
+    """Grouped information distilling block.
 
     Args:
-        in_channels: of the input.
-        width: channels of the steps' outputs.
-        kept: channels that each step distils.
-        out_channels: of the output.
+        in_channels: number of channels of the input.
+        step_channels: number of channels of the steps' outputs.
+        distilled_channels: number of channels that each step distils.
+        out_channels: number of channels of the output.
     """
 
-    def __init__(self, in_channels: int, width: int, kept: int, out_channels: int) -> None:
-        rest = width - kept
+    def __init__(
+        self, in_channels: int, step_channels: int, distilled_channels: int, out_channels: int
+    ) -> None:
+        rest = step_channels - distilled_channels
         super().__init__(
-            refine=[grouped(in_channels if step == 0 else rest, width) for step in range(STEPS)],
-            last=nn.Sequential(grouped(rest, kept), activation()),
-            fuse=conv((STEPS + 1) * kept + in_channels, out_channels, 1),
-            kept=kept,
+            refine=[grouped(in_channels if step == 0 else rest, step_channels) for step in range(STEPS)],
+            last=nn.Sequential(grouped(rest, distilled_channels), activation()),
+            fuse=conv((STEPS + 1) * distilled_channels + in_channels, out_channels, 1),
+            distilled_channels=distilled_channels,
             activation=activation(),
         )
 
-    def joined(self, parts: list[Tensor], x: Tensor) -> Tensor:
-        """Concatenates the input too, where IMDN adds it."""
+    def join_parts(self, parts: list[Tensor], x: Tensor) -> Tensor:
+        """Concatenates the input as well, which IMDN adds."""
         parts.append(x)
         fused: Tensor = self.fuse(concatenate(parts))
         return fused
@@ -87,14 +88,14 @@ class WindowedNonLocal(nn.Module):
     """Non-local attention (Wang et al., CVPR 2018, arXiv:1711.07971) among the patches of a window.
 
     Args:
-        channels: of input and output.
-        projected: channels of each of query, key and value.
+        channels: number of channels of input and output.
+        projected_channels: number of channels of each of query, key and value.
     """
 
-    def __init__(self, channels: int, projected: int) -> None:
+    def __init__(self, channels: int, projected_channels: int) -> None:
         super().__init__()
-        self.project = conv(channels, 3 * projected, 1)
-        self.expand = conv(projected, channels, 1)
+        self.project = conv(channels, 3 * projected_channels, 1)
+        self.expand = conv(projected_channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """N×channels×H×W -> the same shape."""
@@ -116,38 +117,44 @@ class IMDeception(nn.Module):
     """Images in the range 0 to 1.
 
     Args:
-        channels: of the features that each block makes.
-        kept: channels that each step distils, within the blocks and among them.
-        last_width: channels of the steps' outputs in the last block.
-        projected: channels of each of query, key and value in the attention.
+        channels: number of channels of the features that each block makes.
+        distilled_channels: number of channels that each step distils, within the blocks and between them.
+        last_step_channels: number of channels of the steps' outputs in the last block.
+        projected_channels: number of channels of each of query, key and value in the attention.
         scale: upscaling factor.
     """
 
     def __init__(
-        self, *, channels: int = 64, kept: int = 16, last_width: int = 48, projected: int = 12, scale: int = 4
+        self,
+        *,
+        channels: int = 64,
+        distilled_channels: int = 16,
+        last_step_channels: int = 48,
+        projected_channels: int = 12,
+        scale: int = 4,
     ) -> None:
         super().__init__()
-        rest = channels - kept
+        rest = channels - distilled_channels
 
         def step() -> GIDB:
-            return GIDB(rest, channels, kept, channels)
+            return GIDB(rest, channels, distilled_channels, channels)
 
         def attended_step() -> nn.Sequential:
-            return named(attention=WindowedNonLocal(rest, projected), block=step())
+            return named(attention=WindowedNonLocal(rest, projected_channels), block=step())
 
-        first = GIDB(channels, channels, kept, channels)
+        first = GIDB(channels, channels, distilled_channels, channels)
         steps = [first, step(), attended_step(), step(), attended_step()]
         self.head = conv(3, channels)
         self.body = SplitDistillation(
             refine=steps,
-            last=GIDB(rest, last_width, kept, kept),
+            last=GIDB(rest, last_step_channels, distilled_channels, distilled_channels),
             fuse=named(
-                squeeze=conv((len(steps) + 1) * kept, channels, 1),
+                squeeze=conv((len(steps) + 1) * distilled_channels, channels, 1),
                 squeeze_activation=activation(),
                 conv=conv(channels, channels),
                 activation=activation(),
             ),
-            kept=kept,
+            distilled_channels=distilled_channels,
             activation=nn.Identity(),
         )
         self.upsampler = pixel_shuffle_tail(channels, scale)

@@ -1,14 +1,13 @@
-"""IMDN, the baseline that the challenge measures everybody against.
+"""IMDN, the baseline of the challenge, against which every network is measured.
 
-New in it: information multi-distillation, where each of three refinement steps hands a quarter of its
-channels to the block's end. The challenge's variant chains eight such blocks, without the paper's
-contrast-aware channel attention and without its fusion of all blocks.
+New: information multi-distillation, in which each of three refinement steps passes a quarter of its channels to the
+block's end. The challenge's variant chains eight such blocks, without the paper's contrast-aware channel attention and
+without its fusion of all blocks.
 
 Hui, Gao, Yang and Wang, "Lightweight Image Super-Resolution with Information Multi-distillation Network",
 ACM Multimedia 2019, arXiv:1909.11856. A baseline of the published table, not ranked.
 
-Team xilinxSR entered the same network with seven blocks (`model=imdn_nb7`): 16th in the main track, 34th and
-22nd in the sub-tracks.
+Team xilinxSR entered the same network with seven blocks (`model=imdn_nb7`).
 """
 
 from torch import nn
@@ -21,15 +20,15 @@ STEPS = 3
 
 
 class IMDB(SplitDistillation):
-    """An information multi-distillation block: three steps, each of which keeps `kept` channels."""
+    """Information multi-distillation block of three steps."""
 
-    def __init__(self, channels: int, kept: int) -> None:
-        rest = channels - kept
+    def __init__(self, channels: int, distilled_channels: int) -> None:
+        rest = channels - distilled_channels
         super().__init__(
             refine=[conv(channels if step == 0 else rest, channels) for step in range(STEPS)],
-            last=conv(rest, kept),
-            fuse=conv((STEPS + 1) * kept, channels, 1),
-            kept=kept,
+            last=conv(rest, distilled_channels),
+            fuse=conv((STEPS + 1) * distilled_channels, channels, 1),
+            distilled_channels=distilled_channels,
             activation=nn.LeakyReLU(0.05, inplace=True),
         )
 
@@ -38,13 +37,17 @@ class IMDN(ConvTrunk):
     """The challenge's IMDN; images in the range 0 to 1.
 
     Args:
-        channels: of the features between the blocks.
-        kept: channels that each step of a block distils.
-        blocks: how many.
+        channels: number of channels of the features between the blocks.
+        distilled_channels: number of channels that each step of a block distils.
+        num_blocks: number of blocks.
         scale: upscaling factor.
     """
 
-    def __init__(self, *, channels: int = 64, kept: int = 16, blocks: int = 8, scale: int = 4) -> None:
+    def __init__(
+        self, *, channels: int = 64, distilled_channels: int = 16, num_blocks: int = 8, scale: int = 4
+    ) -> None:
         super().__init__(
-            nn.Sequential(*(IMDB(channels, kept) for _ in range(blocks))), channels=channels, scale=scale
+            nn.Sequential(*(IMDB(channels, distilled_channels) for _ in range(num_blocks))),
+            channels=channels,
+            scale=scale,
         )

@@ -1,9 +1,7 @@
-"""IMDN+ by team rainbow: IMDN that grows narrower instead of being widened again.
+"""IMDN+ by team rainbow: IMDN that narrows from step to step instead of widening again.
 
-New in it: five steps a block, each of which keeps a sixth of the channels and refines only the others, so that
-the convolutions shrink from step to step; SiLU after all of them, the last one's part included; 36 channels.
-
-6th in the main track, 8th and 3rd in the sub-tracks.
+New: five steps per block, each of which distils a sixth of the channels and refines only the rest, so the convolutions
+shrink from step to step; SiLU after all of them, including the last part's; 36 channels.
 """
 
 from torch import nn
@@ -14,14 +12,14 @@ from esr.models.blocks.trunk import ConvTrunk
 
 
 class NarrowingIMDB(SplitDistillation):
-    """An information multi-distillation block whose steps keep `kept` channels until no more are left."""
+    """Information multi-distillation block whose steps distil channels until none is left."""
 
-    def __init__(self, channels: int, kept: int) -> None:
+    def __init__(self, channels: int, distilled_channels: int) -> None:
         super().__init__(
-            refine=[conv(width, width) for width in range(channels, kept, -kept)],
-            last=nn.Sequential(conv(kept, kept), nn.SiLU(inplace=True)),
+            refine=[conv(width, width) for width in range(channels, distilled_channels, -distilled_channels)],
+            last=nn.Sequential(conv(distilled_channels, distilled_channels), nn.SiLU(inplace=True)),
             fuse=conv(channels, channels, 1),
-            kept=kept,
+            distilled_channels=distilled_channels,
             activation=nn.SiLU(inplace=True),
         )
 
@@ -30,15 +28,17 @@ class IMDNPlus(ConvTrunk):
     """Images in the range 0 to 1.
 
     Args:
-        channels: of the features between the blocks, a multiple of `kept`.
-        kept: channels that each step of a block distils.
-        blocks: how many.
+        channels: number of channels of the features between the blocks, a multiple of `distilled_channels`.
+        distilled_channels: number of channels that each step of a block distils.
+        num_blocks: number of blocks.
         scale: upscaling factor.
     """
 
-    def __init__(self, *, channels: int = 36, kept: int = 6, blocks: int = 8, scale: int = 4) -> None:
+    def __init__(
+        self, *, channels: int = 36, distilled_channels: int = 6, num_blocks: int = 8, scale: int = 4
+    ) -> None:
         super().__init__(
-            nn.Sequential(*(NarrowingIMDB(channels, kept) for _ in range(blocks))),
+            nn.Sequential(*(NarrowingIMDB(channels, distilled_channels) for _ in range(num_blocks))),
             channels=channels,
             scale=scale,
         )

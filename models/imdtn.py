@@ -1,10 +1,8 @@
 """IMDTN by team ZLZ: IMDN's distillation with a transformer in place of the fusion.
 
-New in it: grouped convolutions whose groups are shuffled, each added to all channels of the step before; two
-window transformers, the second with shifted windows, that see the joined parts of a block. The challenge's
-script counts their fully connected layers as if each pixel met every other, hence the 64 G operations.
-
-Main track 31st, sub-tracks 29th and 26th.
+New: grouped convolutions with shuffled groups, each added to all channels of the previous step; two window
+transformers, the second with shifted windows, over the joined parts of a block. The challenge's script counts their
+fully connected layers as if every pixel met every other, hence the 64 G operations.
 """
 
 import torch
@@ -22,11 +20,11 @@ GROUPS = 4
 
 
 class ResidualTransformer(nn.Module):
-    """Two window transformers and a skip connection around them; `window` divides height and width."""
+    """Two window transformers with a skip connection; `window` must divide height and width."""
 
-    def __init__(self, channels: int, heads: int, hidden: int, window: int) -> None:
+    def __init__(self, channels: int, num_heads: int, hidden_channels: int, window: int) -> None:
         super().__init__()
-        self.layers = swin_pair(channels, heads, hidden, window)
+        self.layers = swin_pair(channels, num_heads, hidden_channels, window)
 
     def forward(self, x: Tensor) -> Tensor:
         """N×channels×H×W -> the same shape."""
@@ -34,27 +32,29 @@ class ResidualTransformer(nn.Module):
 
 
 class IMDTB(SplitDistillation):
-    """An information multi-distillation block whose parts meet in a transformer."""
+    """Information multi-distillation block whose parts are fused by a transformer."""
 
-    def __init__(self, channels: int, kept: int, heads: int, hidden: int, window: int) -> None:
-        rest = channels - kept
+    def __init__(
+        self, channels: int, distilled_channels: int, num_heads: int, hidden_channels: int, window: int
+    ) -> None:
+        rest = channels - distilled_channels
         super().__init__(
             refine=[conv(channels if step == 0 else rest, channels, groups=GROUPS) for step in range(STEPS)],
-            last=conv(rest, kept),
-            fuse=ResidualTransformer(channels, heads, hidden, window),
-            kept=kept,
+            last=conv(rest, distilled_channels),
+            fuse=ResidualTransformer(channels, num_heads, hidden_channels, window),
+            distilled_channels=distilled_channels,
             activation=nn.LeakyReLU(0.05, inplace=True),
         )
 
-    def refined(self, refine: nn.Module, rest: Tensor, features: Tensor) -> Tensor:
-        """Adds all channels of the step before, then lets the groups of the next step see all of this one's."""
+    def refine_step(self, refine: nn.Module, rest: Tensor, features: Tensor) -> Tensor:
+        """Adds all channels of the previous step, then shuffles them across the groups of the next."""
         return F.channel_shuffle(add(refine(rest), features), GROUPS)
 
 
 def mirrored(x: Tensor, window: int) -> Tensor:
     """Pads N×C×H×W below and on the right to multiples of `window`, by 1 to `window` pixels each.
 
-    The border is a mirror: its pixels stand twice.
+    The border pixels are repeated (symmetric padding).
 
     >>> mirrored(torch.arange(3.0).expand(1, 1, 3, 3), 4)[0, 0, 0]
     tensor([0., 1., 2., 2.])
@@ -70,12 +70,12 @@ class IMDTN(RFDNTrunk):
     """Images in the range 0 to 1, at least as high and wide as the windows.
 
     Args:
-        channels: of the features between the blocks.
-        kept: channels that each step of a block distils.
-        heads: of the attention.
-        hidden: channels within the transformers' networks for each pixel.
-        window: side of the windows, pixels.
-        blocks: how many.
+        channels: number of channels of the features between the blocks.
+        distilled_channels: number of channels that each step of a block distils.
+        num_heads: number of attention heads.
+        hidden_channels: number of channels within the transformers' networks for each pixel.
+        window: window side in pixels.
+        num_blocks: number of blocks.
         scale: upscaling factor.
     """
 
@@ -83,15 +83,18 @@ class IMDTN(RFDNTrunk):
         self,
         *,
         channels: int = 64,
-        kept: int = 16,
-        heads: int = 2,
-        hidden: int = 128,
+        distilled_channels: int = 16,
+        num_heads: int = 2,
+        hidden_channels: int = 128,
         window: int = 6,
-        blocks: int = 3,
+        num_blocks: int = 3,
         scale: int = 4,
     ) -> None:
         super().__init__(
-            [IMDTB(channels, kept, heads, hidden, window) for _ in range(blocks)],
+            [
+                IMDTB(channels, distilled_channels, num_heads, hidden_channels, window)
+                for _ in range(num_blocks)
+            ],
             channels=channels,
             scale=scale,
         )

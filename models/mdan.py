@@ -1,11 +1,9 @@
 """MDAN by team ncepu_explorers: two dilations side by side, and softmax attention over channels and pixels.
 
-New in it: each 3×3 convolution is split into a 1×1 one by groups, a depthwise and a pointwise one, all with
-weight normalisation; each step of a block takes features at two dilations, and each of the two sees the results
-of both; each stage of six blocks, dilated by up to three pixels, ends in attention whose factors sum to one over
-the channels of a pixel and over the pixels of a channel. The network adds to a bicubically enlarged image.
-
-34th in the main track, 23rd and 32nd in the sub-tracks.
+New: each 3×3 convolution is split into a grouped 1×1, a depthwise and a pointwise one, all with weight normalisation.
+Each step of a block works at two dilations, both on the results of the previous step's two. Each stage of six blocks,
+dilated by up to three pixels, ends in attention whose factors sum to one over the channels of a pixel and over the
+pixels of a channel. The network predicts a residual to the bicubically upscaled image.
 """
 
 import torch
@@ -22,17 +20,17 @@ from esr.models.blocks.weight_norm import WeightNormConv2d
 SCALE = 4
 STEPS = 3
 DILATIONS = (1, 1, 2, 2, 3, 3)
-"""Of the blocks of a stage."""
+"""Dilation of each block of a stage."""
 GROUPS = 3
 
 
 def activation() -> nn.Module:
-    """The one after the convolutions of the blocks."""
+    """Activation after the convolutions of the blocks."""
     return nn.LeakyReLU(0.2, inplace=True)
 
 
 def separable(channels: int, out_channels: int, dilation: int = 1) -> nn.Sequential:
-    """What takes a 3×3 convolution's place: N×channels×H×W -> N×out_channels×H×W."""
+    """Replacement of a 3×3 convolution: N×channels×H×W -> N×out_channels×H×W."""
     return named(
         by_groups=WeightNormConv2d(channels, channels, 1, groups=GROUPS),
         depthwise=WeightNormConv2d(channels, channels, dilation=dilation, groups=channels),
@@ -53,13 +51,13 @@ def block(channels: int, dilation: int) -> nn.Module:
 
 
 def near_and_wide(channels: int) -> nn.Module:
-    """What attention looks at: pixels by themselves in one half of the channels, with neighbours in the other."""
+    """Input of the attention: single pixels in one half of the channels, their neighbourhoods in the other."""
     half = channels // 2
     return Concatenated([WeightNormConv2d(channels, half, 1), separable(channels, half)])
 
 
 class SoftmaxAttention(nn.Module):
-    """Rescales features by softmaxes of a map of theirs, over the channels and over the pixels."""
+    """Rescales features by softmaxes of their map over the channels and over the pixels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -81,20 +79,20 @@ class MDAN(nn.Module):
     """Images in the range 0 to 255; the upscaling factor is 4.
 
     Args:
-        channels: of all features, a multiple of 6.
-        stages: how many.
+        channels: number of channels of all features, a multiple of 6.
+        num_stages: number of stages.
     """
 
-    def __init__(self, *, channels: int = 48, stages: int = 3) -> None:
+    def __init__(self, *, channels: int = 48, num_stages: int = 3) -> None:
         super().__init__()
         self.subtract_mean = conv(3, 3, 1)
         self.head = nn.Sequential(WeightNormConv2d(3, channels), activation())
         self.stages = numbered(
-            Residual(numbered(block(channels, dilation) for dilation in DILATIONS)) for _ in range(stages)
+            Residual(numbered(block(channels, dilation) for dilation in DILATIONS)) for _ in range(num_stages)
         )
-        self.views = numbered(near_and_wide(channels) for _ in range(stages))
-        self.attention = numbered(SoftmaxAttention(channels) for _ in range(stages))
-        self.fuse = WeightNormConv2d(stages * channels, channels, 1)
+        self.views = numbered(near_and_wide(channels) for _ in range(num_stages))
+        self.attention = numbered(SoftmaxAttention(channels) for _ in range(num_stages))
+        self.fuse = WeightNormConv2d(num_stages * channels, channels, 1)
         self.upsampler = nn.Sequential(WeightNormConv2d(channels, 3 * SCALE**2), PixelShuffle(SCALE))
         self.add_mean = conv(3, 3, 1)
 

@@ -1,8 +1,7 @@
-"""MDGN by team Strong Tiger: three plain convolutions a block, rescaled by one map for all channels.
+"""MDGN by team Strong Tiger: three plain convolutions per block, rescaled by one map for all channels.
 
-New in it: a block's three refinements are all joined whole, so that nothing is distilled or split; the map that
-rescales the result has a single channel and comes from the block's input by one 1×1 convolution; parametric
-ReLUs, with a slope for each channel.
+New: the three refinements of a block are joined in full, without distillation or splitting. The map that rescales the
+result has a single channel, from a 1×1 convolution of the block's input. Parametric ReLUs have a slope per channel.
 
 Not ranked: its PSNR is not on par with the baseline's.
 """
@@ -24,7 +23,7 @@ def activated(in_channels: int, out_channels: int, kernel_size: int) -> nn.Seque
 
 
 class MDGB(nn.Module):
-    """Refinements in a chain, their fusion, and a factor for each pixel."""
+    """A chain of refinements, their fusion, and a factor for each pixel."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -42,10 +41,10 @@ class MDGN(ConvTrunk):
     """Images in the range 0 to 255.
 
     Args:
-        channels: of all features.
-        blocks: how many.
+        channels: number of channels of all features.
+        num_blocks: number of blocks.
         scale: upscaling factor.
     """
 
-    def __init__(self, *, channels: int = 64, blocks: int = 4, scale: int = 4) -> None:
-        super().__init__(numbered(MDGB(channels) for _ in range(blocks)), channels=channels, scale=scale)
+    def __init__(self, *, channels: int = 64, num_blocks: int = 4, scale: int = 4) -> None:
+        super().__init__(numbered(MDGB(channels) for _ in range(num_blocks)), channels=channels, scale=scale)

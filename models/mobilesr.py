@@ -1,11 +1,9 @@
 """MobileSR by team NJUST_ESR: the fewest operations in the published table, which leaves its attention out.
 
-New in it: attention within windows takes turns with inverted bottlenecks, 1×1, depthwise and 1×1 convolutions.
-The transformers are small, with eight heads of five channels, without shifted windows, and without learned
-positions, since a depthwise convolution before each tells the pixels where they are. The network adds to the
-bilinearly enlarged image.
-
-28th in the main track, 1st and 15th in the sub-tracks.
+New: attention within windows alternates with inverted bottlenecks of 1×1, depthwise and 1×1 convolutions. The
+transformers are small (eight heads of five channels), without shifted windows and without learned positions, since a
+depthwise convolution before each encodes the position. The network predicts a residual to the bilinearly upscaled
+image.
 """
 
 import math
@@ -27,21 +25,21 @@ def _activation() -> nn.Module:
 
 
 class MobileBlock(nn.Module):
-    """Positions by convolution, a window transformer, an inverted bottleneck."""
+    """Position encoding by convolution, a window transformer, and an inverted bottleneck."""
 
-    def __init__(self, channels: int, heads: int, hidden: int, window: int) -> None:
+    def __init__(self, channels: int, num_heads: int, hidden_channels: int, window: int) -> None:
         super().__init__()
         self.position = conv(channels, channels, groups=channels)
         self.transformer = named(
-            attention=WindowAttention(channels, heads, window, norm=nn.LayerNorm(channels), bias=False),
-            feed_forward=FeedForward(channels, hidden, norm=nn.LayerNorm(channels), flatten=False),
+            attention=WindowAttention(channels, num_heads, window, norm=nn.LayerNorm(channels), bias=False),
+            feed_forward=FeedForward(channels, hidden_channels, norm=nn.LayerNorm(channels), flatten=False),
         )
         self.bottleneck = named(
-            expand=conv(channels, hidden, 1),
+            expand=conv(channels, hidden_channels, 1),
             activation1=_activation(),
-            depthwise=conv(hidden, hidden, groups=hidden),
+            depthwise=conv(hidden_channels, hidden_channels, groups=hidden_channels),
             activation2=_activation(),
-            project=conv(hidden, channels, 1),
+            project=conv(hidden_channels, channels, 1),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -55,10 +53,10 @@ class MobileSR(nn.Module):
     """Images in the range 0 to 1, of any height and width.
 
     Args:
-        channels: of the features between the blocks, a multiple of `heads`.
-        heads: of the attention.
-        hidden: channels within each block's transformer and bottleneck; there are as many blocks.
-        window: side of the windows, pixels.
+        channels: number of channels of the features between the blocks, a multiple of `num_heads`.
+        num_heads: number of attention heads.
+        hidden_channels: number of channels within the transformer and bottleneck of each block; one block per entry.
+        window: window side in pixels.
         scale: upscaling factor, a power of two.
     """
 
@@ -66,15 +64,15 @@ class MobileSR(nn.Module):
         self,
         *,
         channels: int = 40,
-        heads: int = 8,
-        hidden: Sequence[int] = (160, 80, 80, 80, 160),
+        num_heads: int = 8,
+        hidden_channels: Sequence[int] = (160, 80, 80, 80, 160),
         window: int = 8,
         scale: int = 4,
     ) -> None:
         super().__init__()
         self.scale = scale
         self.head = conv(3, channels)
-        self.blocks = numbered(MobileBlock(channels, heads, each, window) for each in hidden)
+        self.blocks = numbered(MobileBlock(channels, num_heads, each, window) for each in hidden_channels)
         self.fuse = conv(2 * channels, channels)
         self.upsampler = nn.Sequential(
             *(

@@ -1,11 +1,9 @@
 """MSDN by team VMCL_Taobao: RFDN at several scales, with large kernels in its attention.
 
-New in it: the spatial attention looks at max-pooled features with large-kernel attention's depthwise
-convolutions, a dilated 7×7 and a 5×5 one (Guo et al., "Visual Attention Network", arXiv:2202.09741), and each
-block pools less than the one before. A block's first refinement is a wide 1×1 and a grouped 3×3 convolution, its
-second a plain, its last a dilated one. SiLU throughout, and no skip connections within the steps.
-
-7th in the main track, 14th and 11th in the sub-tracks.
+New: the spatial attention applies large-kernel attention's depthwise convolutions, a dilated 7×7 and a 5×5 one (Guo et
+al., "Visual Attention Network", arXiv:2202.09741), to max-pooled features; each block pools less than the previous one.
+A block's first refinement is a wide 1×1 and a grouped 3×3 convolution, its second a plain, its last a dilated one. SiLU
+throughout, and no skip connections within the steps.
 """
 
 from collections.abc import Sequence
@@ -37,7 +35,7 @@ class Multiplied(nn.Module):
 
 
 def large_kernel_context(channels: int, stride: int) -> nn.Sequential:
-    """Features pooled over windows of `2 * stride + 1` pixels, each seen with its 23×23 neighbours."""
+    """Features pooled over windows of `2 * stride + 1` pixels, with a receptive field of 23×23 pooled pixels."""
     return named(
         pool=nn.MaxPool2d(2 * stride + 1, stride),
         activation=nn.GELU(),
@@ -50,18 +48,21 @@ def large_kernel_context(channels: int, stride: int) -> nn.Sequential:
 class MSDB(FeatureDistillation):
     """A distillation block of two steps, then spatial attention with a context of large kernels."""
 
-    def __init__(self, channels: int, distilled: int, attention: int, stride: int) -> None:
+    def __init__(self, channels: int, distilled_channels: int, attention_channels: int, stride: int) -> None:
         wide = WIDENING * channels
         widened = nn.Sequential(
             conv(channels, wide, 1), nn.SiLU(inplace=True), conv(wide, channels, groups=WIDENING)
         )
         super().__init__(
-            distill=[conv(channels, distilled, 1) for _ in range(STEPS)],
+            distill=[conv(channels, distilled_channels, 1) for _ in range(STEPS)],
             refine=[widened, conv(channels, channels)],
-            last=conv(channels, distilled, dilation=2),
-            fuse=conv((STEPS + 1) * distilled, channels, 1),
+            last=conv(channels, distilled_channels, dilation=2),
+            fuse=conv((STEPS + 1) * distilled_channels, channels, 1),
             attention=ESA(
-                channels, attention, context=large_kernel_context(attention, stride), project_skip=False
+                channels,
+                attention_channels,
+                context=large_kernel_context(attention_channels, stride),
+                project_skip=False,
             ),
             activation=nn.SiLU(inplace=True),
             residual=False,
@@ -69,13 +70,13 @@ class MSDB(FeatureDistillation):
 
 
 class MSDN(RFDNTrunk):
-    """Images in the range 0 to 1; within the network the range is 0 to 255.
+    """Images in the range 0 to 1; internally 0 to 255.
 
     Args:
-        channels: of the features between the blocks.
-        distilled: channels that each step of a block distils.
-        attention: channels within the spatial attention.
-        strides: of the pooling in each block's attention; one block a stride.
+        channels: number of channels of the features between the blocks.
+        distilled_channels: number of channels that each step of a block distils.
+        attention_channels: number of channels within the spatial attention.
+        strides: stride of the pooling in each block's attention; one block per entry.
         scale: upscaling factor.
     """
 
@@ -83,13 +84,13 @@ class MSDN(RFDNTrunk):
         self,
         *,
         channels: int = 56,
-        distilled: int = 28,
-        attention: int = 7,
+        distilled_channels: int = 28,
+        attention_channels: int = 7,
         strides: Sequence[int] = (4, 3, 2),
         scale: int = 4,
     ) -> None:
         super().__init__(
-            [MSDB(channels, distilled, attention, stride) for stride in strides],
+            [MSDB(channels, distilled_channels, attention_channels, stride) for stride in strides],
             channels=channels,
             scale=scale,
             activation=nn.SiLU(inplace=True),

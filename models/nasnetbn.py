@@ -1,11 +1,9 @@
-"""NASNetBN by team neptune: residual blocks of kinds that an architecture search picked, as the name says.
+"""NASNetBN by team neptune: residual blocks whose kinds an architecture search chose.
 
-New in it: each of 16 places holds two 3×3 convolutions with a ReLU or a LeakyReLU between them, or an inverted
-residual, a wide depthwise convolution between two 1×1 ones (MobileNetV2, Sandler et al., CVPR 2018,
-arXiv:1801.04381). Batch normalisation follows every convolution of the blocks. The size is doubled twice, and
-the network adds to a bilinearly enlarged image.
-
-26th in the main track, 20th and 29th in the sub-tracks.
+New: each of 16 blocks is either two 3×3 convolutions with a ReLU or a LeakyReLU in between, or an inverted residual, a
+wide depthwise convolution between two 1×1 ones (MobileNetV2, Sandler et al., CVPR 2018, arXiv:1801.04381). Batch
+normalisation follows every convolution of the blocks. The size is doubled twice, and the network predicts a residual to
+the bilinearly upscaled image.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,7 +21,7 @@ SCALE = 4
 
 
 class Rectifier(nn.Module):
-    """ReLU as a function: the challenge's script counts the operations of its modules alone."""
+    """ReLU as a function, not a module: the challenge's script counts modules only."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape -> the same shape; overwrites `x`."""
@@ -31,7 +29,7 @@ class Rectifier(nn.Module):
 
 
 def plain(channels: int, activation: nn.Module) -> nn.Sequential:
-    """Two normalised convolutions with an activation between."""
+    """Two normalised convolutions with an activation in between."""
     return named(
         conv1=conv(channels, channels),
         norm1=nn.BatchNorm2d(channels),
@@ -42,7 +40,7 @@ def plain(channels: int, activation: nn.Module) -> nn.Sequential:
 
 
 def inverted(channels: int, expansion: int) -> nn.Sequential:
-    """A depthwise convolution at `expansion` times the channels; none of the convolutions has a bias."""
+    """A depthwise convolution at `expansion` times the channels; no convolution has a bias."""
     wide = expansion * channels
     return named(
         expand=conv(channels, wide, 1, bias=False),
@@ -66,14 +64,14 @@ FOUND = (
     *("leaky", "inverted6", "relu", "leaky", "leaky", "inverted3", "inverted6", "relu"),
     *("inverted3", "inverted3", "inverted3", "inverted3", "relu", "leaky", "leaky", "inverted6"),
 )
-"""What the search picked."""
+"""Result of the search."""
 
 
 class NASNetBN(nn.Module):
     """Images in the range 0 to 1; the upscaling factor is 4.
 
     Args:
-        channels: of all features outside the inverted residuals.
+        channels: number of channels of all features outside the inverted residuals.
         blocks: the kind of each, a key of `KINDS`.
     """
 
@@ -86,7 +84,7 @@ class NASNetBN(nn.Module):
             modules[f"double{stage}"] = PixelShuffle(2)
             modules[f"activation{stage}"] = self._activation()
         modules |= {"refine": conv(channels, channels), "refine_activation": self._activation()}
-        # one flat row: nested ones would keep their inputs alive until their ends
+        # one flat sequence: nested ones would keep their inputs alive until they return
         self.residual = named(**modules, last=conv(channels, 3))
 
     @staticmethod

@@ -1,8 +1,8 @@
-"""NL-FFC by team Virtual_Reality Team: Fourier convolutions on an image that is already enlarged.
+"""NL-FFC by team Virtual_Reality Team: Fourier convolutions on an image that is already upscaled.
 
-New in it: features split into a half that stays among the pixels and one that is transformed along the columns,
-convolved by frequency and transformed back; attention over all pixels of the image. Everything happens at the
-resolution of the output, which is why the challenge ran it in tiles of 256×256 pixels.
+New: half of the features stay in the pixel domain; the other half is transformed along the columns, convolved by
+frequency and transformed back. Attention spans all pixels of the image. All work is at output resolution, which is why
+the challenge ran the network in tiles of 256×256 pixels.
 
 Sinha, Moorthi and Dhar, "NL-FFC: Non-Local Fast Fourier Convolution for Image Super Resolution", CVPR
 workshops 2022. Not ranked: its PSNR is not on par with the baseline's.
@@ -32,7 +32,7 @@ def over_pixels(x: Tensor) -> Tensor:
 
 
 class GlobalContext(nn.Module):
-    """Weighs the pixels twice: by one map for all channels, then by one for each, made from the first result."""
+    """Weights the pixels twice: by one map for all channels, then by a map per channel from the first result."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class GlobalContext(nn.Module):
 
 
 class SpectralTransform(nn.Module):
-    """A 1×1 convolution over real and imaginary parts of the columns' frequencies (Chi et al., NeurIPS 2020)."""
+    """A 1×1 convolution over the real and imaginary parts of the columns' spectra (Chi et al., NeurIPS 2020)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class SpectralTransform(nn.Module):
 
 
 class NonLocalFourierConv(nn.Module):
-    """Two halves of the channels, each seen by a convolution and as a whole, by context or by frequencies."""
+    """Two halves of the channels, each processed locally by a convolution and globally by context or frequency."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -94,10 +94,10 @@ class NonLocalFourierConv(nn.Module):
 
 
 class NLFFC(nn.Module):
-    """Images in the range 0 to 255; the last operation keeps the output from being negative.
+    """Images in the range 0 to 255; a final ReLU keeps the output non-negative.
 
     Args:
-        channels: of the features, an even number.
+        channels: number of channels of the features, an even number.
         scale: upscaling factor.
     """
 

@@ -1,10 +1,8 @@
 """EFDN by team NEESR: the best overall score of the challenge.
 
-New in it: RFDN with hardly any skip connections, neither in the steps of a block nor from its blocks to its
-end; few distilled channels; spatial attention that pools at once and looks twice at the result, side by side.
-It is called plain RFDN here because team NKU-ESR's network is an EFDN too.
-
-3rd in the main track, 4th and 1st in the sub-tracks.
+New: RFDN with hardly any skip connections, neither in the steps of a block nor from the blocks to the network's end;
+few distilled channels; spatial attention that pools at once and processes the result in two parallel views. It is
+called plain RFDN here because team NKU-ESR's network is an EFDN as well.
 """
 
 from torch import Tensor, nn
@@ -18,7 +16,7 @@ from esr.models.rfdn import RFDB
 
 
 class ParallelContext(nn.Module):
-    """What this network's spatial attention looks at: two views of the pooled features, joined."""
+    """Low-resolution view of the spatial attention: two parallel views of the pooled features, joined."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -48,13 +46,13 @@ class PlainRFDN(ConvTrunk):
     """Images in the range 0 to 255.
 
     Args:
-        channels: of the features between the blocks; a quarter of them is what each step of a block distils and
-            what the attention works on.
-        blocks: how many.
+        channels: number of channels of the features between the blocks; each step of a block distils a quarter of them,
+            and the attention works on a quarter.
+        num_blocks: number of blocks.
         scale: upscaling factor.
     """
 
-    def __init__(self, *, channels: int = 42, blocks: int = 4, scale: int = 4) -> None:
+    def __init__(self, *, channels: int = 42, num_blocks: int = 4, scale: int = 4) -> None:
         super().__init__(
-            numbered(plain_rfdb(channels) for _ in range(blocks)), channels=channels, scale=scale
+            numbered(plain_rfdb(channels) for _ in range(num_blocks)), channels=channels, scale=scale
         )

@@ -1,11 +1,10 @@
-"""PRRN by team GDUT_SR: sixteen self-calibrated blocks, each reminded of the shallow features.
+"""PRRN by team GDUT_SR: sixteen self-calibrated blocks, each fused with the shallow features.
 
-New in it: PAN's self-calibrated block (Zhao et al., "Efficient Image Super-Resolution Using Pixel Attention",
-ECCV workshops 2020, arXiv:2010.01073) with a map that looks at pixels and at channels before it calibrates, and
-with channel attention at its end; the shallow features are fused into the output of every block.
+New: PAN's self-calibrated block (Zhao et al., "Efficient Image Super-Resolution Using Pixel Attention", ECCV workshops
+2020, arXiv:2010.01073) with a calibration map that uses pixel and channel attention, and with channel attention at its
+end; the shallow features are fused into the output of every block.
 
 Wen et al., "Progressive Representation Recalibration for Lightweight Super-Resolution", Neurocomputing 2022.
-24th in the main track, 24th and 31st in the sub-tracks.
 """
 
 from torch import Tensor, nn
@@ -21,7 +20,7 @@ from esr.models.blocks.trunk import ConvTrunk
 
 
 class PixelAndChannelAttention(nn.Module):
-    """The input rescaled by a factor for each pixel and channel, and by one for each channel, added."""
+    """Rescales the input by the sum of a factor for each pixel and channel and a factor for each channel."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -35,7 +34,7 @@ class PixelAndChannelAttention(nn.Module):
 
 
 def calibration(channels: int) -> Gated:
-    """Features rescaled by a map that is itself a rescaled one: N×channels×H×W -> the same shape."""
+    """Features rescaled by a map that is itself rescaled: N×channels×H×W -> the same shape."""
     guide = nn.Sequential(PixelAndChannelAttention(channels), conv(channels, channels, 1))
     return Gated(
         features=conv(channels, channels),
@@ -64,16 +63,16 @@ class PRRN(ConvTrunk):
     """Images in the range 0 to 1.
 
     Args:
-        channels: of the features between the blocks, even.
-        blocks: how many.
+        channels: number of channels of the features between the blocks, even.
+        num_blocks: number of blocks.
         scale: upscaling factor.
     """
 
-    def __init__(self, *, channels: int = 40, blocks: int = 16, scale: int = 4) -> None:
+    def __init__(self, *, channels: int = 40, num_blocks: int = 16, scale: int = 4) -> None:
         super().__init__(
-            numbered(calibrated_block(channels) for _ in range(blocks)), channels=channels, scale=scale
+            numbered(calibrated_block(channels) for _ in range(num_blocks)), channels=channels, scale=scale
         )
-        self.remind = numbered(conv(2 * channels, channels, 1) for _ in range(blocks))
+        self.remind = numbered(conv(2 * channels, channels, 1) for _ in range(num_blocks))
 
     def deepened(self, shallow: Tensor) -> Tensor:
         """N×channels×H×W -> the same shape."""

@@ -1,9 +1,7 @@
 """RePAFDN by team Super: distillation in fewer steps, and attention before the long skip connection.
 
-New in it: RFDN without the skip connections in its steps, and with one step less in each block but the last,
-which keeps half as many channels a step; pixel attention on what the blocks add to the shallow features.
-
-4th in the main track, 12th and 10th in the sub-tracks.
+New: RFDN without skip connections in its steps, and with one step fewer in each block but the last, which distils half
+as many channels per step; pixel attention on the residual that is added to the shallow features.
 """
 
 from collections.abc import Sequence
@@ -19,9 +17,9 @@ class RePAFDN(RFDNTrunk):
     """Images in the range 0 to 1.
 
     Args:
-        steps: of distillation in each block.
-        distilled: channels that a step distils in each block.
-        channels: of the features between the blocks; the attention within works on a quarter of them.
+        steps: number of distillation steps in each block.
+        distilled_channels: number of channels that each step of a block distils, per block.
+        channels: number of channels of the features between the blocks; attention works on a quarter of them.
         scale: upscaling factor.
     """
 
@@ -29,13 +27,13 @@ class RePAFDN(RFDNTrunk):
         self,
         *,
         steps: Sequence[int] = (2, 2, 2, 3),
-        distilled: Sequence[int] = (24, 24, 24, 12),
+        distilled_channels: Sequence[int] = (24, 24, 24, 12),
         channels: int = 48,
         scale: int = 4,
     ) -> None:
         blocks = [
-            RFDB(channels, kept, ESA(channels, channels // 4), dilations=[1] * count, residual=False)
-            for count, kept in zip(steps, distilled, strict=True)
+            RFDB(channels, distilled, ESA(channels, channels // 4), dilations=[1] * count, residual=False)
+            for count, distilled in zip(steps, distilled_channels, strict=True)
         ]
         super().__init__(
             blocks,

@@ -1,10 +1,8 @@
 """ResDN by team cipher: dense steps that widen and narrow the features, pre-activated.
 
-New in it: each step of a block widens the features by a 1×1 convolution, refines the first of the channels and
-hands one part of the others to every later step, down to the fusion. The blocks' outputs are merged backwards,
-the last two first. Each convolution of a step is preceded by its activation.
-
-17th in the main track, 24th and 23rd in the sub-tracks.
+New: each step of a block widens the features by a 1×1 convolution, refines the first of the channels, and passes one
+part of the others to each later step and to the fusion. The blocks' outputs are merged from the last to the first.
+Each convolution of a step is preceded by its activation.
 """
 
 import torch
@@ -27,46 +25,56 @@ def activated(in_channels: int, out_channels: int, kernel_size: int = 3) -> nn.S
 
 
 class DenseDistillation(nn.Module):
-    """Three steps, a fusion, attention, and a skip connection around them."""
+    """Three dense steps, a fusion and attention, with a skip connection around them.
 
-    def __init__(self, channels: int, handed: int, attention: int) -> None:
+    Args:
+        channels: number of channels of input and output.
+        handed_channels: number of channels that a step hands to each later one, and to the fusion.
+        attention_channels: number of channels within the spatial attention.
+    """
+
+    def __init__(self, channels: int, handed_channels: int, attention_channels: int) -> None:
         super().__init__()
-        self.sizes = [[channels] + (STEPS - step) * [handed] for step in range(STEPS)]
+        self.sizes = [[channels] + (STEPS - step) * [handed_channels] for step in range(STEPS)]
         self.widen = numbered(
-            activated(channels + step * handed, sum(sizes), 1) for step, sizes in enumerate(self.sizes)
+            activated(channels + step * handed_channels, sum(sizes), 1)
+            for step, sizes in enumerate(self.sizes)
         )
         self.refine = numbered(activated(channels, channels) for _ in range(STEPS))
-        self.fuse = activated(channels + STEPS * handed, channels, 1)
-        self.attention = ESA(channels, attention)
+        self.fuse = activated(channels + STEPS * handed_channels, channels, 1)
+        self.attention = ESA(channels, attention_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """N×channels×H×W -> the same shape."""
         features = x
-        waiting: list[list[Tensor]] = []
-        for widen, refine, sizes in zip(self.widen, self.refine, self.sizes, strict=True):
-            widened = self._joined(features, waiting)
-            for module in parts_of(widen):  # a call of the whole row would keep its input alive
+        handed: list[list[Tensor]] = [[] for _ in range(STEPS + 1)]  # to each step, and to the fusion
+        for step, (widen, refine, sizes) in enumerate(zip(self.widen, self.refine, self.sizes, strict=True)):
+            widened = _joined(features, handed[step])
+            for module in parts_of(widen):  # a call of the whole sequence would keep its input alive
                 widened = module(widened)
-            part, *handed = torch.split(widened, sizes, dim=1)
-            waiting.append(handed)
+            part, *others = torch.split(widened, sizes, dim=1)
+            for later, other in zip(handed[step + 1 :], others, strict=True):
+                later.append(other)
             features = add(refine(part), features)
-            del widened, part, handed
-        fused = self.fuse(self._joined(features, waiting))
-        del features
+            del widened, part, others, other, later
+        joined = _joined(features, handed[-1])
+        del features, handed
+        fused = self.fuse(joined)
+        del joined
         return add(self.attention(fused), x)
 
-    @staticmethod
-    def _joined(features: Tensor, waiting: list[list[Tensor]]) -> Tensor:
-        """The features and the part that each earlier step hands to this one, taken from its list."""
-        return torch.cat([features, *(handed.pop(0) for handed in waiting)], dim=1) if waiting else features
+
+def _joined(features: Tensor, handed: list[Tensor]) -> Tensor:
+    """The features and the parts that earlier steps handed on, along the channels."""
+    return concatenate([features, *handed]) if handed else features
 
 
 class BackwardFusion(nn.Module):
     """Blocks in a chain, whose outputs are merged from the last to the first.
 
     Args:
-        blocks: each gets the output of the one before.
-        channels: of input and output, even; either side of a merger gives half of them.
+        blocks: run in a chain.
+        channels: number of channels of input and output, even; each side of a merger contributes half of them.
     """
 
     def __init__(self, blocks: list[nn.Module], channels: int) -> None:
@@ -97,17 +105,25 @@ class ResDN(ChainedTrunk):
     """Images in the range 0 to 1.
 
     Args:
-        channels: of the features between the blocks.
-        handed: channels that a step hands to each later one.
-        attention: channels within the spatial attention.
-        blocks: how many.
+        channels: number of channels of the features between the blocks.
+        handed_channels: number of channels that a step hands to each later one.
+        attention_channels: number of channels within the spatial attention.
+        num_blocks: number of blocks.
         scale: upscaling factor.
     """
 
     def __init__(
-        self, *, channels: int = 48, handed: int = 16, attention: int = 12, blocks: int = 4, scale: int = 4
+        self,
+        *,
+        channels: int = 48,
+        handed_channels: int = 16,
+        attention_channels: int = 12,
+        num_blocks: int = 4,
+        scale: int = 4,
     ) -> None:
-        chain: list[nn.Module] = [DenseDistillation(channels, handed, attention) for _ in range(blocks)]
+        chain: list[nn.Module] = [
+            DenseDistillation(channels, handed_channels, attention_channels) for _ in range(num_blocks)
+        ]
         super().__init__(
             head=named(shift=conv(3, 3, 1), conv=conv(3, channels)),
             blocks=nn.Sequential(BackwardFusion(chain, channels)),

@@ -1,9 +1,8 @@
 """RFDNeXt by team SSL: RFDN that ends its blocks like ConvNeXt instead of with attention.
 
-New in it: after the fusion comes a depthwise 7×7 convolution, then two 1×1 convolutions that widen the features
-fourfold and narrow them again, with a skip connection around the three (Liu et al., "A ConvNet for the 2020s",
-CVPR 2022, arXiv:2201.03545, less its normalisation). The first refinement halves the channels; activations are
-few.
+New: the fusion is followed by a depthwise 7×7 convolution and two 1×1 convolutions that widen the features fourfold and
+narrow them again, with a skip connection around the three (Liu et al., "A ConvNet for the 2020s", CVPR 2022,
+arXiv:2201.03545, without its normalisation). The first refinement halves the channels; there are few activations.
 
 Not ranked: its PSNR is not on par with the baseline's.
 """
@@ -21,12 +20,12 @@ WIDENING = 4
 
 
 def activation() -> nn.LeakyReLU:
-    """The only kind of activation here."""
+    """The network's only kind of activation."""
     return nn.LeakyReLU(0.05, inplace=True)
 
 
 def convnext(channels: int) -> Residual:
-    """N×channels×H×W -> the same shape, with a view of 7×7 pixels."""
+    """N×channels×H×W -> the same shape, with a receptive field of 7×7 pixels."""
     widened = WIDENING * channels
     return Residual(
         named(
@@ -46,8 +45,8 @@ class RFDNeXtBlock(NarrowDistillation):
         self.last = named(activation=activation(), conv=self.last)
         self.fuse = named(activation=activation(), conv=self.fuse)
 
-    def refined(self, refine: nn.Module, x: Tensor, parts: list[Tensor]) -> Tensor:
-        """Adds the step's input, in the first step its part, which is as narrow as the refinement."""
+    def refine_step(self, refine: nn.Module, x: Tensor, parts: list[Tensor]) -> Tensor:
+        """Adds the step's input or, in the first step, its part, which is as narrow as the refinement."""
         return add(refine(x), parts[0] if len(parts) == 1 else x)
 
 
@@ -55,10 +54,10 @@ class RFDNeXt(RFDNTrunk):
     """Images in the range 0 to 1.
 
     Args:
-        channels: of the features between the blocks.
-        blocks: how many.
+        channels: number of channels of the features between the blocks.
+        num_blocks: number of blocks.
         scale: upscaling factor.
     """
 
-    def __init__(self, *, channels: int = 50, blocks: int = 4, scale: int = 4) -> None:
-        super().__init__([RFDNeXtBlock(channels) for _ in range(blocks)], channels=channels, scale=scale)
+    def __init__(self, *, channels: int = 50, num_blocks: int = 4, scale: int = 4) -> None:
+        super().__init__([RFDNeXtBlock(channels) for _ in range(num_blocks)], channels=channels, scale=scale)

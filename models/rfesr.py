@@ -1,11 +1,9 @@
 """RFESR by team imglhl: residual blocks within residual blocks, each with learned weights for both sides.
 
-New in it: whatever meets in a skip connection is weighted by two learned numbers. A block fuses its units
-backwards, two at a time with interleaved channels, by one and the same convolution. Its spatial attention looks
-at the pooled features with and without dilation, and its sigmoid is piecewise linear. The convolutions at full
-resolution are weight-normalised.
-
-20th in the main track, 22nd and 18th in the sub-tracks.
+New: both sides of each skip connection are weighted by learned numbers. A block fuses its units from the last to the
+first, two at a time with interleaved channels, by one shared convolution. Its spatial attention views the pooled
+features with and without dilation, and its sigmoid is piecewise linear. The convolutions at full resolution are
+weight-normalised.
 """
 
 import torch
@@ -37,33 +35,39 @@ class WeightedResidual(nn.Module):
 
 
 class DilatedESA(ESA):
-    """Spatial attention that looks at the pooled features twice, once with dilation.
+    """Spatial attention that views the pooled features twice, once with dilation.
 
-    Two convolutions never run; the published count of parameters includes them.
+    Two convolutions never run but count among the published parameters.
     """
 
-    def __init__(self, channels: int, squeezed: int) -> None:
+    def __init__(self, channels: int, squeezed_channels: int) -> None:
         views = [
-            nn.Sequential(conv(squeezed, squeezed, dilation=dilation), nn.LeakyReLU(0.05, inplace=True))
+            nn.Sequential(
+                conv(squeezed_channels, squeezed_channels, dilation=dilation),
+                nn.LeakyReLU(0.05, inplace=True),
+            )
             for dilation in (1, 2)
         ]
-        context = pooled_context(squeezed, refine=Summed(*views))
-        super().__init__(channels, squeezed, context=context, project_skip=False)
-        self.unused = named(conv1=conv(squeezed, squeezed, 1), conv2=conv(squeezed, squeezed))
+        context = pooled_context(squeezed_channels, refine=Summed(*views))
+        super().__init__(channels, squeezed_channels, context=context, project_skip=False)
+        self.unused = named(
+            conv1=conv(squeezed_channels, squeezed_channels, 1),
+            conv2=conv(squeezed_channels, squeezed_channels),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """N×channels×H×W -> the same shape."""
         return rescale(F.hardsigmoid(self.logits(x), inplace=True), x)
 
 
-def unit(channels: int, attention: int) -> WeightedResidual:
+def unit(channels: int, attention_channels: int) -> WeightedResidual:
     """Two convolutions and attention: N×channels×H×W -> the same shape."""
     return WeightedResidual(
         named(
             conv1=WeightNormConv2d(channels, channels),
             activation=nn.LeakyReLU(0.01, inplace=True),
             conv2=WeightNormConv2d(channels, channels),
-            attention=DilatedESA(channels, attention),
+            attention=DilatedESA(channels, attention_channels),
         )
     )
 
@@ -71,9 +75,9 @@ def unit(channels: int, attention: int) -> WeightedResidual:
 class BackwardReduction(nn.Module):
     """Units in a chain, the inner ones with another skip connection, fused from the last to the first."""
 
-    def __init__(self, channels: int, attention: int, units: int) -> None:
+    def __init__(self, channels: int, attention_channels: int, num_units: int) -> None:
         super().__init__()
-        first, *inner, last = (unit(channels, attention) for _ in range(units))
+        first, *inner, last = (unit(channels, attention_channels) for _ in range(num_units))
         self.units = numbered([first, *map(Residual, inner), last])
         self.reduce = WeightNormConv2d(2 * channels, channels, 1)
 
@@ -89,22 +93,31 @@ class BackwardReduction(nn.Module):
 class RFESR(ConvTrunk):
     """Images in the range 0 to 255.
 
-    A fusion of all blocks never runs; the published count of parameters includes it.
+    A fusion of all blocks never runs but counts among the published parameters.
 
     Args:
-        channels: of the features between the blocks.
-        attention: channels within the spatial attention.
-        blocks: how many.
-        units: of each block, at least two.
+        channels: number of channels of the features between the blocks.
+        attention_channels: number of channels within the spatial attention.
+        num_blocks: number of blocks.
+        num_units: number of units per block, at least two.
         scale: upscaling factor.
     """
 
     def __init__(
-        self, *, channels: int = 32, attention: int = 8, blocks: int = 4, units: int = 4, scale: int = 4
+        self,
+        *,
+        channels: int = 32,
+        attention_channels: int = 8,
+        num_blocks: int = 4,
+        num_units: int = 4,
+        scale: int = 4,
     ) -> None:
         super().__init__(
-            numbered(WeightedResidual(BackwardReduction(channels, attention, units)) for _ in range(blocks)),
+            numbered(
+                WeightedResidual(BackwardReduction(channels, attention_channels, num_units))
+                for _ in range(num_blocks)
+            ),
             channels=channels,
             scale=scale,
         )
-        self.unused = conv(blocks * channels, channels, 1)
+        self.unused = conv(num_blocks * channels, channels, 1)

@@ -1,12 +1,9 @@
 """RLCSR by team IMGWLH: weight-normalised RFDN blocks whose outputs are fused twice, at once and one by one.
 
-New in it: six blocks, all but the first with a skip connection; a fusion of all their outputs with layer
-attention (HAN, Niu et al., ECCV 2020) beside a chain of fusions with interleaved channels; channel and spatial
-attention over both (CBAM, Woo et al., ECCV 2018); convolutions outside the blocks that add a 1×3, a 3×1 and a
-3×3 kernel without being merged into one; self-normalising activations. The network learns what the bicubically
-enlarged image lacks.
-
-19th in the main track, 17th in both sub-tracks.
+New: six blocks, all but the first with a skip connection; a fusion of all their outputs with layer attention (HAN, Niu
+et al., ECCV 2020) beside a chain of fusions with interleaved channels; channel and spatial attention over both (CBAM,
+Woo et al., ECCV 2018); convolutions outside the blocks that sum a 1×3, a 3×1 and a 3×3 kernel without merging them;
+self-normalising activations. The network predicts a residual to the bicubically upscaled image.
 """
 
 import torch
@@ -40,9 +37,9 @@ class AsymmetricConv(nn.Module):
 
 
 class LayerAttention(nn.Module):
-    """Adds to the features of each layer those of the layers unlike it, with a learned weight.
+    """Adds to the features of each layer those of the layers least like it, with a learned weight.
 
-    The network here has a single layer, to which it gives all attention: a multiplication by 1 + `weight`.
+    The network has a single layer, which gets all attention: a multiplication by 1 + `weight`.
     """
 
     def __init__(self) -> None:
@@ -53,24 +50,26 @@ class LayerAttention(nn.Module):
         """N×layers×C×H×W -> the same shape."""
         layers = x.flatten(2)
         likeness = layers @ layers.transpose(1, 2)
-        attention = (likeness.amax(dim=-1, keepdim=True) - likeness).softmax(dim=-1)
-        return add(rescale(attention @ layers, self.weight), layers).view(x.shape)
+        weights = (likeness.amax(dim=-1, keepdim=True) - likeness).softmax(dim=-1)
+        return add(rescale(weights @ layers, self.weight), layers).view(x.shape)
 
 
-def distillation_block(channels: int, distilled: int, attention: int) -> nn.Module:
+def distillation_block(channels: int, distilled_channels: int, attention_channels: int) -> nn.Module:
     """N×channels×H×W -> the same shape."""
     refine = nn.Sequential(
-        Residual(nn.Sequential(conv(attention, attention), nn.SiLU(inplace=True))),
-        Residual(nn.Sequential(conv(attention, attention), nn.SiLU(inplace=True))),
-        Residual(conv(attention, attention)),
+        Residual(nn.Sequential(conv(attention_channels, attention_channels), nn.SiLU(inplace=True))),
+        Residual(nn.Sequential(conv(attention_channels, attention_channels), nn.SiLU(inplace=True))),
+        Residual(conv(attention_channels, attention_channels)),
     )
     return weight_normalised(
         FeatureDistillation(
-            distill=[conv(channels, distilled, 1) for _ in range(STEPS)],
+            distill=[conv(channels, distilled_channels, 1) for _ in range(STEPS)],
             refine=[conv(channels, channels) for _ in range(STEPS)],
-            last=conv(channels, distilled),
-            fuse=conv((STEPS + 1) * distilled, channels, 1),
-            attention=ESA(channels, attention, context=pooled_context(attention, refine=refine)),
+            last=conv(channels, distilled_channels),
+            fuse=conv((STEPS + 1) * distilled_channels, channels, 1),
+            attention=ESA(
+                channels, attention_channels, context=pooled_context(attention_channels, refine=refine)
+            ),
             activation=nn.SELU(inplace=True),
         )
     )
@@ -79,14 +78,14 @@ def distillation_block(channels: int, distilled: int, attention: int) -> nn.Modu
 class RLCSR(nn.Module):
     """Images in the range 0 to 255.
 
-    Modules that never run are in `unused`: the published count of parameters includes them.
+    `unused` holds modules that never run but count among the published parameters.
 
     Args:
-        channels: of the features between the blocks.
-        distilled: channels that each step of a block distils.
-        attention: channels within the spatial attention of a block.
-        squeezed: channels within the channel attention after the blocks.
-        blocks: how many.
+        channels: number of channels of the features between the blocks.
+        distilled_channels: number of channels that each step of a block distils.
+        attention_channels: number of channels within the spatial attention of a block.
+        final_attention_channels: number of channels within the channel attention after the blocks.
+        num_blocks: number of blocks.
         scale: upscaling factor.
     """
 
@@ -94,22 +93,24 @@ class RLCSR(nn.Module):
         self,
         *,
         channels: int = 32,
-        distilled: int = 16,
-        attention: int = 8,
-        squeezed: int = 10,
-        blocks: int = 6,
+        distilled_channels: int = 16,
+        attention_channels: int = 8,
+        final_attention_channels: int = 10,
+        num_blocks: int = 6,
         scale: int = 4,
     ) -> None:
         super().__init__()
         self.scale = scale
         self.head = AsymmetricConv(3, channels)
-        first, *others = (distillation_block(channels, distilled, attention) for _ in range(blocks))
+        first, *others = (
+            distillation_block(channels, distilled_channels, attention_channels) for _ in range(num_blocks)
+        )
         self.blocks = numbered([first, *map(Residual, others)])
-        self.fuse = named(conv=conv(blocks * channels, channels, 1), activation=nn.SELU(inplace=True))
+        self.fuse = named(conv=conv(num_blocks * channels, channels, 1), activation=nn.SELU(inplace=True))
         self.layer_attention = LayerAttention()
         self.refine = AsymmetricConv(channels, channels)
-        self.reduce = numbered(WeightNormConv2d(2 * channels, channels, 1) for _ in range(blocks - 1))
-        self.channel_factors = ChannelFactors(2 * channels, squeezed)
+        self.reduce = numbered(WeightNormConv2d(2 * channels, channels, 1) for _ in range(num_blocks - 1))
+        self.channel_factors = ChannelFactors(2 * channels, final_attention_channels)
         self.spatial_attention = SpatialAttention(bias=False)
         self.narrow = AsymmetricConv(2 * channels, channels)
         self.upsampler = named(

@@ -1,10 +1,10 @@
 """RLFN by team ByteESR: the fastest of all ranked networks.
 
-New in it: RFDN without distillation. A block is three convolutions with one local skip connection, because
-concatenations cost more time than they are worth; its spatial attention keeps one convolution of three.
+New: RFDN without distillation. A block is three convolutions with one local skip connection, because concatenations
+cost more time than they are worth; its spatial attention has one convolution instead of three.
 
 Kong et al., "Residual Local Feature Network for Efficient Super-Resolution", CVPR workshops 2022,
-arXiv:2205.07514. 1st in the main track, 11th and 2nd in the sub-tracks.
+arXiv:2205.07514.
 """
 
 from torch import Tensor, nn
@@ -17,11 +17,17 @@ from esr.models.blocks.trunk import ConvTrunk
 
 
 class LocalRefinement(nn.Module):
-    """Three convolutions, each with its activation, a skip connection around them, and a 1×1 convolution."""
+    """Three activated convolutions with a skip connection, and a 1×1 convolution."""
 
-    def __init__(self, channels: int, refined: int) -> None:
+    def __init__(self, channels: int, refined_channels: int) -> None:
         super().__init__()
-        self.refine = numbered([conv(channels, refined), conv(refined, refined), conv(refined, channels)])
+        self.refine = numbered(
+            [
+                conv(channels, refined_channels),
+                conv(refined_channels, refined_channels),
+                conv(refined_channels, channels),
+            ]
+        )
         self.fuse = conv(channels, channels, 1)
         self.activation = nn.LeakyReLU(0.05, inplace=True)
 
@@ -34,11 +40,13 @@ class LocalRefinement(nn.Module):
         return fused
 
 
-def rlfb(channels: int, refined: int, attention: int) -> nn.Sequential:
-    """A residual local feature block: N×channels×H×W -> the same shape."""
+def rlfb(channels: int, refined_channels: int, attention_channels: int) -> nn.Sequential:
+    """Residual local feature block: N×channels×H×W -> the same shape."""
     return named(
-        local=LocalRefinement(channels, refined),
-        attention=ESA(channels, attention, context=pooled_context(attention, convolutions=1)),
+        local=LocalRefinement(channels, refined_channels),
+        attention=ESA(
+            channels, attention_channels, context=pooled_context(attention_channels, convolutions=1)
+        ),
     )
 
 
@@ -46,10 +54,10 @@ class RLFN(ConvTrunk):
     """Images in the range 0 to 255.
 
     Args:
-        channels: of the features between the blocks.
-        refined: channels between the convolutions of a block.
-        attention: channels within the spatial attention.
-        blocks: how many.
+        channels: number of channels of the features between the blocks.
+        refined_channels: number of channels between the convolutions of a block.
+        attention_channels: number of channels within the spatial attention.
+        num_blocks: number of blocks.
         scale: upscaling factor.
     """
 
@@ -57,13 +65,13 @@ class RLFN(ConvTrunk):
         self,
         *,
         channels: int = 46,
-        refined: int = 48,
-        attention: int = 16,
-        blocks: int = 4,
+        refined_channels: int = 48,
+        attention_channels: int = 16,
+        num_blocks: int = 4,
         scale: int = 4,
     ) -> None:
         super().__init__(
-            numbered(rlfb(channels, refined, attention) for _ in range(blocks)),
+            numbered(rlfb(channels, refined_channels, attention_channels) for _ in range(num_blocks)),
             channels=channels,
             scale=scale,
         )

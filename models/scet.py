@@ -1,12 +1,12 @@
 """SCET by team Giantpandacv: self-calibrated convolutions, then one transformer at full resolution.
 
-New in it: sixteen blocks of PAN's self-calibrated convolutions, which need no activation after their fusion;
-a transformer block from Restormer (Zamir et al., CVPR 2022, arXiv:2111.09881), whose attention is among channels
-instead of pixels, so that its cost grows with the image and not with its square; a second way around all of it,
-by a pixel shuffle and one convolution of the shallow features.
+New: sixteen blocks of PAN's self-calibrated convolutions without an activation after their fusion; a transformer block
+from Restormer (Zamir et al., CVPR 2022, arXiv:2111.09881), with attention among channels instead of pixels, so that its
+cost is linear in the number of pixels; a second path around all of it, a pixel shuffle and one convolution of the
+shallow features.
 
 Zou et al., "Self-Calibrated Efficient Transformer for Lightweight Super-Resolution", CVPR workshops 2022,
-arXiv:2204.08913. 25th in the main track, 32nd and 34th in the sub-tracks.
+arXiv:2204.08913.
 """
 
 import torch
@@ -64,24 +64,24 @@ class ChannelSelfAttention(nn.Module):
     """Multi-head self-attention among channels, each described by all of its pixels.
 
     Args:
-        channels: of input and output, a multiple of `heads`.
-        heads: how many.
+        channels: number of channels of input and output, a multiple of `num_heads`.
+        num_heads: number of attention heads.
     """
 
-    def __init__(self, channels: int, heads: int) -> None:
+    def __init__(self, channels: int, num_heads: int) -> None:
         super().__init__()
-        self.heads = heads
+        self.num_heads = num_heads
         self.norm = PixelNorm(channels)
         self.qkv = conv(channels, 3 * channels, 1, bias=False)
         self.refine = conv(3 * channels, 3 * channels, groups=3 * channels, bias=False)
-        self.temperature = nn.Parameter(torch.ones(heads, 1, 1))
+        self.temperature = nn.Parameter(torch.ones(num_heads, 1, 1))
         self.project = conv(channels, channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """N×channels×H×W -> the same shape."""
         batch, channels, height, width = x.shape
         qkv = self.refine(self.qkv(self.norm(x)))
-        qkv = qkv.reshape(batch, 3, self.heads, channels // self.heads, height * width)
+        qkv = qkv.reshape(batch, 3, self.num_heads, channels // self.num_heads, height * width)
         query, key = F.normalize(qkv[:, :2], dim=-1).unbind(1)
         weights = (query @ key.transpose(-2, -1) * self.temperature).softmax(dim=-1)
         del query, key
@@ -92,19 +92,19 @@ class ChannelSelfAttention(nn.Module):
 
 
 class GatedFeedForward(nn.Module):
-    """Two convolutions widen the channels; one half of the result gates the other.
+    """Convolutions that widen the channels and gate one half of the result by the other.
 
     Args:
-        channels: of input and output.
-        hidden: of either half.
+        channels: number of channels of input and output.
+        hidden_channels: number of channels of either half.
     """
 
-    def __init__(self, channels: int, hidden: int) -> None:
+    def __init__(self, channels: int, hidden_channels: int) -> None:
         super().__init__()
         self.norm = PixelNorm(channels)
-        self.expand = conv(channels, 2 * hidden, 1, bias=False)
-        self.refine = conv(2 * hidden, 2 * hidden, groups=2 * hidden, bias=False)
-        self.project = conv(hidden, channels, 1, bias=False)
+        self.expand = conv(channels, 2 * hidden_channels, 1, bias=False)
+        self.refine = conv(2 * hidden_channels, 2 * hidden_channels, groups=2 * hidden_channels, bias=False)
+        self.project = conv(hidden_channels, channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """N×channels×H×W -> the same shape."""
@@ -119,22 +119,28 @@ class SCET(nn.Module):
     """Images in the range 0 to 1.
 
     Args:
-        channels: of the features, a multiple of `heads` and of `scale²`.
-        blocks: self-calibrated ones.
-        heads: of the transformer's attention.
-        hidden: channels within the transformer's feed-forward part.
+        channels: number of channels of the features, a multiple of `num_heads` and of `scale²`.
+        num_blocks: number of self-calibrated blocks.
+        num_heads: number of attention heads.
+        hidden_channels: number of channels within the transformer's feed-forward part.
         scale: upscaling factor.
     """
 
     def __init__(
-        self, *, channels: int = 64, blocks: int = 16, heads: int = 8, hidden: int = 170, scale: int = 4
+        self,
+        *,
+        channels: int = 64,
+        num_blocks: int = 16,
+        num_heads: int = 8,
+        hidden_channels: int = 170,
+        scale: int = 4,
     ) -> None:
         super().__init__()
         self.head = conv(3, channels)
-        self.blocks = nn.Sequential(*(calibrated_block(channels) for _ in range(blocks)))
+        self.blocks = nn.Sequential(*(calibrated_block(channels) for _ in range(num_blocks)))
         self.transformer = named(
-            attention=Residual(ChannelSelfAttention(channels, heads)),
-            pixelwise=Residual(GatedFeedForward(channels, hidden)),
+            attention=Residual(ChannelSelfAttention(channels, num_heads)),
+            pixelwise=Residual(GatedFeedForward(channels, hidden_channels)),
         )
         self.after_blocks = conv(channels, channels)
         self.upsampler = self._upsampler(channels, scale)

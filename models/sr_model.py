@@ -1,10 +1,8 @@
 """SR_model by team Alpan Team: enhanced spatial attention after every convolution.
 
-New in it: RFDN's shallow residual blocks without distillation; each of a block's three is followed by attention
-of its own, the block's input and all three results are joined whole, and attention ends the block as in RFDN.
-At 32 channels this makes 16 attentions, most of the 132 convolutions, and the third fewest FLOPs of the ranked.
-
-12th in the main track, 10th and 9th in the sub-tracks.
+New: RFDN's shallow residual blocks without distillation. Each of a block's three is followed by attention of its own;
+the block's input and all three results are joined in full, and attention ends the block as in RFDN. At 32 channels this
+makes 16 attentions, which hold most of the 132 convolutions.
 """
 
 from torch import Tensor, nn
@@ -22,18 +20,18 @@ STEPS = 3
 class AttentiveBlock(nn.Module):
     """Residual convolutions with attention, joined with the block's input, and attention again."""
 
-    def __init__(self, channels: int, attention: int) -> None:
+    def __init__(self, channels: int, attention_channels: int) -> None:
         super().__init__()
         self.refine = numbered(
             named(
                 residual=Residual(conv(channels, channels)),
                 activation=nn.LeakyReLU(0.05, inplace=True),
-                attention=ESA(channels, attention),
+                attention=ESA(channels, attention_channels),
             )
             for _ in range(STEPS)
         )
         self.fuse = conv((STEPS + 1) * channels, channels, 1)
-        self.attention = ESA(channels, attention)
+        self.attention = ESA(channels, attention_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """N×channels×H×W -> the same shape."""
@@ -46,13 +44,17 @@ class SRModel(RFDNTrunk):
     """Images in the range 0 to 1.
 
     Args:
-        channels: of all features but the attentions'.
-        attention: channels within each spatial attention.
-        blocks: how many.
+        channels: number of channels of all features outside the attentions.
+        attention_channels: number of channels within each spatial attention.
+        num_blocks: number of blocks.
         scale: upscaling factor.
     """
 
-    def __init__(self, *, channels: int = 32, attention: int = 16, blocks: int = 4, scale: int = 4) -> None:
+    def __init__(
+        self, *, channels: int = 32, attention_channels: int = 16, num_blocks: int = 4, scale: int = 4
+    ) -> None:
         super().__init__(
-            [AttentiveBlock(channels, attention) for _ in range(blocks)], channels=channels, scale=scale
+            [AttentiveBlock(channels, attention_channels) for _ in range(num_blocks)],
+            channels=channels,
+            scale=scale,
         )

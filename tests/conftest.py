@@ -1,4 +1,4 @@
-"""Fixtures that every test may use."""
+"""Fixtures for all tests."""
 
 import os
 import subprocess
@@ -12,20 +12,20 @@ from helpers.participants import make_participant
 from helpers.paths import REFERENCE
 from hypothesis import settings
 
-# Seeded, and without time limits: a busy machine is no failure.
+# Seeded, and without time limits, which a busy machine would exceed.
 settings.register_profile("esr", derandomize=True, deadline=None)
 settings.load_profile("esr")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_locks(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Tests that run side by side measure nothing that matters, and need not wait for each other."""
+    """Gives each test process its own locks: its timings do not matter, so it need not wait for others."""
     os.environ["ESR_LOCK_DIR"] = str(tmp_path_factory.mktemp("locks"))
 
 
 @pytest.fixture(scope="session")
 def reference() -> Path:
-    """The folder of reference data; skips where it is absent, fails in CI."""
+    """Folder of reference data; skips the test if it is absent, fails in CI."""
     if not REFERENCE.is_dir():
         if os.environ.get("CI") == "true":
             pytest.fail(f"CI needs the reference data at {REFERENCE}")
@@ -35,13 +35,13 @@ def reference() -> Path:
 
 @pytest.fixture
 def participant(tmp_path: Path) -> Path:
-    """A participant's folder, as `make_participant` makes it."""
+    """Folder of a participant, from `make_participant`."""
     return make_participant(tmp_path)
 
 
 @pytest.fixture
 def run_esr(tmp_path: Path) -> Callable[..., Run]:
-    """Runs the installed command `esr` as a user would, in a folder of its own, offline and with an empty cache."""
+    """Runs the installed command `esr` in a folder of its own, offline and with an empty cache."""
     command = Path(sys.executable).with_name("esr")
 
     def run(*arguments: str, cwd: Path | None = None, env: dict[str, str] | None = None) -> Run:

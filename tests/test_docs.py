@@ -1,4 +1,4 @@
-"""What the documentation tells a reader to do, done."""
+"""The documentation's examples run, and its links lead somewhere."""
 
 import re
 import subprocess
@@ -17,8 +17,8 @@ def blocks(language: str) -> list[str]:
 
 @pytest.fixture
 def example(tmp_path, participant):
-    """The worked example, typed off the page."""
-    network, weights = blocks("python")
+    """The worked example, copied from the page."""
+    network, weights, _ = blocks("python")
     (tmp_path / "my_network.py").write_text(network)
     (tmp_path / "my_network.yaml").write_text(blocks("yaml")[0])
     subprocess.run([sys.executable, "-c", weights], cwd=tmp_path, check=True)
@@ -33,6 +33,14 @@ def test_the_worked_example_of_an_own_network_runs_as_written(run_esr, example, 
     run = run_esr(*words[1:], *quick, cwd=example)
     assert run.code == 0, run.err
     assert "my_weights.pth" in run.records[0].read_text()
+
+
+def test_the_example_from_python_runs_as_written(example):
+    program = blocks("python")[2]
+    run = subprocess.run([sys.executable, "-c", program], cwd=example, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith("<Record MyNetwork beside imdn: ")
+    assert (example / "results" / "record.json").is_file()
 
 
 def test_every_link_of_the_documentation_leads_somewhere():

@@ -1,4 +1,4 @@
-"""What is installed: `models/`, `conf/` and `model_zoo/` arrive as `esr.models`, `esr.conf` and `esr.model_zoo`."""
+"""The installed package: `models/`, `conf/` and `model_zoo/` as `esr.models`, `esr.conf` and `esr.model_zoo`."""
 
 import os
 import subprocess
@@ -16,10 +16,12 @@ import pathlib, sys
 import esr, esr.conf, esr.models.rlfn, esr.model_zoo
 from esr.config.cards import model_names
 from esr.config.compose import compose
+from hydra.core.plugins import Plugins
 home = pathlib.Path(esr.__file__).parent
 assert str(home).startswith(sys.argv[1]), home
 assert compose(["model=rlfn"]).model._target_ == "esr.models.rlfn.RLFN"
 assert (home / "records" / "record.schema.json").is_file()
+assert "Slurm" in {kind.__name__ for kind in Plugins.instance().discover()}
 assert esr.models.rlfn.__file__.startswith(str(home))
 print(*model_names())
 """
@@ -38,9 +40,10 @@ def wheel(tmp_path_factory):
 def test_the_wheel_holds_networks_configuration_and_zoo_and_no_top_level_models(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.partition("/")[0] for name in names}
-    assert {top for top in tops if not top.endswith(".dist-info")} == {"esr"}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"esr", "hydra_plugins"}
     for name in ("esr/models/blocks/attention.py", "esr/conf/config.yaml", "esr/conf/model/imdn.yaml",
-                 "esr/model_zoo/__init__.py", "esr/records/record.schema.json", "esr/py.typed",
+                 "esr/model_zoo/__init__.py", "hydra_plugins/esr_plugins/cluster.py",
+                 "esr/records/record.schema.json", "esr/py.typed",
                  "esr/data/demo/coffee.png", "esr/data/demo/LICENCES.md"):  # fmt: skip
         assert name in names
     shipped = {Path(name).name for name in names if name.startswith("esr/conf/model/")}
@@ -63,9 +66,7 @@ def test_a_built_wheel_works_in_an_environment_of_its_own(wheel, tmp_path):
 
 
 def test_the_checkout_is_installed_in_place():
-    run = subprocess.run(
-        [sys.executable, "-c", PROBE, str(ROOT)], cwd="/", capture_output=True, text=True, check=False
-    )
+    run = subprocess.run([sys.executable, "-c", PROBE, str(ROOT)], cwd="/", capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
 
 

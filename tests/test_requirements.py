@@ -1,12 +1,15 @@
-"""The locks: each holds a version of every dependency that pyproject asks for, with hashes, and names no registry."""
+"""The dependencies: tests import declared ones only, locks pin each with its hash and name no registry."""
 
+import ast
 import re
 import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -16,9 +19,40 @@ else:
 ROOT = Path(__file__).resolve().parents[1]
 DOCKER = ROOT / "docker"
 VARIANTS = sorted(file.stem.removeprefix("torch-") for file in DOCKER.glob("torch-*.in"))
+TESTS = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 TARGETS = [("3.11", "x86_64"), ("3.12", "x86_64")]
 """Debian 12's Python and Ubuntu 24.04's."""
+
+
+def declared() -> list[Requirement]:
+    """What a checkout installs: the dependencies and the extra `dev`."""
+    project = PROJECT["project"]
+    return [Requirement(line) for line in (*project["dependencies"], *project["optional-dependencies"]["dev"])]
+
+
+def imported(file: Path) -> set[str]:
+    """Top-level names of the packages that a file imports."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module)
+    return {name.partition(".")[0] for name in names}
+
+
+def test_what_tests_and_benchmarks_import_is_declared():
+    ours = {"esr", "helpers", *(file.stem for file in TESTS)}
+    known = {canonicalize_name(requirement.name) for requirement in declared()}
+    distributions = packages_distributions()
+    missing = {
+        name: file.name
+        for file in TESTS
+        for name in imported(file) - ours - sys.stdlib_module_names
+        if not {canonicalize_name(one) for one in distributions.get(name, [name])} & known
+    }
+    assert not missing, "declare them in the extra dev of pyproject.toml"
 
 
 def locked(file: Path) -> list[Requirement]:
@@ -50,21 +84,18 @@ def test_each_lock_satisfies_every_dependency_of_the_project(variant, python, ma
         wanted = Requirement(line)
         assert wanted.name.lower() in found, f"{line} is not in the lock: make lock"
         version = found[wanted.name.lower()]
-        assert wanted.specifier.contains(version, prereleases=True), (
-            f"{line}, but {version} is locked: make lock"
-        )
+        assert wanted.specifier.contains(version, prereleases=True), f"{line}, but {version} is locked: make lock"
 
 
 @pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13"])
 def test_the_constraints_satisfy_every_dependency_of_the_project(python):
     found = pins(ROOT / "constraints.txt", python, "x86_64")
-    for line in [*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["dev"]]:
-        wanted = Requirement(line)
-        version = found.get(wanted.name.lower())
-        assert version, f"{line} is not in constraints.txt: make lock"
-        assert wanted.specifier.contains(version, prereleases=True), (
-            f"{line}, but {version} is pinned: make lock"
-        )
+    for wanted in declared():
+        if wanted.marker and not wanted.marker.evaluate({"python_version": python}):
+            continue
+        version = found.get(canonicalize_name(wanted.name))
+        assert version, f"{wanted} is not in constraints.txt: make lock"
+        assert wanted.specifier.contains(version, prereleases=True), f"{wanted}, but {version} is pinned: make lock"
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

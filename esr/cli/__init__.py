@@ -1,4 +1,4 @@
-"""The command `esr`: one file per subcommand."""
+"""The command `esr`: one grammar, one file per subcommand."""
 
 from esr.cli.command import main
 

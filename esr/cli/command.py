@@ -1,107 +1,85 @@
-"""The command `esr`: Hydra overrides run an evaluation; a first bare word is a subcommand."""
+"""The command `esr`: Hydra overrides run an evaluation, a first bare word is a subcommand."""
 
-import errno
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 from esr._version import __version__
-from esr.cli.parser import INTERRUPTED
+from esr.cli.parser import Parser
 from esr.cli.stdout import guarded
 from esr.errors import ConfigError, EsrError
 from esr.text import did_you_mean
 
 COMMANDS = ("compare", "doctor", "export", "fetch", "rank", "show", "train")
-"""Subcommands; each is `esr.cli.NAME` with a function `main(arguments) -> exit code`."""
+"""Subcommands; `esr.cli.NAME` has `add(parser)`, which declares its grammar, and `run(options)`, its exit code.
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""Errors of a disk, a quota or a limit that is used up."""
+The module's docstring is its help text."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as a shell reports it."""
+_AFTER_INTERRUPT = {"fetch": "rerun to resume", "train": "rerun to resume from the last checkpoint"}
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Entry point; exits with 0, with 1 when a network failed while measured, with 2 for a mistake in the input."""
+    """Entry point; exits with 0, with 1 if a network failed during its measurement, with 2 after a usage error."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         with guarded():
-            code = _run(words)
+            code = run(words)
     except EsrError as error:
         print(f"esr: {error}", file=sys.stderr)
         code = error.exit_code
     except KeyboardInterrupt:
-        print("esr: interrupted; records already written are whole", file=sys.stderr)
+        hint = _AFTER_INTERRUPT.get(words[0] if words else "", "completed records are intact")
+        print(f"esr: interrupted; {hint}", file=sys.stderr)
         code = INTERRUPTED
     except BrokenPipeError:
-        code = 1  # the reader of our output has gone, as `esr show | head` does
+        code = 1  # the reader of the output has exited, as in `esr show | head`
     sys.exit(code)
 
 
-def _run(words: list[str]) -> int:
-    if words == ["--version"]:
+def run(words: Sequence[str]) -> int:
+    """Runs one command.
+
+    Args:
+        words: As on the command line, without `esr`.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        EsrError: The input is at fault; the message is one line with the remedy.
+    """
+    if not words:
+        raise ConfigError("nothing to do: esr model=NAME measures a network, esr show lists them, esr --help says more")
+    if list(words) == ["--version"]:
         print(f"esr {__version__}")
         return 0
-    if not words:
-        raise ConfigError(
-            "nothing to do: esr model=NAME measures a network, esr show lists them, esr --help says more"
-        )
-    if words in (["--help"], ["-h"]):
-        from esr.cli.help import help_text  # noqa: PLC0415
+    if list(words) in (["--help"], ["-h"]):
+        from esr.cli.help import help_text  # noqa: PLC0415 - reads the configuration's folders
 
         print(help_text())
         return 0
     first = words[0]
-    if "=" in first or first.startswith(("-", "~")):
-        return _measure(words)
-    if first not in COMMANDS:
+    if first in COMMANDS:
+        name, rest = first, words[1:]
+    elif "=" in first or first.startswith(("-", "~")):
+        name, rest = "measure", words
+    else:
         raise ConfigError(_unknown_command(first))
-    command = importlib.import_module(f"esr.cli.{first}")
-    code: int = command.main(words[1:])
+    command = importlib.import_module(f"esr.cli.{name}")
+    parser = Parser("esr", None) if name == "measure" else Parser(f"esr {name}", command.__doc__)
+    command.add(parser)
+    code: int = command.run(parser.parse(rest))
     return code
 
 
 def _unknown_command(word: str) -> str:
-    from esr.config.cards import model_names  # noqa: PLC0415 - only a mistake pays for it
+    from esr.config.cards import model_names  # noqa: PLC0415 - only after a mistake
 
     if word in model_names() or word.endswith((".yaml", ".yml")):
         return f"{word}: no such command; to measure a network write esr model={word}"
     return f"{word}: no such command; {did_you_mean(word, COMMANDS)}; an override is written KEY=VALUE"
-
-
-def _measure(words: list[str]) -> int:
-    # Hydra and what it brings take a third of a second, which subcommands need not spend.
-    import hydra  # noqa: PLC0415
-    from hydra.errors import HydraException  # noqa: PLC0415
-    from omegaconf.errors import OmegaConfBaseException  # noqa: PLC0415
-
-    from esr.config import compose as composition  # noqa: PLC0415
-    from esr.multirun import task as sweep  # noqa: PLC0415
-
-    composition.register()
-    sweep.register(words)
-    composition.check_options(words)
-    wants_traceback = "HYDRA_FULL_ERROR" in os.environ
-    composition.quiet_hydra()
-    sys.argv = [sys.argv[0], *words]
-    task = sweep.Task()
-    try:
-        hydra.main(config_path="pkg://esr.conf", config_name="config", version_base="1.3")(task)()
-        if task.error:
-            raise task.error
-    except (HydraException, OmegaConfBaseException) as error:
-        if wants_traceback:
-            raise
-        raise composition.explain(error, words) from error
-    except OSError as error:
-        # Hydra makes the folder for results before it calls us; a full disk has no name.
-        if wants_traceback or not (error.filename or error.errno in FULL):
-            raise
-        raise ConfigError(
-            f"{error.filename or 'results'}: cannot be written ({error.strerror}); choose another folder with out=DIR"
-        ) from error
-    finally:
-        code = task.close()
-    return code
 
 
 if __name__ == "__main__":

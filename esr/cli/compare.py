@@ -1,124 +1,84 @@
-"""`esr compare A B`: two records, or two folders of them: the same, faster, slower, or not to be told."""
+"""Compares B with A: the same, faster, slower, or inconclusive.
+
+  esr compare host/record.json container/record.json
+  esr compare before/ after/ --format markdown        every network that both folders hold
+
+The ratios to the baseline that each record measured beside the network are compared. Exit code: 0 the same,
+3 faster or slower, 4 inconclusive, 2 usage error. docs/measuring.md explains the decision.
+"""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from esr.cli.parser import Parser
+from esr.cli.parser import Parser, number, one_of
 from esr.errors import RecordError
 
 if TYPE_CHECKING:
     from esr.records.compare import Comparison
     from esr.records.files import Record
 
-SAME, DIFFERENT, CANNOT_TELL = 0, 3, 4
-"""Exit codes; of several comparisons the gravest: different, then can't tell."""
-PIPED_WIDTH = 160
+SAME, DIFFERENT, INCONCLUSIVE = 0, 3, 4
+"""Exit codes; of several comparisons the gravest: different, then inconclusive."""
 FORMATS = ("table", "markdown", "json")
 
-_EPILOG = """\
-  esr compare host/record.json container/record.json
-  esr compare before/ after/ --format markdown        every network that both folders hold
 
-What is compared is the ratio to the baseline that each record measured beside the network. Exit code: 0 the same,
-3 faster or slower, 4 can't tell, 2 a mistake. docs/measuring.md says how the outcome is found.
-"""
+def add(parser: Parser) -> None:
+    """Declares the command's grammar."""
+    from esr.records.compare import MARGIN  # noqa: PLC0415 - only this command needs records
 
-
-def main(arguments: Sequence[str]) -> int:
-    """Compares; returns the exit code."""
-    from esr.records.compare import MARGIN, Outcome, compare, pairs  # noqa: PLC0415 - `--help` is quick
-
-    parser = Parser(
-        prog="esr compare",
-        description="Says whether B is the same as A, faster or slower.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
     parser.add_argument("a", type=Path, metavar="A", help="a record, or a folder of records")
-    parser.add_argument("b", type=Path, metavar="B", help="the same, to be judged against A")
+    parser.add_argument("b", type=Path, metavar="B", help="the same, to be compared with A")
     parser.add_argument(
-        "--margin", type=_fraction, default=MARGIN, help=f"change that is still the same ({MARGIN})"
+        "--margin",
+        type=number(float, lambda value: 0 <= value < 1, "a fraction from 0 to below 1, as 0.02 for 2 %"),
+        default=MARGIN,
+        help=f"largest change that counts as the same ({MARGIN})",
     )
-    parser.add_argument(
-        "--force", action="store_true", help="compare what differs in weights, data or counts"
-    )
-    parser.add_argument(
-        "--tainted",
-        action="store_true",
-        help="judge by the intervals even where a verdict speaks against them",
-    )
-    parser.add_argument("--format", choices=FORMATS, default="table", help="(table)")
-    options = parser.parse_args(list(arguments))
+    parser.add_argument("--force", action="store_true", help="compare even if weights, data or counts differ")
+    parser.add_argument("--tainted", action="store_true", help="ignore tainted verdicts")
+    parser.add_argument("--format", type=one_of(FORMATS), default="table", metavar="|".join(FORMATS), help="(table)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compares; returns the exit code."""
+    from esr.records.compare import ComparisonOutcome, compare, pairs  # noqa: PLC0415 - see `add`
+
     matched, alone = pairs(_records(options.a), _records(options.b))
     for name in alone:
         print(f"esr: {name}: only on one side, left out", file=sys.stderr)
     if not matched:
         raise RecordError(f"{options.a} and {options.b} hold no record of the same network on the same data")
-    comparisons = [
-        compare(a, b, options.margin, force=options.force, tainted=options.tainted) for a, b in matched
-    ]
+    comparisons = [compare(a, b, options.margin, force=options.force, tainted=options.tainted) for a, b in matched]
     _write(comparisons, options.format)
     outcomes = {comparison.outcome for comparison in comparisons}
-    if outcomes & {Outcome.FASTER, Outcome.SLOWER}:
+    if outcomes & {ComparisonOutcome.FASTER, ComparisonOutcome.SLOWER}:
         return DIFFERENT
-    return CANNOT_TELL if Outcome.CANNOT_TELL in outcomes else SAME
-
-
-def _fraction(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"{text}: expected a fraction from 0 to below 1, as 0.02 for 2 %")
-    return value
+    return INCONCLUSIVE if ComparisonOutcome.INCONCLUSIVE in outcomes else SAME
 
 
 def _records(path: Path) -> list["Record"]:
-    from esr.records.files import FILE_NAME, load_record  # noqa: PLC0415 - see `main`
+    from esr.records.files import FILE_NAME, load_record  # noqa: PLC0415 - see `add`
 
     if not path.is_dir() or (path / FILE_NAME).exists():
         return [load_record(path)]
     found = sorted(path.rglob("*.json"))
     files = [file for file in found if file.name == FILE_NAME] or found
     if not files:
-        raise RecordError(f"{path}: no record in it; a record is a file {FILE_NAME}")
+        raise RecordError(f"{path}: contains no record; a record is a file {FILE_NAME}")
     return [load_record(file) for file in files]
 
 
 def _write(comparisons: Sequence["Comparison"], chosen: str) -> None:
-    from esr.report import comparison as report  # noqa: PLC0415 - see `main`
+    from esr.report import comparison as report  # noqa: PLC0415 - see `add`
 
     if chosen == "json":
-        print(report.as_json(comparisons), end="")
+        print(report.to_json(comparisons), end="")
     elif chosen == "markdown":
-        print(report.markdown(comparisons), end="")
+        print(report.to_markdown(comparisons), end="")
     else:
-        _print(comparisons)
+        from esr.system.console import console  # noqa: PLC0415
 
-
-def _print(comparisons: Sequence["Comparison"]) -> None:
-    from rich.console import Console  # noqa: PLC0415 - see `main`
-    from rich.markup import escape  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-
-    from esr.report import comparison as report  # noqa: PLC0415
-
-    console = Console()
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = PIPED_WIDTH
-    table = Table(title="B against A", title_justify="left")
-    for position, title in enumerate(report.header()):
-        table.add_column(title, justify="left" if position < 3 else "right")  # noqa: PLR2004 - names, then figures
-    for comparison in comparisons:
-        table.add_row(*(escape(cell) for cell in report.cells(comparison)))
-    console.print(table, highlight=False)
-    for comparison in comparisons:
-        for line in report.lines(comparison):
-            console.print(f"· {line}", markup=False, highlight=False)
-    if note := report.chance_note(len(comparisons)):
-        console.print(f"· {note}", markup=False, highlight=False)
+        report.print_comparisons(comparisons, console())

@@ -1,45 +1,44 @@
-"""`esr export`: a network with its weights as a file for other software."""
+"""Writes a network with its weights as ONNX, TorchScript or safetensors.
 
-import argparse
-from collections.abc import Sequence
-from pathlib import Path
-
-from esr.cli.parser import Parser
-from esr.errors import ConfigError
-from esr.text import did_you_mean
-
-_KEYS = ("model", "format", "out", "weights")
-
-_EPILOG = """\
   esr export model=rlfn format=onnx                  rlfn.onnx
   esr export model=imdn format=torchscript out=FILE
   esr export model=my.yaml format=safetensors weights=PATH
                                                      the weights under esr's own names
 
-weights=auto|published|bundled|random|PATH as for a measurement. Input and output are 1×3×H×W and 1×3×4H×4W, from 0
-to the network's data range. ONNX needs pip install 'esr[export]'. docs/networks.md says which sizes a file takes.
+weights=auto|published|bundled|random|PATH as in an evaluation. Input and output are 1×3×H×W and 1×3×4H×4W, from 0
+to the network's data range. ONNX needs pip install 'esr[export]'. docs/networks.md lists the sizes a file takes.
 """
 
+import argparse
+from pathlib import Path
 
-def main(arguments: Sequence[str]) -> int:
+from esr.cli.parser import Parser, key_values
+from esr.errors import ConfigError
+from esr.text import did_you_mean
+
+KEYS = ("model", "format", "out", "weights")
+
+
+def add(parser: Parser) -> None:
+    """Declares the command's grammar."""
+    parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help=", ".join(KEYS))
+
+
+def run(options: argparse.Namespace) -> int:
     """Exports; returns the exit code."""
-    parser = Parser(
-        prog="esr export",
-        description="Writes a network with its weights as ONNX, TorchScript or safetensors.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="model, format, out, weights")
-    settings = _parsed(parser.parse_args(list(arguments)).settings)
+    settings = key_values(options.settings, KEYS)
+    for key, example in (("model", "rlfn"), ("format", "onnx")):
+        if key not in settings:
+            raise ConfigError(f"nothing to export: add {key}=…, for example {key}={example}")
 
-    # torch takes seconds to import, which `--help` and a mistake in the words need not wait for.
-    from esr.config import compose as composition  # noqa: PLC0415
-    from esr.config.schema import EsrConf, network_name, typed  # noqa: PLC0415
+    # torch takes seconds to import, which `--help` and usage errors do without.
+    from esr.config.compose import compose  # noqa: PLC0415
+    from esr.config.schema import network_name  # noqa: PLC0415
     from esr.networks import build as networks  # noqa: PLC0415
     from esr.networks import export  # noqa: PLC0415
     from esr.zoo import weights as zoo  # noqa: PLC0415
 
-    model = typed(EsrConf, composition.compose([f"model={settings['model']}"])).model
+    model = compose([f"model={settings['model']}"]).model
     suffix = export.SUFFIXES.get(settings["format"])
     if suffix is None:
         raise ConfigError(f"format={settings['format']}: {did_you_mean(settings['format'], export.SUFFIXES)}")
@@ -64,18 +63,3 @@ def _target(out: str) -> Path:
         return Path(out).expanduser()
     except RuntimeError:
         raise ConfigError(f"out={out}: there is no such home folder; choose another file") from None
-
-
-def _parsed(words: Sequence[str]) -> dict[str, str]:
-    settings: dict[str, str] = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals or not value:
-            raise ConfigError(f"{word}: write it KEY=VALUE, with one of {', '.join(_KEYS)}")
-        if key not in _KEYS:
-            raise ConfigError(f"{key}: no such key; {did_you_mean(key, _KEYS)}")
-        settings[key] = value
-    for key, example in (("model", "rlfn"), ("format", "onnx")):
-        if key not in settings:
-            raise ConfigError(f"nothing to export: add {key}=…, for example {key}={example}")
-    return settings

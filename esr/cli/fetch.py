@@ -1,46 +1,53 @@
-"""`esr fetch NAME…`: downloads published weights and data sets to the folders where `esr` looks for them."""
+"""Fetches published weights and data sets.
 
-import argparse
-import sys
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-from esr.cli.parser import INTERRUPTED, Parser
-
-if TYPE_CHECKING:
-    from esr.config.schema import CheckpointConf
-
-_EPILOG = """\
   esr fetch imdn rlfn              published weights of two networks
   esr fetch --all                  all published weights
   esr fetch div2k_valid            a data set; afterwards data=div2k_valid finds it
   ESR_MIRROR=URL esr fetch imdn    from URL/imdn_baseline.pth instead
 
-Weights go to the first of ESR_ZOO, else to the user's cache; data sets to ESR_DATA, else to the user's data folder.
-Sizes and sha256 are verified; an interrupted download is resumed. See docs/fetching.md.
+Weights go to the first folder in ESR_ZOO, else to the user's cache; data sets to ESR_DATA, else to the user's data
+folder. Sizes and sha256 are checked; an interrupted download resumes where it stopped. See docs/fetching.md.
 """
 
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-def main(arguments: Sequence[str]) -> int:
-    """Fetches or lists; returns the exit code, 2 when something could not be fetched."""
-    parser = Parser(
-        prog="esr fetch",
-        description="Fetches published weights and data sets.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+from esr.cli.parser import Parser, number, one_of
+
+if TYPE_CHECKING:
+    from esr.config.schema import CheckpointConf
+
+FORMATS = ("published", "safetensors")
+_MOST_JOBS = 64
+"""Parallel downloads; more would only be throttled by the server."""
+
+
+def add(parser: Parser) -> None:
+    """Declares the command's grammar."""
     parser.add_argument("names", nargs="*", metavar="NAME", help="networks, teams (team04) and data sets")
     parser.add_argument("--all", action="store_true", help="all published weights")
-    parser.add_argument("--list", action="store_true", help="only list the catalogue, with paths")
-    parser.add_argument("--folder", type=Path, metavar="DIR", help="another destination")
-    parser.add_argument("--jobs", type=_jobs, default=4, metavar="N", help="simultaneous downloads (4)")
+    parser.add_argument("--list", action="store_true", help="list what is available, and where it is")
+    parser.add_argument("--folder", type=Path, metavar="DIR", help="target folder")
     parser.add_argument(
-        "--format", choices=("published", "safetensors"), default="published", help="convert weights as well"
+        "--jobs",
+        type=number(int, lambda value: 1 <= value <= _MOST_JOBS, f"a number from 1 to {_MOST_JOBS}"),
+        default=4,
+        metavar="N",
+        help="parallel downloads (4)",
     )
-    options = parser.parse_args(list(arguments))
+    parser.add_argument(
+        "--format",
+        type=one_of(FORMATS),
+        default="published",
+        metavar="|".join(FORMATS),
+        help="format of the weights; safetensors are converted after the download (published)",
+    )
 
-    # Requests and rich take a fifth of a second, which `--help` need not wait for.
+
+def run(options: argparse.Namespace) -> int:
+    """Fetches or lists; returns the exit code, 2 if something could not be fetched."""
+    # Requests and rich take a fifth of a second to import, which `--help` does without.
     from esr.cli.fetch_screen import FetchScreen, print_catalogue  # noqa: PLC0415
     from esr.zoo import catalogue, fetch  # noqa: PLC0415
 
@@ -53,12 +60,8 @@ def main(arguments: Sequence[str]) -> int:
         print_catalogue(assets, folder)
         return 0
     convert = _to_safetensors if options.format == "safetensors" else None
-    try:
-        with FetchScreen() as screen:
-            results = fetch.fetch(assets, screen, folder=folder, jobs=options.jobs, convert=convert)
-    except KeyboardInterrupt:
-        print("esr: interrupted; rerun to resume", file=sys.stderr)
-        return INTERRUPTED
+    with FetchScreen() as screen:
+        results = fetch.fetch(assets, screen, folder=folder, jobs=options.jobs, convert=convert)
     return 0 if all(result.path for result in results) else 2
 
 
@@ -66,9 +69,3 @@ def _to_safetensors(path: Path, folder: Path, checkpoint: "CheckpointConf", note
     from esr.networks.convert import to_safetensors  # noqa: PLC0415 - torch, for conversion alone
 
     return to_safetensors(path, folder, checkpoint, notes)
-
-
-def _jobs(text: str) -> int:
-    if not text.isdigit() or not 1 <= int(text) <= 64:  # noqa: PLR2004 - more only annoys the server
-        raise argparse.ArgumentTypeError(f"{text}: expected a number from 1 to 64")
-    return int(text)

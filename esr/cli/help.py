@@ -1,4 +1,36 @@
-"""What `esr --help` prints; Hydra's own help would take a second to compose the configuration first."""
+"""esr measures efficient super-resolution networks, paired against a baseline.
+
+  esr model=imdn                                  one network on the demo images
+  esr model=rlfn data=set5 data.root=DIR          on your copy of Set5
+  esr model=my_network.yaml timing.rounds=20      your own network
+  esr -m model=imdn,rfdn,rlfn                     several, one after the other
+  esr -m 'model=glob(*)'                          all; those with a record are skipped
+  esr model=rlfn cudnn.benchmark=true device=cuda
+
+Subcommands (esr COMMAND --help says more):
+  doctor [out=DIR]   check this machine or container; problems with remedies
+  compare A B        compare two records of one network: the same, faster, slower, or inconclusive
+  rank RESULTS…      rank records, in files or folders, in the challenge's table
+  fetch NAME…        download and check published weights and data sets
+  show [NETWORK]     list the networks, or show one network's card and layers
+  export KEY=VALUE…  write a network as ONNX, TorchScript or safetensors
+  train KEY=VALUE…   train a network on a folder of images
+
+Groups, selected by GROUP=OPTION:
+  GROUPS
+
+Values, set by KEY=VALUE; esr model=NAME --cfg job prints them all, esr/config/schema.py documents each:
+  weights=auto|published|bundled|random|PATH      timing.rounds=10        device.threads=4
+  quality.save=none|crops|images                  timing.precision=0.005  device.cpus=[0,1]
+  complexity.height=256 complexity.width=256      timing.max_seconds=60   lock=wait|fail
+  timing.processes=3                              timing.timeout_s=600    out=DIR
+  hydra/launcher=sequential|slurm|submitit_local  force=true (with -m: measure again what has a record)
+
+Hydra's own options:
+  --cfg job, --info, -m (multirun), --config-dir DIR, --hydra-help; esr model=NAME --help shows the composed values
+  tab completion in bash: eval "$(esr -sc install=bash)"
+  --version          the version of esr
+"""
 
 import textwrap
 from pathlib import Path
@@ -8,48 +40,14 @@ from esr.config.cards import model_names
 
 WIDTH = 100
 GROUPS = ("data", "timing", "device", "cudnn", "telemetry")
-"""What can be chosen beside the networks; `conf/train` belongs to `esr train`."""
-
-_HEAD = """\
-esr measures efficient super-resolution networks, paired against a baseline.
-
-  esr model=imdn                                  one network on the demo images
-  esr model=rlfn data=set5 data.root=DIR          on your copy of Set5
-  esr model=my_network.yaml timing.rounds=20      your own network
-  esr -m model=imdn,rfdn,rlfn                     several, one after the other
-  esr -m 'model=glob(*)'                          all; what has a record already is skipped
-  esr model=rlfn cudnn.benchmark=true device=cuda
-
-Commands instead of a measurement (esr COMMAND --help says more):
-  doctor [out=DIR]   what is wrong with this machine or container, with remedies
-  compare A B        two records of one network: the same, faster, slower, or not to be told
-  rank RESULTS…      records, in files or folders, to the challenge's table
-  fetch NAME…        published weights and data sets, downloaded and checked
-  show [NETWORK]     the networks there are, or one network's card and layers
-  export KEY=VALUE…  a network as ONNX, TorchScript or safetensors
-  train KEY=VALUE…   train a network on a folder of images
-
-Groups, chosen by GROUP=OPTION:
-"""
-
-_FOOT = """
-Values, set by KEY=VALUE; esr model=NAME --cfg job prints them all, esr/config/schema.py says what each means:
-  weights=auto|published|bundled|random|PATH      timing.rounds=10        device.threads=4
-  quality.save=none|crops|images                  timing.precision=0.005  device.cpus=[0,1]
-  complexity.height=256 complexity.width=256      timing.max_seconds=60   lock=wait|fail
-  timing.processes=3                              timing.timeout_s=600    out=DIR
-  hydra/launcher=sequential|slurm|submitit_local  force=false (with -m: measure again what has a record)
-
-Hydra's own options:
-  --cfg job, --info, -m (multirun), --config-dir DIR, --hydra-help; esr model=NAME --help shows the composed values
-  tab completion in bash: eval "$(esr -sc install=bash)"
-  --version          the version of esr
-"""
+"""Groups beside the networks; `conf/train` belongs to `esr train`."""
 
 
 def help_text() -> str:
-    """The whole text."""
-    return _HEAD + "\n".join(_group(name, options) for name, options in groups().items()) + "\n" + _FOOT
+    """The complete text."""
+    # Hydra's own help would take a second to compose the configuration first.
+    lines = "\n".join(_group(name, options) for name, options in groups().items())
+    return (__doc__ or "").replace("  GROUPS", lines)
 
 
 def groups() -> dict[str, list[str]]:
@@ -61,9 +59,5 @@ def groups() -> dict[str, list[str]]:
 
 def _group(name: str, options: list[str]) -> str:
     return textwrap.fill(
-        " ".join(options),
-        WIDTH,
-        initial_indent=f"  {name:10}",
-        subsequent_indent=" " * 12,
-        break_on_hyphens=False,
+        " ".join(options), WIDTH, initial_indent=f"  {name:10}", subsequent_indent=" " * 12, break_on_hyphens=False
     )

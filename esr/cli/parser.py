@@ -1,17 +1,106 @@
-"""The options of a subcommand, with mistakes told in one line."""
+"""The grammar that all subcommands share: options, words of the form KEY=VALUE, and mistakes in one line."""
 
 import argparse
-from typing import NoReturn
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any, NoReturn, TypeVar
 
 from esr.errors import ConfigError
+from esr.text import did_you_mean
 
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as a shell reports it."""
+Value = TypeVar("Value", int, float)
+
+
+_Formatter = argparse.RawDescriptionHelpFormatter
 
 
 class Parser(argparse.ArgumentParser):
-    """Refuses a wrong option as every other mistake is refused."""
+    """Options may stand anywhere among the words; every mistake is a `ConfigError` that names the nearest option."""
+
+    def __init__(self, prog: str, text: str | None) -> None:
+        """Builds a parser without options.
+
+        Args:
+            prog: The command, as `esr rank`.
+            text: Its help: a line, an empty line, and examples; `None`: no option `--help` of its own.
+        """
+        self._known: list[str] = []
+        description, _, epilog = (text or "").partition("\n\n")
+        super().__init__(prog, None, description, epilog, add_help=text is not None, formatter_class=_Formatter)
+
+    def add_argument(self, *names: str, **more: Any) -> argparse.Action:
+        """As argparse's, and keeps the names for messages."""
+        self._known += [name for name in names if name.startswith("--")]
+        return super().add_argument(*names, **more)
+
+    def parse(self, words: Sequence[str]) -> argparse.Namespace:
+        """The options in `words`.
+
+        Raises:
+            ConfigError: An option or its value is unknown, or a word is missing or superfluous.
+        """
+        options, unknown = self.parse_known_intermixed_args(list(words))
+        for word in unknown:
+            name = word.partition("=")[0]
+            if not name.startswith("-"):
+                self.error(f"{word}: unexpected")
+            near = did_you_mean(name, self._known, limit=1)
+            self.error(f"{name}: no such option" + (f"; {near}" if near.startswith("did") else ""))
+        return options
 
     def error(self, message: str) -> NoReturn:
-        """Raises `ConfigError` instead of printing a page of usage."""
+        """Raises `ConfigError`; argparse would print the usage."""
         raise ConfigError(f"{message}; {self.prog} --help says more")
+
+
+def number(convert: Callable[[str], Value], valid: Callable[[Value], bool], expected: str) -> Callable[[str], Value]:
+    """An option's type: a number in a range, which `expected` describes."""
+
+    def parsed(text: str) -> Value:
+        try:
+            value = convert(text)
+        except ValueError:
+            value = None
+        if value is None or not valid(value):
+            raise argparse.ArgumentTypeError(f"{text}: expected {expected}")
+        return value
+
+    return parsed
+
+
+def one_of(names: Collection[str]) -> Callable[[str], str]:
+    """An option's type: one of some names."""
+
+    def parsed(text: str) -> str:
+        if text not in names:
+            raise argparse.ArgumentTypeError(f"{text}: no such choice; {did_you_mean(text, names)}")
+        return text
+
+    return parsed
+
+
+def key_values(words: Iterable[str], keys: Collection[str] | None = None) -> dict[str, str]:
+    """Words of the form KEY=VALUE as a mapping.
+
+    Args:
+        words: As on the command line.
+        keys: Valid keys; `None`: Hydra checks them.
+
+    Raises:
+        ConfigError: A word is not KEY=VALUE, a value is empty, or a key is unknown or given twice.
+
+    >>> key_values(["model=rlfn", "format=onnx"], ["model", "format"])
+    {'model': 'rlfn', 'format': 'onnx'}
+    """
+    given: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"{word}: expected KEY=VALUE")
+        if keys is not None and key not in keys:
+            raise ConfigError(f"{word}: no such key {key}; {did_you_mean(key, keys)}")
+        if not value:
+            raise ConfigError(f"{word}: no value given")
+        if key in given:
+            raise ConfigError(f"{word}: {key} is given twice")
+        given[key] = value
+    return given

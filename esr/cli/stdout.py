@@ -1,4 +1,4 @@
-"""Standard output, made to end in one line where it cannot be written, and to print on a screen of few characters."""
+"""Standard output: a failed write is one line, and characters that its encoding lacks are escaped."""
 
 import contextlib
 import io
@@ -10,42 +10,38 @@ from esr.errors import OutputError
 
 
 class _Guarded(io.TextIOWrapper):
-    """Text over a stream of bytes; what goes wrong on the way is an error of esr."""
+    """Text over a stream of bytes, whose errors are esr's."""
 
     def write(self, text: str) -> int:
-        with _told():
+        with _one_line():
             return super().write(text)
 
     def flush(self) -> None:
-        with _told():
+        with _one_line():
             super().flush()
 
 
 @contextlib.contextmanager
 def guarded() -> Iterator[None]:
-    r"""Replaces `sys.stdout` for as long as the block runs; what its encoding lacks is printed as `\uXXXX`.
+    r"""Replaces `sys.stdout` during the block; characters that its encoding lacks are printed as `\uXXXX`.
 
     Raises:
-        OutputError: Something could not be written, as on a full disk.
-        BrokenPipeError: Whoever read it has gone, as `head` does.
+        OutputError: Output could not be written, as on a full disk.
+        BrokenPipeError: The reader has exited, as `head` does.
     """
     plain = sys.stdout
-    if type(plain) is not io.TextIOWrapper:  # somebody else's, as a notebook's
+    if type(plain) is not io.TextIOWrapper:  # replaced already, as in a notebook
         yield
         return
     plain.flush()
-    sys.stdout = ours = _Guarded(
-        plain.buffer, plain.encoding, "backslashreplace", line_buffering=plain.line_buffering
-    )
+    sys.stdout = ours = _Guarded(plain.buffer, plain.encoding, "backslashreplace", line_buffering=plain.line_buffering)
     try:
         yield
     finally:
         try:
             ours.flush()
         except (OutputError, BrokenPipeError):
-            os.dup2(
-                os.open(os.devnull, os.O_WRONLY), plain.fileno()
-            )  # what is left is tried again at the end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), plain.fileno())  # the rest would be tried again at exit
             raise
         finally:
             ours.detach()
@@ -53,10 +49,10 @@ def guarded() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _told() -> Iterator[None]:
+def _one_line() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
-        raise  # the reader has seen enough
+        raise
     except OSError as error:
         raise OutputError(f"standard output: cannot be written ({error.strerror})") from error

@@ -1,6 +1,5 @@
-"""What a network costs: parameters, operations, activations, convolutions and memory."""
+"""The cost of a network: parameters, operations, activations, convolutions and live memory."""
 
-from esr.complexity.counting import Complexity, Layer, layers, measure
-from esr.complexity.memory import PeakMemory, peak_memory
+from esr.complexity.counting import Layer, layers, measure
 
-__all__ = ["Complexity", "Layer", "PeakMemory", "layers", "measure", "peak_memory"]
+__all__ = ["Layer", "layers", "measure"]

@@ -1,7 +1,7 @@
-"""What the challenge's script counts for one call of one module.
+"""Operations and activations of one module call, by the definition of the NTIRE 2022 challenge's script.
 
-The script puts hooks on modules of the types below and sees nothing else: functional calls, matrix products,
-attention and activations of other types count nothing (NTIRE 2022 efficient super-resolution challenge).
+The script hooks modules of the types below and misses everything else: functional calls, matrix products, attention
+and other activations count as 0.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,21 +13,21 @@ from torch import Tensor, nn
 ACTIVATIONS = (nn.ReLU, nn.PReLU, nn.ELU, nn.LeakyReLU, nn.ReLU6)
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 MULTIPLYING = (*CONVOLUTIONS, nn.Linear)
-"""Modules whose multiply-accumulates the script means to count."""
+"""Modules whose multiply-accumulates the script intends to count."""
 
 
 def flops(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], output: Any) -> int:
-    """Operations of one call, as the script counts them: a multiply-accumulate is one, a bias none.
+    """Operations of one call; a multiply-accumulate counts as one, a bias as none.
 
     Convolutions, transposed ones too: kernel area · in_channels · out_channels / groups · output positions.
-    Batch normalisation: one operation an output element, two if affine; the listed activations: one.
-    `Linear`: batch · input.shape[1] · output.shape[1], which is right for N×C input alone.
+    Batch normalisation: one operation per output element, two if affine; the listed activations: one.
+    `Linear`: batch · input.shape[1] · output.shape[1], which is correct for N×C input only.
 
     Args:
-        module: that was called.
+        module: the module called.
         args: its positional arguments.
         kwargs: its keyword arguments.
-        output: its result; anything but a tensor counts nothing.
+        output: its result; anything but a tensor counts as 0.
     """
     if not isinstance(output, Tensor):
         return 0
@@ -45,17 +45,17 @@ def flops(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], out
 
 
 def is_convolution(module: nn.Module, output: Any) -> bool:
-    """Whether one call of a module counts as a convolution: 2-d ones, transposed or not, that put out a tensor."""
+    """True for a call of a 2-d convolution, transposed or not, that returns a tensor."""
     return isinstance(module, CONVOLUTIONS) and isinstance(output, Tensor)
 
 
 def activations(module: nn.Module, output: Any) -> int:
-    """Elements that a convolution puts out in one call; other modules count none."""
+    """Output elements of one call of a convolution; 0 for other modules."""
     return output.numel() if is_convolution(module, output) else 0
 
 
 def _linear(inputs: Tensor, output: Tensor) -> int:
-    """The script fails on an input without a batch; here it counts as a batch of one."""
+    """The script fails on an input without a batch, which counts as a batch of one here."""
     if inputs.dim() == 1:
         return inputs.numel() * output.numel()
     return int(inputs.shape[0] * inputs.shape[1] * output.shape[1])

@@ -1,4 +1,4 @@
-"""One forward pass of a copy of a network, so that looking at it leaves the network as it was."""
+"""One forward pass of a copy of a network, which leaves the network itself unchanged."""
 
 import copy
 import sys
@@ -11,36 +11,37 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from esr.errors import ConfigError, NetworkError
+from esr.text import described
 
 CHANNELS = 3
 META = torch.device("meta")
 REASON_LENGTH = 200
-"""Characters of a network's own message that an error repeats; PyTorch's can run over many lines."""
+"""Characters of a network's own message that an error repeats; PyTorch's can be long."""
 
 Seen = TypeVar("Seen")
 Observer = Callable[[nn.Module, Tensor], AbstractContextManager[Seen]]
-"""Takes the copy and its input; what its context yields is filled while the copy runs inside it."""
+"""Takes the copy and its input; the object that its context yields collects data while the copy runs inside."""
 
 
 def observe(network: nn.Module, height: int, width: int, observer: Observer[Seen]) -> Seen:
-    """Runs a copy of `network` in evaluation mode on zeros, 1×3×height×width, while an observer looks on.
+    """Runs a copy of `network` in evaluation mode on 1×3×height×width zeros under an observer.
 
-    The copy runs on the `meta` device, which has shapes and no values; where that fails, as it does for
-    control flow that depends on values, on the network's own device. What cannot be copied runs itself.
-    Compiled parts run as they are written.
+    The copy runs on the `meta` device, which has shapes but no values, or, if that fails, as it does with control
+    flow that depends on values, on the network's own device. A network that cannot be copied runs itself. Compiled
+    parts run uncompiled.
 
     Args:
         network: any module that takes one image tensor.
-        height: of the input, pixels.
-        width: of the input, pixels.
+        height: input height in pixels.
+        width: input width in pixels.
         observer: makes the context in which the copy runs.
 
     Returns:
-        What the observer's context yielded.
+        The object that the observer's context yielded.
 
     Raises:
-        ConfigError: a height or width below 1.
-        NetworkError: the network fails on this input, or has lazy parameters without a shape.
+        ConfigError: The height or width is below 1.
+        NetworkError: The network fails on this input, or has lazy parameters without a shape.
     """
     for side, value in (("height", height), ("width", width)):
         if value < 1:
@@ -57,14 +58,16 @@ def observe(network: nn.Module, height: int, width: int, observer: Observer[Seen
                 return _observe_on(device, network, (height, width), observer)
             except Exception as error:
                 reason = error
+    assert reason is not None  # noqa: S101 - the loop ran at least once
     raise NetworkError(
-        f"{type(network).__name__} fails on a 1×{CHANNELS}×{height}×{width} input ({_one_line(reason)}): "
-        "choose a height and width that it accepts, or mend its forward pass"
+        f"{type(network).__name__} fails on a 1×{CHANNELS}×{height}×{width} input "
+        f"({described(reason)[:REASON_LENGTH]}): "
+        "choose a height and width that it accepts, or fix its forward pass"
     ) from reason
 
 
 def unique_bytes(tensors: Iterator[Tensor]) -> int:
-    """Bytes behind the tensors, each storage once."""
+    """Bytes of the tensors' storages, shared ones once."""
     storages = {storage._cdata: storage.nbytes() for storage in (t.untyped_storage() for t in tensors)}
     return sum(storages.values())
 
@@ -86,8 +89,8 @@ def _observe_on(
 
 
 def _replica(network: nn.Module, device: torch.device) -> nn.Module:
-    """A deep copy on a device; the network itself where it resists copying and is there already."""
-    held = list(_held(network))  # kept until the end: the memo knows each tensor by its address
+    """A deep copy on a device; the network itself if it cannot be copied, unless the device is `meta`."""
+    held = list(_held(network))  # referenced until the end: the memo identifies each tensor by its address
     memo: dict[int, Any] = {}
     for tensor in held:
         moved = torch.empty_like(tensor, device=META) if device == META else tensor.detach().clone()
@@ -99,12 +102,12 @@ def _replica(network: nn.Module, device: torch.device) -> nn.Module:
         if device == META:
             raise
         return network
-    # A scripted module holds its tensors where the memo does not reach.
+    # The memo does not reach the tensors of a scripted module.
     return replica if all(t.device == device for t in registered(replica)) else replica.to(device)
 
 
 def _held(network: nn.Module) -> Iterator[Tensor]:
-    """Parameters, buffers, and tensors that modules hold as plain attributes."""
+    """Parameters, buffers, and tensors in plain attributes of modules."""
     for module in network.modules():
         for values in (module._parameters, module._buffers, vars(module)):
             yield from (v for v in values.values() if isinstance(v, Tensor))
@@ -121,7 +124,7 @@ def _dtype(network: nn.Module) -> torch.dtype:
 
 @contextmanager
 def _evaluating(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode, and each module's own mode afterwards."""
+    """Switches to evaluation mode, and back to each module's own mode at the end."""
     training = [module for module in network.modules() if module.training]
     if training:
         network.eval()
@@ -133,7 +136,7 @@ def _evaluating(network: nn.Module) -> Iterator[None]:
 
 
 def _as_written() -> AbstractContextManager[Any]:
-    """Switches compilation off, if anything can have been compiled."""
+    """Disables compilation, if anything can have been compiled."""
     if "torch._dynamo" not in sys.modules:
         return nullcontext()
     stance: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
@@ -142,16 +145,10 @@ def _as_written() -> AbstractContextManager[Any]:
 
 @contextmanager
 def _without_fast_path() -> Iterator[None]:
-    """Keeps `MultiheadAttention` and encoder layers from becoming one operator on some devices."""
+    """Prevents `MultiheadAttention` and encoder layers from running as one operator on some devices."""
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         yield
     finally:
         torch.backends.mha.set_fastpath_enabled(before)
-
-
-def _one_line(error: Exception | None) -> str:
-    message = " ".join(str(error).split())
-    short = message if len(message) <= REASON_LENGTH else f"{message[: REASON_LENGTH - 1]}…"
-    return f"{type(error).__name__}: {short}" if message else type(error).__name__

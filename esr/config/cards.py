@@ -1,13 +1,10 @@
-"""The networks that `esr` knows: which there are, and each one's card.
-
-A card is read from `conf/model/NAME.yaml` and needs neither Hydra nor torch.
-"""
+"""The shipped networks and their cards; a card is read from `conf/model/NAME.yaml` without Hydra or torch."""
 
 import re
-from dataclasses import asdict
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import yaml
@@ -19,7 +16,6 @@ from esr.text import did_you_mean
 
 if TYPE_CHECKING:
     from esr.config.schema import ModelConf
-
 
 CONFIDENTIAL_TEAMS = (7, 21, 32, 41)
 """Teams of the challenge whose networks were never published."""
@@ -76,6 +72,29 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Row of the challenge's table; `None` where there is none."""
 
 
+_AS_CONFIGURED = ("team", "team_id", "paper", "note", "data_range", "published")
+_PUBLISHED_KEYS = (*Published.__struct_fields__, *Ranks.__struct_fields__)
+
+
+class _Checkpoint(msgspec.Struct, frozen=True):
+    licence: str | None = None
+
+
+class _Configured(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of a network's configuration that its card shows."""
+
+    _target_: str
+    name: str | None = None
+    title: str | None = None
+    team: str | None = None
+    team_id: Number | None = None
+    paper: str | None = None
+    note: str | None = None
+    data_range: Figure = 1.0
+    checkpoint: _Checkpoint = _Checkpoint()
+    published: Published | None = None
+
+
 def folder() -> Path:
     """The shipped `conf/model` folder."""
     return Path(esr.conf.__file__).parent / "model"
@@ -84,16 +103,12 @@ def folder() -> Path:
 @cache
 def model_names() -> list[str]:
     """Names of the shipped networks: baselines first, then by team."""
-    return sorted((file.stem for file in folder().glob("*.yaml")), key=_order)
-
-
-def _order(name: str) -> tuple[float, str]:
-    return _team_id(name), name
+    return sorted((file.stem for file in folder().glob("*.yaml")), key=lambda name: (_team_id(name), name))
 
 
 @cache
 def _team_id(name: str) -> float:
-    # Only the line is looked for: parsing forty files would cost half of `esr --help`.
+    # Only this line is read: parsing forty files would cost half of `esr --help`.
     for line in (folder() / f"{name}.yaml").read_text(encoding="utf-8").splitlines():
         if line.startswith("team_id:"):
             return float(line.partition(":")[2])
@@ -101,7 +116,14 @@ def _team_id(name: str) -> float:
 
 
 def model_file(choice: str) -> Path | None:
-    """The YAML for a name, a team as `team04` or `team4`, or a path ending in `.yaml`; none where there is none."""
+    """The YAML of a network.
+
+    Args:
+        choice: A name, a team as `team04` or `team4`, or a path ending in `.yaml`.
+
+    Returns:
+        `None` if there is none.
+    """
     path = Path(choice)
     if path.suffix in (".yaml", ".yml"):
         return path if path.is_file() else None
@@ -110,13 +132,13 @@ def model_file(choice: str) -> Path | None:
 
 
 def team_network(team_id: int) -> str | None:
-    """The network of a team of the challenge; none where there is no such team.
+    """The network of a team of the challenge; `None` if there is no such team.
 
     Raises:
-        ConfigError: The team kept its network to itself.
+        ConfigError: The team's network was never published.
     """
     if team_id in CONFIDENTIAL_TEAMS:
-        raise ConfigError(f"team{team_id:02}: kept its network confidential, so there is none to measure")
+        raise ConfigError(f"team{team_id:02}: its network is confidential, so there is none to measure")
     return next((name for name in model_names() if _team_id(name) == team_id and team_id > 0), None)
 
 
@@ -130,26 +152,30 @@ def card(name: str) -> Card:
     if name not in model_names():
         raise ConfigError(f"{name}: no such network; {did_you_mean(name, model_names())}")
     with (folder() / f"{name}.yaml").open(encoding="utf-8") as file:
-        return card_of(yaml.safe_load(file) | {"name": name})
+        return card_of_model(yaml.safe_load(file))
 
 
-def card_of(model: dict[str, Any]) -> Card:
-    """The card in a network's configuration, given as plain data with its `name`."""
+def card_of_model(model: "ModelConf | Mapping[str, object]", where: str = "") -> Card:
+    """The card in a network's configuration, a shipped one's or a participant's.
+
+    Args:
+        model: The network's configuration, or the content of its YAML.
+        where: Start of an error's line, as `my.yaml: `.
+
+    Raises:
+        ConfigError: A published figure has an unknown key or is out of range.
+    """
+    try:
+        given = msgspec.convert(model, _Configured, from_attributes=True)
+    except msgspec.ValidationError as error:
+        reason, _, path = str(error).partition(" - at `$.")
+        unknown = re.search("unknown field `(.*)`", reason)
+        hint = f"; {did_you_mean(unknown[1], _PUBLISHED_KEYS)}" if unknown else ""
+        raise ConfigError(f"{where}{path.rstrip('`')}: {reason}{hint}") from None
+    name = given.name or given._target_.rpartition(".")[2]
     return Card(
-        name=model["name"],
-        title=model.get("title") or model["name"],
-        team=model.get("team"),
-        team_id=model.get("team_id"),
-        paper=model.get("paper"),
-        note=model.get("note"),
-        data_range=float(model.get("data_range", 1.0)),
-        licence=(model.get("checkpoint") or {}).get("licence"),
-        published=msgspec.convert(model["published"], Published) if model.get("published") else None,
+        name=name,
+        title=given.title or name,
+        licence=given.checkpoint.licence,
+        **{key: getattr(given, key) for key in _AS_CONFIGURED},
     )
-
-
-def card_of_model(model: "ModelConf") -> Card:
-    """The card of a configured network, shipped or a participant's."""
-    from esr.config.schema import network_name  # noqa: PLC0415 - brings OmegaConf, which `esr --help` does without
-
-    return card_of(asdict(model) | {"name": network_name(model)})

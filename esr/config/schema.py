@@ -1,11 +1,12 @@
-"""The schema of `conf/`: what every key is called, its type, its unit and its default.
+"""The schema of `conf/`: every key, its type, its unit and its default.
 
 Hydra merges the YAML files and the command line into these dataclasses, so that an unknown key or a wrong
-type is refused before anything runs. Values that a type cannot express are checked by `validate`.
+type is refused before anything runs. `check_values` checks what a type cannot express.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from omegaconf import MISSING, OmegaConf
@@ -18,26 +19,28 @@ Schema = TypeVar("Schema")
 
 SCALE = 4
 """The upscaling factor of the challenge; every network here maps H×W to 4H×4W."""
+NETWORK_GROUPS = ("model", "baseline")
+"""Groups whose options are networks, by name or by the path of a YAML."""
 
 
 @dataclass
 class TileConf:
-    """Runs a network over overlapping tiles and averages where they overlap."""
+    """Runs a network over overlapping tiles and averages the overlaps."""
 
     size: int | None = None
-    """Side of a square LR tile, in pixels; none: the whole image at once."""
+    """Side of a square LR tile, in pixels; `None`: the whole image at once."""
     overlap: int = 32
     """Pixels shared by neighbouring tiles."""
 
 
 @dataclass
 class CheckpointConf:
-    """A published weight file and how its state dict maps onto the network's own names."""
+    """A published weight file, and the mapping of its state dict onto the network's own names."""
 
     file: str | None = None
     """File name in a zoo folder, or a path relative to the YAML that names it."""
     url: str | None = None
-    """Where to download it; none: it has to be there already."""
+    """Address to download it from; `None`: it has to be there already."""
     bytes: int | None = None
     """Size, checked before the file is opened."""
     sha256: str | None = None
@@ -54,38 +57,8 @@ class CheckpointConf:
 
 
 @dataclass
-class RanksConf:
-    """Published ranks; none where the paper gives none."""
-
-    main: int | None = None
-    sub1: int | None = None
-    sub2: int | None = None
-    runtime: int | None = None
-    params: int | None = None
-    flops: int | None = None
-    activations: int | None = None
-    memory: int | None = None
-
-
-@dataclass
-class PublishedConf:
-    """A row of the challenge's results table, as printed."""
-
-    psnr_rgb: dict[str, float] = field(default_factory=dict)
-    """Data set -> dB, RGB."""
-    runtime_ms: float | None = None
-    """Mean of the validation and the test set's milliseconds per image."""
-    params_m: float | None = None
-    flops_g: float | None = None
-    activations_m: float | None = None
-    memory_mib: float | None = None
-    convolutions: int | None = None
-    ranks: RanksConf = field(default_factory=RanksConf)
-
-
-@dataclass
 class ModelConf:
-    """One network: how to build it, its weights, and who published what about it."""
+    """One network: its class, its weights, and its published figures."""
 
     _target_: str = MISSING
     """Dotted path of the network's class, a `torch.nn.Module`."""
@@ -104,68 +77,69 @@ class ModelConf:
     """Largest value of input and output: 1.0 or 255.0."""
     tile: TileConf = field(default_factory=TileConf)
     checkpoint: CheckpointConf = field(default_factory=CheckpointConf)
-    published: PublishedConf | None = None
+    published: dict[str, Any] | None = None
+    """A row of the challenge's results table, as `esr.config.cards.Published` describes it."""
     source: str | None = None
-    """Path of the YAML a participant passed; filled in by `model=PATH.yaml`."""
+    """Path of a participant's YAML, filled in by `model=PATH.yaml`: the class is looked for beside it."""
 
 
 @dataclass
 class DataConf:
-    """A set of LR images, with their HR counterparts where quality is to be measured."""
+    """A set of LR images, with their HR counterparts if quality is to be measured."""
 
     name: str = MISSING
     kind: str = "folder"
-    """`demo`: photographs from scikit-image; `folder`: files on disk."""
+    """`demo`: the bundled photographs; `folder`: files on disk."""
     root: str | None = None
-    """Folder of the set, in any layout that `esr.data.datasets` knows; none: `$ESR_DATA/NAME`."""
+    """Folder of the set, in any layout that `esr.data.layouts` knows; `None`: `$ESR_DATA/NAME`."""
     hr: str | None = None
-    """HR folder, relative to root or absolute; given alone, LR is made by MATLAB-compatible bicubic."""
+    """HR folder, relative to root or absolute; without `lr`, LR is made by MATLAB-compatible bicubic."""
     lr: str | None = None
-    """LR folder, relative to root or absolute; given alone, there is no HR and so no quality."""
+    """LR folder, relative to root or absolute; without `hr`, no quality is measured."""
     limit: int | None = None
-    """Take only the first so many images."""
+    """Number of images to take, from the first on; `None`: all."""
     url: str | None = None
-    """Where to get the set, for the message when it is missing."""
+    """Address of the set, for the message when it is missing."""
 
 
 @dataclass
 class WarmupConf:
-    """When a network counts as warm: evidence, within a floor and a cap."""
+    """Evidence that ends warm-up, with a lower and an upper limit."""
 
     min_passes: int = 3
-    """Passes per distinct LR shape before the evidence is looked at."""
+    """Passes per distinct LR shape before the evidence is evaluated."""
     max_passes: int = 30
-    """Passes per distinct LR shape after which warm-up ends unsettled, and the record says so."""
+    """Passes per distinct LR shape after which warm-up ends anyway, and the record says so."""
     window: int = 3
-    """Consecutive passes that are compared with the window before them."""
+    """Number of consecutive passes that are compared with as many before them."""
     tolerance: float = 0.05
     """Level: the medians of the last two windows differ by less than this fraction."""
     spread: float = 0.1
     """Spread: the median distance from the median over both windows is less than this fraction of it."""
     max_seconds: float = 60.0
-    """Seconds after which a GPU that still gets hotter or faster is taken as it is, and the record says so."""
+    """Seconds after which warm-up ends although the GPU's temperature or clock still rises; the record says so."""
 
 
 @dataclass
 class TimingConf:
-    """How runtimes are taken."""
+    """Timing protocol and its precision."""
 
     protocol: str = "paired"
     """`paired`: interleaved rounds against the baseline; `single`: the challenge's one unwarmed pass."""
     rounds: int | None = None
-    """Exactly so many rounds, each running both networks over every image; none: until `precision` is reached."""
+    """Number of rounds, each of both networks over every image; `None`: until `precision` is reached."""
     precision: float = 0.005
     """Rounds end when the ratio's interval is narrower than this fraction of the ratio."""
     min_rounds: int = 8
-    """Rounds before the interval is looked at."""
+    """Rounds before the interval is evaluated."""
     max_seconds: float = 60.0
     """Seconds of rounds after which timing ends without that precision, and the record says so."""
     processes: int = 1
-    """How often everything is repeated in fresh processes, each of which may choose other algorithms."""
+    """Repetitions in fresh processes, each of which may select other algorithms."""
     retries: int = 2
-    """How often a turn that telemetry found disturbed is measured again."""
+    """Repetitions of a block that telemetry found disturbed."""
     block_s: float = 2.0
-    """Seconds, roughly, for which one network runs before the other takes its turn."""
+    """Approximate seconds for which one network runs before the other takes its turn."""
     warmup: WarmupConf = field(default_factory=WarmupConf)
     confidence: float = 0.95
     resamples: int = 9999
@@ -173,21 +147,21 @@ class TimingConf:
     seed: int = 0
     """Seeds the order of networks and images."""
     timeout_s: float = 600.0
-    """Seconds after which a worker that has not answered is given up."""
+    """Seconds without an answer after which a worker is terminated."""
 
 
 @dataclass
 class DeviceConf:
-    """Where the networks run."""
+    """Device, CPU threads and cores of the networks."""
 
     kind: str = "auto"
-    """`auto` (CUDA where there is one), `cuda` or `cpu`."""
+    """`auto` (CUDA if available), `cuda` or `cpu`."""
     index: int = 0
-    """Which of the visible GPUs."""
+    """Index among the visible GPUs."""
     threads: int | None = None
-    """CPU threads inside an operator; none: torch's own choice, or as many as `cpus`."""
+    """CPU threads inside an operator; `None`: torch's own choice, or as many as `cpus`."""
     cpus: list[int] | None = None
-    """Logical CPUs on which the workers may run; none: all that the process may use."""
+    """Logical CPUs on which the workers may run; `None`: all that the process may use."""
 
 
 @dataclass
@@ -201,7 +175,7 @@ class CudnnConf:
 
 @dataclass
 class ComplexityConf:
-    """Input on which operations are counted."""
+    """Size of the LR input on which operations are counted, in pixels."""
 
     height: int = 256
     width: int = 256
@@ -209,17 +183,17 @@ class ComplexityConf:
 
 @dataclass
 class QualityConf:
-    """How PSNR and SSIM are computed."""
+    """PSNR, SSIM and pictures."""
 
     border: int = 4
     """Pixels cut at each border of SR and HR."""
     save: str = "none"
-    """Pictures beside the record: `none`, `crops` (of each image the most telling piece) or `images` (whole)."""
+    """Pictures beside the record: `none`, `crops` (the most telling crop of each image) or `images` (whole)."""
 
 
 @dataclass
 class EsrConf:
-    """Everything one evaluation is configured by."""
+    """Configuration of one evaluation."""
 
     model: ModelConf = field(default_factory=ModelConf)
     baseline: ModelConf = field(default_factory=ModelConf)
@@ -234,9 +208,9 @@ class EsrConf:
     complexity: ComplexityConf = field(default_factory=ComplexityConf)
     telemetry: TelemetryConf = field(default_factory=TelemetryConf)
     lock: str = "wait"
-    """When another measurement holds the device: `wait` for its end, or `fail`."""
+    """If another measurement holds the device: `wait` for its end, or `fail`."""
     force: bool = False
-    """Whether a multirun measures again what it has a record of."""
+    """In a multirun, measure again what has a record."""
     out: str = MISSING
     """Folder for results."""
 
@@ -254,49 +228,25 @@ def typed(schema: type[Schema], config: Any) -> Schema:
 
 
 def network_name(model: ModelConf) -> str:
-    """What a network is called: its `name`, else its class's."""
+    """Name of a network: its `name`, else its class's."""
     return model.name or model._target_.rpartition(".")[2]
 
 
 _AT_LEAST_ONE = (
-    "data.limit",
-    "timing.rounds",
-    "timing.min_rounds",
-    "timing.processes",
-    "timing.resamples",
-    "timing.warmup.min_passes",
-    "timing.warmup.window",
-    "device.threads",
-    "complexity.height",
-    "complexity.width",
-    "model.tile.size",
-    "baseline.tile.size",
-)
+    "data.limit", "timing.rounds", "timing.min_rounds", "timing.processes", "timing.resamples",
+    "timing.warmup.min_passes", "timing.warmup.window", "device.threads", "complexity.height",
+    "complexity.width", "model.tile.size", "baseline.tile.size",
+)  # fmt: skip
 _NOT_NEGATIVE = (
-    "device.index",
-    "timing.seed",
-    "timing.retries",
-    "timing.warmup.tolerance",
-    "timing.warmup.spread",
-    "timing.warmup.max_seconds",
-    "quality.border",
-    "telemetry.sm_clock_spread",
-    "telemetry.temperature_rise_c",
-    "telemetry.host_load",
-    "telemetry.steady_s",
-    "telemetry.steady_rise_c",
-    "model.tile.overlap",
-    "baseline.tile.overlap",
-)
+    "device.index", "timing.seed", "timing.retries", "timing.warmup.tolerance", "timing.warmup.spread",
+    "timing.warmup.max_seconds", "quality.border", "telemetry.sm_clock_spread",
+    "telemetry.temperature_rise_c", "telemetry.host_load", "telemetry.steady_s", "telemetry.steady_rise_c",
+    "model.tile.overlap", "baseline.tile.overlap",
+)  # fmt: skip
 _POSITIVE = (
-    "timing.block_s",
-    "timing.timeout_s",
-    "timing.precision",
-    "timing.max_seconds",
-    "telemetry.max_share",
-    "model.data_range",
-    "baseline.data_range",
-)
+    "timing.block_s", "timing.timeout_s", "timing.precision", "timing.max_seconds", "telemetry.max_share",
+    "model.data_range", "baseline.data_range",
+)  # fmt: skip
 _RATES = ("telemetry.gpu_hz", "telemetry.host_hz")
 _RANGES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
     (_AT_LEAST_ONE, lambda value: value >= 1, "at least 1"),
@@ -318,15 +268,15 @@ def check_values(config: EsrConf) -> None:
     """Checks what a type cannot express.
 
     Raises:
-        ConfigError: A value is out of range; the line names key, value and what is allowed.
+        ConfigError: A value is out of range; the line names key, value and valid range.
     """
     for keys, allowed, wording in _RANGES:
         for key in keys:
-            value = _value(config, key)
+            value = attrgetter(key)(config)
             if value is not None and not allowed(value):
                 raise ConfigError(f"{key}={value}: must be {wording}")
     for key, choices in _CHOICES.items():
-        if (word := _value(config, key)) not in choices:
+        if (word := attrgetter(key)(config)) not in choices:
             raise ConfigError(f"{key}={word}: no such choice; {did_you_mean(str(word), choices)}")
     warmup = config.timing.warmup
     if warmup.max_passes < max(warmup.min_passes, 2 * warmup.window):
@@ -339,10 +289,3 @@ def check_values(config: EsrConf) -> None:
             raise ConfigError(
                 f"{role}.tile.overlap={model.tile.overlap}: must be at most half of tile.size={model.tile.size}"
             )
-
-
-def _value(config: EsrConf, key: str) -> Any:
-    value: Any = config
-    for name in key.split("."):
-        value = getattr(value, name, None)
-    return value

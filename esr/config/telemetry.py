@@ -1,30 +1,27 @@
-"""The keys of `conf/telemetry`: how often is sampled, and the thresholds of the verdict.
-
-It imports nothing of `esr`, so that the schema can hold it.
-"""
+"""The keys of `conf/telemetry`: sampling rates, and the thresholds of the verdict."""
 
 from dataclasses import dataclass
 
 
 @dataclass
 class TelemetryConf:
-    """How the device and the host are watched; `docs/telemetry.md` gives the reason for each threshold."""
+    """Sampling of the device and the host; `docs/telemetry.md` gives the reason for each threshold."""
 
     enabled: bool = True
-    """Whether anything is sampled at all."""
+    """Sample at all."""
     gpu_hz: float = 5.0
     """Samples of the GPU per second, at most 10."""
     host_hz: float = 1.0
     """Samples of the host per second, at most 10."""
     max_share: float = 0.002
-    """Fraction of the time that one sampler may spend sampling; it slows down to stay below."""
+    """Largest fraction of the time that a sampler may spend sampling; it slows down to stay below."""
     sm_clock_spread: float = 0.02
     """Largest clean spread of the SM clock, as a fraction of its median."""
     temperature_rise_c: float = 3.0
     """Largest clean rise of the GPU's temperature, in °C, from the first quarter of the timed samples to the last."""
     host_load: float = 0.05
-    """Largest clean load by others, as a fraction of all cores."""
+    """Largest clean load from other processes, as a fraction of all cores."""
     steady_s: float = 10.0
-    """Seconds over which a GPU that is warm no longer changes."""
+    """Seconds over which a warm GPU is steady."""
     steady_rise_c: float = 0.5
-    """Largest rise, in °C, between the two halves of those seconds."""
+    """Largest rise of a steady GPU, in °C, between the two halves of those seconds."""

@@ -1,11 +1,11 @@
-"""Words that configuration, records and reports share, each defined once. Imports nothing of `esr`."""
+"""Terms that configuration, records and reports share, each defined once. Imports nothing of `esr`."""
 
 from typing import Annotated, Literal
 
 from msgspec import Meta
 
 Role = Literal["candidate", "baseline"]
-"""What a network is in an evaluation: the one asked about, or the one it is paired with."""
+"""Role of a network in an evaluation: the one in question, or the one it is paired with."""
 ROLES: tuple[Role, Role] = ("candidate", "baseline")
 
 Protocol = Literal["paired", "single"]
@@ -27,14 +27,14 @@ Stage = Literal[
     "sample",
     "audit",
 ]
-"""A request to a worker; where a network failed."""
+"""A request to a worker, and the stage at which a network failed."""
 
 FailureKind = Literal["crashed", "timeout", "out_of_memory", "bad_output", "exception"]
 Severity = Literal["taint", "warning"]
-"""How grave a reason is: a warning leaves the status clean."""
+"""Severity of a reason; a warning leaves the status clean."""
 Status = Literal["clean", "tainted", "failed"]
 Ending = Literal["precision", "max_seconds", "rounds", "failure"]
-"""What ended the rounds."""
+"""Reason for which the rounds ended."""
 WeightsSource = Literal["published", "bundled", "random", "path"]
 LrOrigin = Literal["files", "bicubic"]
 """The set's own LR images, or LR made from HR by MATLAB-compatible bicubic."""

@@ -1,4 +1,4 @@
-"""What is wrong with a machine or a container, said before a run is wasted on it.
+"""`esr doctor`: conditions on a machine or in a container that would spoil a run.
 
-`state` gathers what there is to know, `checks` are pure functions from that to findings with their remedies.
+`state` gathers the facts; `checks` are pure functions from them to findings with remedies.
 """

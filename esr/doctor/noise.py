@@ -1,60 +1,39 @@
-"""The machine's noise floor: the baseline measured against itself, as an evaluation would."""
+"""The machine's noise floor: the baseline measured against itself, as in an evaluation."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+
+import msgspec
 
 from esr.doctor.checks import Finding
 from esr.errors import EvaluationFailed
+from esr.records.document import Timing, Verdict
+from esr.records.network import Estimate
 from esr.system.progress import Progress
 from esr.timing import statistics
 
 SECONDS = 30.0
-"""How long the rounds take, unless told otherwise: half of an evaluation's."""
+"""Default duration of the rounds: half of an evaluation's."""
 COARSE = 0.02
-"""Half-width of the ratio's interval above which a machine is called noisy: challenge entries lie closer together."""
+"""Noise floor above which a machine is called noisy: challenge entries lie closer together."""
 DOUBTFUL = 0.05
-"""Probability below which it is no accident that so few intervals hold 1.0."""
+"""Probability below which it is not by chance that so few intervals include 1."""
 
 
-@dataclass(frozen=True)
-class Noise:
-    """What a network looks like beside itself."""
+class Noise(msgspec.Struct, frozen=True, kw_only=True):
+    """The baseline measured against itself; what `--json` prints."""
 
     rounds: int
-    ratio: statistics.Estimate
+    ratio: Estimate
+    floor: float | None
+    """Smallest relative difference that this machine resolves in that time; `None` after too few rounds."""
     short_runs: int
     """Stretches of the fewest rounds that give an interval."""
     holding: int
-    """Of their intervals, how many hold 1.0."""
+    """Of their intervals, those that include 1."""
     confidence: float
     single_pass: float
-    """Standard deviation of the rounds' ratios: what one pass over the images would be worth."""
-    verdict: Mapping[str, Any]
-    """The record's."""
-
-    @property
-    def floor(self) -> float | None:
-        """The smallest relative difference that can be told here in that time; none after too few rounds.
-
-        The truth is 1, so whatever lies between it and the interval's farther end was taken for a difference.
-        """
-        if self.ratio.low is None or self.ratio.high is None:
-            return None
-        return max(self.ratio.high - 1, 1 - self.ratio.low)
-
-    def as_dict(self) -> dict[str, Any]:
-        """For `--json`."""
-        return {
-            "rounds": self.rounds,
-            "ratio": self.ratio.as_dict(),
-            "floor": self.floor,
-            "short_runs": self.short_runs,
-            "holding": self.holding,
-            "confidence": self.confidence,
-            "single_pass": self.single_pass,
-            "verdict": dict(self.verdict),
-        }
+    """Standard deviation of the rounds' ratios: the error of one pass over the images."""
+    verdict: Verdict
 
 
 def measure(overrides: Sequence[str], seconds: float, progress: Progress) -> Noise:
@@ -62,36 +41,38 @@ def measure(overrides: Sequence[str], seconds: float, progress: Progress) -> Noi
 
     Args:
         overrides: As on the command line, as `device=cpu`.
-        seconds: Of rounds.
-        progress: Told what is being done.
+        seconds: Duration of the rounds.
+        progress: Watches the stages.
 
     Raises:
         EsrError: It cannot be measured here.
     """
-    # Hydra and the images' libraries take most of a second, which the other checks need not spend.
+    # Hydra and the image library take most of a second to import, which the other checks do without.
     from esr.config import compose as composition  # noqa: PLC0415
     from esr.evaluation import evaluate as evaluation  # noqa: PLC0415
 
     words = ["model=imdn", "baseline=imdn", "data=demo", f"timing.max_seconds={seconds}"]
     config = composition.compose([*words, "timing.precision=1e-9", *overrides])
     record = evaluation.evaluate(config, progress=progress)
-    for failure in record.failures:
-        raise EvaluationFailed(failure["message"])
-    return examine(record.document["timing"], record.document["verdict"])
+    for network in (record.candidate, record.baseline):
+        if network.failure:
+            raise EvaluationFailed(network.failure.message)
+    return examine(record.document.timing, record.verdict)
 
 
-def examine(timing: Mapping[str, Any], verdict: Mapping[str, Any]) -> Noise:
-    """What a record's `timing` says of an A/A run."""
-    per_round: list[float] = timing["ratio_per_round"]
-    confidence = float(timing["confidence"])
+def examine(timing: Timing, verdict: Verdict) -> Noise:
+    """The noise floor from the timing of an A/A run."""
+    per_round, confidence = timing.ratio_per_round, timing.confidence
     length = statistics.fewest_rounds(confidence)
     runs = [per_round[start : start + length] for start in range(0, len(per_round) - length + 1, length)]
     intervals = [_interval(run, confidence, seed) for seed, run in enumerate(runs)]
     mean = sum(per_round) / max(1, len(per_round))
     squares = sum((value - mean) ** 2 for value in per_round)
+    ratio = timing.ratio or Estimate(1.0)
     return Noise(
         rounds=len(per_round),
-        ratio=statistics.Estimate(**timing["ratio"]) if timing["ratio"] else _interval([1.0], confidence, 0),
+        ratio=ratio,
+        floor=_floor(ratio),
         short_runs=len(runs),
         holding=sum((one.low or 0) <= 1 <= (one.high or 0) for one in intervals),
         confidence=confidence,
@@ -100,7 +81,12 @@ def examine(timing: Mapping[str, Any], verdict: Mapping[str, Any]) -> Noise:
     )
 
 
-def _interval(per_round: Sequence[float], confidence: float, seed: int) -> statistics.Estimate:
+def _floor(ratio: Estimate) -> float | None:
+    # The truth is 1: whatever lies between it and the interval's farther end was taken for a difference.
+    return None if ratio.low is None or ratio.high is None else max(ratio.high - 1, 1 - ratio.low)
+
+
+def _interval(per_round: Sequence[float], confidence: float, seed: int) -> Estimate:
     import numpy as np  # noqa: PLC0415 - see `measure`
 
     values = np.asarray(per_round)[:, None]
@@ -111,19 +97,21 @@ def finding(noise: Noise) -> Finding:
     """The noise floor as one more check."""
     if noise.floor is None:
         return Finding("noise", "warn", f"{noise.rounds} rounds are too few for an interval", "--seconds 120")
-    told = (
+    message = (
         f"the baseline against itself is {noise.ratio.value:.4f} "
         f"[{noise.ratio.low:.4f}, {noise.ratio.high:.4f}] over {noise.rounds} rounds: differences below "
-        f"{noise.floor * 100:.2g} % cannot be told here in this time, a single pass scatters by "
-        f"{noise.single_pass * 100:.2g} %; {noise.holding} of {noise.short_runs} intervals of short runs hold 1 "
+        f"{noise.floor * 100:.2g} % are inconclusive in this time, a single pass varies by "
+        f"{noise.single_pass * 100:.2g} %; {noise.holding} of {noise.short_runs} intervals of short runs include 1 "
         f"({noise.confidence * 100:g} % should)"
     )
     if _too_few_hold(noise):
-        remedy = "do not trust intervals taken now: end other work on this machine, fix the clocks"
-        return Finding("noise", "warn", told, remedy)
+        remedy = "do not trust intervals taken now: end other work on this machine, lock the clocks"
+        return Finding("noise", "warn", message, remedy)
     if noise.floor > COARSE:
-        return Finding("noise", "warn", told, "end other work on this machine, or raise timing.max_seconds")
-    return Finding("noise", "ok", told)
+        return Finding(
+            "noise", "warn", message, "end other work on this machine, or raise timing.max_seconds"
+        )
+    return Finding("noise", "ok", message)
 
 
 def _too_few_hold(noise: Noise) -> bool:

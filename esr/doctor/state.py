@@ -1,21 +1,24 @@
-"""What the checks look at: gathered once, as plain values, so that a check needs no machine to be tested on."""
+"""State of a machine or container, gathered once as plain values, so that checks can be tested on any machine."""
 
-import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
 import yaml
 
 from esr.config import cards
-from esr.system import cgroups, environment, nvml
+from esr.doctor.torch_probe import TorchState
+from esr.records.document import Driver
+from esr.system import cgroups, nvml
+from esr.telemetry import environment
 from esr.zoo import weights as zoo
 
 BASELINE = "imdn"
@@ -25,8 +28,8 @@ BUILD_TOOLS = ("pip", "gcc", "cc", "g++", "make")
 
 
 @dataclass(frozen=True)
-class GpuState:
-    """One GPU as NVML tells it; none where the driver did not say."""
+class GpuCondition:
+    """Condition of one GPU by NVML; `None` where the driver does not report a value."""
 
     index: int
     name: str | None = None
@@ -34,52 +37,38 @@ class GpuState:
     sm_mhz: float | None = None
     max_sm_mhz: float | None = None
     reasons: int | None = None
-    """The bits that hold the clocks back."""
+    """NVML's bits for what holds the clocks back."""
     power_limit_w: float | None = None
     default_power_limit_w: float | None = None
     persistence: bool | None = None
     processes: tuple[int, ...] | None = None
-    """PIDs on the host that compute on it."""
+    """PIDs of compute processes, as the host numbers them."""
     gone: str | None = None
-    """Why it no longer answers; none while it does."""
-
-
-@dataclass(frozen=True)
-class TorchState:
-    """What `torch_probe` found; `error` says why torch sees no GPU, `broken` why it did not even load."""
-
-    version: str | None = None
-    cuda: str | None = None
-    kernels: tuple[str, ...] = ()
-    count: int = 0
-    gpu: Mapping[str, Any] | None = None
-    error: str | None = None
-    broken: str | None = None
+    """Why it no longer answers; `None` while it does."""
 
 
 @dataclass(frozen=True)
 class State:
-    """A machine, or a container, as `esr` will meet it."""
+    """State of a machine or container."""
 
-    torch: TorchState = TorchState()
-    driver: Mapping[str, Any] = field(default_factory=lambda: {"version": None, "cuda": None, "error": None})
-    """As in a record's fingerprint."""
-    gpus: tuple[GpuState, ...] = ()
+    torch: TorchState
+    driver: Driver
+    gpus: tuple[GpuCondition, ...] = ()
     index: int = 0
-    """Which of the GPUs that torch sees is to be measured."""
+    """Index, among the GPUs that torch sees, of the one to measure."""
     device_files: tuple[str, ...] = ()
-    """`/dev/nvidia0` and its like: a GPU was given to this machine or container."""
+    """`/dev/nvidia0` and so on: a GPU is assigned to this machine or container."""
     container: str | None = None
     out: str = "."
     out_error: str | None = None
-    """Why results cannot be written; none where they can."""
+    """Why results cannot be written; `None` if they can."""
     weights_here: int = 0
-    """Networks whose published weights lie in a zoo folder."""
+    """Networks whose published weights are in a zoo folder."""
     weights_all: int = 0
     baseline_here: bool = False
     baseline_bundled: bool = False
     memory_bytes: int = 0
-    """What may be held: the machine's, or less where a control group says so."""
+    """Memory of the machine, or the control group's limit if that is lower."""
     memory_limited: bool = False
     cores: int = 1
     cpu_limit: float | None = None
@@ -88,11 +77,11 @@ class State:
 
 
 def gather(out: str, index: int = 0) -> State:
-    """Looks at everything; takes seconds, most of them torch's import.
+    """Gathers everything; takes seconds, mostly for torch's import.
 
     Args:
-        out: The folder for results.
-        index: Which of the visible GPUs is to be measured.
+        out: Folder for results.
+        index: Index of the visible GPU to measure.
     """
     gpus = _gpus()  # before torch opens a context of its own there
     memory = psutil.virtual_memory().total
@@ -101,7 +90,7 @@ def gather(out: str, index: int = 0) -> State:
     return State(
         torch=_torch(index),
         index=index,
-        driver=nvml.driver(),
+        driver=environment.driver(),
         gpus=gpus,
         device_files=tuple(sorted(str(path) for path in Path("/dev").glob("nvidia[0-9]*"))),
         container=environment.container(),
@@ -125,22 +114,21 @@ def _torch(index: int) -> TorchState:
     try:
         run = subprocess.run(command, capture_output=True, text=True, timeout=TORCH_S, check=False)
     except subprocess.TimeoutExpired:
-        return TorchState(broken=f"it had not loaded after {TORCH_S} s")
+        return TorchState(broken=f"it did not load within {TORCH_S} s")
     try:
-        found = json.loads(run.stdout.strip().splitlines()[-1])
-    except (IndexError, ValueError):
-        words = run.stderr.strip().splitlines()
-        return TorchState(broken=words[-1] if words else f"its process ended with exit code {run.returncode}")
-    return TorchState(**{**found, "kernels": tuple(found["kernels"])})
+        return msgspec.json.decode(run.stdout.strip().splitlines()[-1], type=TorchState)
+    except (IndexError, msgspec.DecodeError):
+        lines = run.stderr.strip().splitlines()
+        return TorchState(broken=lines[-1] if lines else f"its process ended with exit code {run.returncode}")
 
 
-def _gpus() -> tuple[GpuState, ...]:
+def _gpus() -> tuple[GpuCondition, ...]:
     count = _asked(lambda nvml: nvml.nvmlDeviceGetCount())
     return tuple(_gpu(index) for index in range(int(count or 0)))
 
 
 def _asked(question: Callable[[Any], float]) -> float | None:
-    """What NVML answers to one question; none where it does not."""
+    """NVML's answer to one query; `None` on an error."""
     import pynvml  # noqa: PLC0415 - only a machine with a driver gains from it
 
     try:
@@ -155,19 +143,17 @@ def _asked(question: Callable[[Any], float]) -> float | None:
 
 def _default_power_limit_w(index: int) -> float | None:
     return _asked(
-        lambda nvml: (
-            nvml.nvmlDeviceGetPowerManagementDefaultLimit(nvml.nvmlDeviceGetHandleByIndex(index)) / 1000
-        )
+        lambda nvml: nvml.nvmlDeviceGetPowerManagementDefaultLimit(nvml.nvmlDeviceGetHandleByIndex(index)) / 1000
     )
 
 
-def _gpu(index: int) -> GpuState:
+def _gpu(index: int) -> GpuCondition:
     gpu = nvml.Gpu(index)
     try:
         fixed, moving = gpu.slow(), gpu.timed()
         reasons = moving.get("gpu_reasons")
         processes = fixed["processes"]
-        return GpuState(
+        return GpuCondition(
             index=index,
             name=fixed["name"],
             uuid=fixed["uuid"],
@@ -185,7 +171,7 @@ def _gpu(index: int) -> GpuState:
 
 
 def _published() -> tuple[set[str], list[str]]:
-    """The networks whose published file lies in a zoo folder and can be read, and all that have one."""
+    """Networks whose published file is in a zoo folder and readable, and all networks that have one."""
     here, every = set(), []
     for name in cards.model_names():
         model = yaml.safe_load((cards.folder() / f"{name}.yaml").read_text(encoding="utf-8"))
@@ -197,7 +183,7 @@ def _published() -> tuple[set[str], list[str]]:
 
 
 def _writing_fault(folder: Path) -> str | None:
-    """Why nothing can be written there, having tried; what does not exist yet is judged by where it would be made."""
+    """Error of a trial write, in the nearest existing parent of a folder that does not exist; `None` on success."""
     place = folder.absolute()
     while not place.exists() and place != place.parent:
         place = place.parent

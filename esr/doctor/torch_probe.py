@@ -1,48 +1,56 @@
-"""What torch is and which GPU it can use, as one line of JSON; a process of its own, since torch may not even load.
+"""Torch and the GPU it can use, printed as one line of JSON by a process of its own, since torch may fail to load.
 
 `python -m esr.doctor.torch_probe INDEX`
 """
 
-import json
 import sys
 import warnings
-from typing import Any
+from dataclasses import dataclass, replace
+
+import msgspec
 
 from esr.errors import DeviceError
+from esr.records.network import Device
 
 
-def probe(index: int) -> dict[str, Any]:
-    """Describes torch and the GPU of that index.
+@dataclass(frozen=True)
+class TorchState:
+    """Torch and the GPU it can use."""
 
-    Returns:
-        `version`, `cuda` (none: a CPU build), `kernels` as `sm_60` or `compute_90`, `count` of the GPUs it sees,
-        `gpu` as in a record's fingerprint, or none, and `error`: why it sees none.
-    """
+    version: str | None = None
+    cuda: str | None = None
+    """CUDA version that torch was built with; `None` for a CPU build."""
+    kernels: tuple[str, ...] = ()
+    """Targets that torch was compiled for, such as `sm_60` or `compute_90`."""
+    count: int = 0
+    """Visible GPUs."""
+    gpu: Device | None = None
+    error: str | None = None
+    """Why torch sees no GPU."""
+    broken: str | None = None
+    """Why torch failed to load."""
+
+
+def probe(index: int) -> TorchState:
+    """Describes torch and the GPU of that index."""
     import torch  # noqa: PLC0415 - slow, and the reason for this process
 
     from esr.networks.devices import open_device  # noqa: PLC0415
 
-    found: dict[str, Any] = {
-        "version": torch.__version__,
-        "cuda": torch.version.cuda,
-        "kernels": (getattr(torch._C, "_cuda_getArchFlags", lambda: None)() or "").split(),
-        "count": 0,
-        "gpu": None,
-        "error": None,
-    }
+    kernels = (getattr(torch._C, "_cuda_getArchFlags", lambda: None)() or "").split()
+    found = TorchState(str(torch.__version__), torch.version.cuda, tuple(kernels))
     if torch.version.cuda is None:
         return found
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as raised:
         warnings.simplefilter("always")
         try:
-            found["gpu"] = open_device("cuda", index).fingerprint()
-            found["count"] = torch._C._cuda_getDeviceCount()
+            gpu = open_device("cuda", index).fingerprint()
+            return replace(found, gpu=gpu, count=torch._C._cuda_getDeviceCount())
         except (DeviceError, RuntimeError) as error:
-            # The driver's own words come as a warning.
-            reasons = [str(warning.message) for warning in said] or [str(error)]
-            found["error"] = " ".join(" ".join(reasons).split())
-    return found
+            # The driver's message comes as a warning.
+            reasons = [str(warning.message) for warning in raised] or [str(error)]
+            return replace(found, error=" ".join(" ".join(reasons).split()))
 
 
 if __name__ == "__main__":
-    print(json.dumps(probe(int(sys.argv[1]))))
+    print(msgspec.json.encode(probe(int(sys.argv[1]))).decode())

@@ -1,1 +1,1 @@
-"""The main job: one network measured beside the baseline becomes one record."""
+"""The main job: networks measured in worker processes, and the record of it."""

@@ -1,6 +1,6 @@
-"""What makes two measurements the same one: configuration, weights, code and images.
+"""Cache key of a measurement: a digest of configuration, weights, code and images.
 
-A multirun measures again what has no record of the same identity.
+A multirun skips networks that have a record with the same key.
 """
 
 import sys
@@ -16,12 +16,12 @@ from esr.records.network import Weights
 from esr.zoo.download import sha256_of
 
 
-def identity(settings: EsrConf, weights: Sequence[Weights]) -> str:
-    """The digest that a record keeps: equal for measurements that need not be repeated.
+def cache_key(settings: EsrConf, weights: Sequence[Weights]) -> str:
+    """The key, equal for measurements that need not be repeated.
 
     Args:
-        settings: The resolved configuration.
-        weights: Those of the candidate and of the baseline.
+        settings: The composed configuration.
+        weights: Of candidate and baseline.
 
     Raises:
         DataError: The images are missing.
@@ -38,7 +38,7 @@ def identity(settings: EsrConf, weights: Sequence[Weights]) -> str:
 
 
 def _images(settings: EsrConf) -> list[tuple[str, int, int]]:
-    """Names, sizes and times of change: to digest the pixels of a large set would take longer than to skip it."""
+    """Names, sizes and modification times: hashing the pixels of a large set would take longer than skipping saves."""
     if settings.data.kind != "folder":
         return []
     files = [file for files in layouts.find_files(settings.data) for file in files]
@@ -46,7 +46,7 @@ def _images(settings: EsrConf) -> list[tuple[str, int, int]]:
 
 
 def _code(model: ModelConf) -> str | None:
-    """Digest of the file that defines the network's class; found, but not imported."""
+    """Digest of the file that defines the network's class, located without importing it."""
     module, _, _ = model._target_.rpartition(".")
     names = module.split(".")
     for root in _roots(model):
@@ -59,7 +59,7 @@ def _code(model: ModelConf) -> str | None:
 
 
 def _roots(model: ModelConf) -> list[Path]:
-    """Where `esr.networks.build` looks for a class, in its order."""
+    """Folders in which `esr.networks.build` looks for a class, in its order."""
     if model._target_.startswith("esr."):
         return [Path(__file__).resolve().parents[2]]
     beside = [Path(model.source).parent] if model.source else []

@@ -1,148 +1,149 @@
-"""What is known so far of one network in an evaluation."""
+"""One network in an evaluation: its configuration, its worker, and its results as they come in."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
+import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from esr.config.schema import ModelConf
-from esr.evaluation.worker.parent import Worker
-from esr.evaluation.worker.protocol import Image
-from esr.records.network import Quality
+from esr.config.terms import Role
+from esr.evaluation.worker.messages import AuditAnswer, Pixels
+from esr.evaluation.worker.parent import Worker, WorkerFailure
+from esr.records.network import (
+    Block,
+    Complexity,
+    Failure,
+    Memory,
+    OutputCheck,
+    Quality,
+    SettingValue,
+    Shape,
+    WarmUp,
+    Weights,
+    WorkerReport,
+)
+from esr.timing.samples import Duration, SampleColumns
 from esr.timing.schedule import Pass
 from esr.timing.statistics import Array, matrix
-from esr.zoo.weights import WeightsFile
 
 OUTPUT_TOLERANCE = 1
-"""Grey levels by which a timed output may differ from the quality pass's: cuDNN's algorithms round differently."""
+"""Grey levels by which a timed output may differ from an untimed one: cuDNN's algorithms round differently."""
 _LARGEST = 255
-"""Grey levels between samples that cannot be compared, which a worker should not hand over."""
+"""Difference, in grey levels, of samples that cannot be compared."""
 _TEXTURED = 5.0
 """Standard deviation of an output, in grey levels, above which another input must give another output."""
 
 
 @dataclass
-class OutputCheck:
-    """How sampled outputs of timed passes compare with those of untimed passes over the same inputs."""
-
-    compared: int = 0
-    differing: int = 0
-    stale: int = 0
-    """Outputs over an altered input that are those of the image as it was: not computed, but remembered."""
-    largest_difference: int = 0
-
-    def compare(self, timed: Image, untimed: Image) -> None:
-        """Holds the sample of a timed pass against that of an untimed one."""
-        difference = _difference(timed, untimed)
-        self.compared += 1
-        self.largest_difference = max(self.largest_difference, difference)
-        self.differing += difference > OUTPUT_TOLERANCE
-
-    def compare_altered(self, timed: Image, untimed: Image, original: Image | None) -> None:
-        """The same over an altered input, whose output must also differ from the original's."""
-        self.compare(timed, untimed)
-        if original is not None and original.std() > _TEXTURED:
-            self.stale += _difference(timed, original) <= OUTPUT_TOLERANCE
-
-    def as_dict(self) -> dict[str, int]:
-        """For the record."""
-        return {
-            "compared": self.compared,
-            "differing": self.differing,
-            "stale": self.stale,
-            "largest_difference": self.largest_difference,
-            "tolerance": OUTPUT_TOLERANCE,
-        }
-
-
-def _difference(one: Image, other: Image) -> int:
-    if one.shape != other.shape:
-        return _LARGEST
-    return int(np.abs(one.astype(int) - other.astype(int)).max())
-
-
-@dataclass
 class Subject:
-    """A candidate or a baseline: how it is configured, its worker, and the results as they come in."""
+    """A candidate or a baseline."""
 
-    role: str
+    role: Role
     name: str
     model: ModelConf
-    weights: WeightsFile
+    weights: Weights
     worker: Worker = field(init=False)
-    failure: dict[str, str] | None = None
-    runtime: dict[str, Any] = field(default_factory=dict)
-    """What the worker says of device, threads, torch and switches."""
-    memory: dict[str, Any] | None = None
-    complexity: dict[str, Any] | None = None
-    """Counts, or `unavailable` with the reason: a network may run on the images but not on the counted size."""
+    failure: Failure | None = None
+    report: WorkerReport | None = None
+    """Of the first worker."""
+    memory: Memory | None = None
+    complexity: Complexity | None = None
+    uncounted: str | None = None
+    """Why there is no `complexity` although the network ran on the images."""
     quality: list[Quality] = field(default_factory=list)
-    """One per image; empty where there is no HR."""
-    samples: list[npt.NDArray[np.uint8]] = field(default_factory=list)
+    """One per image; empty without HR."""
+    quality_samples: list[Pixels] = field(default_factory=list)
     """A sample of each SR image of the quality pass."""
-    waiting: list[tuple[int, Image]] = field(default_factory=list)
-    """Image and sample of timed passes that precede the quality pass."""
-    warmup: list[dict[str, Any]] = field(default_factory=list)
-    columns: dict[str, list[Any]] = field(
-        default_factory=lambda: {key: [] for key in ("round", "block", "image", "new", "ms", "wall_ms")}
-    )
-    """Every timed pass, one value per column."""
-    blocks: list[dict[str, Any]] = field(default_factory=list)
-    outputs: OutputCheck = field(default_factory=OutputCheck)
-    precisions: dict[str, list[str]] = field(default_factory=dict)
-    """Floating-point types other than float32 -> the operators that gave them."""
-    switches_changed: dict[str, Any] = field(default_factory=dict)
-    """Settings that the network changed (`devices.read_settings`), with what it changed them to."""
+    waiting: list[tuple[int, Pixels]] = field(default_factory=list)
+    """Image and sample of each checked pass that was timed before the quality pass."""
+    warmup: list[WarmUp] = field(default_factory=list)
+    samples: SampleColumns = field(default_factory=SampleColumns)
+    blocks: list[Block] = field(default_factory=list)
+    output_check: OutputCheck = field(default_factory=lambda: OutputCheck(tolerance=OUTPUT_TOLERANCE))
+    precisions: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Floating-point type other than float32 -> operators that returned it."""
+    switches_changed: dict[str, SettingValue] = field(default_factory=dict)
+    """Settings that the network changed -> their new values."""
 
-    def add_block(
-        self,
-        block: dict[str, Any],
-        passes: Sequence[Pass],
-        durations: Sequence[dict[str, float]],
-    ) -> None:
-        """Keeps the raw samples of one turn."""
+    @property
+    def counted(self) -> list[Block]:
+        """Blocks that were not measured again."""
+        return [block for block in self.blocks if not block.replaced]
+
+    def add_block(self, block: Block, passes: Sequence[Pass], durations: Sequence[Duration]) -> None:
+        """Adds one block and its timed passes."""
         self.blocks.append(block)
         for one, duration in zip(passes, durations, strict=True):
-            row = (
-                block["round"],
-                block["block"],
-                one.image,
-                one.alteration is not None,
-                duration["device_ms"],
-                duration["wall_ms"],
-            )
-            for column, value in zip(self.columns.values(), row, strict=True):
-                column.append(value)
+            self.samples.add(block.round, block.block, one, duration)
+
+    def replace_last_block(self) -> None:
+        """Marks the last block as one that is measured again."""
+        self.blocks[-1] = msgspec.structs.replace(self.blocks[-1], replaced=True)
 
     def table(self, rounds: int, images: int) -> Array:
         """Milliseconds of the passes that count, rounds × images."""
-        return matrix(
-            self.columns, rounds, images, [entry["block"] for entry in self.blocks if entry["replaced"]]
-        )
+        return matrix(self.samples, rounds, images, {block.block for block in self.blocks if block.replaced})
 
-    def warm_ms(self, shape: tuple[int, int]) -> float:
+    def warm_ms(self, shape: Shape) -> float:
         """Milliseconds of the last warm-up pass over an LR shape."""
-        return float(
-            next(entry["ms"][-1] for entry in reversed(self.warmup) if tuple(entry["lr_shape"]) == shape)
-        )
+        return next(entry.ms[-1] for entry in reversed(self.warmup) if entry.lr_shape == shape)
 
-    def check_timed(self, image: int, timed: Image) -> None:
-        """Holds the sample of a timed pass over an image as it is against the quality pass's, now or once it exists."""
-        if image < len(self.samples):
-            self.outputs.compare(timed, self.samples[image])
+    def check_timed(self, image: int, timed: Pixels) -> None:
+        """Compares a timed pass's sample with the quality pass's, now or once that exists."""
+        if image < len(self.quality_samples):
+            self.compare(timed, self.quality_samples[image])
         else:
             self.waiting.append((image, timed))
 
-    def note_audit(self, found: Mapping[str, Any]) -> None:
-        """Keeps what a watched pass showed, as `esr.evaluation.worker.audit` gives it."""
-        self.precisions |= found["precisions"]
-        self.switches_changed |= found["switches"]
-
     def check_waiting(self) -> None:
-        """Compares what was timed before the quality pass; what it never reached is not compared."""
+        """Compares the passes timed before the quality pass; those over images it did not reach are dropped."""
         for image, timed in self.waiting:
-            if image < len(self.samples):
-                self.outputs.compare(timed, self.samples[image])
+            if image < len(self.quality_samples):
+                self.compare(timed, self.quality_samples[image])
         self.waiting.clear()
+
+    def compare(self, timed: Pixels, untimed: Pixels, original: Pixels | None = None) -> None:
+        """Compares samples of a timed and an untimed pass over the same input.
+
+        Args:
+            timed: Of the timed pass.
+            untimed: Of the untimed pass.
+            original: Over the image as it was, for an altered input: the output must differ from it.
+        """
+        check, difference = self.output_check, _difference(timed, untimed)
+        stale = original is not None and original.std() > _TEXTURED
+        stale = stale and original is not None and _difference(timed, original) <= OUTPUT_TOLERANCE
+        self.output_check = OutputCheck(
+            tolerance=check.tolerance,
+            compared=check.compared + 1,
+            differing=check.differing + (difference > OUTPUT_TOLERANCE),
+            stale=check.stale + stale,
+            largest_difference=max(check.largest_difference, difference),
+        )
+
+    def note_audit(self, found: AuditAnswer) -> None:
+        """Adds the findings of a watched pass."""
+        self.precisions |= found.precisions
+        self.switches_changed |= found.switches
+
+
+def _difference(one: Pixels, other: Pixels) -> int:
+    if one.shape != other.shape:
+        return _LARGEST
+    return int(np.abs(one.astype(int) - other.astype(int)).max(initial=0))
+
+
+@contextmanager
+def recorded(subject: Subject) -> Iterator[None]:
+    """Turns a failure of the network inside the block into a part of the record."""
+    try:
+        yield
+    except WorkerFailure as error:
+        subject.failure = error.failure
+
+
+def alive(subjects: Sequence[Subject]) -> list[Subject]:
+    """Subjects that have not failed."""
+    return [subject for subject in subjects if subject.failure is None]

@@ -1,4 +1,4 @@
-"""From a configuration to a frozen network with its weights."""
+"""Builds a network from its configuration and loads its weights."""
 
 import inspect
 import pkgutil
@@ -11,14 +11,14 @@ from esr.config.cards import card_of_model
 from esr.config.schema import ModelConf
 from esr.errors import NetworkError
 from esr.networks.state_dicts import load_weights, random_weights
+from esr.records.network import Weights
 from esr.text import described
-from esr.zoo.weights import WeightsFile
 
 
 def build(model: ModelConf) -> nn.Module:
-    """The network's module in eval mode, without weights.
+    """A frozen network in eval mode, with its constructor's weights.
 
-    A participant's class is looked for in its YAML's folder and in the working directory, before installed packages.
+    A participant's class is looked up in its YAML's folder and in the working directory before installed packages.
 
     Raises:
         NetworkError: The class cannot be imported or constructed, or is not a torch module.
@@ -30,7 +30,7 @@ def build(model: ModelConf) -> nn.Module:
         factory = pkgutil.resolve_name(model._target_)
     except Exception as error:
         raise NetworkError(
-            f"_target_={model._target_}: cannot be imported ({described(error)}); it is looked for in the "
+            f"_target_={model._target_}: cannot be imported ({described(error)}); looked up in the "
             "YAML's folder, the working directory and installed packages"
         ) from error
     if not callable(factory):
@@ -56,15 +56,22 @@ def _arguments(model: ModelConf, factory: object) -> str:
     return f"{dict(model.args)}; it takes ({accepted})"
 
 
-def load(network: nn.Module, model: ModelConf, weights: WeightsFile, seed: int = 0) -> None:
-    """Fills a network with the weights that `esr.zoo.weights.resolve` chose.
+def load(network: nn.Module, model: ModelConf, weights: Weights, seed: int = 0) -> None:
+    """Loads weights into a network, and attaches its `card` and `tile`.
+
+    Args:
+        network: From `build`.
+        model: Its configuration.
+        weights: The file that was chosen; without a path, random weights.
+        seed: Of random weights.
 
     Raises:
         WeightsError: The file is damaged, hostile, or of another network.
+        ConfigError: The checkpoint's tables are invalid.
     """
     if weights.path is None:
         random_weights(network, seed)
     else:
-        load_weights(network, weights.path, model.checkpoint)
+        load_weights(network, Path(weights.path), model.checkpoint)
     network.card = card_of_model(model)  # type: ignore[assignment]
     network.tile = model.tile  # type: ignore[assignment]

@@ -1,6 +1,6 @@
-"""CPU and CUDA behind one small interface: clock, memory, cuDNN switches.
+"""CPU and CUDA behind one small interface: clock, memory, cuDNN switches, threads.
 
-The only place that touches `torch.cuda`. Used inside a worker, where one network lives.
+An evaluation uses `torch.cuda` through this module only, inside a worker.
 """
 
 import ctypes
@@ -10,106 +10,98 @@ import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
+import msgspec
 import psutil
 import torch
 
 from esr.errors import DeviceError
+from esr.records.network import Cudnn, Device, Memory, SettingValue
+from esr.timing.samples import Duration
 
 Result = TypeVar("Result")
 MIB = 1024.0 * 1024.0
 
 _OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
-"""How torch's allocators word it, which on the CPU raise a plain RuntimeError."""
+"""In the messages of torch's allocators; the CPU's raises a plain RuntimeError."""
 
 _MALLOC_THRESHOLDS = (-1, -3)
 """glibc's M_TRIM_THRESHOLD and M_MMAP_THRESHOLD, of mallopt(3)."""
 _KEPT_BYTES = 2**30
 
 _KERNELS_KEPT = 1024
-"""What oneDNN keeps at most by default (ONEDNN_PRIMITIVE_CACHE_CAPACITY), the least recently used going first."""
+"""Default capacity of oneDNN's LRU cache (ONEDNN_PRIMITIVE_CACHE_CAPACITY)."""
 
 _FLOAT32_BACKENDS = ("mkldnn.conv", "mkldnn.matmul", "cudnn.conv", "cuda.matmul")
-"""Below `torch.backends`: where torch 2.9 and later keep in which precision they multiply float32."""
+"""Below `torch.backends`: settings of torch 2.9 and later for the precision in which float32 is multiplied."""
 
 
-@dataclass(frozen=True)
-class Duration:
-    """How long one forward pass took."""
-
-    device_ms: float
-    """Milliseconds between two CUDA events around the pass; on the CPU the wall clock."""
-    wall_ms: float
-    """Milliseconds of wall clock from idle device to idle device."""
-
-
-class Device(ABC):
-    """What measuring needs of a device."""
+class ComputeDevice(ABC):
+    """A device as a measurement needs it."""
 
     torch_device: torch.device
 
     @abstractmethod
     def timed(self, run: Callable[[], Result]) -> tuple[Result, Duration]:
-        """Runs once from an idle device to an idle device and says how long it took."""
+        """Runs once, from an idle device to an idle device; the result and its duration."""
 
     @abstractmethod
     def reset_memory(self) -> None:
-        """Starts a new measurement of peak memory."""
+        """Begins a measurement of peak memory."""
 
     @abstractmethod
-    def peak_memory(self) -> dict[str, float | str]:
-        """Peak since `reset_memory`: `mib`, and `method` that says what was counted."""
+    def peak_memory(self) -> Memory:
+        """Peak since `reset_memory`."""
 
     @abstractmethod
-    def fingerprint(self) -> dict[str, Any]:
-        """What the device is, for the record."""
+    def fingerprint(self) -> Device:
+        """The device, for the record."""
 
     def renew_kernels(self) -> bool:
-        """Drops the kernels that were made for the passes so far, where that can be done; whether it was."""
+        """Drops the kernels compiled so far; False where that is not possible."""
         return False
 
 
-class CpuDevice(Device):
-    """The processor; memory is what the process holds resident."""
+class CpuDevice(ComputeDevice):
+    """The processor; memory is the process's resident set."""
 
     def __init__(self) -> None:
         self.torch_device = torch.device("cpu")
         self._start = 0
 
     def timed(self, run: Callable[[], Result]) -> tuple[Result, Duration]:
-        """See `Device`; on the CPU a call returns when its work is done."""
+        """See `ComputeDevice`; on the CPU a call returns when its work is done."""
         start = time.perf_counter_ns()
         result = run()
         elapsed = (time.perf_counter_ns() - start) / 1e6
         return result, Duration(elapsed, elapsed)
 
     def reset_memory(self) -> None:
-        """Sets the kernel's high-water mark back to what is resident now, where the kernel lets us."""
+        """Resets the kernel's high-water mark to the memory resident now, where permitted."""
         gc.collect()
         _release_free_heap()
         self._resettable = _reset_high_water_mark()
         self._start = psutil.Process().memory_info().rss
 
-    def peak_memory(self) -> dict[str, float | str]:
-        """Resident bytes at the peak, above what was resident at `reset_memory`."""
+    def peak_memory(self) -> Memory:
+        """Peak resident memory above that at `reset_memory`."""
         peak = _high_water_mark()
         method = "peak RSS above the state before the first forward pass"
         if not self._resettable:
             method += " (process peak: the kernel's mark could not be reset)"
-        return {"mib": max(0, peak - self._start) / MIB, "method": method}
+        return Memory(max(0, peak - self._start) / MIB, method)
 
-    def fingerprint(self) -> dict[str, Any]:
-        """Kind alone; the processor is described by `esr.system.environment`."""
-        return {"kind": "cpu"}
+    def fingerprint(self) -> Device:
+        """The kind alone; `esr.telemetry.environment` describes the processor."""
+        return Device("cpu")
 
     def renew_kernels(self) -> bool:
-        """Pushes all of them out of oneDNN's cache, which torch gives no access to, by as many reorders of few numbers.
+        """Evicts all from oneDNN's cache, to which torch gives no access, by as many reorders of a few numbers.
 
-        One that is compiled anew for the same convolution and threads may run a tenth faster or slower, for as long as
-        it is kept.
+        A kernel recompiled for the same convolution and threads may run a tenth faster or slower for as long as it is
+        cached.
         """
         if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
             return False
@@ -118,15 +110,15 @@ class CpuDevice(Device):
         return True
 
 
-class CudaDevice(Device):
-    """One NVIDIA GPU; memory is what torch's allocator handed out."""
+class CudaDevice(ComputeDevice):
+    """One NVIDIA GPU; memory is that allocated by torch's allocator."""
 
     def __init__(self, index: int) -> None:
         self.torch_device = torch.device("cuda", index)
         torch.cuda.set_device(self.torch_device)
 
     def timed(self, run: Callable[[], Result]) -> tuple[Result, Duration]:
-        """CUDA events on the current stream, and the wall clock; every stream is waited for."""
+        """CUDA events on the current stream, and the wall clock; waits for every stream."""
         begin = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
         end = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
         torch.cuda.synchronize(self.torch_device)
@@ -139,59 +131,53 @@ class CudaDevice(Device):
         return result, Duration(begin.elapsed_time(end), wall)
 
     def reset_memory(self) -> None:
-        """Gives cached blocks back and resets the allocator's peaks."""
+        """Releases cached blocks and resets the allocator's peaks."""
         gc.collect()
         torch.cuda.synchronize(self.torch_device)
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(self.torch_device)
 
-    def peak_memory(self) -> dict[str, float | str]:
-        """Peak of allocated bytes, as the challenge prints, and of reserved bytes."""
+    def peak_memory(self) -> Memory:
+        """Peaks of allocated memory, which the challenge reports, and of reserved memory."""
         torch.cuda.synchronize(self.torch_device)
-        return {
-            "mib": torch.cuda.max_memory_allocated(self.torch_device) / MIB,
-            "reserved_mib": torch.cuda.max_memory_reserved(self.torch_device) / MIB,
-            "method": "CUDA allocator, max_memory_allocated",
-        }
+        return Memory(
+            memory_mib=torch.cuda.max_memory_allocated(self.torch_device) / MIB,
+            reserved_mib=torch.cuda.max_memory_reserved(self.torch_device) / MIB,
+            method="CUDA allocator, max_memory_allocated",
+        )
 
-    def fingerprint(self) -> dict[str, Any]:
-        """Name, UUID, compute capability and memory."""
+    def fingerprint(self) -> Device:
+        """Name, UUID, compute capability, memory and multiprocessors."""
         properties = torch.cuda.get_device_properties(self.torch_device)
-        return {
-            "kind": "cuda",
-            "name": properties.name,
-            "uuid": str(getattr(properties, "uuid", "")) or None,
-            "compute_capability": f"{properties.major}.{properties.minor}",
-            "memory_mib": properties.total_memory / MIB,
-            "multiprocessors": properties.multi_processor_count,
-        }
+        return Device(
+            kind="cuda",
+            name=properties.name,
+            uuid=str(getattr(properties, "uuid", "")) or None,
+            compute_capability=f"{properties.major}.{properties.minor}",
+            memory_mib=properties.total_memory / MIB,
+            multiprocessors=properties.multi_processor_count,
+        )
 
 
-def open_device(kind: str, index: int = 0) -> Device:
+def open_device(kind: str, index: int = 0) -> ComputeDevice:
     """The device for `auto`, `cuda` or `cpu`.
 
     Raises:
-        DeviceError: CUDA was asked for and is not there, or has no GPU of that index.
+        DeviceError: CUDA was requested but is not available, or has no GPU of that index.
     """
     if kind == "cpu" or (kind == "auto" and not torch.cuda.is_available()):
         return CpuDevice()
     if not torch.cuda.is_available():
         reason = "this torch is a CPU build" if torch.version.cuda is None else "torch sees no usable GPU"
-        raise DeviceError(
-            f"device=cuda: {reason}; use device=cpu, or a CUDA build of torch and a driver that fits it"
-        )
+        raise DeviceError(f"device=cuda: {reason}; use device=cpu, or a CUDA build of torch and a driver that fits it")
     count = torch.cuda.device_count()
     if index >= count:
         raise DeviceError(f"device.index={index}: {count} GPU(s) visible, so 0 to {count - 1}")
     return CudaDevice(index)
 
 
-def apply_switches(*, benchmark: bool, deterministic: bool, allow_tf32: bool) -> dict[str, bool]:
-    """Sets cuDNN's and TF32's switches and reads them back.
-
-    Returns:
-        The values torch reports after setting them; on a build without cuDNN they have no effect.
-    """
+def apply_switches(*, benchmark: bool, deterministic: bool, allow_tf32: bool) -> Cudnn:
+    """Sets the switches of cuDNN and TF32, and reads them back; without cuDNN they have no effect."""
     torch.backends.cudnn.benchmark = benchmark
     torch.backends.cudnn.deterministic = deterministic
     torch.backends.cudnn.allow_tf32 = allow_tf32
@@ -199,31 +185,31 @@ def apply_switches(*, benchmark: bool, deterministic: bool, allow_tf32: bool) ->
     return read_switches()
 
 
-def read_switches() -> dict[str, bool]:
+def read_switches() -> Cudnn:
     """The switches of cuDNN and TF32 as torch reports them now."""
-    return {
-        "benchmark": torch.backends.cudnn.benchmark,
-        "deterministic": torch.backends.cudnn.deterministic,
-        "allow_tf32": _allows_tf32(),
-        "available": torch.backends.cudnn.is_available(),  # type: ignore[no-untyped-call]
-    }
+    return Cudnn(
+        benchmark=torch.backends.cudnn.benchmark,
+        deterministic=torch.backends.cudnn.deterministic,
+        allow_tf32=_allows_tf32(),
+        available=torch.backends.cudnn.is_available(),  # type: ignore[no-untyped-call]
+    )
 
 
 def _allows_tf32() -> bool:
     try:
         return torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32
-    except RuntimeError:  # torch's newer settings allow it for some operators, and this question is refused
+    except RuntimeError:  # set per operator by newer settings of torch, which then refuses to answer
         return True
 
 
-def read_settings() -> dict[str, Any]:
-    """What a network might change for its own good: the switches, the precision of float32, threads, CPUs, priority.
+def read_settings() -> dict[str, SettingValue]:
+    """Settings a network could change in its favour: switches, precision of float32, threads, CPUs, priority.
 
     Returns:
-        `fp32_precision` names the backends that compute float32 in less than that, as `mkldnn.conv=bf16`.
+        `fp32_precision` names the backends that compute float32 in a lower precision, as `mkldnn.conv=bf16`.
     """
     return {
-        **read_switches(),
+        **msgspec.structs.asdict(read_switches()),
         "fp32_precision": _lowered_float32(),
         "threads": torch.get_num_threads(),
         "cpus": bound_cpus(),
@@ -244,20 +230,21 @@ def _lowered_float32() -> str | None:
 
 
 def set_threads(threads: int | None, cpus: Sequence[int] | None = None) -> int:
-    """Binds this process to logical CPUs and sets the threads inside an operator; reads their number back.
+    """Binds this process to logical CPUs and sets the threads inside an operator.
 
     Args:
-        threads: None: one for each of `cpus`, or torch's own choice.
-        cpus: None: every CPU that the process may use.
+        threads: `None`: one for each of `cpus`, or torch's own choice.
+        cpus: `None`: every CPU that the process may use.
+
+    Returns:
+        Threads inside an operator, as torch reports them.
 
     Raises:
-        DeviceError: More threads than the machine has CPUs; a CPU does not exist, is not allowed here, or the system
-            cannot bind processes.
+        DeviceError: More threads than the machine has CPUs; a CPU that does not exist or is not allowed; or a system
+            that cannot bind processes.
     """
     if threads is not None and threads > (most := os.cpu_count() or threads):
-        raise DeviceError(
-            f"device.threads={threads}: this machine has {most} logical CPUs; take at most as many"
-        )
+        raise DeviceError(f"device.threads={threads}: this machine has {most} logical CPUs; take at most as many")
     if cpus is not None:
         _bind(cpus)
     if threads is not None or cpus is not None:
@@ -267,27 +254,25 @@ def set_threads(threads: int | None, cpus: Sequence[int] | None = None) -> int:
 
 def _bind(cpus: Sequence[int]) -> None:
     if not hasattr(os, "sched_setaffinity"):
-        raise DeviceError(
-            f"device.cpus={list(cpus)}: this system cannot bind processes to CPUs; leave it out"
-        )
+        raise DeviceError(f"device.cpus={list(cpus)}: this system cannot bind processes to CPUs; leave it out")
     allowed = sorted(os.sched_getaffinity(0))
     if not cpus or set(cpus) - set(allowed):
         raise DeviceError(
             f"device.cpus={list(cpus)}: choose from {', '.join(map(str, allowed))}, which this process may use"
         )
-    # Threads that exist already keep their own mask: torch's importing started some.
+    # Existing threads keep their own mask: importing torch started some.
     for thread in psutil.Process().threads():
         os.sched_setaffinity(thread.id, cpus)
     os.sched_setaffinity(0, cpus)
 
 
-def bound_cpus() -> list[int] | None:
-    """The logical CPUs on which this process may run; none where the system does not say."""
-    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+def bound_cpus() -> tuple[int, ...] | None:
+    """Logical CPUs on which this process may run; `None` where the system does not tell."""
+    return tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else None
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception from torch says that memory ran out, on any device."""
+    """True if an exception from torch says that memory ran out, on any device."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     text = str(error).lower()
@@ -312,21 +297,21 @@ def _high_water_mark() -> int:
 
 
 def _release_free_heap() -> None:
-    # Freed blocks that malloc keeps would hide as many bytes of the peak.
+    # Freed blocks kept by malloc would hide as many bytes of the peak.
     if trim := _of_libc("malloc_trim"):
         trim(0)
 
 
 def keep_freed_memory() -> bool:
-    """Has glibc keep in hand what is freed, as torch's allocator for CUDA does; whether it could be told so.
+    """Makes glibc keep freed memory, as torch's CUDA allocator does; False where that is not possible.
 
-    Else a pass may give its memory back to the system and fault it in again, or not: that is up to the layout of the
-    heap, differs from process to process, and can be a third of the time of a pass.
+    Otherwise a pass may return its memory to the system and fault it in again, or not: that depends on the heap's
+    layout, differs from process to process, and can take a third of the time of a pass.
     """
     set_option = _of_libc("mallopt")
     return set_option is not None and all(set_option(one, _KEPT_BYTES) for one in _MALLOC_THRESHOLDS)
 
 
 def _of_libc(function: str) -> Callable[..., int] | None:
-    """A function of the C library; none where it has no such one, as glibc's own elsewhere."""
+    """A function of the C library; `None` where it has none of that name."""
     return getattr(ctypes.CDLL(None), function, None) if os.name == "posix" else None

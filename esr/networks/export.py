@@ -1,8 +1,8 @@
-"""A network as a file for other software: ONNX, TorchScript, or its weights alone as safetensors.
+"""Export of a network to other software: ONNX, TorchScript, or its weights alone as safetensors.
 
-What is exported maps 1×3×H×W to 1×3×4H×4W, both from 0 to the network's data range, without tiles. Height and
-width stay free where the network allows it. The same network and weights give the same bytes; TorchScript, which
-numbers the classes that a process has traced, in a fresh process of the same installation, as the command is.
+The exported network maps 1×3×H×W to 1×3×4H×4W, both from 0 to the network's data range, without tiles. Height and
+width are dynamic where the network allows it. The same network and weights give the same bytes, but TorchScript, which
+numbers the classes a process has traced, does so only in a fresh process of the same installation (as the command is).
 """
 
 import importlib.util
@@ -21,37 +21,37 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from esr.errors import ConfigError, NetworkError
-from esr.system import files as atomic
+from esr.system import files
+from esr.text import one_line
 
 SUFFIXES = {"onnx": ".onnx", "torchscript": ".pt", "safetensors": ".safetensors"}
-"""The formats there are, and how their files end."""
+"""Format -> suffix of its files."""
 OPSET = 18
-"""Of ONNX: the first that the exporter writes without converting."""
+"""ONNX version; the oldest that the exporter writes without a conversion."""
 EXAMPLE = (45, 58)
-"""Height and width of the image that networks are exported with, pixels: what pads to windows
-is seen to pad."""
+"""Height and width of the example image in pixels; no multiple of a window's side, so that padding is traced."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """A file's bytes, and which images the network in it takes."""
+    """An exported file."""
 
     content: bytes
     any_size: bool
-    """Whether height and width are free; else they are the example's."""
+    """True if height and width are dynamic; otherwise they are the example's."""
 
 
 def export(network: nn.Module, format: str, size: tuple[int, int] = EXAMPLE) -> Exported:  # noqa: A002 - as in the command
-    """A frozen network in one of the formats.
+    """Exports a frozen network.
 
     Args:
-        network: maps 1×3×H×W to 1×3×4H×4W; in eval mode, on the CPU.
-        format: a key of `SUFFIXES`.
-        size: height and width of the example image; all that the result takes where it cannot be free.
+        network: Maps 1×3×H×W to 1×3×4H×4W; in eval mode, on the CPU.
+        format: A key of `SUFFIXES`.
+        size: Height and width of the example image; the only size that the result accepts if it cannot be dynamic.
 
     Raises:
-        ConfigError: there is no such format, or ONNX is not installed.
-        NetworkError: the network cannot be exported.
+        ConfigError: The format is unknown, or ONNX is not installed.
+        NetworkError: The network cannot be exported.
     """
     if format == "safetensors":
         return Exported(safetensors.torch.save(dict(sorted(network.state_dict().items()))), any_size=True)
@@ -63,15 +63,15 @@ def export(network: nn.Module, format: str, size: tuple[int, int] = EXAMPLE) -> 
 
 
 def to_program(network: nn.Module, size: tuple[int, int] = EXAMPLE) -> tuple[ExportedProgram, bool]:
-    """The network as `torch.export` sees it, and whether height and width are free.
+    """The network as a `torch.export` program, and True if height and width are dynamic.
 
     Raises:
-        NetworkError: the network cannot be exported, not even for one size.
+        NetworkError: The network cannot be exported, even for a single size.
     """
     example, other = _example(size), _larger(size)
-    free = ({2: Dim.DYNAMIC, 3: Dim.DYNAMIC},)
+    dynamic = ({2: Dim.DYNAMIC, 3: Dim.DYNAMIC},)
     reason: Exception | None = None
-    for shapes in (free, None):
+    for shapes in (dynamic, None):
         try:
             with _quiet(), torch.no_grad():
                 program = torch.export.export(network, (example,), dynamic_shapes=shapes)
@@ -87,7 +87,7 @@ def to_onnx(network: nn.Module, size: tuple[int, int] = EXAMPLE) -> Exported:
 
     Raises:
         ConfigError: ONNX is not installed.
-        NetworkError: the network cannot be exported.
+        NetworkError: The network cannot be exported.
     """
     missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
     if missing:
@@ -105,7 +105,7 @@ def to_torchscript(network: nn.Module, size: tuple[int, int] = EXAMPLE) -> Expor
     """The network as TorchScript, traced.
 
     Raises:
-        NetworkError: the network cannot be traced.
+        NetworkError: The network cannot be traced.
     """
     buffer = io.BytesIO()
     try:
@@ -119,41 +119,37 @@ def to_torchscript(network: nn.Module, size: tuple[int, int] = EXAMPLE) -> Expor
 
 
 def write(content: bytes, target: Path) -> None:
-    """Replaces a file in one step: the old one or the new one, never half; its folder is made where missing.
+    """Replaces a file atomically; a missing folder is created.
 
     Raises:
-        ConfigError: it cannot be written, or something else than a file is there (a folder, a device).
+        ConfigError: The file cannot be written, or the target is not a regular file (a folder, a device).
     """
-    try:
+    with files.writing(target, "choose another file with out=FILE"):
         if target.exists() and not target.is_file():
             raise ConfigError(f"out={target}: is not a regular file; choose another file")
-        atomic.replace(target, content)
-    except OSError as error:
-        raise ConfigError(
-            f"out={target}: cannot be written ({error.strerror}); choose another file"
-        ) from error
+        files.replace(target, content)
 
 
 def _example(size: tuple[int, int]) -> Tensor:
-    """An image for tracing, the same every time; its values do not matter."""
+    """A fixed image for tracing; its values do not matter."""
     return torch.linspace(0, 1, 3 * size[0] * size[1]).reshape(1, 3, *size)
 
 
 def _runnable(program: ExportedProgram) -> nn.Module:
-    """The program without guards: some ask for the example's memory layout, which nothing here depends on."""
+    """The program without guards, some of which demand the example's memory layout, which is irrelevant here."""
     try:
         return program.module(check_guards=False)
-    except TypeError:  # a torch before guards
+    except TypeError:  # older versions of torch have no such argument
         return program.module()
 
 
 def _larger(size: tuple[int, int]) -> Tensor:
-    """An image of another size, a multiple of 8 for the usual example."""
+    """An image of another size, a multiple of 8 for the default example."""
     return _example((size[0] + 3, size[1] + 6))
 
 
 def _agrees(exported: Any, network: nn.Module, image: Tensor) -> bool:
-    """Whether what was exported does on another size what the network does."""
+    """True if the exported network gives the network's own output for an image."""
     expected: Tensor = network(image)
     try:
         found = exported(image)
@@ -164,7 +160,7 @@ def _agrees(exported: Any, network: nn.Module, image: Tensor) -> bool:
 
 
 def _converted(program: ExportedProgram) -> bytes:
-    """As ONNX: optimised, or as it is where the optimiser fails, as it does for IMDeception's split tensors."""
+    """The program as ONNX; not optimised if the optimiser fails, as it does on IMDeception's split tensors."""
     for optimize in (True, False):
         try:
             with _quiet():
@@ -185,7 +181,7 @@ def _converted(program: ExportedProgram) -> bytes:
 
 
 def _without_traces(model: Any) -> bytes:
-    """The ONNX file without the exporter's notes on each node, which name paths on this machine."""
+    """The ONNX file without the exporter's metadata on each node, which names paths on this machine."""
     for node in model.graph.node:
         del node.metadata_props[:]
     for entry in (model.graph, model, *model.graph.value_info, *model.graph.input, *model.graph.output):
@@ -195,13 +191,13 @@ def _without_traces(model: Any) -> bytes:
 
 
 def _refused(network: nn.Module, step: str, error: Exception | None) -> NetworkError:
-    reason = " ".join(str(error).split())[:200]
+    reason = one_line(str(error))[:200]
     return NetworkError(f"{type(network).__name__} cannot be exported: {step} says {reason}")
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporters' own warnings say nothing that a user could act on; failures still raise."""
+    """Silences the exporters' warnings, on which a user cannot act; failures still raise."""
     logger = logging.getLogger("torch")
     level = logger.level
     logger.setLevel(logging.ERROR)

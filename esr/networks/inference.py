@@ -13,27 +13,25 @@ from esr.errors import DataError, NetworkError
 from esr.networks.devices import is_out_of_memory
 from esr.text import described
 
-Image = npt.NDArray[np.uint8]
-
 _GAIN = (0.7, 0.95)
-"""Range of an altered input's gain per channel: far from the image itself, within the range of values."""
+"""Gain per channel of an altered input: far from the image itself, within the range of values."""
 
 
-def to_tensor(lr: Image, data_range: float, device: torch.device | str = "cpu") -> Tensor:
+def to_tensor(lr: npt.NDArray[np.uint8], data_range: float, device: torch.device | str = "cpu") -> Tensor:
     """An 8-bit H×W×3 image as a float32 1×3×H×W tensor with values from 0 to `data_range`."""
     planar = torch.from_numpy(np.ascontiguousarray(lr.transpose(2, 0, 1)))
     return planar.to(device, torch.float32).div_(255.0 / data_range)[None]
 
 
-def to_image(sr: Tensor, data_range: float) -> Image:
+def to_image(sr: Tensor, data_range: float) -> npt.NDArray[np.uint8]:
     """A 1×3×H×W tensor with values from 0 to `data_range` as an 8-bit H×W×3 image."""
     scaled = sr[0].float().clamp(0, data_range).div(data_range).mul(255.0).round()
-    image: Image = scaled.to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
+    image: npt.NDArray[np.uint8] = scaled.to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
     return image
 
 
-def to_values(sr: Tensor, data_range: float, positions: npt.NDArray[np.int64]) -> Image:
-    """The values of `to_image(sr, data_range).reshape(-1)` at some positions, without making the image.
+def to_values(sr: Tensor, data_range: float, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+    """Values of `to_image(sr, data_range).reshape(-1)` at some positions, without building the image.
 
     Raises:
         NetworkError: One of them is not finite.
@@ -45,12 +43,12 @@ def to_values(sr: Tensor, data_range: float, positions: npt.NDArray[np.int64]) -
     if not bool(torch.isfinite(picked).all()):
         raise NetworkError("output of a timed pass holds values that are NaN or infinite")
     scaled = picked.clamp(0, data_range).div(data_range).mul(255.0).round()
-    values: Image = scaled.to(torch.uint8).cpu().numpy()
+    values: npt.NDArray[np.uint8] = scaled.to(torch.uint8).cpu().numpy()
     return values
 
 
 def altered(lr: Tensor, seed: int) -> Tensor:
-    """The same picture in other colours: each channel times a gain that follows from the seed; range kept."""
+    """The image with each channel scaled by a gain that follows from the seed; the range is kept."""
     gain = np.random.default_rng(seed).uniform(*_GAIN, size=(1, lr.shape[1], 1, 1))
     return lr * torch.from_numpy(gain).to(lr)
 
@@ -73,11 +71,7 @@ def forward(network: nn.Module, lr: Tensor, tile: TileConf | None = None) -> Ten
     for row in rows:
         for column in columns:
             patch = network(lr[..., row : row + side, column : column + side])
-            window = (
-                ...,
-                slice(row * SCALE, (row + side) * SCALE),
-                slice(column * SCALE, (column + side) * SCALE),
-            )
+            window = (..., slice(row * SCALE, (row + side) * SCALE), slice(column * SCALE, (column + side) * SCALE))
             total[window] += patch
             count[window] += 1
     return total.div_(count)
@@ -93,16 +87,16 @@ def tile_starts(length: int, side: int, overlap: int) -> list[int]:
     >>> tile_starts(86, side=57, overlap=32)
     [0, 25, 29]
     """
-    # As the challenge has it; an image that is narrower than the overlap takes half a tile instead.
+    # The challenge's stride; for an image narrower than the overlap, half a tile.
     stride = side - (overlap if overlap < side else side // 2)
     return [*range(0, length - side, stride), length - side]
 
 
 def check_output(sr: object, lr: Tensor) -> Tensor:
-    """Returns a network's output if it is what an SR network must give.
+    """Returns a network's output if it is a valid SR tensor.
 
     Raises:
-        NetworkError: It is not a plain tensor, of another shape, or holds values that are not finite.
+        NetworkError: Not a plain tensor, of another shape, or with values that are not finite.
     """
     tensor = check_shape(sr, lr)
     if not bool(torch.isfinite(tensor).all()):
@@ -112,23 +106,21 @@ def check_output(sr: object, lr: Tensor) -> Tensor:
 
 
 def check_shape(sr: object, lr: Tensor) -> Tensor:
-    """The part of `check_output` that costs no pass over the values; raises as it does."""
+    """The part of `check_output` that needs no pass over the values; raises as it does."""
     expected = (*lr.shape[:-2], lr.shape[-2] * SCALE, lr.shape[-1] * SCALE)
-    # A subclass of Tensor might compute its values later, when nobody times it.
+    # A subclass of Tensor could defer its computation until nobody times it.
     if not isinstance(sr, Tensor) or type(sr) not in (Tensor, nn.Parameter):
         raise NetworkError(f"output is a {type(sr).__name__}, expected one plain tensor of shape {expected}")
     if tuple(sr.shape) != expected:
-        raise NetworkError(
-            f"output has shape {tuple(sr.shape)}, expected {expected} for input {tuple(lr.shape)}"
-        )
+        raise NetworkError(f"output has shape {tuple(sr.shape)}, expected {expected} for input {tuple(lr.shape)}")
     return sr
 
 
-def super_resolve(network: nn.Module, lr: Image) -> Image:
+def super_resolve(network: nn.Module, lr: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Upscales one 8-bit image by 4 with a network from `create_model`.
 
     Args:
-        network: Its `card.data_range` (1.0 where there is no card) is the range it works on; its `tile` is used if set.
+        network: Works on values from 0 to its `card.data_range` (1.0 without a card), in tiles if `tile` is set.
         lr: uint8, H×W×3, RGB.
 
     Returns:
@@ -136,7 +128,7 @@ def super_resolve(network: nn.Module, lr: Image) -> Image:
 
     Raises:
         DataError: `lr` is not an 8-bit RGB image.
-        NetworkError: The network fails on this image, or its output has another shape or is not finite.
+        NetworkError: The network fails on this image, or its output has another shape or values that are not finite.
     """
     if lr.dtype != np.uint8 or lr.ndim != 3 or lr.shape[2] != 3 or 0 in lr.shape:  # noqa: PLR2004 - H×W×3
         raise DataError(f"image of shape {lr.shape} and type {lr.dtype}: expected H×W×3 of uint8, RGB")

@@ -2,35 +2,8 @@
 
 from esr.ranking.challenge import METRICS, Challenge, Metric, Track, load_challenge
 from esr.ranking.published import published_entries
-from esr.ranking.structures import (
-    Correlation,
-    Entry,
-    Figures,
-    GateResult,
-    Interval,
-    Place,
-    PlaceChange,
-    Ranking,
-    Row,
-)
-from esr.ranking.table import Constraints, rank_entries
+from esr.ranking.structures import Constraints, Entry, Figures, Interval, Ranking, Row
+from esr.ranking.table import rank_entries
 
-__all__ = [
-    "METRICS",
-    "Challenge",
-    "Constraints",
-    "Correlation",
-    "Entry",
-    "Figures",
-    "GateResult",
-    "Interval",
-    "Metric",
-    "Place",
-    "PlaceChange",
-    "Ranking",
-    "Row",
-    "Track",
-    "load_challenge",
-    "published_entries",
-    "rank_entries",
-]
+__all__ = ["METRICS", "Challenge", "Constraints", "Entry", "Figures", "Interval", "Metric", "Ranking", "Row"]
+__all__ += ["Track", "load_challenge", "published_entries", "rank_entries"]

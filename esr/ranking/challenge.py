@@ -1,4 +1,4 @@
-"""A challenge's rules, read from `conf/challenge/NAME.yaml`: gates, tracks and how they are scored."""
+"""A challenge's rules, read from `conf/challenge/NAME.yaml`: gates, tracks and their scores."""
 
 import math
 from pathlib import Path
@@ -21,9 +21,9 @@ class PsnrGate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     data: str
     """Name of the data set; `any` for every set that no other gate names."""
     below_baseline: float | None = None
-    """dB that a network may lie below the baseline."""
+    """Tolerance below the baseline, dB."""
     at_least: float | None = None
-    """dB that it must reach."""
+    """Least PSNR, dB."""
 
 
 class Track(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -47,14 +47,14 @@ class Challenge(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     baseline: str
     """The network that ratios, gates and scores are relative to."""
     references: tuple[str, ...] = ()
-    """Networks that are shown without a rank."""
+    """Networks shown without a rank."""
     psnr: tuple[PsnrGate, ...]
     tracks: tuple[Track, ...]
     published: str | None = None
     """CSV beside the YAML with the published figures and ranks."""
 
     def __post_init__(self) -> None:
-        """Checks what a type cannot express; msgspec puts the place in front of the message."""
+        """Checks constraints that types cannot express; msgspec puts the place in front of the message."""
         for gate in self.psnr:
             if (gate.below_baseline is None) == (gate.at_least is None):
                 raise ValueError(f"psnr gate of {gate.data}: needs either below_baseline or at_least")
@@ -68,7 +68,7 @@ class Challenge(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
                 raise ValueError(f"track {track.key}: weights must be positive")
 
     def gate(self, data: str) -> PsnrGate | None:
-        """The gate for a data set; none where the rules say nothing about it."""
+        """The gate for a data set; `None` where the rules have none."""
         named = {gate.data: gate for gate in self.psnr}
         return named.get(data) or named.get("any")
 

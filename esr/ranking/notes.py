@@ -1,19 +1,15 @@
-"""What a reader of the table has to know beside the figures, in words."""
+"""Footnotes of a ranking."""
 
 from collections.abc import Sequence
 
 from esr.ranking.challenge import Challenge, Track
-from esr.ranking.structures import Entry, GateResult, Reason, Row
-from esr.records.files import REASONS
-
-_WEIGHTS = {
-    "bundled": "weights bundled: trained by this project, below the published ones",
-    "random": "weights random: quality is not meaningful and not shown",
-}
+from esr.ranking.structures import Entry, GateResult, Row
+from esr.records.document import Reason
+from esr.records.reasons import REASONS, WEIGHTS_NOTES, formula_note
 
 
 def excluded(entry: Entry, gates: Sequence[GateResult]) -> str | None:
-    """Why a network is not ranked; none: it is."""
+    """Reason why a network is not ranked; `None` where it is."""
     if entry.reference:
         return "a baseline of the challenge"
     if entry.failure:
@@ -34,26 +30,25 @@ def entry_notes(entry: Entry, gates: Sequence[GateResult]) -> tuple[str, ...]:
     if (why := excluded(entry, gates)) and not entry.reference:
         notes.append(f"not ranked: {why}")
     notes += _verdict_notes(entry.reasons)
-    if entry.weights in _WEIGHTS:
-        notes.append(_WEIGHTS[entry.weights])
+    if entry.weights in WEIGHTS_NOTES:
+        notes.append(WEIGHTS_NOTES[entry.weights])
     notes += [note for gate in gates if (note := _gate_note(entry, gate))]
     if entry.without_formula:
-        named = ", ".join(f"{name} ×{calls}" for name, calls in entry.without_formula.items())
-        notes.append(f"MACs leave out operators without a formula: {named}")
+        notes.append(formula_note(entry.without_formula))
     return tuple(notes)
 
 
 def _verdict_notes(reasons: Sequence[Reason]) -> list[str]:
-    """One sentence for what taints, one for warnings; what concerns the baseline alone says so."""
+    """One sentence for taints, one for warnings; reasons that concern the baseline alone are labelled."""
     notes = []
     for severity, words in (("taint", "tainted"), ("warning", "warning")):
         concerned: dict[str, set[str | None]] = {}
         for found in reasons:
             if found.severity == severity:
-                concerned.setdefault(found.reason, set()).add(found.network)
+                concerned.setdefault(found.reason, set()).add(found.role)
         phrases = [
-            REASONS.get(reason, reason) + (" (the baseline)" if networks == {"baseline"} else "")
-            for reason, networks in concerned.items()
+            REASONS[reason] + (" (the baseline)" if roles == {"baseline"} else "")
+            for reason, roles in concerned.items()
         ]
         if phrases:
             notes.append(f"{words}: {'; '.join(phrases)}")
@@ -68,7 +63,7 @@ def _gate_note(entry: Entry, gate: GateResult) -> str | None:
             f"rounded to two decimals it would {then} it"
         )
     if gate.verdict == "untested" and not (entry.failure or entry.reference or entry.weights == "random"):
-        return f"not held against the PSNR gate: {gate.reason}"
+        return f"not tested against the PSNR gate: {gate.reason}"
     return None
 
 
@@ -77,24 +72,24 @@ def table_notes(rows: Sequence[Row], challenge: Challenge, constraints: str) -> 
     notes = []
     if constraints == "enforce":
         asked = [f"{track.title}: {', '.join(track.enforce)}" for track in challenge.tracks if track.enforce]
-        rule = f"at least as good as the baseline in ({'; '.join(asked)})" if asked else "nothing more"
-        notes.append(f"constraints enforced, beside the PSNR gate: {rule}")
+        rule = f"at least as good as the baseline in ({'; '.join(asked)})" if asked else "none"
+        notes.append(f"constraints enforced in addition to the PSNR gate: {rule}")
     notes += [scoring for track in challenge.tracks if (scoring := _scoring(track))]
     ranked = [row for row in rows if row.ranked]
     measured = [row for row in ranked if row.entry.source == "measured"]
     short = sum(row.rank_interval is None for row in measured)
     if short < len(measured):
         notes.append(
-            "rank intervals are at 95 %, from resampling rounds; the first and the last network of a bracket "
-            "can't be told apart by runtime"
+            "rank range (95 % CI) from resampling rounds; the runtimes of a bracket's first and last network "
+            "cannot be distinguished"
         )
     if short:
-        notes.append(f"{short} of {len(measured)} networks have too few rounds for an interval of ranks")
+        notes.append(f"{short} of {len(measured)} networks have too few rounds for a rank range")
     return tuple(notes)
 
 
 def _scoring(track: Track) -> str | None:
-    """How a track's score comes about; nothing where it is a metric's rank."""
+    """Formula of a track's score; `None` where it is a metric's rank."""
     if track.weights:
         terms = (f"{weight:g}·exp(2·{metric} / baseline's)" for metric, weight in track.weights.items())
         return f"{track.key}, {track.title}: {' + '.join(terms)}, lower is better"

@@ -1,27 +1,21 @@
-"""The published table of a challenge as entries: the figures as they were printed."""
+"""Published figures and ranks of a challenge as a ranking's entries."""
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
+
+from esr.config.cards import Published
 from esr.errors import ConfigError
 from esr.ranking.challenge import Challenge, folder, names
 from esr.ranking.structures import Entry, Figures
 
-_BASELINE_ID = -1
-_RANK_COLUMNS = {
-    "main": "main_rank",
-    "sub1": "sub1_rank",
-    "sub2": "sub2_rank",
-    "runtime": "time_rank",
-    "params": "params_rank",
-    "flops": "flops_rank",
-    "activations": "acts_rank",
-    "memory": "memory_rank",
-}
+_BASELINE_ID = "-1"
 
 
 def published_entries(challenge: Challenge) -> list[Entry]:
-    """One entry per printed row, baselines included.
+    """One entry per row of the published table, baselines included.
 
     Raises:
         ConfigError: The challenge's table is not shipped.
@@ -32,8 +26,8 @@ def published_entries(challenge: Challenge) -> list[Entry]:
             f"challenge={challenge.name}: its published table is not shipped; --published knows {with_table}"
         )
     rows = _rows(folder() / challenge.published)
-    beside = next(row for row in rows if int(row["team_id"]) == _BASELINE_ID)
-    return [_entry(row, beside) for row in rows]
+    baseline = next(_published(row) for row in rows if row["team_id"] == _BASELINE_ID)
+    return [_entry(row, baseline) for row in rows]
 
 
 def _rows(file: Path) -> list[dict[str, str]]:
@@ -41,9 +35,22 @@ def _rows(file: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(line for line in lines if not line.startswith("#")))
 
 
-def _entry(row: dict[str, str], beside: dict[str, str]) -> Entry:
-    team_id = int(row["team_id"])
-    figures = _figures(row, beside)
+def _published(row: Mapping[str, str]) -> Published:
+    plain: dict[str, str | dict[str, str]] = {
+        name: row[name] for name in Published.__struct_fields__ if row.get(name)
+    }
+    plain["psnr_rgb"] = _group(row, "psnr_rgb_")
+    plain["ranks"] = _group(row, "rank_")
+    return msgspec.convert(plain, Published, strict=False)
+
+
+def _group(row: Mapping[str, str], prefix: str) -> dict[str, str]:
+    return {name.removeprefix(prefix): text for name, text in row.items() if name.startswith(prefix) and text}
+
+
+def _entry(row: Mapping[str, str], baseline: Published) -> Entry:
+    published, team_id = _published(row), int(row["team_id"])
+    figures = published_figures(published, baseline)
     return Entry(
         key=row["team"],
         name=row["team"],
@@ -52,23 +59,34 @@ def _entry(row: dict[str, str], beside: dict[str, str]) -> Entry:
         team_id=team_id,
         source="published",
         figures=figures,
-        baseline=_figures(beside, beside),
+        baseline=published_figures(baseline, baseline),
         reference=team_id <= 0,
         published=figures,
-        published_ranks={key: int(row[column]) for key, column in _RANK_COLUMNS.items() if row[column]},
+        published_ranks=published_ranks(published),
         weights="published",
         baseline_weights="published",
     )
 
 
-def _figures(row: dict[str, str], beside: dict[str, str]) -> Figures:
+def published_figures(published: Published, baseline: Published | None) -> Figures:
+    """Figures of a published row, its ratio relative to the baseline's row; counts are plain numbers."""
+    own, beside = published.runtime_ms, baseline.runtime_ms if baseline else None
     return Figures(
-        runtime_ms=float(row["time_ms"]),
-        ratio=float(row["time_ms"]) / float(beside["time_ms"]),
-        params=round(float(row["params_m"]) * 1e6),
-        flops=round(float(row["flops_g"]) * 1e9),
-        activations=round(float(row["acts_m"]) * 1e6),
-        memory_mib=float(row["memory_m"]),
-        convolutions=float(row["convs"]),
-        psnr={"div2k_valid": float(row["psnr_valid"]), "div2k_test": float(row["psnr_test"])},
+        runtime_ms=own,
+        ratio=own / beside if own and beside else None,
+        params=_times(published.params_m, 1e6),
+        flops=_times(published.flops_g, 1e9),
+        activations=_times(published.activations_m, 1e6),
+        memory_mib=published.memory_mib,
+        convolutions=published.convolutions,
+        psnr_rgb=published.psnr_rgb,
     )
+
+
+def _times(value: float | None, unit: float) -> float | None:
+    return None if value is None else round(value * unit)
+
+
+def published_ranks(published: Published) -> dict[str, int]:
+    """Published ranks by track and metric."""
+    return {name: rank for name, rank in msgspec.structs.asdict(published.ranks).items() if rank is not None}

@@ -1,23 +1,18 @@
-"""What goes into a ranking and what comes out of it: plain data, which `--format json` prints as it is."""
+"""Input and output of a ranking: plain data, which `--format json` prints as it is."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from esr.config.terms import FailureKind, Status, WeightsSource
 from esr.ranking.challenge import Metric, Track
+from esr.records.document import Reason
 
 Gate = Literal["pass", "fail", "untested"]
+Constraints = Literal["report", "enforce"]
+Source = Literal["measured", "published"]
 
-
-@dataclass(frozen=True)
-class Interval:
-    """Bounds of an interval, at 95 % if nothing else is said."""
-
-    low: float
-    high: float
-
-
-_FIELDS: dict[Metric, str] = {
+_FIELDS: Mapping[Metric, str] = {
     "runtime": "ratio",
     "params": "params",
     "flops": "flops",
@@ -28,13 +23,21 @@ _FIELDS: dict[Metric, str] = {
 
 
 @dataclass(frozen=True)
+class Interval:
+    """Bounds of an interval, at 95 % unless stated otherwise."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class Figures:
-    """One network's figures; none where not known. Counts are plain numbers, not millions."""
+    """One network's figures; `None` where not known. Counts are plain numbers, not millions."""
 
     runtime_ms: float | None = None
     """Mean milliseconds per image."""
     ratio: float | None = None
-    """Runtime over the baseline's; what runtime is ranked by."""
+    """Runtime over the baseline's, which runtime is ranked by."""
     ratio_interval: Interval | None = None
     params: float | None = None
     flops: float | None = None
@@ -47,8 +50,8 @@ class Figures:
     convolutions: float | None = None
     energy_mj: float | None = None
     """Millijoules per image."""
-    psnr: Mapping[str, float] = field(default_factory=dict)
-    """dB over RGB, unrounded, by data set; only where it means something (not with random weights)."""
+    psnr_rgb: Mapping[str, float] = field(default_factory=dict)
+    """dB over RGB, unrounded, by data set; only where meaningful (not with random weights)."""
 
     def metric(self, metric: Metric) -> float | None:
         """The figure that a metric ranks by: lower is better."""
@@ -57,50 +60,35 @@ class Figures:
 
 
 @dataclass(frozen=True)
-class Reason:
-    """Something that the record's verdict holds against the measurement."""
-
-    reason: str
-    """A key of `esr.records.files.REASONS`."""
-    severity: str
-    """`taint`, or `warning`, which leaves the verdict clean."""
-    network: str | None
-    """`candidate`, `baseline`, or none where it concerns both."""
-
-
-@dataclass(frozen=True)
 class Entry:
-    """A network that is to be ranked."""
+    """A network to be ranked."""
 
     key: str
     """Unique within a ranking: the network's name, with team or number where names collide."""
     name: str
     title: str
-    """The architecture's or, in the published table, the team's name. A stranger wrote it: escape it."""
+    """The architecture's or, in the published table, the team's name. Not trusted: escape it."""
     team: str | None
     team_id: int | None
     """Number in the challenge's table; -1 and 0 are its two baselines."""
-    source: Literal["measured", "published"]
+    source: Source
     figures: Figures
     baseline: Figures
-    """Figures of what it was measured beside."""
+    """Figures of the baseline measured beside it."""
     reference: bool = False
     """A baseline of the challenge: shown, never ranked."""
     published: Figures | None = None
-    """What the challenge's table printed; none where it has no such row."""
+    """Row of the challenge's table; `None` where it has none."""
     published_ranks: Mapping[str, int] = field(default_factory=dict)
-    """Printed ranks by track and metric: main, sub1, sub2, runtime, params, flops, activations, memory."""
+    """Published ranks by track and metric: main, sub1, sub2, runtime, params, flops, activations, memory."""
     ratio_per_round: tuple[float, ...] = ()
     process_of_round: tuple[int, ...] = ()
-    """The process of each round, where the measurement was repeated in fresh ones."""
-    verdict: str = "clean"
-    """`clean`, `tainted` or `failed`."""
+    """Process of each round; empty: all of one process."""
+    verdict: Status = "clean"
     reasons: tuple[Reason, ...] = ()
-    failure: str | None = None
-    """`kind` of what went wrong, as `out_of_memory`."""
-    weights: str | None = None
-    """`published`, `bundled`, `random` or `path`."""
-    baseline_weights: str | None = None
+    failure: FailureKind | None = None
+    weights: WeightsSource | None = None
+    baseline_weights: WeightsSource | None = None
     missed_by_hooks: Mapping[str, int] = field(default_factory=dict)
     """Operator -> MACs that the challenge's script does not see."""
     without_formula: Mapping[str, int] = field(default_factory=dict)
@@ -111,16 +99,16 @@ class Entry:
 
 @dataclass(frozen=True)
 class GateResult:
-    """A network held against one PSNR gate."""
+    """A network against one PSNR gate."""
 
     data: str
     verdict: Gate
-    margin: float | None
-    """dB above the gate, unrounded; none where untested."""
-    rounding_decides: bool
+    margin: float | None = None
+    """dB above the gate, unrounded; `None` where untested."""
+    rounding_decides: bool = False
     """Rounded to two decimals the figures would give the opposite verdict."""
     reason: str | None = None
-    """Why it was not tested."""
+    """Reason why it was not tested."""
 
 
 @dataclass(frozen=True)
@@ -128,11 +116,11 @@ class Place:
     """A network in one track."""
 
     rank: int | None
-    """Ties share the smaller rank; none where it does not take part."""
+    """Ties share the smaller rank; `None` where it does not take part."""
     score: float | None
-    """What the track ranks by: a sum of ranks, an exponential score, or the metric itself. Lower is better."""
+    """Ranked figure: a sum of ranks, an exponential score, or the metric itself. Lower is better."""
     excluded: str | None = None
-    """Why it has no rank."""
+    """Reason why it has no rank."""
 
 
 @dataclass(frozen=True)
@@ -142,24 +130,24 @@ class Row:
     entry: Entry
     gates: tuple[GateResult, ...]
     ranked: bool
-    """Passed (or could not be held against) the gates, and is not a reference."""
-    excluded: str | None
-    """Why it is not ranked, in words."""
-    ranks: Mapping[Metric, int]
+    """Passed (or could not be tested against) the gates, and is not a reference."""
+    excluded: str | None = None
+    """Reason why it is not ranked."""
+    ranks: Mapping[Metric, int] = field(default_factory=dict)
     """Rank by metric among the ranked; the table's subscripts."""
-    places: Mapping[str, Place]
+    places: Mapping[str, Place] = field(default_factory=dict)
     """By the track's key."""
-    rank_interval: tuple[int, int] | None
-    """Ranks by runtime that the measurements allow; none where there are too few rounds."""
-    brackets: tuple[int, ...]
-    """Numbers (0, 1, …) of the brackets it belongs to: runs of networks that can't be told apart by runtime."""
-    notes: tuple[str, ...]
+    rank_interval: tuple[int, int] | None = None
+    """Rank range by runtime (95 % CI); `None` with too few rounds."""
+    brackets: tuple[int, ...] = ()
+    """Numbers (0, 1, …) of the brackets it belongs to: runs of networks whose runtimes cannot be distinguished."""
+    notes: tuple[str, ...] = ()
     """Footnotes of this network, each a sentence."""
 
 
 @dataclass(frozen=True)
 class Correlation:
-    """How well one metric predicts runtime over the ranked networks."""
+    """Rank correlation of one metric with runtime over the ranked networks."""
 
     metric: Metric
     networks: int
@@ -172,7 +160,7 @@ class Correlation:
 
 @dataclass(frozen=True)
 class PlaceChange:
-    """A network whose rank by the challenge's FLOPs is not its rank by the dispatcher's MACs."""
+    """A network whose rank by the challenge's FLOPs differs from its rank by the dispatcher's MACs."""
 
     key: str
     flops_rank: int
@@ -188,14 +176,14 @@ class Ranking:
     """The whole table. `esr rank --format json` prints exactly this, with `format` and `version` in front."""
 
     challenge: str
-    """Name of the configuration, as `ntire2022`."""
+    """Name of the configuration, such as `ntire2022`."""
     title: str
     baseline: str
     """Name of the network that ratios are relative to."""
-    constraints: Literal["report", "enforce"]
+    constraints: Constraints
     tracks: tuple[Track, ...]
     """In the table's order; `tracks[0]` orders the rows."""
-    source: Literal["measured", "published"]
+    source: Source
     conditions: tuple[str, ...]
     """Device, data, protocol, as short phrases; more than one device only with `--mixed`."""
     rows: tuple[Row, ...]

@@ -1,20 +1,17 @@
-"""From entries to the whole ranking."""
+"""The whole ranking, from its entries."""
 
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import replace
 
 from esr.ranking.challenge import Challenge
 from esr.ranking.correlation import correlations
 from esr.ranking.gates import gate_results
 from esr.ranking.notes import entry_notes, excluded, table_notes
-from esr.ranking.structures import Entry, GateResult, PlaceChange, Ranking, Row
+from esr.ranking.structures import Constraints, Entry, PlaceChange, Ranking, Row
 from esr.ranking.tracks import metric_ranks, places
 from esr.ranking.uncertainty import Uncertainty, uncertainty
 
 SEED = 0
-
-Constraints = Literal["report", "enforce"]
-Gates = Mapping[str, tuple[GateResult, ...]]
 
 
 def rank_entries(
@@ -32,26 +29,24 @@ def rank_entries(
     Args:
         entries: One per network, with distinct keys.
         challenge: Gates and tracks.
-        constraints: `report` ranks all that pass the PSNR gates, as the challenge's paper does; `enforce` also asks for
-            what each track's own rules ask for.
-        baseline: What ratios are relative to, if it is not the challenge's.
-        conditions: Under what they were measured, in short phrases.
+        constraints: `report` ranks all that pass the PSNR gates, as the challenge's paper does; `enforce` also applies
+            each track's own constraints.
+        baseline: Network that ratios are relative to, if it is not the challenge's.
+        conditions: Conditions of the measurements, as short phrases.
         notes: Footnotes to print before the table's own.
-        seed: Of every resampling.
+        seed: Seed of every resampling.
     """
     # Resampling goes network by network: the order of the files must not change what it draws.
-    entries = sorted(entries, key=lambda entry: entry.key)
-    gates = {entry.key: gate_results(entry, challenge) for entry in entries}
-    reasons = {entry.key: excluded(entry, gates[entry.key]) for entry in entries}
-    ranked = [entry for entry in entries if reasons[entry.key] is None]
+    rows = [_gated(entry, challenge) for entry in sorted(entries, key=lambda entry: entry.key)]
+    ranked = [row.entry for row in rows if row.ranked]
     unsure = uncertainty(
         [entry.figures.ratio or 0.0 for entry in ranked],
         [entry.ratio_per_round for entry in ranked],
         [entry.process_of_round for entry in ranked],
         seed,
     )
-    first = _ranked_rows(ranked, gates, unsure, challenge, constraints)
-    last = _other_rows([entry for entry in entries if reasons[entry.key]], gates, reasons)
+    first = _placed([row for row in rows if row.ranked], unsure, challenge, constraints)
+    everything = (*first, *_unranked([row for row in rows if not row.ranked]))
     return Ranking(
         challenge=challenge.name,
         title=challenge.title,
@@ -60,65 +55,51 @@ def rank_entries(
         tracks=challenge.tracks,
         source=entries[0].source if entries else "measured",
         conditions=tuple(conditions),
-        rows=(*first, *last),
+        rows=everything,
         correlations=correlations(ranked, seed),
         changes=_changes(first),
         resamples=unsure.resamples,
-        notes=(*notes, *table_notes((*first, *last), challenge, constraints)),
+        notes=(*notes, *table_notes(everything, challenge, constraints)),
     )
 
 
-def _ranked_rows(
-    ranked: Sequence[Entry],
-    gates: Gates,
-    unsure: Uncertainty,
-    challenge: Challenge,
-    constraints: Constraints,
+def _gated(entry: Entry, challenge: Challenge) -> Row:
+    gates = gate_results(entry, challenge)
+    why = excluded(entry, gates)
+    return Row(entry, gates, ranked=why is None, excluded=why, notes=entry_notes(entry, gates))
+
+
+def _placed(
+    rows: Sequence[Row], unsure: Uncertainty, challenge: Challenge, constraints: Constraints
 ) -> list[Row]:
-    """Those that take part, by their place in the first track."""
-    ranks = metric_ranks(ranked)
-    tracks = {track.key: places(ranked, ranks, track, constraints == "enforce") for track in challenge.tracks}
-    rows = [
-        Row(
-            entry=entry,
-            gates=gates[entry.key],
-            ranked=True,
-            excluded=None,
+    """Ranked networks, by their place in the first track."""
+    entries = [row.entry for row in rows]
+    ranks = metric_ranks(entries)
+    tracks = {
+        track.key: places(entries, ranks, track, constraints == "enforce") for track in challenge.tracks
+    }
+    placed = [
+        replace(
+            row,
             ranks=ranks[index],
             places={key: column[index] for key, column in tracks.items()},
             rank_interval=unsure.intervals[index],
             brackets=unsure.brackets[index],
-            notes=entry_notes(entry, gates[entry.key]),
         )
-        for index, entry in enumerate(ranked)
+        for index, row in enumerate(rows)
     ]
-    return sorted(rows, key=lambda row: _order(row, challenge.tracks[0].key))
+    return sorted(placed, key=lambda row: _order(row, challenge.tracks[0].key))
 
 
-def _other_rows(others: Sequence[Entry], gates: Gates, reasons: Mapping[str, str | None]) -> list[Row]:
-    """Those that do not: the challenge's baselines last."""
-    rows = [
-        Row(
-            entry=entry,
-            gates=gates[entry.key],
-            ranked=False,
-            excluded=reasons[entry.key],
-            ranks={},
-            places={},
-            rank_interval=None,
-            brackets=(),
-            notes=entry_notes(entry, gates[entry.key]),
-        )
-        for entry in others
-    ]
+def _unranked(rows: Sequence[Row]) -> list[Row]:
+    """Networks without a rank: the challenge's baselines last."""
     return sorted(
         rows, key=lambda row: (row.entry.reference, row.entry.figures.ratio or float("inf"), row.entry.key)
     )
 
 
 def _order(row: Row, track: str) -> tuple[float, float, str]:
-    place = row.places[track]
-    last = float("inf")
+    place, last = row.places[track], float("inf")
     return (
         last if place.rank is None else place.rank,
         last if place.score is None else place.score,
@@ -127,7 +108,7 @@ def _order(row: Row, track: str) -> tuple[float, float, str]:
 
 
 def _changes(rows: Sequence[Row]) -> tuple[PlaceChange, ...]:
-    """Networks that the two counts place differently, those first whose own count was incomplete."""
+    """Networks that the two counts rank differently, those first whose own count was incomplete."""
     found = [
         PlaceChange(
             key=row.entry.key,

@@ -8,8 +8,6 @@ from typing import Any
 from esr.ranking.challenge import METRICS, Metric, Track
 from esr.ranking.structures import Entry, Place
 
-Ranks = Mapping[Metric, int]
-
 _WORSE: Mapping[Metric, str] = {
     "runtime": "slower",
     "params": "more parameters",
@@ -25,7 +23,7 @@ _LARGEST_EXPONENT = 700.0
 
 
 def ranks_of(values: Sequence[Sequence[float] | float | None]) -> list[int | None]:
-    """Rank of each value, the smallest first; equal ones share the smaller rank, and what is missing has none.
+    """Rank of each value, the smallest first; equal ones share the smaller rank, missing ones have `None`.
 
     >>> ranks_of([2.0, 1.0, None, 1.0, 3.0])
     [3, 1, None, 1, 4]
@@ -37,7 +35,7 @@ def ranks_of(values: Sequence[Sequence[float] | float | None]) -> list[int | Non
 
 
 def metric_ranks(entries: Sequence[Entry]) -> list[dict[Metric, int]]:
-    """Each network's rank by each metric that is known of it; equal figures share the smaller rank.
+    """Each network's rank by each metric known of it; equal figures share the smaller rank.
 
     The organisers ranked unrounded figures: where two were printed alike, their printed ranks say which is smaller.
     """
@@ -56,16 +54,18 @@ def _comparable(entry: Entry, metric: Metric) -> tuple[float, int] | None:
     return None if value is None else (value, printed)
 
 
-def places(entries: Sequence[Entry], ranks: Sequence[Ranks], track: Track, enforce: bool) -> list[Place]:
+def places(
+    entries: Sequence[Entry], ranks: Sequence[Mapping[Metric, int]], track: Track, enforce: bool
+) -> list[Place]:
     """Every network's place in a track.
 
-    Scores add up the ranks of the whole table; who is excluded by a constraint only leaves the placing.
+    Scores add up the ranks of the whole table; a constraint excludes from the placing only.
 
     Args:
         entries: The networks that take part.
         ranks: Their ranks by metric.
         track: How it is scored.
-        enforce: Whether the track's own constraints exclude, as its rules read.
+        enforce: Applies the track's own constraints, as its rules read.
     """
     scores = [_score(entry, ranked, track) for entry, ranked in zip(entries, ranks, strict=True)]
     reasons = [_excluded(entry, score, track, enforce) for entry, score in zip(entries, scores, strict=True)]
@@ -73,7 +73,7 @@ def places(entries: Sequence[Entry], ranks: Sequence[Ranks], track: Track, enfor
     return [Place(*found) for found in zip(placed, scores, reasons, strict=True)]
 
 
-def _score(entry: Entry, ranks: Ranks, track: Track) -> float | None:
+def _score(entry: Entry, ranks: Mapping[Metric, int], track: Track) -> float | None:
     if track.ranks:
         known = [ranks[metric] for metric in track.ranks if metric in ranks]
         return float(sum(known)) if len(known) == len(track.ranks) else None

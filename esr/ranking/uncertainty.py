@@ -1,4 +1,4 @@
-"""Ranks by runtime with the interval that the measurements allow, and the networks that can't be told apart.
+"""Rank ranges by runtime, and brackets of networks whose runtimes cannot be distinguished.
 
 Every network's rounds are resampled on their own (each record is its own measurement, and pairing with the baseline is
 already inside each round's ratio); each resample ranks all networks together.
@@ -25,17 +25,17 @@ _BATCH_VALUES = 4_000_000
 
 @dataclass(frozen=True)
 class Uncertainty:
-    """What the rounds say about the order; one item per network, in the order given."""
+    """Uncertainty of the order; one item per network, in the order given."""
 
     intervals: list[tuple[int, int] | None]
-    """Lowest and highest rank; none where there are too few rounds."""
+    """Lowest and highest rank; `None` with too few rounds."""
     brackets: list[tuple[int, ...]]
     """Numbers of the brackets each belongs to."""
     resamples: int
 
 
 def resamples_for(networks: int) -> int:
-    """How many resamples a ranking of so many networks gets.
+    """Number of resamples for a ranking of so many networks.
 
     >>> resamples_for(40), resamples_for(10_000)
     (2000, 200)
@@ -53,9 +53,9 @@ def uncertainty(
 
     Args:
         ratios: Each network's runtime over the baseline's.
-        rounds: The same of each round.
-        processes: The process of each round; empty: all of one.
-        seed: Of the resampling.
+        rounds: The same in each round.
+        processes: Process of each round; empty: all of one process.
+        seed: Seed of the resampling.
     """
     resamples = resamples_for(len(ratios))
     random = np.random.default_rng(seed)
@@ -83,13 +83,13 @@ def _resampled(
 
 @cache
 def _widening(rounds: int) -> float:
-    """How much further apart resamples belong than a bootstrap of few rounds puts them (Hesterberg 2015)."""
+    """Factor by which resamples of few rounds lie too close together (Hesterberg 2015)."""
     upper = (1 + CONFIDENCE) / 2
     return float(stdtrit(rounds - 1, upper) * np.sqrt(rounds / (rounds - 1)) / ndtri(upper))
 
 
 def _picked(rounds: Array, processes: Sequence[int], resamples: int, random: np.random.Generator) -> Array:
-    """Rounds drawn with replacement, resamples × rounds; of several processes, these are drawn first."""
+    """Rounds drawn with replacement, resamples × rounds; with several processes, these are drawn first."""
     parts = [rounds[np.asarray(processes) == one] for one in dict.fromkeys(processes)]
     if len(parts) < 2:  # noqa: PLR2004 - one process is a bootstrap of one level
         return rounds[random.integers(len(rounds), size=(resamples, len(rounds)))]
@@ -118,7 +118,7 @@ def _intervals(point: Array, drawn: Array, judged: npt.NDArray[np.bool_]) -> lis
 
 
 def _brackets(point: Array, drawn: Array, judged: npt.NDArray[np.bool_]) -> list[tuple[int, ...]]:
-    """Longest runs, by ratio, whose first and last network can't be told apart."""
+    """Longest runs, by ratio, whose first and last network cannot be distinguished."""
     found: list[list[int]] = [[] for _ in point]
     order = [index for index in np.argsort(point, kind="stable") if judged[index]]
     brackets = 0
@@ -136,5 +136,5 @@ def _brackets(point: Array, drawn: Array, judged: npt.NDArray[np.bool_]) -> list
 
 
 def _alike(faster: Array, slower: Array) -> bool:
-    """Whether the interval of the difference reaches zero."""
+    """True if the interval of the difference includes zero."""
     return bool(np.count_nonzero(slower <= faster) > (1 - CONFIDENCE) / 2 * len(slower))

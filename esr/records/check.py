@@ -1,11 +1,11 @@
-"""What a record must not hold although its types allow it: refused here, and nowhere else."""
+"""The one place that refuses what a record must not hold although its types allow it."""
 
 from functools import lru_cache
 
 from esr.config.terms import ROLES
 from esr.errors import RecordError
-from esr.records.document import Document
-from esr.records.network import Network
+from esr.records.document import Document, decoded_images
+from esr.records.network import Network, NetworkTiming
 from esr.records.reasons import REASONS
 from esr.text import quoted
 
@@ -13,7 +13,9 @@ LONGEST_NAME = 200
 
 
 def check(document: Document) -> None:
-    """Refuses texts that a report would print but are not plain, reasons that do not exist, lists that do not fit.
+    """Refuses names that are not plain text, unknown reasons, image names that are paths, and lists that do not fit.
+
+    Raw parts except the images are left to `check_raw`.
 
     Raises:
         RecordError: The line names the place.
@@ -23,11 +25,28 @@ def check(document: Document) -> None:
     check_name("data set's name", document.data.name)
     check_name("processor", document.environment.cpu.model or "-")
     for found in document.verdict.reasons:
-        if found.reason not in REASONS:
-            raise RecordError(f"verdict's reason {quoted(found.reason)}: no such reason")
+        _check_reason("verdict", found.reason)
     timing = document.timing
     if len(timing.process_of_round) != len(timing.ratio_per_round):
         raise RecordError("timing.process_of_round: not one process for each round")
+    _check_images(bytes(document.data.images))
+
+
+def check_raw(document: Document) -> None:
+    """Decodes the raw parts and refuses what does not fit.
+
+    Raises:
+        RecordError: The line names the place.
+    """
+    document.load_config()
+    document.telemetry.load_windows()
+    images = len(document.data.load_images())
+    for role in ROLES:
+        network = document.networks.of(role)
+        if network.quality and len(network.quality.images) != images:
+            raise RecordError(f"{role}'s quality: not one entry for each image")
+        if network.timing:
+            _check_timing(role, network.timing, images)
 
 
 def _check_network(role: str, network: Network) -> None:
@@ -40,6 +59,32 @@ def _check_network(role: str, network: Network) -> None:
     if counted := network.complexity:
         for operator in (*counted.missed_by_hooks, *counted.without_formula):
             check_name("operator", operator)
+
+
+def _check_timing(role: str, timing: NetworkTiming, images: int) -> None:
+    samples = timing.load_samples()
+    if any(len(getattr(samples, column)) != timing.passes for column in samples.__struct_fields__):
+        raise RecordError(f"{role}'s samples: not {timing.passes} values in each column")
+    if len(timing.median_ms) != images or max(samples.image, default=0) >= images:
+        raise RecordError(f"{role}'s timing: not of the data set's {images} images")
+    timing.load_warmup()
+    for block in timing.load_blocks():
+        for reason in block.reasons:
+            _check_reason(f"{role}'s block {block.block}", reason)
+
+
+def _check_reason(place: str, reason: str) -> None:
+    if reason not in REASONS:
+        raise RecordError(f"{place}: reason {quoted(reason)}: no such reason")
+
+
+@lru_cache(maxsize=64)
+def _check_images(raw: bytes) -> None:
+    # By its bytes, so that thousands of records of one set decode and check it once.
+    for image in decoded_images(raw):
+        check_name("image", image.name)
+        if "/" in image.name or "\\" in image.name or image.name in (".", ".."):
+            raise RecordError(f"image name {quoted(image.name)}: a path instead of a bare name")
 
 
 @lru_cache(maxsize=10_000)

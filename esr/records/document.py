@@ -4,9 +4,9 @@
 """
 
 from datetime import datetime
-from typing import Annotated, Literal
+from functools import lru_cache
+from typing import Annotated, Any, Literal
 
-import msgspec
 from msgspec import Meta, Raw
 
 from esr.config.terms import (
@@ -21,7 +21,9 @@ from esr.config.terms import (
     Severity,
     Status,
 )
-from esr.records.network import Estimate, Network, Part, Shape
+from esr.records.network import Estimate, Network, Shape
+from esr.records.part import Part, load_raw
+from esr.records.reasons import ReasonName
 from esr.records.telemetry import Telemetry
 
 FORMAT: Literal["esr-record"] = "esr-record"
@@ -94,6 +96,9 @@ class Image(Part, frozen=True):
     """Of the decoded 8-bit RGB pixels."""
 
 
+Images = Annotated[tuple[Image, ...], Meta(min_length=1)]
+
+
 class Data(Part, frozen=True):
     """The data set."""
 
@@ -103,6 +108,24 @@ class Data(Part, frozen=True):
     images: Annotated[
         Raw, Meta(extra_json_schema={"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/Image"}})
     ]
+
+    def load_images(self) -> tuple[Image, ...]:
+        """Decodes the images.
+
+        Raises:
+            RecordError: They do not fit their type.
+        """
+        return decoded_images(bytes(self.images))
+
+
+@lru_cache(maxsize=64)
+def decoded_images(raw: bytes) -> tuple[Image, ...]:
+    """Images from their JSON; decoded once where many records share a set.
+
+    Raises:
+        RecordError: They do not fit their type.
+    """
+    return load_raw(Raw(raw), Images, "data.images")
 
 
 class Networks(Part, frozen=True):
@@ -151,7 +174,7 @@ class Timing(Part, frozen=True):
     """The pair's timing."""
 
     protocol: Protocol
-    rounds: Count
+    rounds: Annotated[int, Meta(ge=1, le=10**18)]
     """In all processes together, complete or not."""
     confidence: Annotated[float, Meta(gt=0, lt=1)]
     seed: Count
@@ -171,8 +194,7 @@ class Timing(Part, frozen=True):
 class Reason(Part, frozen=True):
     """Something that the verdict holds against the measurement."""
 
-    reason: str
-    """A key of `esr.records.reasons.REASONS`."""
+    reason: ReasonName
     severity: Severity
     role: Role | None
     """Whom it concerns; `None`: both."""
@@ -208,21 +230,22 @@ class Pictures(Part, frozen=True):
 class Document(Part, frozen=True):
     """One evaluation: a candidate measured beside a baseline.
 
-    Milliseconds are wall or CUDA-event time of one forward pass; memory is in MiB (1024² bytes); `None` (null) means
-    not known or not applicable.
+    Milliseconds are wall or CUDA-event time of one forward pass; memory is in MiB (1024² bytes); `None` means not
+    known or not applicable.
     """
 
     format: Literal["esr-record"]
     version: Literal[3]
     id: str
     """UUID of the evaluation."""
-    cache_key: Digest
-    """Digest of configuration, weights, code and images: what has a record of the same is not measured again."""
+    cache_key: Digest | None
+    """Digest of configuration, weights, code and images; an evaluation whose key a record holds is not repeated.
+    `None` in records older than the key."""
     started: Moment
     ended: Moment
     duration_s: Figure
     config: Annotated[Raw, Meta(extra_json_schema={"type": "object"})]
-    """The composed configuration, as `esr --cfg job` prints it."""
+    """Composed configuration, as `esr --cfg job` prints it."""
     environment: Environment
     data: Data
     networks: Networks
@@ -231,9 +254,10 @@ class Document(Part, frozen=True):
     pictures: Pictures
     verdict: Verdict
 
+    def load_config(self) -> dict[str, Any]:
+        """Decodes the composed configuration.
 
-class Header(msgspec.Struct, frozen=True):
-    """What tells a record from other JSON, and its version."""
-
-    format: str | None = None
-    version: int | None = None
+        Raises:
+            RecordError: It is not an object.
+        """
+        return load_raw(self.config, dict[str, Any], "config")

@@ -1,33 +1,32 @@
-"""Record files: found, read, checked, upgraded, written whole or not at all."""
+"""Record files: read, checked, upgraded, and written whole or not at all."""
 
 import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from esr.config.terms import ROLES, Role
 from esr.errors import RecordError
-from esr.records.check import check
-from esr.records.document import FORMAT, VERSION, Document, Header, Verdict
+from esr.records.check import check, check_raw
+from esr.records.document import FORMAT, VERSION, Document, Verdict
 from esr.records.network import Estimate, Network
-from esr.records.upgrade import upgraded
+from esr.records.upgrade import OLDEST, upgraded
 from esr.system import files
 
 FILE_NAME = "record.json"
 LARGEST_BYTES = 256 * 1024 * 1024
 """A larger file is no record."""
 ROOM = 1 << 20
-"""Bytes that must be free where a record is to be written: the record of a long run takes half as many."""
-OLDEST = 2
+"""Bytes that must be free for a record: a long run's takes half as many."""
 
 _DOCUMENT = msgspec.json.Decoder(Document)
-_HEADER = msgspec.json.Decoder(Header)
 
 
-class NotARecord(RecordError):  # noqa: N818 - a finding of its own: the file may be meant for something else
-    """A sound JSON file that does not call itself a record."""
+class NotARecord(RecordError):  # noqa: N818 - not always an error: the file may serve something else
+    """Valid JSON that does not call itself a record."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +37,15 @@ class Record:
     path: Path | None = None
     """The file; `None`: not written."""
 
+    def __repr__(self) -> str:
+        """One line: the networks, the ratio, the status and the file."""
+        ratio = f"{self.ratio.value:.3f}" if self.ratio else "no ratio"
+        names = f"{self.candidate.name} beside {self.baseline.name}"
+        return f"<Record {names}: {ratio}, {self.verdict.status}{f', {self.path}' if self.path else ''}>"
+
     @property
     def candidate(self) -> Network:
-        """The network that was asked about."""
+        """The network under test."""
         return self.document.networks.candidate
 
     @property
@@ -60,16 +65,16 @@ class Record:
 
     @property
     def failed(self) -> tuple[Role, ...]:
-        """Roles of the networks that could not be measured to the end."""
+        """Roles of the networks whose measurement failed."""
         return tuple(role for role in ROLES if self.document.networks.of(role).failure)
 
 
 def decode(raw: bytes) -> Document:
-    """The document in a record's bytes, upgraded where an older esr wrote it, and checked.
+    """The document in a record's bytes, upgraded where an older `esr` wrote it, and checked except for its raw parts.
 
     Raises:
         NotARecord: JSON of another kind.
-        RecordError: Cut or changed, of a version that is not read, or holding what no record holds.
+        RecordError: Truncated or altered, of a later version, or holding what no record holds.
     """
     try:
         document = _DOCUMENT.decode(raw)
@@ -80,32 +85,37 @@ def decode(raw: bytes) -> Document:
 
 
 def _second_try(raw: bytes, error: Exception) -> Document:
-    """An older record, upgraded; else why the bytes could not be decoded, the plainest reason first."""
+    """An older record, upgraded; otherwise the plainest reason why the bytes could not be decoded."""
     try:
-        header = _HEADER.decode(raw)
-    except msgspec.ValidationError:
-        header = Header()
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        plain = msgspec.json.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as wrong:
         raise RecordError(
-            f"not JSON ({error}); a record is written whole, so this file was changed"
+            f"not JSON ({wrong}); esr writes records whole, so this file was truncated or altered"
         ) from None
-    if header.format != FORMAT:
+    if not isinstance(plain, dict) or plain.get("format") != FORMAT:
         raise NotARecord(f"not a record of esr: no 'format': '{FORMAT}' in it")
-    if header.version is None or not OLDEST <= header.version <= VERSION:
-        remedy = "measure again" if header.version is not None and header.version < OLDEST else "update esr"
-        raise RecordError(
-            f"record of version {header.version}: this esr reads versions {OLDEST} to {VERSION}; {remedy}"
-        )
-    if header.version == VERSION:
+    version: Any = plain.get("version")
+    if version == VERSION:
         raise RecordError(str(error))
+    if version not in range(OLDEST, VERSION):
+        raise RecordError(
+            f"record of version {version!r:.20}: this esr reads versions {OLDEST} to {VERSION}; update esr"
+        )
     try:
-        return _DOCUMENT.decode(upgraded(raw, header.version))
-    except (msgspec.MsgspecError, KeyError, TypeError, AttributeError) as wrong:
-        raise RecordError(f"of version {header.version}, but not complete ({wrong})") from None
+        return _DOCUMENT.decode(msgspec.json.encode(upgraded(plain, version)))
+    except (
+        msgspec.MsgspecError,
+        ArithmeticError,
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+    ) as wrong:
+        raise RecordError(f"not what a record of version {version} holds ({wrong!r})") from None
 
 
 def load_record(path: str | os.PathLike[str]) -> Record:
-    """Reads and checks a record: the file, or the folder that holds its `record.json`.
+    """Reads a record and checks it to the last sample: the file, or the folder that holds its `record.json`.
 
     Raises:
         RecordError: It cannot be read, is not JSON, or is not a record.
@@ -114,9 +124,11 @@ def load_record(path: str | os.PathLike[str]) -> Record:
     if file.is_dir():
         file /= FILE_NAME
     try:
-        return Record(decode(read_bytes(file)), file)
+        document = decode(read_bytes(file))
+        check_raw(document)
     except RecordError as error:
         raise type(error)(f"{file}: {error}") from None
+    return Record(document, file)
 
 
 def read_bytes(file: Path) -> bytes:
@@ -134,27 +146,28 @@ def read_bytes(file: Path) -> bytes:
 
 
 def require_room(folder: Path) -> None:
-    """Refuses a folder on a disk that is as good as full, before anything is measured for it.
+    """Refuses a folder on a nearly full disk, before anything is measured.
 
     Raises:
-        RecordError: Less is free than a record with its trace may take, 1 MiB.
+        RecordError: Less than `ROOM` is free.
     """
     there = next(parent for parent in (folder, *folder.absolute().parents) if parent.is_dir())
     if (free := shutil.disk_usage(there).free) < ROOM:
         raise RecordError(
             f"{folder}: {free // 1024} KiB are free there, and a record with its trace may take {ROOM // 1024}; "
-            "make room, or choose another folder with out=DIR"
+            "free some space, or choose another folder with out=DIR"
         )
 
 
 def write_record(document: Document, folder: Path) -> Record:
-    """Writes `record.json` into a folder: the old file or the new one, never half.
+    """Writes `record.json` into a folder; an interrupted write leaves the old file intact.
 
     Raises:
         RecordError: The document holds what no record holds, or the folder cannot be written.
     """
     raw = msgspec.json.encode(document)
     checked = decode(raw)
+    check_raw(checked)
     target = folder / FILE_NAME
     files.write(target, msgspec.json.format(raw, indent=1), RecordError)
     return Record(checked, target)

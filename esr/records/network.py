@@ -1,23 +1,23 @@
 """One network's part of a record. `None` is a figure that is not known or does not apply."""
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
-import msgspec
-from msgspec import Meta, Raw
+from msgspec import Meta, Raw, field
 
 from esr.config.cards import Card
 from esr.config.terms import Count, Digest, FailureKind, Figure, Positive, Psnr, Side, Stage, WeightsSource
+from esr.records.part import Part, load_raw
+from esr.records.reasons import ReasonName
 
 Operators: TypeAlias = Annotated[dict[str, Count], Meta(max_length=1000)]
+Ssim: TypeAlias = Annotated[float, Meta(ge=-1.001, le=1.001)]
+"""At most 1 but for rounding."""
 Shape: TypeAlias = tuple[Side, Side]
 """Height and width in pixels."""
+SettingValue: TypeAlias = bool | int | str | tuple[int, ...] | None
 
 
-class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A part of a record: immutable; unknown fields are refused when it is read."""
-
-
-class Estimate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Estimate(Part, frozen=True):
     """A figure with its bootstrap interval.
 
     >>> Estimate(0.5, 0.375, 0.625).width
@@ -35,16 +35,17 @@ class Estimate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return None if self.low is None or self.high is None else (self.high - self.low) / self.value
 
 
-class Quality(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Quality(Part, frozen=True):
     """How close an SR image is to its HR, or the mean of that over images. JSON has no infinity."""
 
     psnr_rgb: Psnr | None
     """dB, over the three channels together; `None`: the images are identical."""
-    ssim_rgb: float
-    """Mean of the three channels' SSIM, at most 1."""
+    ssim_rgb: Ssim
+    """Mean over the three channels."""
     psnr_y: Psnr | None
     """dB, on luma rounded to 8 bits; `None`: the luma is identical."""
-    ssim_y: float
+    ssim_y: Ssim
+    """On the same luma."""
 
 
 class QualityPart(Part, frozen=True):
@@ -87,9 +88,9 @@ class Complexity(Part, frozen=True):
     """Elements that `Conv2d` and `ConvTranspose2d` modules put out."""
     convolutions: Count
     """Calls of such modules."""
-    missed_by_hooks: Operators = {}
+    missed_by_hooks: Operators = field(default_factory=dict)
     """Operator -> MACs that the challenge's script does not see; most first."""
-    without_formula: Operators = {}
+    without_formula: Operators = field(default_factory=dict)
     """Operator -> calls that `macs` leaves out; by name."""
     live_memory: LiveMemory | None = None
 
@@ -117,10 +118,9 @@ class Failure(Part, frozen=True):
 
 
 class Device(Part, frozen=True):
-    """The device a network ran on; `None` for everything but `kind` on the CPU."""
+    """The device a network ran on. On the CPU all but `kind` is `None`."""
 
-    kind: str
-    """`cpu` or `cuda`."""
+    kind: Literal["cpu", "cuda"]
     name: str | None = None
     uuid: str | None = None
     compute_capability: str | None = None
@@ -199,8 +199,8 @@ class Block(Part, frozen=True):
     process: Count
     parent_wall_ms: Figure
     """The parent's own clock around the block."""
-    reasons: tuple[str, ...] = ()
-    """What telemetry found in it; keys of `esr.records.terms.REASONS`."""
+    reasons: tuple[ReasonName, ...] = ()
+    """What telemetry found in it."""
     replaced: bool = False
     """Measured again; does not count."""
 
@@ -239,6 +239,30 @@ class NetworkTiming(Part, frozen=True):
     samples: Annotated[Raw, Meta(extra_json_schema={"$ref": "#/$defs/Samples"})]
     blocks: Annotated[Raw, Meta(extra_json_schema={"type": "array", "items": {"$ref": "#/$defs/Block"}})]
 
+    def load_warmup(self) -> tuple[WarmUp, ...]:
+        """Decodes the warm-up passes.
+
+        Raises:
+            RecordError: They do not fit their type.
+        """
+        return load_raw(self.warmup, tuple[WarmUp, ...], "warmup")
+
+    def load_samples(self) -> Samples:
+        """Decodes the timed passes.
+
+        Raises:
+            RecordError: They do not fit their type.
+        """
+        return load_raw(self.samples, Samples, "samples")
+
+    def load_blocks(self) -> tuple[Block, ...]:
+        """Decodes the blocks.
+
+        Raises:
+            RecordError: They do not fit their type.
+        """
+        return load_raw(self.blocks, tuple[Block, ...], "blocks")
+
 
 class Network(Part, frozen=True):
     """One of the two networks."""
@@ -256,7 +280,7 @@ class Network(Part, frozen=True):
     output_check: OutputCheck
     precisions: dict[str, tuple[str, ...]]
     """Floating-point type other than float32 -> operators that returned it."""
-    switches_changed: dict[str, bool | int | str | tuple[int, ...] | None]
+    switches_changed: dict[str, SettingValue]
     """Settings the network changed (switches, float32 precision, threads, CPUs, priority) -> their new values."""
     uncounted: str | None = None
     """Why it could not be counted although it ran on the images; `None` where it was."""

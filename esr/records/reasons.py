@@ -1,15 +1,13 @@
 """Every reason that a verdict can give."""
 
+from collections.abc import Mapping
+from typing import Annotated, TypeAlias
+
+from msgspec import Meta
+
 from esr.config.terms import Severity
 
-REASONS = {
-    "outputs_differ": "outputs of timed passes differ from those of untimed passes over the same inputs",
-    "warmup_cap": "warm-up limit reached before runtimes stabilised",
-    "precision_not_reached": "target precision not reached",
-    "remembers_inputs": "passes over inputs seen before are faster than passes over new ones",
-    "time_unaccounted": "the worker reports less time than passed on the parent's clock",
-    "precision_changed": "the network does not run in float32",
-    "switches_changed": "the network changed what the configuration sets: cuDNN, TF32, threads, CPUs",
+TELEMETRY_REASONS = {
     "hw_slowdown": "the GPU's hardware slowed its clocks down: temperature, power brake or supply",
     "thermal_slowdown": "the GPU slowed its clocks down because it was too hot",
     "power_cap": "the GPU held its clocks back to stay below its power limit",
@@ -20,8 +18,38 @@ REASONS = {
     "unknown_clock_reason": "the driver gave a reason for its clocks that has no known name",
     "not_watched": "the GPU could not be watched: throttling not checked",
 }
+"""Reasons that telemetry finds -> what each means."""
+
+REASONS = {
+    "outputs_differ": "outputs of timed passes differ from those of untimed passes over the same inputs",
+    "warmup_cap": "warm-up limit reached before runtimes stabilised",
+    "precision_not_reached": "target precision not reached",
+    "remembers_inputs": "passes over inputs seen before are faster than passes over new ones",
+    "time_unaccounted": "the worker reports less time than passed on the parent's clock",
+    "precision_changed": "the network does not run in float32",
+    "switches_changed": "the network changed what the configuration sets: cuDNN, TF32, threads, CPUs",
+    **TELEMETRY_REASONS,
+}
 """Reason -> what it means."""
+
+ReasonName: TypeAlias = Annotated[str, Meta(extra_json_schema={"enum": [*REASONS]})]
+"""A key of `REASONS`."""
 
 TAINT: Severity = "taint"
 WARNING: Severity = "warning"
 CPU_NOTE = "CPU; not comparable with published milliseconds, nor with published memory"
+WEIGHTS_NOTES = {
+    "bundled": "bundled weights (lower PSNR than published)",
+    "random": "random weights: quality is not meaningful and not shown",
+}
+"""Source of the weights -> what a reader of the figures must know."""
+
+
+def formula_note(without_formula: Mapping[str, int]) -> str:
+    """Note on the operators that MACs leave out.
+
+    >>> formula_note({"aten.mul": 3})
+    'MACs leave out operators without a formula: aten.mul ×3'
+    """
+    named = ", ".join(f"{name} ×{calls}" for name, calls in without_formula.items())
+    return f"MACs leave out operators without a formula: {named}"

@@ -2,10 +2,10 @@
 
 from typing import Annotated, TypeAlias
 
-from msgspec import Meta, Raw
+from msgspec import Meta, Raw, field
 
 from esr.config.terms import Count, Figure, Role
-from esr.records.network import Part
+from esr.records.part import Part, load_raw
 
 Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=1e9)]
 """Since the watch began."""
@@ -133,9 +133,17 @@ class Telemetry(Part, frozen=True):
     """`None` without a GPU."""
     host: Sampling | None = None
     run: WholeRun | None = None
-    energy_per_image: dict[Role, EnergyPerImage] = {}  # noqa: RUF012 - msgspec copies it
+    energy_per_image: dict[Role, EnergyPerImage] = field(default_factory=dict)
     windows: Annotated[
         Raw, Meta(extra_json_schema={"type": "array", "items": {"$ref": "#/$defs/Window"}})
-    ] = Raw(b"[]")
+    ] = field(default_factory=lambda: Raw(b"[]"))
     trace: str | None = None
     """File beside the record that holds every sample."""
+
+    def load_windows(self) -> tuple[Window, ...]:
+        """Decodes the windows, in the order of their blocks.
+
+        Raises:
+            RecordError: They do not fit their type.
+        """
+        return load_raw(self.windows, tuple[Window, ...], "telemetry.windows")

@@ -10,7 +10,8 @@ from esr.report.table import bracket_letters
 from esr.text import shown_path
 
 FORMAT = "esr-ranking"
-VERSION = 1
+VERSION = 2
+_FIGURES = ("params", "flops", "macs", "activations", "memory_mib", "convolutions", "energy_mj")
 
 
 def to_json(ranking: Ranking) -> str:
@@ -18,7 +19,7 @@ def to_json(ranking: Ranking) -> str:
     document = {"format": FORMAT, "version": VERSION, **msgspec.to_builtins(ranking)}
     for row in document["rows"]:
         if path := row["entry"]["path"]:
-            row["entry"]["path"] = shown_path(path)  # not every name of a file is UTF-8
+            row["entry"]["path"] = shown_path(path)  # not every file name is UTF-8
     return msgspec.json.format(msgspec.json.encode(document), indent=1).decode() + "\n"
 
 
@@ -46,24 +47,18 @@ def _line(row: Row, ranking: Ranking) -> dict[str, object]:
     }
     for track in ranking.tracks:
         place = row.places.get(track.key)
-        line[f"{track.key}_rank"] = place.rank if place else None
-        line[f"{track.key}_score"] = place.score if place else None
-    line |= {"runtime_rank_low": low, "runtime_rank_high": high, "brackets": bracket_letters(row.brackets)}
-    line |= {f"psnr_{_cell(name)}": value for name, value in figures.psnr.items()}
+        line[f"rank_{track.key}"] = place.rank if place else None
+        line[f"score_{track.key}"] = place.score if place else None
+    line |= {f"rank_{metric}": row.ranks.get(metric) for metric in METRICS}
+    line |= {"rank_runtime_low": low, "rank_runtime_high": high, "brackets": bracket_letters(row.brackets)}
+    line |= {f"psnr_rgb_{_cell(name)}": value for name, value in figures.psnr_rgb.items()}
     line |= {
         "runtime_ms": figures.runtime_ms,
         "ratio": figures.ratio,
         "ratio_low": ratio.low if ratio else None,
         "ratio_high": ratio.high if ratio else None,
-        "params": figures.params,
-        "flops": figures.flops,
-        "macs": figures.macs,
-        "activations": figures.activations,
-        "memory_mib": figures.memory_mib,
-        "convolutions": figures.convolutions,
-        "energy_mj": figures.energy_mj,
+        **{name: getattr(figures, name) for name in _FIGURES},
     }
-    line |= {f"rank_{metric}": row.ranks.get(metric) for metric in METRICS}
     if ranking.source == "measured":
         line |= {
             f"published_{metric}": entry.published.metric(metric) if entry.published else None
@@ -71,14 +66,14 @@ def _line(row: Row, ranking: Ranking) -> dict[str, object]:
             if metric != "macs"
         }
     return line | {
-        "verdict": entry.verdict,
+        "status": entry.verdict,
         "notes": _cell("; ".join(row.notes)),
         "record": _cell(shown_path(entry.path)) if entry.path else None,
     }
 
 
 def _cell(text: str) -> str:
-    """A stranger's text that no spreadsheet takes for a formula.
+    """A stranger's text that no spreadsheet reads as a formula.
 
     >>> _cell("=1+1"), _cell("rlfn")
     ("'=1+1", 'rlfn')

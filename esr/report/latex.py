@@ -3,91 +3,51 @@
 import unicodedata
 from collections.abc import Sequence
 
-from esr.ranking import Ranking, Row
+from esr.ranking import Ranking
 from esr.report import table
-from esr.report.table import Column
+from esr.report.table import Cell, Grid
 
-_REPLACED = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    '"': "''",
-    "`": "'",
-    "–": "--",
-    "−": "$-$",
-    "×": r"$\times$",
-    "≥": r"$\ge$",
-    "·": r"$\cdot$",
-    "σ": r"$\sigma$",
-    "|": r"$|$",
-    "ß": r"\ss{}",
-    "æ": r"\ae{}",
-    "Æ": r"\AE{}",
-    "œ": r"\oe{}",
-    "Œ": r"\OE{}",
-    "ø": r"\o{}",
-    "Ø": r"\O{}",
-    "ł": r"\l{}",
-    "Ł": r"\L{}",
-    "\N{LATIN SMALL LETTER DOTLESS I}": r"\i{}",
-}
-_ACCENTS = {
-    "\N{COMBINING GRAVE ACCENT}": "`",
-    "\N{COMBINING ACUTE ACCENT}": "'",
-    "\N{COMBINING CIRCUMFLEX ACCENT}": "^",
-    "\N{COMBINING TILDE}": "~",
-    "\N{COMBINING DIAERESIS}": '"',
-    "\N{COMBINING MACRON}": "=",
-    "\N{COMBINING DOT ABOVE}": ".",
-    "\N{COMBINING BREVE}": "u",
-    "\N{COMBINING CARON}": "v",
-    "\N{COMBINING RING ABOVE}": "r",
-    "\N{COMBINING DOUBLE ACUTE ACCENT}": "H",
-    "\N{COMBINING CEDILLA}": "c",
-}
-"""Those of LaTeX's first encoding, which every installation has."""
+_TABLE = r"""
+\ \textbackslash{}  ~ \textasciitilde{}  ^ \textasciicircum{}  < \textless{}  > \textgreater{}  { \{  } \}
+& \&  % \%  $ \$  # \#  _ \_  " ''  ` '  | $|$  – --  − $-$  × $\times$  ≥ $\ge$  · $\cdot$  σ $\sigma$
+ß \ss{}  æ \ae{}  Æ \AE{}  œ \oe{}  Œ \OE{}  ø \o{}  Ø \O{}  ł \l{}  Ł \L{}
+"""
+"""Characters, each before the LaTeX that prints it."""
+_WORDS = _TABLE.split()
+_REPLACED = dict(zip(_WORDS[::2], _WORDS[1::2], strict=True)) | {"\N{LATIN SMALL LETTER DOTLESS I}": r"\i{}"}
+_COMBINING = "\u0300\u0301\u0302\u0303\u0308\u0304\u0307\u0306\u030c\u030a\u030b\u0327"
+_ACCENTS = dict(zip(_COMBINING, "`'^~\"=.uvrHc", strict=True))
+"""Combining accents of LaTeX's first encoding, which every installation has: grave, acute, circumflex, tilde,
+diaeresis, macron, dot, breve, caron, ring, double acute, cedilla."""
 
 
 def render(ranking: Ranking) -> str:
     """The whole ranking as one file."""
-    notes = table.footnotes(ranking)
-    marked = [f"$^{{{count}}}$ {escape(note)}." for count, note in enumerate(notes.numbered, 1)]
+    numbered = enumerate(table.numbered_notes(ranking), 1)
+    notes = [f"$^{{{number}}}$ {escape(note)}." for number, note in numbered]
+    notes += [f"{escape(note)}." for note in ranking.notes]
     parts = [
         r"% \usepackage{booktabs}",
-        _float(
-            table.title(ranking),
-            _tabular(table.columns(ranking), ranking.rows, notes.marks),
-            [*marked, *(f"{escape(note)}." for note in notes.general)],
-        ),
+        _float(table.title(ranking), _tabular(table.ranking_grid(ranking)), notes),
     ]
-    if printed := table.published_columns(ranking):
-        body = _tabular(printed, table.published_rows(ranking), {})
-        parts.append(_float(table.PUBLISHED_TITLE, body, []))
+    if printed := table.published_grid(ranking):
+        parts.append(_float(table.PUBLISHED_TITLE, _tabular(printed), []))
     if ranking.correlations:
-        body = _lines(("metric", "Spearman", "Kendall"), table.correlation_rows(ranking))
-        parts.append(_float("Rank correlation with runtime, with 95 % intervals", body, []))
+        rows = [[escape(text) for text in row] for row in table.correlation_rows(ranking)]
+        parts.append(_float(table.CORRELATIONS_TITLE, _booktabs("lrr", table.CORRELATIONS_HEADER, rows), []))
     if changes := table.change_lines(ranking):
         parts.append("\n\n".join(f"{escape(line)}." for line in changes))
     return "\n\n".join(parts) + "\n"
 
 
 def escape(text: str) -> str:
-    r"""A stranger's text as LaTeX that prints it and does nothing else; what LaTeX may not know is printed by number.
+    r"""A stranger's text as LaTeX that only prints it; characters that LaTeX may not know are printed by number.
 
     >>> escape(r"\input{x}"), escape("50 % & more"), escape("Élan 名 ą")
     ('\\textbackslash{}input\\{x\\}', '50 \\% \\& more', "\\'{E}lan (U+540D) (U+0105)")
     """
     safe = "".join(_character(character) for character in unicodedata.normalize("NFC", text))
-    # At the start of a row these would be taken for an option of the line break before it.
+    # At the start of a row, LaTeX would read these as an option of the line break before it.
     return f"{{}}{safe}" if safe.startswith(("[", "*")) else safe
 
 
@@ -116,7 +76,7 @@ def _float(caption: str, tabular: str, notes: Sequence[str]) -> str:
         rf"\caption{{{escape(caption)}}}",
         r"\def\esrtable{%",
         f"{tabular}}}",
-        # Smaller where it would be wider than the page: only LaTeX knows.
+        # Smaller type where it would be wider than the page, which only LaTeX can tell.
         r"\setbox0=\hbox{\esrtable}\ifdim\wd0>\textwidth\tiny\setlength{\tabcolsep}{1pt}\fi",
         r"\esrtable",
         *below,
@@ -125,23 +85,16 @@ def _float(caption: str, tabular: str, notes: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def _tabular(columns: Sequence[Column], rows: Sequence[Row], marks: dict[str, tuple[int, ...]]) -> str:
-    def cell(column: Column, row: Row) -> str:
-        found = column.cell(row)
-        text = escape(found.text)
-        if found.rank is not None:
-            text += f"$_{{({found.rank})}}$"
-        if column.key == "network" and row.entry.key in marks:
-            text += f"$^{{{','.join(map(str, marks[row.entry.key]))}}}$"
-        return text
-
-    head = [escape(column.header) for column in columns]
-    body = [[cell(column, row) for column in columns] for row in rows]
-    return _booktabs("".join("l" if column.left else "r" for column in columns), head, body)
+def _tabular(grid: Grid) -> str:
+    align = "".join("l" if column.left else "r" for column in grid.columns)
+    head = [escape(column.header) for column in grid.columns]
+    return _booktabs(align, head, [[_cell(cell) for cell in line] for line in grid.cells])
 
 
-def _lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return _booktabs("l" + "r" * (len(header) - 1), header, [[escape(text) for text in row] for row in rows])
+def _cell(cell: Cell) -> str:
+    rank = "" if cell.rank is None else f"$_{{({cell.rank})}}$"
+    notes = f"$^{{{','.join(map(str, cell.notes))}}}$" if cell.notes else ""
+    return f"{escape(cell.text)}{rank}{notes}"
 
 
 def _booktabs(align: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

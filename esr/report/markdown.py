@@ -3,29 +3,27 @@
 import re
 from collections.abc import Sequence
 
-from esr.ranking import Ranking, Row
+from esr.ranking import Ranking
 from esr.report import table
-from esr.report.table import Column
+from esr.report.table import Cell, Column, Grid
 
 _SPECIAL = re.compile(r"([\\`*_\[\]#|~])")
 
 
 def render(ranking: Ranking) -> str:
     """The whole ranking, ready for a README or an issue."""
-    notes = table.footnotes(ranking)
-    parts = [f"# {escape(table.title(ranking))}"]
-    parts.append(_table(table.columns(ranking), ranking.rows, notes.marks))
-    parts.append("\n".join(f"{count}. {escape(note)}" for count, note in enumerate(notes.numbered, 1)))
-    parts.append("\n".join(f"- {escape(note)}" for note in notes.general))
-    if printed := table.published_columns(ranking):
-        parts.append(f"## {table.PUBLISHED_TITLE}")
-        parts.append(_table(printed, table.published_rows(ranking), {}))
+    parts = [f"# {escape(table.title(ranking))}", _grid(table.ranking_grid(ranking))]
+    parts.append(
+        "\n".join(f"{number}. {escape(note)}" for number, note in enumerate(table.numbered_notes(ranking), 1))
+    )
+    parts.append(bullets(ranking.notes))
+    if printed := table.published_grid(ranking):
+        parts += [f"## {table.PUBLISHED_TITLE}", _grid(printed)]
     if ranking.correlations:
-        parts.append("## What predicts runtime\n\nRank correlation with runtime, with 95 % intervals.")
-        parts.append(_lines(("metric", "Spearman", "Kendall"), table.correlation_rows(ranking)))
+        parts += [f"## {table.CORRELATIONS_TITLE}"]
+        parts += [lines(table.CORRELATIONS_HEADER, table.correlation_rows(ranking), names=1)]
     if changes := table.change_lines(ranking):
-        parts.append("## FLOPs of the challenge against MACs of the dispatcher")
-        parts.append("\n".join(f"- {escape(line)}" for line in changes))
+        parts += [f"## {table.CHANGES_TITLE}", bullets(changes)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -39,22 +37,30 @@ def escape(text: str) -> str:
     return _SPECIAL.sub(r"\\\1", plain).replace("://", ":&#47;/")
 
 
-def _table(columns: Sequence[Column], rows: Sequence[Row], marks: dict[str, tuple[int, ...]]) -> str:
-    def cell(column: Column, row: Row) -> str:
-        found = column.cell(row)
-        text = escape(found.text) if column.left else found.text
-        if found.rank is not None:
-            text += f"<sub>{found.rank}</sub>"
-        if column.key == "network" and row.entry.key in marks:
-            text += f"<sup>{','.join(map(str, marks[row.entry.key]))}</sup>"
-        return text
-
-    align = "|".join(":--" if column.left else "--:" for column in columns)
-    head = " | ".join(escape(column.header) for column in columns)
-    body = [" | ".join(cell(column, row) for column in columns) for row in rows]
-    return "\n".join([f"| {head} |", f"|{align}|", *(f"| {line} |" for line in body)])
+def bullets(texts: Sequence[str]) -> str:
+    """A list of texts, escaped."""
+    return "\n".join(f"- {escape(text)}" for text in texts)
 
 
-def _lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [f"| {' | '.join(header)} |", "|:--|--:|--:|", *(f"| {' | '.join(row)} |" for row in rows)]
-    return "\n".join(lines)
+def lines(header: Sequence[str], rows: Sequence[Sequence[str]], names: int) -> str:
+    """A table of `names` columns of text, which are escaped, and columns of figures."""
+    cells = [[*map(escape, row[:names]), *row[names:]] for row in rows]
+    return _table(header, cells, [at < names for at, _ in enumerate(header)])
+
+
+def _grid(grid: Grid) -> str:
+    rows = [[_cell(column, cell) for column, cell in line] for line in grid.lines]
+    return _table([column.header for column in grid.columns], rows, [column.left for column in grid.columns])
+
+
+def _cell(column: Column, cell: Cell) -> str:
+    text = escape(cell.text) if column.left else cell.text
+    rank = "" if cell.rank is None else f"<sub>{cell.rank}</sub>"
+    notes = f"<sup>{','.join(map(str, cell.notes))}</sup>" if cell.notes else ""
+    return f"{text}{rank}{notes}"
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[bool]) -> str:
+    align = "|".join(":--" if one else "--:" for one in left)
+    head = " | ".join(map(escape, header))
+    return "\n".join([f"| {head} |", f"|{align}|", *(f"| {' | '.join(row)} |" for row in rows)])

@@ -1,13 +1,10 @@
-"""The ranking's table, cell by cell, whatever it is printed on: every format draws what stands here."""
+"""The ranking's tables, cell by cell: every format draws what stands here."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from esr.ranking import Interval, Metric, Ranking, Row, Track
-from esr.report.wording import number
-
-Text = str
-DASH = "–"
+from esr.report.wording import DASH, number
 
 METRIC_WORDS: dict[Metric, str] = {
     "runtime": "runtime",
@@ -17,6 +14,10 @@ METRIC_WORDS: dict[Metric, str] = {
     "activations": "activations",
     "memory": "memory",
 }
+PUBLISHED_TITLE = "Measured, and published in parentheses"
+CORRELATIONS_TITLE = "Rank correlation with runtime, with 95 % intervals"
+CORRELATIONS_HEADER = ("metric", "Spearman", "Kendall")
+CHANGES_TITLE = "Ranks by FLOPs (challenge) that differ from ranks by MACs (dispatcher)"
 _COUNTS: tuple[tuple[Metric, str, float, int], ...] = (
     ("params", "params [M]", 1e6, 3),
     ("flops", "FLOPs [G]", 1e9, 2),
@@ -24,22 +25,26 @@ _COUNTS: tuple[tuple[Metric, str, float, int], ...] = (
     ("activations", "acts [M]", 1e6, 2),
     ("memory", "mem [MiB]", 1, 1),
 )
-_MOST_WHOLE = 1e6
-"""Scores above this are printed with an exponent."""
+_LARGEST_PLAIN_SCORE = 1e6
+"""Larger scores are printed with an exponent."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One figure."""
+    """One figure of one network."""
 
-    text: Text
+    text: str
     rank: int | None = None
     """Printed as a subscript."""
+    key: str | float | None = None
+    """Unrounded value to sort by; `None` sorts last."""
+    notes: tuple[int, ...] = ()
+    """Numbers of footnotes, printed as a superscript."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column of the table."""
+    """One column of a table."""
 
     key: str
     header: str
@@ -49,79 +54,87 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Footnotes:
-    """Sentences under the table, and who they concern."""
+class Grid:
+    """A table: columns, and a line of cells for each row."""
 
-    numbered: tuple[str, ...]
-    marks: dict[str, tuple[int, ...]]
-    """Entry's key -> numbers, from 1."""
-    general: tuple[str, ...]
+    columns: Sequence[Column]
+    rows: Sequence[Row]
+    cells: Sequence[Sequence[Cell]]
+
+    @property
+    def lines(self) -> Iterable[list[tuple[Column, Cell]]]:
+        """Each row's cells with their columns."""
+        return ([*zip(self.columns, line, strict=True)] for line in self.cells)
 
 
-def columns(ranking: Ranking) -> list[Column]:
-    """The columns that hold anything, in the paper's order."""
+def ranking_grid(ranking: Ranking) -> Grid:
+    """The ranking's table; columns without any figure are left out."""
     first = ranking.tracks[0].key
+    numbers = {note: number for number, note in enumerate(numbered_notes(ranking), 1)}
+
+    def place(row: Row) -> Cell:
+        rank = row.places[first].rank if row.ranked else None
+        return Cell(number(rank, 0), key=rank)
+
+    def network(row: Row) -> Cell:
+        name = row.entry.key
+        return Cell(name, key=name.casefold(), notes=tuple(numbers[note] for note in row.notes))
+
+    def team(row: Row) -> Cell:
+        name = row.entry.team
+        return Cell(name or DASH, key=name.casefold() if name else None)
+
     teams = any(row.entry.team and row.entry.team != row.entry.key for row in ranking.rows)
-    candidates = [
-        Column("place", "#", lambda row: Cell(_whole(_place_rank(row, first)))),
-        Column("network", "network", lambda row: Cell(row.entry.key), left=True),
-        *([Column("team", "team", lambda row: Cell(row.entry.team or DASH), left=True)] if teams else []),
-        *_quality_columns(ranking),
+    sets = dict.fromkeys(name for row in ranking.rows for name in row.entry.figures.psnr_rgb)
+    columns = [
+        Column("place", "#", place),
+        Column("network", "network", network, left=True),
+        *([Column("team", "team", team, left=True)] if teams else []),
+        *map(_psnr_column, sets),
         *_runtime_columns(ranking),
-        *(_count_column(*count) for count in _COUNTS),
-        Column("convolutions", "convs", lambda row: Cell(_whole(row.entry.figures.convolutions))),
-        Column("energy", "energy [mJ]", lambda row: Cell(number(row.entry.figures.energy_mj, 1))),
+        *(_metric_column(*count) for count in _COUNTS),
+        Column("convolutions", "convs", lambda row: _figure(row.entry.figures.convolutions, 0)),
+        Column("energy", "energy [mJ]", lambda row: _figure(row.entry.figures.energy_mj, 1)),
         *(_track_column(track) for track in ranking.tracks if len(track.ranks) != 1),
     ]
-    return [
-        column
-        for column in candidates
-        if any(column.cell(row).text not in (DASH, "") for row in ranking.rows)
+    grid = _grid(columns, ranking.rows)
+    kept = [at for at, _ in enumerate(columns) if any(line[at].text not in (DASH, "") for line in grid.cells)]
+    return Grid([columns[at] for at in kept], grid.rows, [[line[at] for at in kept] for line in grid.cells])
+
+
+def published_grid(ranking: Ranking) -> Grid | None:
+    """The challenge's printed figures beside the measured ones; `None` where none were printed."""
+    rows = [row for row in ranking.rows if row.entry.published]
+    if ranking.source == "published" or not rows:
+        return None
+    columns = [
+        Column(
+            "network", "network", lambda row: Cell(row.entry.key, key=row.entry.key.casefold()), left=True
+        ),
+        Column("rank", "rank by runtime", _rank_beside),
+        _column_beside("ratio", f"ratio to {ranking.baseline}", "runtime", 1, 3),
+        *(
+            _column_beside(metric, header, metric, unit, digits)
+            for metric, header, unit, digits in _COUNTS
+            if metric != "macs"  # of which nothing was printed
+        ),
     ]
+    return _grid(columns, rows)
 
 
-def footnotes(ranking: Ranking) -> Footnotes:
-    """Every sentence once, numbered in the order of the table."""
-    numbers: dict[str, int] = {}
-    marks = {
-        row.entry.key: tuple(numbers.setdefault(note, len(numbers) + 1) for note in row.notes)
-        for row in ranking.rows
-        if row.notes
-    }
-    return Footnotes(tuple(numbers), marks, ranking.notes)
+def numbered_notes(ranking: Ranking) -> list[str]:
+    """Footnotes of networks, each once, in the table's order; they are numbered from 1."""
+    return list(dict.fromkeys(note for row in ranking.rows for note in row.notes))
 
 
 def title(ranking: Ranking) -> str:
-    """What the table shows, and under what conditions."""
-    how = "published figures" if ranking.source == "published" else "measured"
-    return f"{ranking.title}: {', '.join((how, *ranking.conditions))}"
-
-
-def published_columns(ranking: Ranking) -> list[Column]:
-    """A second table: what the challenge's table printed beside what was measured; empty where it printed nothing."""
-    if ranking.source == "published" or not any(row.entry.published for row in ranking.rows):
-        return []
-    rank = Column("rank", "rank by runtime", _rank_beside)
-    ratio = Column("ratio", f"ratio to {ranking.baseline}", _beside("runtime", 1, 3))
-    counts = [
-        Column(metric, header, _beside(metric, unit, digits))
-        for metric, header, unit, digits in _COUNTS
-        if metric != "macs"
-    ]
-    network = Column("network", "network", lambda row: Cell(row.entry.key), left=True)
-    return [network, rank, ratio, *counts]
-
-
-PUBLISHED_TITLE = "Measured, and published in parentheses"
-
-
-def published_rows(ranking: Ranking) -> list[Row]:
-    """The rows of that second table."""
-    return [row for row in ranking.rows if row.entry.published]
+    """Challenge, source of the figures and conditions that all records share."""
+    source = "published figures" if ranking.source == "published" else "measured"
+    return f"{ranking.title}: {', '.join((source, *ranking.conditions))}"
 
 
 def correlation_rows(ranking: Ranking) -> list[tuple[str, str, str]]:
-    """Metric, Spearman's rho and Kendall's tau of runtime with it."""
+    """Cells under `CORRELATIONS_HEADER`."""
     return [
         (
             f"{METRIC_WORDS[found.metric]} ({found.networks} networks)",
@@ -142,7 +155,7 @@ def coefficient(value: float, interval: Interval | None) -> str:
 
 
 def change_lines(ranking: Ranking) -> list[str]:
-    """Networks that the challenge's FLOPs and the dispatcher's MACs place differently, and why."""
+    """A sentence for each network that FLOPs and MACs rank differently, with the reason."""
     lines = []
     for change in ranking.changes:
         missed = ", ".join(
@@ -157,12 +170,12 @@ def change_lines(ranking: Ranking) -> list[str]:
 
 
 def bounds(interval: Interval | None, digits: int) -> str:
-    """An interval to stand after its figure; nothing where there is none."""
+    """An interval to follow its figure; empty without one."""
     return f" [{interval.low:.{digits}f}, {interval.high:.{digits}f}]" if interval else ""
 
 
 def bracket_letters(brackets: Sequence[int]) -> str:
-    """The brackets of a network: a to z, then aa, ab and so on.
+    """A network's brackets: a to z, then aa, ab and so on.
 
     >>> bracket_letters((0, 1)), bracket_letters((26,))
     ('a,b', 'aa')
@@ -175,8 +188,8 @@ def _letters(bracket: int) -> str:
     return (_letters(higher - 1) if higher else "") + chr(ord("a") + letter)
 
 
-def rank_interval(row: Row) -> str:
-    """`1–3 a`: the ranks that the measurements allow, and the brackets."""
+def rank_range(row: Row) -> str:
+    """Range of ranks and brackets, as `1–3 a`."""
     if row.rank_interval is None:
         return DASH
     low, high = row.rank_interval
@@ -190,75 +203,79 @@ def score(value: float | None) -> str:
         return DASH
     if value == int(value):
         return str(int(value))
-    return f"{value:.3f}" if value < _MOST_WHOLE else f"{value:.2e}"
+    return f"{value:.3f}" if value < _LARGEST_PLAIN_SCORE else f"{value:.2e}"
 
 
-def _whole(value: float | None) -> str:
-    return number(value, 0)
+def set_words(name: str) -> str:
+    """A data set's name in words."""
+    return name.replace("_", " ")
 
 
-def _place_rank(row: Row, track: str) -> int | None:
-    return row.places[track].rank if row.ranked else None
+def _grid(columns: Sequence[Column], rows: Sequence[Row]) -> Grid:
+    return Grid(columns, rows, [[column.cell(row) for column in columns] for row in rows])
 
 
-def _quality_columns(ranking: Ranking) -> list[Column]:
-    names = dict.fromkeys(name for row in ranking.rows for name in row.entry.figures.psnr)
-
-    def column(name: str) -> Column:
-        header = f"PSNR {name.replace('_', ' ')}"
-        return Column(f"psnr_{name}", header, lambda row: Cell(number(row.entry.figures.psnr.get(name), 2)))
-
-    return [column(name) for name in names]
-
-
-def _runtime_columns(ranking: Ranking) -> list[Column]:
-    """The rank stands at what was ranked: the ratio where it was measured, the milliseconds where they were printed."""
-    printed = ranking.source == "published"
-
-    def ms(row: Row) -> Cell:
-        return Cell(number(row.entry.figures.runtime_ms, 2), row.ranks.get("runtime") if printed else None)
-
-    def ratio(row: Row) -> Cell:
-        figures = row.entry.figures
-        text = number(figures.ratio, 3) + bounds(figures.ratio_interval, 3)
-        return Cell(text, None if printed else row.ranks.get("runtime"))
-
-    return [
-        Column("runtime_ms", "ms", ms),
-        Column("ratio", f"ratio to {ranking.baseline}", ratio),
-        Column("rank_interval", "ranks", lambda row: Cell(rank_interval(row))),
-    ]
-
-
-def _count_column(metric: Metric, header: str, unit: float, digits: int) -> Column:
-    def cell(row: Row) -> Cell:
-        text = _in_unit(row.entry.figures.metric(metric), unit, digits)
-        least = "≥ " if metric == "macs" and row.entry.without_formula else ""
-        return Cell(least + text, row.ranks.get(metric))
-
-    return Column(metric, header, cell)
+def _figure(value: float | None, digits: int, unit: float = 1, rank: int | None = None) -> Cell:
+    return Cell(_in_unit(value, unit, digits), rank, value)
 
 
 def _in_unit(value: float | None, unit: float, digits: int) -> str:
     return number(None if value is None else value / unit, digits)
 
 
+def _psnr_column(name: str) -> Column:
+    header = f"PSNR {set_words(name)}"
+    return Column(f"psnr_rgb_{name}", header, lambda row: _figure(row.entry.figures.psnr_rgb.get(name), 2))
+
+
+def _runtime_columns(ranking: Ranking) -> list[Column]:
+    """The rank stands beside what was ranked: the ratio where it was measured, the milliseconds where printed."""
+    printed = ranking.source == "published"
+
+    def runtime_ms(row: Row) -> Cell:
+        return _figure(row.entry.figures.runtime_ms, 2, rank=row.ranks.get("runtime") if printed else None)
+
+    def ratio(row: Row) -> Cell:
+        figures = row.entry.figures
+        text = number(figures.ratio, 3) + bounds(figures.ratio_interval, 3)
+        return Cell(text, None if printed else row.ranks.get("runtime"), figures.ratio)
+
+    def ranks(row: Row) -> Cell:
+        return Cell(rank_range(row), key=sum(row.rank_interval) / 2 if row.rank_interval else None)
+
+    return [
+        Column("runtime_ms", "ms", runtime_ms),
+        Column("ratio", f"ratio to {ranking.baseline}", ratio),
+        Column("rank_interval", "rank range", ranks),
+    ]
+
+
+def _metric_column(metric: Metric, header: str, unit: float, digits: int) -> Column:
+    def cell(row: Row) -> Cell:
+        value = row.entry.figures.metric(metric)
+        least = "≥ " if metric == "macs" and row.entry.without_formula else ""
+        return Cell(least + _in_unit(value, unit, digits), row.ranks.get(metric), value)
+
+    return Column(metric, header, cell)
+
+
 def _track_column(track: Track) -> Column:
     def cell(row: Row) -> Cell:
         place = row.places.get(track.key)
-        return Cell(DASH) if place is None else Cell(score(place.score), place.rank)
+        return Cell(DASH) if place is None else Cell(score(place.score), place.rank, place.score)
 
     return Column(track.key, track.key, cell)
 
 
 def _rank_beside(row: Row) -> Cell:
-    return Cell(f"{_whole(row.ranks.get('runtime'))} ({_whole(row.entry.published_ranks.get('runtime'))})")
+    own = row.ranks.get("runtime")
+    return Cell(f"{number(own, 0)} ({number(row.entry.published_ranks.get('runtime'), 0)})", key=own)
 
 
-def _beside(metric: Metric, unit: float, digits: int) -> Callable[[Row], Cell]:
+def _column_beside(key: str, header: str, metric: Metric, unit: float, digits: int) -> Column:
     def cell(row: Row) -> Cell:
+        value = row.entry.figures.metric(metric)
         printed = row.entry.published.metric(metric) if row.entry.published else None
-        measured = _in_unit(row.entry.figures.metric(metric), unit, digits)
-        return Cell(f"{measured} ({_in_unit(printed, unit, digits)})")
+        return Cell(f"{_in_unit(value, unit, digits)} ({_in_unit(printed, unit, digits)})", key=value)
 
-    return cell
+    return Column(key, header, cell)

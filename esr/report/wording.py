@@ -1,14 +1,19 @@
-"""How figures and findings are worded, whatever the report is printed on."""
+"""Words for figures and findings, whatever the report is printed on."""
 
-from typing import Any
+from typing import Literal, TypeAlias
 
+from esr.config.terms import Role
+from esr.records.document import Networks, Reason, Timing
 from esr.records.files import Record
-from esr.records.reasons import CPU_NOTE, REASONS, TAINT
+from esr.records.network import Complexity, Estimate, Failure, Network, NetworkTiming
+from esr.records.reasons import CPU_NOTE, REASONS, TAINT, WEIGHTS_NOTES, formula_note
 
-Network = dict[str, Any]
-
+DASH = "–"
+"""Stands where there is no figure."""
+_MINUTE, _HOUR = 60, 3600
+CountName: TypeAlias = Literal["params", "flops", "macs", "activations", "convolutions"]
 _PUBLISHED = (
-    ("ms per image", "time_ms", 2, ""),
+    ("runtime [ms]", "runtime_ms", 2, ""),
     ("params", "params_m", 3, " M"),
     ("FLOPs (challenge)", "flops_g", 2, " G"),
     ("activations", "activations_m", 2, " M"),
@@ -16,153 +21,146 @@ _PUBLISHED = (
     ("peak memory [MiB]", "memory_mib", 1, ""),
 )
 ONE_PAIR = (
-    "one pair of processes: on a CPU another pair's ratio may lie a percent off, which the interval cannot know of; "
-    "timing.processes=4 timing.max_seconds=15 takes as long and tells"
+    "one pair of processes: on a CPU another pair's ratio may differ by a percent, which the interval does not "
+    "include; timing.processes=4 timing.max_seconds=15 takes as long and includes it"
 )
-_WEIGHTS_NOTES = {
-    "bundled": "bundled: trained by this project, below the published ones",
-    "random": "random: quality is not meaningful and not shown",
-}
 
 
 def number(value: float | None, digits: int) -> str:
-    """A figure with so many decimals; a dash where there is none.
+    """A figure with so many decimals; a dash for `None`.
 
     >>> number(28.434, 2), number(None, 2)
     ('28.43', '–')
     """
-    return "–" if value is None else f"{value:.{digits}f}"
+    return DASH if value is None else f"{value:.{digits}f}"
 
 
-def interval(estimate: dict[str, float | None] | None, digits: int) -> str:
+def interval(estimate: Estimate | None, digits: int) -> str:
     """An estimate with its interval.
 
-    >>> interval({"value": 0.5, "low": 0.49, "high": 0.51}, 2)
-    '0.50 [0.49, 0.51]'
-    >>> interval({"value": 0.5, "low": None, "high": None}, 2)
-    '0.50'
+    >>> interval(Estimate(0.5, 0.49, 0.51), 2), interval(Estimate(0.5), 2)
+    ('0.50 [0.49, 0.51]', '0.50')
     """
     if estimate is None:
-        return "–"
-    text = number(estimate["value"], digits)
-    if estimate["low"] is None:
+        return DASH
+    text = number(estimate.value, digits)
+    if estimate.low is None:
         return text
-    return f"{text} [{number(estimate['low'], digits)}, {number(estimate['high'], digits)}]"
+    return f"{text} [{number(estimate.low, digits)}, {number(estimate.high, digits)}]"
 
 
-def count(network: Network, key: str, unit: float, suffix: str, digits: int) -> str:
-    """A figure of the network's complexity in a unit; `≥` where operators without a formula are left out."""
-    complexity = counted(network)
+def count(complexity: Complexity | None, name: CountName, unit: float, suffix: str, digits: int) -> str:
+    """A count in a unit; `≥` where operators without a formula are left out."""
     if complexity is None:
-        return "–"
-    lower_bound = key == "macs" and complexity["without_formula"]
-    return f"{'≥ ' if lower_bound else ''}{number(complexity[key] / unit, digits)} {suffix}".rstrip()
+        return DASH
+    value: int = getattr(complexity, name)
+    least = "≥ " if name == "macs" and complexity.without_formula else ""
+    return f"{least}{number(value / unit, digits)} {suffix}".rstrip()
 
 
-def counted(network: Network) -> dict[str, Any] | None:
-    """The network's complexity; none where it failed before or could not be counted."""
-    complexity: dict[str, Any] | None = network["complexity"]
-    return None if complexity is None or "unavailable" in complexity else complexity
+def duration(seconds: float) -> str:
+    """A span in words, rounded.
+
+    >>> duration(42), duration(600), duration(9000)
+    ('42 s', '10 min', '2 h 30 min')
+    """
+    if seconds < 2 * _MINUTE:
+        return f"{seconds:.0f} s"
+    if seconds < 2 * _HOUR:
+        return f"{seconds / _MINUTE:.0f} min"
+    hours, rest = divmod(round(seconds / _MINUTE), _MINUTE)
+    return f"{hours} h {rest} min"
 
 
 def live_memory(network: Network) -> float | None:
-    """MiB of live tensors at the peak of one pass, weights and input included, on the counted size."""
-    complexity = counted(network)
-    return complexity["live_memory"]["total"] / 2**20 if complexity else None
+    """MiB of live tensors at the peak of one pass over the counted size, weights and input included."""
+    live = network.complexity and network.complexity.live_memory
+    return live.total / 2**20 if live else None
 
 
 def published_rows(network: Network) -> dict[str, str]:
-    """The published figures by the label of the row that shows the measured one."""
-    published = network["card"]["published"]
+    """Published figures, by the label of the row that shows the measured one."""
     return {
-        label: number(published[key], digits) + suffix
-        for label, key, digits, suffix in _PUBLISHED
-        if published.get(key) is not None
+        label: number(value, digits) + suffix
+        for label, name, digits, suffix in _PUBLISHED
+        if (value := getattr(network.card.published, name, None)) is not None
     }
 
 
-def verdict_words(record: Record, network: Network) -> str:
+def verdict_words(record: Record, role: Role) -> str:
     """`clean`, `failed`, or `tainted` with the reasons that concern this network or both."""
-    if network["failure"]:
-        return f"failed: {network['failure']['kind']}"
-    role = "candidate" if network is record.candidate else "baseline"
-    reasons = sorted(
-        {
-            entry["reason"]
-            for entry in record.verdict["reasons"]
-            if entry["network"] in (role, None) and entry["severity"] == TAINT
-        }
-    )
-    return f"tainted: {', '.join(reasons)}" if reasons else "clean"
+    if failure := record.document.networks.of(role).failure:
+        return f"failed: {failure.kind}"
+    taints = {
+        found.reason
+        for found in record.verdict.reasons
+        if found.role in (role, None) and found.severity == TAINT
+    }
+    return f"tainted: {', '.join(sorted(taints))}" if taints else "clean"
+
+
+def failure_words(failure: Failure) -> str:
+    """Stage, kind and message of a failure, to follow `failed`."""
+    return f"during '{failure.stage}' ({failure.kind}): {failure.message}"
 
 
 def footnotes(record: Record) -> list[str]:
-    """What a reader has to know beside the figures: weights, failures, taints, omissions, conditions."""
-    notes = []
-    for role, network in record.document["networks"].items():
-        name = network["name"] if role == "candidate" else f"{network['name']} (baseline)"
-        notes += [f"{name}: {line}" for line in _network_notes(network)]
-    notes += [reason_line(record, entry) for entry in record.verdict["reasons"]]
-    timing = record.document["timing"]
-    if timing["protocol"] == "single":
+    """Notes below the figures: weights, failures, taints, omissions, conditions."""
+    networks = record.document.networks
+    candidate, baseline = networks.candidate, networks.baseline
+    notes = [f"{candidate.name}: {line}" for line in _network_notes(candidate)]
+    notes += [f"{baseline.name} (baseline): {line}" for line in _network_notes(baseline)]
+    notes += [reason_line(networks, found) for found in record.verdict.reasons]
+    timing = record.document.timing
+    if timing.protocol == "single":
         notes.append(
             "one unwarmed pass, as the challenge's script takes it: no interval, not comparable with paired rounds"
         )
-    elif timing["ratio"] is not None:
-        percent = f"{timing['confidence'] * 100:g}"
+    elif timing.ratio is not None:
+        own = [network.timing for network in (candidate, baseline) if network.timing]
         notes.append(
-            f"in brackets: {percent} % interval, bootstrapped over {len(timing['ratio_per_round'])} rounds"
-            f"{_in_processes(timing)}; {_outliers(record)}"
+            f"in brackets: {timing.confidence * 100:g} % interval, bootstrapped over "
+            f"{len(timing.ratio_per_round)} rounds{_in_processes(timing)}; {_outliers(own)}"
         )
-    if timing["aa"]:
+    if timing.aa:
         notes.append("A/A: the same network twice; the ratio's distance from 1 is this machine's noise")
-    runtime = record.candidate["runtime"] or record.baseline["runtime"]
-    device = runtime.get("device") or {}
-    if device.get("kind") == "cpu":
-        has_interval = (timing["ratio"] or {}).get("low") is not None
-        if has_interval and len(timing["processes"]) == 1:
-            notes.append(ONE_PAIR)
-        notes.append(CPU_NOTE)
+    worker = candidate.worker or baseline.worker
+    if worker and worker.device.kind == "cpu":
+        has_interval = timing.ratio is not None and timing.ratio.low is not None
+        notes += [*([ONE_PAIR] if has_interval and len(timing.processes) == 1 else []), CPU_NOTE]
     return notes
 
 
-def _outliers(record: Record) -> str:
-    networks = [network["timing"] for network in record.document["networks"].values() if network["timing"]]
-    marked = sum(timing["outliers"] for timing in networks)
-    passes = sum(len(timing["samples"]["ms"]) for timing in networks)
-    return f"{marked} of {passes} passes are marked as outliers, none is dropped"
+def _outliers(timings: list[NetworkTiming]) -> str:
+    flagged, passes = sum(one.outliers for one in timings), sum(one.passes for one in timings)
+    return f"{flagged} of {passes} passes are flagged as outliers, all are kept"
 
 
-def _in_processes(timing: dict[str, Any]) -> str:
-    count = len(timing["processes"])
-    if count < 2:  # noqa: PLR2004 - one process has nothing to differ from
+def _in_processes(timing: Timing) -> str:
+    processes, spread = len(timing.processes), timing.spread
+    if processes < 2 or spread is None:  # noqa: PLR2004 - a single process differs from none
         return ""
-    within, between = (number((timing["spread"][key] or 0) * 100, 2) for key in ("within", "between"))
-    return f" in {count} fresh processes; spread within {within} %, between {between} %"
+    within, between = (number((part or 0) * 100, 2) for part in (spread.within, spread.between))
+    return f" in {processes} fresh processes; spread within {within} %, between {between} %"
 
 
-def reason_line(record: Record, entry: dict[str, Any]) -> str:
-    """A reason of the verdict as a sentence: whom it concerns, what it means, and the figures."""
-    role = entry["network"]
-    who = f"{record.document['networks'][role]['name']}: " if role else ""
-    mark = "" if entry["severity"] == TAINT else "warning: "
-    return f"{mark}{who}{REASONS.get(entry['reason'], entry['reason'])} ({entry['detail']})"
+def reason_line(networks: Networks, found: Reason) -> str:
+    """A reason of the verdict as a sentence: network, meaning and figures."""
+    who = f"{networks.of(found.role).name}: " if found.role else ""
+    mark = "" if found.severity == TAINT else "warning: "
+    return f"{mark}{who}{REASONS[found.reason]} ({found.detail})"
 
 
 def _network_notes(network: Network) -> list[str]:
     notes = []
-    weights = network["weights"]
-    if weights["source"] in _WEIGHTS_NOTES:
-        notes.append(f"weights {_WEIGHTS_NOTES[weights['source']]}")
-    if weights.get("note"):
-        notes.append(weights["note"])
-    if network["failure"]:
-        failure = network["failure"]
-        notes.append(f"failed while doing '{failure['stage']}' ({failure['kind']}): {failure['message']}")
-    complexity = network["complexity"] or {}
-    if complexity.get("unavailable"):
-        notes.append(f"not counted: {complexity['unavailable']}; try complexity.height and complexity.width")
-    if complexity.get("without_formula"):
-        named = ", ".join(f"{name} ×{calls}" for name, calls in complexity["without_formula"].items())
-        notes.append(f"MACs leave out operators without a formula: {named}")
+    if network.weights.source in WEIGHTS_NOTES:
+        notes.append(WEIGHTS_NOTES[network.weights.source])
+    if network.weights.note:
+        notes.append(network.weights.note)
+    if network.failure:
+        notes.append(f"failed {failure_words(network.failure)}")
+    if network.uncounted:
+        notes.append(f"not counted: {network.uncounted}; try complexity.height and complexity.width")
+    if network.complexity and network.complexity.without_formula:
+        notes.append(formula_note(network.complexity.without_formula))
     return notes

@@ -1,15 +1,16 @@
-"""NVML, the driver's own library, through nvidia-ml-py.
+"""NVML, the driver's monitoring library, through nvidia-ml-py.
 
-Any call may be unsupported, forbidden, or fail because the GPU has gone. What was refused is noted once and not
-asked for again; everything else goes on.
+Any call may be unsupported, forbidden, or fail because the GPU is lost. A refused call is noted and not repeated; the
+others go on.
 """
 
 import time
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
-Sample = dict[str, float]
-"""Column -> value at one moment, throttle bits as an integer; what could not be read is absent."""
+Sample: TypeAlias = dict[str, float]
+"""Column -> value at one moment, clock-reason bits as an integer; columns that could not be read are absent."""
 
 NOT_SUPPORTED, NO_PERMISSION, FUNCTION_NOT_FOUND = 3, 4, 13
 UNINITIALIZED, DRIVER_NOT_LOADED, GPU_IS_LOST, RESET_REQUIRED = 1, 9, 15, 16
@@ -17,7 +18,7 @@ _FIELD_IS_GONE = (NOT_SUPPORTED, NO_PERMISSION, FUNCTION_NOT_FOUND)
 _DEVICE_IS_GONE = (UNINITIALIZED, DRIVER_NOT_LOADED, GPU_IS_LOST, RESET_REQUIRED)
 
 ENERGY = "gpu_energy_j"
-"""The counter of joules; Volta and later."""
+"""Counter of joules; Volta and later."""
 TIMED = (
     "gpu_sm_mhz",
     "gpu_memory_mhz",
@@ -27,41 +28,29 @@ TIMED = (
     "gpu_utilisation_pct",
     "gpu_reasons",
 )
-"""Columns that are cheap enough to be read while a network is timed."""
+"""Columns cheap enough to be read while a network is timed."""
 
 
-def driver() -> dict[str, Any]:
-    """The NVIDIA driver's version and newest CUDA, or why they are not known.
+@dataclass
+class DriverError:
+    """A call that the driver refused."""
 
-    Returns:
-        `version`, `cuda` and `error`; `error` is none where NVML answered.
-    """
-    import pynvml  # noqa: PLC0415 - only a machine with a driver gains from it
-
-    try:
-        pynvml.nvmlInit()
-        try:
-            cuda = pynvml.nvmlSystemGetCudaDriverVersion_v2()
-            return {
-                "version": pynvml.nvmlSystemGetDriverVersion(),
-                "cuda": f"{cuda // 1000}.{cuda % 1000 // 10}",
-                "error": None,
-            }
-        finally:
-            pynvml.nvmlShutdown()
-    except pynvml.NVMLError as error:
-        return {"version": None, "cuda": None, "error": str(error)}
+    code: int
+    error: str
+    at_s: float
+    """First time, by the clock."""
+    count: int = 0
 
 
 class Gpu:
-    """One GPU as NVML sees it; no method raises because of the driver."""
+    """One GPU as NVML sees it; errors of the driver never raise."""
 
     def __init__(self, which: str | int, clock: Callable[[], float] = time.monotonic) -> None:
         """Opens NVML and finds the device.
 
         Args:
             which: UUID, with or without the leading `GPU-`, or NVML's index.
-            clock: Seconds; stamps the errors.
+            clock: Seconds, for the times of errors.
         """
         import pynvml  # noqa: PLC0415 - only a machine with a driver gains from it
 
@@ -70,10 +59,10 @@ class Gpu:
         self._handle: Any = None
         self._refused: set[str] = set()
         self._opened = False
-        self.errors: dict[str, dict[str, Any]] = {}
-        """Column -> `code`, `error`, `at_s` (by the clock) and `count` of what the driver refused."""
+        self.errors: dict[str, DriverError] = {}
+        """By column or field."""
         self.gone: str | None = None
-        """Why the device can no longer be asked, or never could; none while it answers."""
+        """Why the device does not answer; `None` while it does."""
         self._calls = self._table()
         self._open(which)
 
@@ -96,9 +85,7 @@ class Gpu:
             "gpu_sm_mhz": lambda: nvml.nvmlDeviceGetClockInfo(self._handle, nvml.NVML_CLOCK_SM),
             "gpu_memory_mhz": lambda: nvml.nvmlDeviceGetClockInfo(self._handle, nvml.NVML_CLOCK_MEM),
             "gpu_pstate": lambda: nvml.nvmlDeviceGetPerformanceState(self._handle),
-            "gpu_temperature_c": lambda: nvml.nvmlDeviceGetTemperature(
-                self._handle, nvml.NVML_TEMPERATURE_GPU
-            ),
+            "gpu_temperature_c": lambda: nvml.nvmlDeviceGetTemperature(self._handle, nvml.NVML_TEMPERATURE_GPU),
             "gpu_power_w": lambda: nvml.nvmlDeviceGetPowerUsage(self._handle) / 1000,
             "gpu_utilisation_pct": lambda: nvml.nvmlDeviceGetUtilizationRates(self._handle).gpu,
             "gpu_reasons": self._reasons,
@@ -116,22 +103,19 @@ class Gpu:
         }
 
     def _reasons(self) -> int:
-        """The bits that hold the clocks back, by their new name or, on a driver before 535, by the old one."""
+        """Bits that hold the clocks back, by their new name or, on a driver before 535, by the old one."""
         try:
             return int(self._nvml.nvmlDeviceGetCurrentClocksEventReasons(self._handle))
         except self._nvml.NVMLError_FunctionNotFound:
-            self._calls["gpu_reasons"] = lambda: self._nvml.nvmlDeviceGetCurrentClocksThrottleReasons(
-                self._handle
-            )
+            self._calls["gpu_reasons"] = lambda: self._nvml.nvmlDeviceGetCurrentClocksThrottleReasons(self._handle)
             return int(self._calls["gpu_reasons"]())
 
-    def _processes(self) -> list[int]:
-        return sorted(
-            process.pid for process in self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle)
-        )
+    def _processes(self) -> tuple[int, ...]:
+        running = self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle)
+        return tuple(sorted(process.pid for process in running))
 
     def _ask(self, field: str) -> Any:
-        """The value of a field, or none with a note why."""
+        """A field's value; `None`, with the error noted, where the driver refuses."""
         if not self._opened or self.gone is not None or field in self._refused:
             return None
         try:
@@ -145,32 +129,32 @@ class Gpu:
             return None
 
     def _note(self, field: str, error: Any) -> None:
-        # The error itself is not kept: it cannot be hashed, and its traceback would hold the frames.
-        first = {"code": int(error.value), "error": str(error), "at_s": round(self._clock(), 3), "count": 0}
-        self.errors.setdefault(field, first)["count"] += 1
+        # The exception is not kept: it cannot be hashed, and its traceback would hold the frames.
+        first = DriverError(int(error.value), str(error), round(self._clock(), 3))
+        self.errors.setdefault(field, first).count += 1
 
     def timed(self) -> Sample:
-        """What may be read while a network is timed: the columns in `TIMED` that the device answers."""
+        """The columns in `TIMED` that the device answers; may be called while a network is timed."""
         values = {column: self._ask(column) for column in TIMED}
         return {column: value for column, value in values.items() if value is not None}
 
     def energy(self) -> Sample:
-        """The energy counter in joules, alone; empty where there is none."""
+        """The energy counter alone, in joules; empty where there is none."""
         value = self._ask(ENERGY)
         return {} if value is None else {ENERGY: float(value)}
 
     def slow(self) -> dict[str, Any]:
-        """What stalls the driver for milliseconds, and what does not change: before and after timing only.
+        """Fields that are constant or stall the driver for milliseconds; for before and after timing only.
 
         Returns:
             `processes` (PIDs), `fan_pct`, `ecc`, `persistence_mode`, `power_limit_w`, `max_sm_mhz`,
-            `max_memory_mhz`, `memory_used_mib`, `name`, `uuid`; none where not readable.
+            `max_memory_mhz`, `memory_used_mib`, `name`, `uuid`; `None` where not readable.
         """
         fields = (field for field in self._calls if field not in TIMED and field != ENERGY)
         return {field: self._ask(field) for field in fields}
 
     def close(self) -> None:
-        """Releases NVML; the object answers nothing afterwards."""
+        """Releases NVML; afterwards every field is `None`."""
         if self._opened:
             self._opened = False
             try:

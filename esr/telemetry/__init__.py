@@ -1,1 +1,1 @@
-"""What the hardware says about itself while networks run."""
+"""Telemetry: GPU and host sampled during an evaluation, and what speaks against its figures."""

@@ -1,4 +1,4 @@
-"""The host: load by others, frequencies, temperature and energy. What cannot be read is absent."""
+"""The host: load, frequencies, temperature and energy. Unreadable values are absent."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -11,25 +11,22 @@ from esr.system.nvml import Sample
 TOTAL, BUSY, OWN, ENERGY = "host_total_s", "host_busy_s", "host_own_s", "host_energy_j"
 """Columns of counters since boot, or since the start for energy: core-seconds, and joules."""
 _TREE_S = 5.0
-"""Seconds between two looks for new children: a walk opens one file per thread."""
+"""Seconds between two searches for new children, each of which opens one file per thread."""
 _PROCESSOR = ("core", "cpu", "k10", "zen", "soc")
-"""In the names of sensors of processors; others are drives, boards and networks."""
+"""In the names of processors' sensors; others belong to drives, boards and network cards."""
 
 
 class Host:
-    """Reads the machine; no method raises because something is absent."""
+    """Reads the machine; nothing absent raises."""
 
     def __init__(
-        self,
-        own_pids: Callable[[], Iterable[int]],
-        root: Path = Path("/"),
-        clock: Callable[[], float] = time.monotonic,
+        self, own_pids: Callable[[], Iterable[int]], root: Path = Path("/"), clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Takes down where energy stands.
+        """Reads the energy counters' start.
 
         Args:
-            own_pids: PIDs whose processes and descendants are not "others"; asked again and again.
-            root: Where `proc` and `sys` are, for energy and children.
+            own_pids: PIDs of the measurement's processes, whose descendants are its own, too; called repeatedly.
+            root: Folder of `proc` and `sys`, for energy and children.
             clock: Seconds.
         """
         self._own_pids = own_pids
@@ -38,19 +35,19 @@ class Host:
         self._tree: dict[int, psutil.Process] = {}
         self._tree_at = float("-inf")
         self.family: set[int] = set()
-        """Every PID that was ever ours: those asked for and their descendants."""
+        """Every PID that has been ours: those of `own_pids` and their descendants."""
         self._rapl = _Rapl(root)
 
     def counters(self) -> Sample:
-        """Core-seconds since boot (all, busy, busy for ourselves) and joules: cheap, for the borders of a window."""
+        """Core-seconds since boot (all, busy, our own) and joules: cheap, for the start and end of a block."""
         times = psutil.cpu_times()
-        # On Linux guest time is part of user time already; stolen time is load by others on the same hardware.
+        # On Linux, user time includes guest time; stolen time is load by others on the same hardware.
         spent = sum(value for name, value in times._asdict().items() if name not in ("guest", "guest_nice"))
         idle = times.idle + getattr(times, "iowait", 0.0)
         return {TOTAL: spent, BUSY: spent - idle, OWN: self._own_s(), **self._rapl.read()}
 
     def read(self) -> Sample:
-        """The counters, with each core's frequency in MHz as `cpu0_mhz` and on, and the temperature in °C."""
+        """The counters, each core's frequency in MHz as `cpu0_mhz`, `cpu1_mhz`, …, and the temperature in °C."""
         return {**self.counters(), **_frequencies(), **_temperature()}
 
     def _own_s(self) -> float:
@@ -80,10 +77,10 @@ class Host:
             try:
                 self._tree[pid] = psutil.Process(pid)
             except psutil.Error:
-                continue  # gone since; its time went to its parent
+                continue  # it has ended; its time went to its parent
 
     def _children(self, pid: int) -> list[int]:
-        """As the kernel lists them per thread; psutil's own walk reads every process of the machine."""
+        """Children as the kernel lists them per thread; psutil would read every process of the machine."""
         found = []
         for file in (self._root / "proc" / str(pid) / "task").glob("*/children"):
             try:
@@ -94,7 +91,7 @@ class Host:
 
 
 class _Rapl:
-    """Joules of all processor packages, by the kernel's powercap interface; readable by root on most systems."""
+    """Joules of all processor packages, from the kernel's powercap interface; readable only by root on most systems."""
 
     def __init__(self, root: Path) -> None:
         folder = root / "sys" / "class" / "powercap"

@@ -1,166 +1,139 @@
-"""Samples of a window -> its figures: spreads, throttle bits, energy, load by others. Pure functions."""
+"""Figures of a timed block from the samples inside it: spreads, clock reasons, energy, load. Pure functions."""
 
 import statistics
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import TypeAlias
 
+from esr.config.terms import Role
+from esr.records.telemetry import Energy, EnergyPerImage, Spread, WindowFigures
 from esr.system import nvml
 from esr.system.nvml import Sample
 from esr.telemetry import host
 from esr.telemetry.sampler import TIME
 
 IDLE = 0x1
-"""The reason bit of a GPU that waits for work; its clocks then say nothing about a network."""
+"""Reason bit of an idle GPU, whose clocks say nothing about a network."""
 LEAST_ENERGY_S = 0.5
-"""A shorter window has no energy of its own: counters and power sensors are renewed about every tenth of a second."""
+"""A shorter block has no energy: counters and power sensors are updated about every tenth of a second."""
 LONGEST_GAP_S = 1.0
 """Between two power samples; power is not integrated across a longer gap."""
 LEAST_CORE_S = 1.0
-"""Core-seconds below which load by others is not told: the kernel counts in steps of 0.01 s, per process."""
+"""Core-seconds below which load by other processes is unknown: the kernel counts in steps of 0.01 s, per process."""
 
 CLOCKS = ("gpu_sm_mhz", "gpu_memory_mhz")
-_SPREADS = (
-    *CLOCKS,
-    "gpu_pstate",
-    "gpu_temperature_c",
-    "gpu_power_w",
-    "gpu_utilisation_pct",
-    "host_temperature_c",
-)
+_SPREADS = (*CLOCKS, "gpu_pstate", "gpu_temperature_c", "gpu_power_w", "gpu_utilisation_pct", "host_temperature_c")
+Joules: TypeAlias = tuple[float, str]
+"""Joules and their source: `counter`, or `power` where power was integrated."""
 
 
 @dataclass(frozen=True)
-class Window:
+class TimedBlock:
     """One timed block; times in seconds since the watch began."""
 
-    number: int
-    group: str
-    """Whose block it is; clocks are compared within a group."""
+    block: int
+    role: Role
     images: int
+    """Forward passes."""
     start: float
     end: float
 
 
 @dataclass(frozen=True)
-class Energy:
-    """Joules, and how they are known: `counter` or `power` (integrated)."""
-
-    joules: float
-    method: str
-
-
-@dataclass(frozen=True)
 class Summary:
-    """What the samples inside one window, or several, say."""
+    """Figures of one block, or of several together."""
 
-    windows: tuple[Window, ...]
-    spreads: dict[str, tuple[float, float, float]]
-    """Column -> smallest, median, largest; clocks without the samples of an idle GPU."""
+    blocks: tuple[TimedBlock, ...]
+    figures: WindowFigures
+    """Clocks without the samples of an idle GPU."""
     reasons: int | None
-    """Every throttle bit seen; none where they cannot be read."""
-    gpu_energy: Energy | None
-    host_energy: Energy | None
+    """Every clock-reason bit seen; `None` where they cannot be read."""
     core_s: float
-    """Core-seconds that the host had to give."""
+    """Core-seconds of the host."""
     others_s: float | None
-    """Core-seconds of them that others used; none where that is not known."""
+    """Core-seconds used by other processes; `None` where not known."""
 
     @property
-    def host_load(self) -> float | None:
-        """Load by others as a fraction of all cores; none where the window is too short to tell."""
-        return None if self.others_s is None or self.core_s < LEAST_CORE_S else self.others_s / self.core_s
-
-    def median(self, column: str) -> float | None:
-        """A column's median; none without samples."""
-        spread = self.spreads.get(column)
-        return None if spread is None else spread[1]
-
-    def as_dict(self) -> dict[str, Any]:
-        """For the record."""
-        return {
-            **{
-                column: dict(zip(("min", "median", "max"), spread, strict=True))
-                for column, spread in self.spreads.items()
-            },
-            "reasons": None if self.reasons is None else f"{self.reasons:#x}",
-            "gpu_energy_j": self.gpu_energy and self.gpu_energy.joules,
-            "gpu_energy_method": self.gpu_energy and self.gpu_energy.method,
-            "host_energy_j": self.host_energy and self.host_energy.joules,
-            "host_load": self.host_load,
-        }
+    def sm_mhz(self) -> float | None:
+        """Median of the SM clock; `None` without samples."""
+        spread = self.figures.gpu_sm_mhz
+        return None if spread is None else spread.median
 
 
-def summarise(gpu: Sequence[Sample], machine: Sequence[Sample], window: Window) -> Summary:
-    """The figures of one window.
+def summarise(gpu: Sequence[Sample], machine: Sequence[Sample], block: TimedBlock) -> Summary:
+    """Figures of one block.
 
     Args:
         gpu: Samples of the GPU, in order of time.
         machine: Samples of the host, in order of time.
-        window: Which of them count; its borders included.
+        block: Samples at its very start and end count.
     """
-    gpu, machine = inside(gpu, window), inside(machine, window)
+    gpu, machine = inside(gpu, block), inside(machine, block)
     core_s = _difference(machine, host.TOTAL) or 0.0
-    busy, own = _difference(machine, host.BUSY), _difference(machine, host.OWN)
-    return Summary(
-        windows=(window,),
-        spreads=spreads([*gpu, *machine]),
-        reasons=_reasons(gpu),
-        gpu_energy=_counted(gpu, nvml.ENERGY, window) or _integrated(gpu, window),
-        host_energy=_counted(machine, host.ENERGY, window),
-        core_s=core_s,
-        others_s=None if busy is None or own is None else max(0.0, busy - own),
-    )
+    busy_s, own_s = _difference(machine, host.BUSY), _difference(machine, host.OWN)
+    others_s = None if busy_s is None or own_s is None else max(0.0, busy_s - own_s)
+    gpu_energy = _counted(gpu, nvml.ENERGY, block) or _integrated(gpu, block)
+    host_energy = _counted(machine, host.ENERGY, block)
+    return _summary((block,), [*gpu, *machine], (gpu_energy, host_energy), core_s, others_s)
 
 
 def combine(summaries: Sequence[Summary], gpu: Sequence[Sample], machine: Sequence[Sample]) -> Summary:
-    """The figures of several windows together: spreads over all their samples, the rest added up."""
-    windows = tuple(window for summary in summaries for window in summary.windows)
-    pool = [sample for window in windows for source in (gpu, machine) for sample in inside(source, window)]
+    """Figures of several blocks together: spreads over all their samples, everything else summed."""
+    blocks = tuple(block for summary in summaries for block in summary.blocks)
+    pool = [sample for block in blocks for source in (gpu, machine) for sample in inside(source, block)]
+    energies = (_added(map(_gpu_energy, summaries)), _added(map(_host_energy, summaries)))
     loads = [summary for summary in summaries if summary.others_s is not None]
-    return Summary(
-        windows=windows,
-        spreads=spreads(pool),
-        reasons=_reasons(pool),
-        gpu_energy=_added(summary.gpu_energy for summary in summaries),
-        host_energy=_added(summary.host_energy for summary in summaries),
-        core_s=sum(summary.core_s for summary in loads),
-        others_s=sum(summary.others_s or 0.0 for summary in loads) if loads else None,
+    core_s = sum(summary.core_s for summary in loads)
+    others_s = sum(summary.others_s or 0.0 for summary in loads) if loads else None
+    return _summary(blocks, pool, energies, core_s, others_s)
+
+
+def _summary(
+    blocks: tuple[TimedBlock, ...],
+    samples: Sequence[Sample],
+    energies: tuple[Joules | None, Joules | None],
+    core_s: float,
+    others_s: float | None,
+) -> Summary:
+    reasons = _reasons(samples)
+    gpu, machine = energies
+    figures = WindowFigures(
+        **spreads(samples),
+        reasons=None if reasons is None else f"{reasons:#x}",
+        gpu_energy_j=gpu and gpu[0],
+        gpu_energy_method=gpu and gpu[1],
+        host_energy_j=machine and machine[0],
+        host_load=None if others_s is None or core_s < LEAST_CORE_S else others_s / core_s,
     )
+    return Summary(blocks, figures, reasons, core_s, others_s)
 
 
-def inside(samples: Sequence[Sample], window: Window) -> Sequence[Sample]:
-    """The samples within a window, its borders included."""
-    first = bisect_left(samples, window.start, key=lambda sample: sample[TIME])
-    return samples[first : bisect_right(samples, window.end, key=lambda sample: sample[TIME])]
+def inside(samples: Sequence[Sample], block: TimedBlock) -> Sequence[Sample]:
+    """Samples within a block, those at its start and end included."""
+    first = bisect_left(samples, block.start, key=lambda sample: sample[TIME])
+    return samples[first : bisect_right(samples, block.end, key=lambda sample: sample[TIME])]
 
 
-def spreads(samples: Sequence[Sample]) -> dict[str, tuple[float, float, float]]:
+def spreads(samples: Sequence[Sample]) -> dict[str, Spread]:
     """Smallest, median and largest value per column; all cores together as `cpu_mhz`.
 
     >>> spreads([{"time_s": 0, "gpu_power_w": 60.0}, {"time_s": 1, "gpu_power_w": 80.0}])
-    {'gpu_power_w': (60.0, 70.0, 80.0)}
+    {'gpu_power_w': Spread(min=60.0, median=70.0, max=80.0)}
     """
     values = {
-        column: [s[column] for s in samples if column in s and _tells(s, column)] for column in _SPREADS
+        column: [s[column] for s in samples if column in s and (column not in CLOCKS or busy(s))] for column in _SPREADS
     }
     values["cpu_mhz"] = [v for s in samples for column, v in s.items() if column.startswith("cpu")]
     return {
-        column: (min(found), statistics.median(found), max(found))
-        for column, found in values.items()
-        if found
+        column: Spread(min(found), statistics.median(found), max(found)) for column, found in values.items() if found
     }
 
 
 def busy(sample: Sample) -> bool:
-    """Whether the GPU was not waiting for work."""
+    """True unless the GPU was idle."""
     return not int(sample.get("gpu_reasons", 0)) & IDLE
-
-
-def _tells(sample: Sample, column: str) -> bool:
-    return column not in CLOCKS or busy(sample)
 
 
 def _reasons(samples: Iterable[Sample]) -> int | None:
@@ -172,55 +145,56 @@ def _reasons(samples: Iterable[Sample]) -> int | None:
 
 
 def _difference(samples: Sequence[Sample], column: str) -> float | None:
-    """Last minus first value of a counter; none with fewer than two."""
+    """Last minus first value of a counter; `None` with fewer than two."""
     values = [sample[column] for sample in samples if column in sample]
     return values[-1] - values[0] if len(values) > 1 else None
 
 
-def _counted(samples: Sequence[Sample], column: str, window: Window) -> Energy | None:
+def _counted(samples: Sequence[Sample], column: str, block: TimedBlock) -> Joules | None:
     joules = _difference(samples, column)
-    # A counter that stands still was not renewed: nothing runs on no energy.
-    if not joules or joules < 0 or window.end - window.start < LEAST_ENERGY_S:
+    # A counter that stands still was not updated: nothing runs on no energy.
+    if not joules or joules < 0 or block.end - block.start < LEAST_ENERGY_S:
         return None
-    return Energy(joules, "counter")
+    return joules, "counter"
 
 
-def _integrated(samples: Sequence[Sample], window: Window) -> Energy | None:
-    """Power over time by the trapezoidal rule, the first and last value held up to the window's borders."""
+def _integrated(samples: Sequence[Sample], block: TimedBlock) -> Joules | None:
+    """Power over time by the trapezoidal rule, constant from the block's start to the first and from the last value."""
     points = [(sample[TIME], sample["gpu_power_w"]) for sample in samples if "gpu_power_w" in sample]
-    if len(points) < 2 or window.end - window.start < LEAST_ENERGY_S:  # noqa: PLR2004 - a line needs two points
+    if len(points) < 2 or block.end - block.start < LEAST_ENERGY_S:  # noqa: PLR2004 - a line needs two points
         return None
-    points = [(window.start, points[0][1]), *points, (window.end, points[-1][1])]
+    points = [(block.start, points[0][1]), *points, (block.end, points[-1][1])]
     steps = [(t1 - t0, (p0 + p1) / 2) for (t0, p0), (t1, p1) in pairwise(points)]
     if max(seconds for seconds, _ in steps) > LONGEST_GAP_S:
         return None
-    return Energy(sum(seconds * watts for seconds, watts in steps), "power")
+    return sum(seconds * watts for seconds, watts in steps), "power"
 
 
-def _added(parts: Iterable[Energy | None]) -> Energy | None:
-    """Joules of the windows that have any."""
+def _gpu_energy(summary: Summary) -> Joules | None:
+    joules, method = summary.figures.gpu_energy_j, summary.figures.gpu_energy_method
+    return None if joules is None or method is None else (joules, method)
+
+
+def _host_energy(summary: Summary) -> Joules | None:
+    joules = summary.figures.host_energy_j
+    return None if joules is None else (joules, "counter")
+
+
+def _added(parts: Iterable[Joules | None]) -> Joules | None:
+    """Sum over the blocks that have an energy."""
     known = [part for part in parts if part is not None]
     if not known:
         return None
-    return Energy(sum(part.joules for part in known), "+".join(sorted({part.method for part in known})))
+    return sum(joules for joules, _ in known), "+".join(sorted({method for _, method in known}))
 
 
-def energy_per_image(summaries: Sequence[Summary]) -> dict[str, Any]:
-    """Joules per image, over the windows that have an energy; none where no window has.
+def energy_per_image(summaries: Sequence[Summary]) -> EnergyPerImage:
+    """Joules per image of one network, over the blocks that have an energy."""
+    images = [sum(block.images for block in summary.blocks) for summary in summaries]
 
-    Returns:
-        For `gpu` and `host`: `joules`, `images`, `joules_per_image` and `method`.
-    """
-    result: dict[str, Any] = {}
-    for name in ("gpu", "host"):
-        parts = [(getattr(s, f"{name}_energy"), sum(w.images for w in s.windows)) for s in summaries]
-        known = [(energy, images) for energy, images in parts if energy is not None and images]
-        total = _added(energy for energy, _ in known)
-        images = sum(images for _, images in known)
-        result[name] = total and {
-            "joules": total.joules,
-            "images": images,
-            "joules_per_image": total.joules / images,
-            "method": total.method,
-        }
-    return result
+    def total(energies: Iterable[Joules | None]) -> Energy | None:
+        known = [(energy, count) for energy, count in zip(energies, images, strict=True) if energy and count]
+        added, shown = _added(energy for energy, _ in known), sum(count for _, count in known)
+        return added and Energy(added[0], shown, added[0] / shown, added[1])
+
+    return EnergyPerImage(gpu=total(map(_gpu_energy, summaries)), host=total(map(_host_energy, summaries)))

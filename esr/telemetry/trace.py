@@ -1,4 +1,4 @@
-"""Every sample as `telemetry.csv.gz`, beside the record: one row per sample, empty where a column was not read."""
+"""Every sample as `telemetry.csv.gz` beside the record: one row per sample, empty cells for columns not read."""
 
 import csv
 import gzip
@@ -14,24 +14,15 @@ from esr.telemetry import host
 from esr.telemetry.sampler import TIME
 
 FILE_NAME = "telemetry.csv.gz"
-_LEADING = (
-    TIME,
-    *nvml.TIMED,
-    nvml.ENERGY,
-    host.TOTAL,
-    host.BUSY,
-    host.OWN,
-    host.ENERGY,
-    "host_temperature_c",
-)
+_LEADING = (TIME, *nvml.TIMED, nvml.ENERGY, host.TOTAL, host.BUSY, host.OWN, host.ENERGY, "host_temperature_c")
 _HEXADECIMAL = "gpu_reasons"
 
 
 def write_trace(samples: Iterable[Sample], folder: Path) -> str:
-    """Writes the samples, in order of time: the old file or the new one, never half; equal samples, equal bytes.
+    """Writes the samples atomically, in order of time; equal samples give equal bytes.
 
     Returns:
-        The file's name within `folder`.
+        Name of the file within `folder`.
 
     Raises:
         RecordError: The folder cannot be written.
@@ -50,10 +41,10 @@ def write_trace(samples: Iterable[Sample], folder: Path) -> str:
 
 
 def read_trace(path: Path) -> list[Sample]:
-    """Reads a trace back; a sample holds only the columns that were read at its time.
+    """Reads a trace; a sample holds only the columns that were read at its time.
 
     Raises:
-        RecordError: It cannot be read or is not such a file.
+        RecordError: It cannot be read, or is not a trace.
     """
     try:
         with gzip.open(path, "rt", encoding="ascii", newline="") as file:

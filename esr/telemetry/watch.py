@@ -1,9 +1,9 @@
-"""The watch that an evaluation keeps: samplers, windows, verdicts, behind one object.
+"""The watch over an evaluation: samplers, blocks and disturbances behind one object.
 
-with Telemetry(conf, gpu_uuid, own_pids) as watch:
+with Watch(conf, gpu_uuid, own_pids) as watch:
     while not watch.steady(): ...
-    with watch.window(7, group="candidate", images=12): ...
-    watch.findings(7)
+    with watch.window(7, "candidate", images=12): ...
+    watch.disturbances(7)
 result = watch.finish(counted=[7])
 """
 
@@ -11,65 +11,68 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from esr.config.telemetry import TelemetryConf
+from esr.config.terms import Role
+from esr.records.telemetry import GpuState, GpuWatch, NvmlError, Telemetry, WholeRun, Window
 from esr.system.nvml import Gpu, Sample
-from esr.telemetry.host import Host
-from esr.telemetry.sampler import Sampler
-from esr.telemetry.summary import Summary, Window, combine, energy_per_image, inside, summarise
-from esr.telemetry.trace import write_trace
-from esr.telemetry.verdict import (
-    Finding,
+from esr.telemetry.findings import (
+    Disturbance,
     bit_names,
     is_steady,
+    judge_block,
     judge_processes,
     judge_run,
     judge_watch,
-    judge_window,
 )
+from esr.telemetry.host import Host
+from esr.telemetry.sampler import ReadSample, Sampler
+from esr.telemetry.summary import Summary, TimedBlock, combine, energy_per_image, inside, summarise
+from esr.telemetry.trace import write_trace
 
 _PID_NAMESPACE = Path("/proc/self/ns/pid")
 _FIRST_NAMESPACE = 0xEFFFFFFC
-"""The kernel's fixed number of the PID namespace that it starts with."""
+"""The kernel's fixed inode number of the initial PID namespace."""
 
 
 @dataclass(frozen=True)
-class TelemetryResult:
-    """What the watch has to say of a run."""
+class WatchResult:
+    """Outcome of a watch."""
 
-    summary: dict[str, Any]
-    """Plain data for the record; `docs/telemetry.md` lists its keys."""
-    findings: list[Finding]
+    telemetry: Telemetry
+    """For the record, without the trace's name."""
+    disturbances: list[Disturbance]
     """Of every block, counted or not, then of the run as a whole."""
     samples: list[Sample]
 
-    def write_trace(self, folder: Path) -> str | None:
-        """Writes every sample beside the record.
+    def write_trace(self, folder: Path) -> Telemetry:
+        """Writes every sample beside the record, unless there is none.
 
         Returns:
-            The file's name within `folder`; none where nothing was sampled.
+            `telemetry`, with the name of the file.
 
         Raises:
             RecordError: The folder cannot be written.
         """
-        return write_trace(self.samples, folder) if self.samples else None
+        if not self.samples:
+            return self.telemetry
+        return msgspec.structs.replace(self.telemetry, trace=write_trace(self.samples, folder))
 
 
-class Telemetry:
-    """Watches one GPU, or none, and the host. With `enabled: false` every method answers and nothing is done."""
+class Watch:
+    """Watches one GPU, or none, and the host; does nothing where telemetry is disabled."""
 
-    def __init__(
-        self, conf: TelemetryConf, gpu: str | int | None, own_pids: Callable[[], Iterable[int]]
-    ) -> None:
-        """Prepares; `with` begins and ends the watch.
+    def __init__(self, conf: TelemetryConf, gpu: str | int | None, own_pids: Callable[[], Iterable[int]]) -> None:
+        """Prepares a watch; `with` begins and ends it.
 
         Args:
-            conf: Pace and thresholds.
-            gpu: UUID as CUDA or NVML gives it, or NVML's index; none: no GPU is used.
-            own_pids: PIDs of the workers alive now; asked again and again, from another thread.
+            conf: Rates and thresholds.
+            gpu: UUID as CUDA or NVML gives it, or NVML's index; `None`: no GPU is used.
+            own_pids: PIDs of the workers alive now; called repeatedly, from another thread.
         """
         self._conf = conf
         self._which = gpu if conf.enabled else None
@@ -78,19 +81,19 @@ class Telemetry:
         self._host: Host | None = None
         self._gpu: Gpu | None = None
         self._samplers: dict[str, Sampler] = {}
-        self._slow: dict[str, dict[str, Any]] = {}
+        self._states: dict[str, GpuState] = {}
         self._summaries: dict[int, Summary] = {}
-        self._findings: dict[int, list[Finding]] = {}
+        self._disturbances: dict[int, list[Disturbance]] = {}
         self._asked_since: float | None = None
         self._stopped = False
 
-    def __enter__(self) -> "Telemetry":
+    def __enter__(self) -> "Watch":
         if self._conf.enabled:
             self._host = Host(lambda: {os.getpid(), *self._own_pids()})
             self._add("host", self._host.read, self._conf.host_hz)
         if self._which is not None:
             self._gpu = Gpu(self._which, self._now)
-            self._look("before")
+            self._read_state("before", self._gpu)
             self._add("gpu", self._gpu.timed, self._conf.gpu_hz)
         for sampler in self._samplers.values():
             sampler.start()
@@ -99,31 +102,30 @@ class Telemetry:
     def __exit__(self, *_: object) -> None:
         self._stop()
 
-    def _add(self, name: str, read: Callable[[], Sample], hz: float) -> None:
+    def _add(self, name: str, read: ReadSample, hz: float) -> None:
         self._samplers[name] = Sampler(f"esr-{name}", read, hz, self._conf.max_share, self._start)
 
     def _now(self) -> float:
         return time.monotonic() - self._start
 
-    def _look(self, when: str) -> None:
-        if self._gpu is not None:
-            self._slow[when] = {**self._gpu.slow(), "own_processes": sorted(self._own_pids())}
+    def _read_state(self, when: str, gpu: Gpu) -> None:
+        self._states[when] = GpuState(**gpu.slow(), own_processes=tuple(sorted(self._own_pids())))
 
     def _samples(self, name: str) -> list[Sample]:
         return self._samplers[name].samples if name in self._samplers else []
 
     @contextmanager
-    def window(self, number: int, group: str = "", images: int = 0) -> Iterator[None]:
-        """Marks one timed block.
+    def window(self, block: int, role: Role = "candidate", images: int = 0) -> Iterator[None]:
+        """Encloses one timed block.
 
         Args:
-            number: Of the block, a new one for each.
-            group: Whose block it is, as `candidate`; clocks are compared within a group.
-            images: Forward passes in it, for the energy per image.
+            block: A new number for each.
+            role: The network that is timed; clocks are compared within a role.
+            images: Forward passes, for the energy per image.
         """
         self._asked_since = None
         start = self._now()
-        # No clocks yet: before a block the GPU idles, and that says nothing about the network.
+        # No clocks yet: the GPU idles before a block, which says nothing about the network.
         if self._gpu is not None:
             self._samplers["gpu"].take(self._gpu.energy)
         if self._host is not None:
@@ -136,29 +138,28 @@ class Telemetry:
                 self._samplers["gpu"].take(lambda: {**gpu.timed(), **gpu.energy()})
             if self._host is not None:
                 self._samplers["host"].take(self._host.counters)
-            self._close(Window(number, group, images, start, self._now()))
+            self._close(TimedBlock(block, role, images, start, self._now()))
 
-    def _close(self, window: Window) -> None:
+    def _close(self, timed: TimedBlock) -> None:
         earlier = [
             summary
-            for number, summary in self._summaries.items()
-            if summary.windows[0].group == window.group and not self._findings[number]
+            for block, summary in self._summaries.items()
+            if summary.blocks[0].role == timed.role and not self._disturbances[block]
         ]
-        summary = summarise(self._samples("gpu"), self._samples("host"), window)
-        self._summaries[window.number] = summary
-        self._findings[window.number] = (
-            judge_window(summary, earlier, self._conf) if self._conf.enabled else []
-        )
+        summary = summarise(self._samples("gpu"), self._samples("host"), timed)
+        self._summaries[timed.block] = summary
+        found = judge_block(summary, earlier, self._conf) if self._conf.enabled else []
+        self._disturbances[timed.block] = found
 
-    def findings(self, number: int) -> list[Finding]:
-        """What speaks against a block, right after it; empty: it counts."""
-        return self._findings[number]
+    def disturbances(self, block: int) -> list[Disturbance]:
+        """Disturbances of a block that has just ended."""
+        return self._disturbances[block]
 
     def steady(self) -> bool:
-        """Whether the GPU's temperature and SM clock have come to rest; always true where none can be watched.
+        """True once the GPU's temperature and SM clock are stable, and always where no GPU is watched.
 
-        To be asked again and again while networks run: what counts is the time since it was first asked after
-        the last window, as a GPU that waits for something else is at rest too.
+        To be polled while networks run: the time counts from the first call after the last block, since a GPU that
+        waits for something else is stable, too.
         """
         if self._gpu is None or self._gpu.gone is not None or self._samplers["gpu"].error is not None:
             return True
@@ -171,70 +172,69 @@ class Telemetry:
             return
         self._stopped = True
         ended = [sampler.stop() for sampler in self._samplers.values()]
-        # Where a call hangs in the driver another one would hang as well.
+        # Where one call hangs in the driver, the next would hang as well.
         if self._gpu is not None and all(ended):
-            self._look("after")
+            self._read_state("after", self._gpu)
             self._gpu.close()
 
-    def finish(self, counted: Collection[int] | None = None) -> TelemetryResult:
-        """Ends the watch, where that has not happened yet, and sums up.
+    def finish(self, counted: Collection[int] | None = None) -> WatchResult:
+        """Ends the watch, unless it has ended, and sums up.
 
         Args:
-            counted: Numbers of the blocks that the result rests on; the findings of the run as a whole are
-                judged over these. None: every block.
+            counted: Blocks that the result rests on, over which the run as a whole is judged; `None`: every block.
         """
         self._stop()
         gpu, machine = self._samples("gpu"), self._samples("host")
-        kept = [s for number, s in self._summaries.items() if counted is None or number in counted]
+        disturbances = [found for several in self._disturbances.values() for found in several]
+        if not self._conf.enabled:
+            return WatchResult(Telemetry(enabled=False), disturbances, [])
+        kept = [s for block, s in self._summaries.items() if counted is None or block in counted]
         whole = combine(kept, gpu, machine)
-        summary = self._describe(kept, whole)
-        findings = [found for several in self._findings.values() for found in several]
-        if self._conf.enabled:
-            timed = [sample for window in whole.windows for sample in inside(gpu, window)]
-            findings += judge_run(kept, whole, timed, self._conf)
-            findings += self._others() + judge_watch(summary["gpu"])
-        return TelemetryResult(summary, findings, [*gpu, *machine])
+        telemetry = self._describe(kept, whole)
+        timed = [sample for block in whole.blocks for sample in inside(gpu, block)]
+        disturbances += judge_run(kept, whole, timed, self._conf)
+        disturbances += self._others() + judge_watch(telemetry.gpu)
+        return WatchResult(telemetry, disturbances, [*gpu, *machine])
 
-    def _others(self) -> list[Finding]:
-        """Looked for before and after only, as listing processes stalls the driver for milliseconds."""
+    def _others(self) -> list[Disturbance]:
+        """Checked before and after only, as listing processes stalls the driver for milliseconds."""
         pids_match = _sees_host_pids()
-        for slow in reversed(self._slow.values()):
+        for state in reversed(self._states.values()):
             family = self._host.family if self._host is not None and pids_match else set()
-            own = family.union(slow["own_processes"])
-            if found := judge_processes(slow["processes"] or [], own, pids_match):
+            own = family.union(state.own_processes)
+            if found := judge_processes(state.processes or (), own, pids_match):
                 return found
         return []
 
-    def _describe(self, kept: list[Summary], whole: Summary) -> dict[str, Any]:
-        if not self._conf.enabled:
-            return {"enabled": False}
-        groups = dict.fromkeys(window.group for window in whole.windows)
-        return {
-            "enabled": True,
-            "thresholds": asdict(self._conf),
-            "gpu": self._describe_gpu(),
-            "host": {"sampling": self._samplers["host"].as_dict()},
-            "run": {**whole.as_dict(), "reason_names": bit_names(whole.reasons or 0)},
-            "energy_per_image": {
-                group: energy_per_image([s for s in kept if s.windows[0].group == group]) for group in groups
-            },
-            "windows": [{**asdict(s.windows[0]), **s.as_dict()} for s in self._summaries.values()],
-        }
+    def _describe(self, kept: list[Summary], whole: Summary) -> Telemetry:
+        roles = dict.fromkeys(block.role for block in whole.blocks)
+        windows = [
+            Window(**asdict(summary.blocks[0]), **msgspec.structs.asdict(summary.figures))
+            for summary in self._summaries.values()
+        ]
+        return Telemetry(
+            enabled=True,
+            gpu=self._describe_gpu(),
+            host=self._samplers["host"].report(),
+            run=WholeRun(**msgspec.structs.asdict(whole.figures), reason_names=tuple(bit_names(whole.reasons or 0))),
+            energy_per_image={role: energy_per_image([s for s in kept if s.blocks[0].role == role]) for role in roles},
+            windows=msgspec.Raw(msgspec.json.encode(windows)),
+        )
 
-    def _describe_gpu(self) -> dict[str, Any] | None:
+    def _describe_gpu(self) -> GpuWatch | None:
         if self._gpu is None:
             return None
-        return {
-            "before": self._slow.get("before"),
-            "after": self._slow.get("after"),
-            "gone": self._gpu.gone,
-            "errors": self._gpu.errors,
-            "sampling": self._samplers["gpu"].as_dict(),
-        }
+        return GpuWatch(
+            before=self._states.get("before"),
+            after=self._states.get("after"),
+            gone=self._gpu.gone,
+            errors={field: NvmlError(*astuple(error)) for field, error in self._gpu.errors.items()},
+            sampling=self._samplers["gpu"].report(),
+        )
 
 
 def _sees_host_pids() -> bool:
-    """Whether PIDs here are those of the host, as NVML gives them; a container's are not."""
+    """True if PIDs here are the host's, as NVML gives them; inside a container they are not."""
     try:
         return _PID_NAMESPACE.stat().st_ino == _FIRST_NAMESPACE
     except OSError:

@@ -1,1 +1,1 @@
-"""Warm-up, paired rounds and their statistics: pure functions over arrays."""
+"""Warm-up, the order of measurement, statistics and stopping: pure functions over arrays."""

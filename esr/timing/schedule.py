@@ -1,4 +1,4 @@
-"""In which order networks and images take their turns."""
+"""The order in which networks and images are measured."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,44 +6,45 @@ from dataclasses import dataclass
 import numpy as np
 
 ALTERED = 0.5
-"""Share of timed passes whose input has never been seen before: remembering an image gains nothing on them."""
+"""Share of timed passes over an input never seen before: remembering an image gains nothing on them."""
 VERIFIED = 0.25
-"""Share of turns in which an altered input's output is checked, which costs another pass."""
+"""Share of blocks in which the output for an altered input is checked, at the cost of another pass."""
 _ALTERATIONS = 2**31
 
 
 @dataclass(frozen=True)
 class Pass:
-    """One forward pass: an image as it is, or altered in a way that follows from a seed."""
+    """One forward pass over an image, unchanged or altered."""
 
     image: int
     alteration: int | None = None
+    """Seed of the alteration; `None`: the image unchanged."""
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """A few passes that each network runs in a row, one network after the other."""
+    """Passes that each network runs as one block, one network after the other."""
 
     round: int
     order: tuple[int, ...]
-    """The networks, by who runs first."""
+    """Indices of the networks; the first one leads."""
     passes: tuple[Pass, ...]
     check: int | None
-    """Position in `passes` whose output is held against an untimed pass over the same input."""
+    """Position in `passes` whose output is compared with an untimed pass over the same input; `None`: no check."""
 
 
 def rounds(networks: int, image_seconds: Sequence[float], block_s: float, seed: int) -> Iterator[list[Chunk]]:
-    """The turns of one round after another, without end.
+    """Yields the chunks of one round after another, without end.
 
-    In each round each network runs once over every image. The images' order is shuffled per round and cut into
-    chunks of about `block_s` seconds; over a chunk the networks take turns, in an order that is shuffled but
-    balanced: of every two successive chunks each network leads one.
+    In each round, each network runs once over every image. The images are shuffled per round and cut into chunks of
+    about `block_s` seconds. The network that leads a chunk is random but balanced: of every two successive chunks,
+    each network leads one.
 
     Args:
         networks: 1 or 2.
-        image_seconds: Expected duration of one pass over each image.
-        block_s: Seconds of a turn; a single image may take longer.
-        seed: Same seed, same turns.
+        image_seconds: Expected seconds of one pass over each image.
+        block_s: Seconds of a block; a single image may take longer.
+        seed: The same seed gives the same chunks.
     """
     random = np.random.default_rng(seed)
     leads: list[int] = []
@@ -74,7 +75,7 @@ def _check(passes: Sequence[Pass], random: np.random.Generator) -> int | None:
 
 
 def cut(order: Sequence[int], image_seconds: Sequence[float], block_s: float) -> list[list[int]]:
-    """Cuts a sequence of images into chunks that take at most `block_s` seconds, or one image.
+    """Cuts a sequence of images into chunks of at most `block_s` seconds, or of one image.
 
     >>> cut([2, 0, 1], [0.6, 0.5, 0.4], 1.0)
     [[2, 0], [1]]

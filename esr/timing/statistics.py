@@ -1,39 +1,27 @@
-"""Estimates and intervals from raw samples, so that anyone can recompute every figure of a record."""
+"""Estimates and intervals from raw samples: every figure of a record can be recomputed with these functions."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from esr.records.network import Estimate, Samples
+from esr.timing.samples import SampleColumns
+
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 Statistic = Callable[[Array], Array]
-"""From values whose last two axes are rounds × columns to one figure."""
+"""Reduces the last two axes, rounds × columns, to one figure."""
 
 OUTLIER = 3.5
-"""Modified z-score above which a pass is marked (Iglewicz and Hoaglin, How to Detect and Handle Outliers, 1993)."""
+"""Modified z-score above which a pass is flagged (Iglewicz and Hoaglin, How to Detect and Handle Outliers, 1993)."""
 _MAD_TO_SIGMA = 1.4826
 _BATCH_VALUES = 4_000_000
-"""Values resampled at once: bounds memory, not the result."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A figure with its bootstrap interval; no interval where there are too few rounds for one."""
-
-    value: float
-    low: float | None
-    high: float | None
-
-    def as_dict(self) -> dict[str, float | None]:
-        """For the record."""
-        return {"value": self.value, "low": self.low, "high": self.high}
+"""Values resampled at once: limits memory, does not affect the result."""
 
 
 def fewest_rounds(confidence: float) -> int:
-    """Rounds without which no interval is given: n values span their median with probability 1 − 2^(1 − n).
+    """Least number of rounds for an interval: n values span their median with probability 1 − 2^(1 − n).
 
     >>> fewest_rounds(0.95), fewest_rounds(0.99)
     (6, 8)
@@ -41,97 +29,80 @@ def fewest_rounds(confidence: float) -> int:
     return int(np.ceil(1 - np.log2(1 - confidence)))
 
 
-def matrix(samples: dict[str, list[Any]], rounds: int, images: int, replaced: Collection[int] = ()) -> Array:
-    """Milliseconds as rounds × images, from a record's columns; NaN where none was taken.
+def matrix(samples: Samples | SampleColumns, rounds: int, images: int, replaced: Collection[int] = ()) -> Array:
+    """Milliseconds as rounds × images; NaN where no pass was timed.
 
     Args:
-        samples: Columns `round`, `block`, `image`, `ms`.
+        samples: Every timed pass.
         rounds: Rows.
         images: Columns.
         replaced: Blocks that were measured again, and so do not count.
     """
     table = np.full((rounds, images), np.nan)
-    counts = ~np.isin(samples["block"], list(replaced))
-    rows, columns = (np.asarray(samples[key], int)[counts] for key in ("round", "image"))
-    table[rows, columns] = np.asarray(samples["ms"], float)[counts]
+    counts = ~np.isin(samples.block, list(replaced))
+    rows, columns = (np.asarray(column, int)[counts] for column in (samples.round, samples.image))
+    table[rows, columns] = np.asarray(samples.ms, float)[counts]
     return table
 
 
 def complete_rounds(*tables: Array) -> Mask:
-    """Mask of the rounds in which every table has every image."""
+    """Mask of the rounds in which every table holds a value for every image."""
     return np.asarray(np.all([np.isfinite(table).all(axis=1) for table in tables], axis=0))
 
 
 def outliers(images: Sequence[int], ms: Sequence[float]) -> list[bool]:
-    """Which passes lie far from the median of their image's; they stay in every estimate.
+    """Flags of the passes far from the median of their image; they are kept in every estimate.
 
     >>> outliers([0, 0, 0, 0, 1], [1.0, 1.1, 0.9, 9.0, 9.0])
     [False, False, False, True, False]
     """
     image, value = np.asarray(images, int), np.asarray(ms, float)
-    marked = np.zeros(len(value), bool)
+    flagged = np.zeros(len(value), bool)
     for one in np.unique(image):
         mine = image == one
         distance = np.abs(value[mine] - np.median(value[mine]))
-        marked[mine] = distance > OUTLIER * _MAD_TO_SIGMA * max(np.median(distance), 1e-9)
-    return [bool(mark) for mark in marked]
+        flagged[mine] = distance > OUTLIER * _MAD_TO_SIGMA * max(np.median(distance), 1e-9)
+    return [bool(flag) for flag in flagged]
 
 
-def ms_per_image(
+def runtime_ms(
     table: Array, confidence: float, resamples: int, seed: int, groups: Sequence[int] | None = None
 ) -> Estimate:
-    """Mean over the images of each image's median over the rounds, with the interval from resampling rounds.
+    """Mean over the images of each image's median over the rounds; the interval comes from resampling rounds.
 
     Args:
         table: Milliseconds, rounds × images.
-        confidence: As 0.95.
+        confidence: Level of the interval, such as 0.95.
         resamples: Bootstrap resamples.
-        seed: Of the resampling.
-        groups: The process of each round; none: all of one.
+        seed: Seed of the resampling.
+        groups: Process of each round; `None`: all of one process.
     """
     return _bootstrap(
-        table,
-        lambda picked: np.asarray(np.median(picked, axis=-2).mean(axis=-1)),
-        confidence,
-        resamples,
-        seed,
-        groups,
+        table, lambda picked: np.asarray(np.median(picked, axis=-2).mean(axis=-1)), confidence, resamples, seed, groups
     )
 
 
 def ratio(
-    candidate: Array,
-    baseline: Array,
-    confidence: float,
-    resamples: int,
-    seed: int,
-    groups: Sequence[int] | None = None,
+    candidate: Array, baseline: Array, confidence: float, resamples: int, seed: int, groups: Sequence[int] | None = None
 ) -> Estimate:
-    """The robust estimate: median over the rounds of candidate / baseline, each summed over the images.
+    """Robust ratio: median over the rounds of candidate / baseline, each summed over the images.
 
     Args:
         candidate: Milliseconds, rounds × images.
         baseline: The same rounds and images.
-        confidence: As 0.95.
+        confidence: Level of the interval, such as 0.95.
         resamples: Bootstrap resamples.
-        seed: Of the resampling.
-        groups: The process of each round; none: all of one.
+        seed: Seed of the resampling.
+        groups: Process of each round; `None`: all of one process.
     """
     per_round = ratio_per_round(candidate, baseline)[:, None]
-    return _bootstrap(
-        per_round, lambda picked: np.median(picked[..., 0], axis=-1), confidence, resamples, seed, groups
-    )
+    return _bootstrap(per_round, lambda picked: np.median(picked[..., 0], axis=-1), confidence, resamples, seed, groups)
 
 
 def ratio_plain(
-    candidate: Array,
-    baseline: Array,
-    confidence: float,
-    resamples: int,
-    seed: int,
-    groups: Sequence[int] | None = None,
+    candidate: Array, baseline: Array, confidence: float, resamples: int, seed: int, groups: Sequence[int] | None = None
 ) -> Estimate:
-    """The plain estimate: all of the candidate's time over all of the baseline's, outliers in full; as `ratio`."""
+    """Ratio of total times, outliers included in full; arguments as in `ratio`."""
     sums = np.stack([candidate.sum(axis=1), baseline.sum(axis=1)], axis=1)
 
     def of_sums(picked: Array) -> Array:
@@ -142,7 +113,7 @@ def ratio_plain(
 
 
 def ratio_per_round(candidate: Array, baseline: Array) -> Array:
-    """Candidate / baseline of each round, each summed over the images.
+    """Candidate / baseline in each round, each summed over the images.
 
     >>> ratio_per_round(np.array([[1.0, 2.0]]), np.array([[2.0, 4.0]])).tolist()
     [0.5]
@@ -151,7 +122,7 @@ def ratio_per_round(candidate: Array, baseline: Array) -> Array:
 
 
 def spreads(per_round: Sequence[float], groups: Sequence[int]) -> tuple[float | None, float | None]:
-    """Relative standard deviation of rounds within processes (pooled), and of the processes' medians.
+    """Relative standard deviations: of rounds within a process (pooled), and of the processes' medians.
 
     >>> within, between = spreads([1.0, 1.0, 1.1, 1.1], [0, 0, 1, 1])
     >>> within, round(between, 4)
@@ -168,9 +139,9 @@ def spreads(per_round: Sequence[float], groups: Sequence[int]) -> tuple[float | 
 
 
 def _expanded(confidence: float, rounds: int) -> float:
-    """The level whose percentiles cover as often as asked with few rounds (Hesterberg, The American Statistician 2015).
+    """Level whose percentiles have the nominal coverage with few rounds (Hesterberg, The American Statistician 2015).
 
-    Plain percentiles are too narrow, as a normal interval with the population's formula would be.
+    Plain percentiles are too narrow, like a normal interval with the population's formula.
     """
     from scipy.stats import norm, t  # noqa: PLC0415 - see `_bootstrap`
 
@@ -179,27 +150,20 @@ def _expanded(confidence: float, rounds: int) -> float:
 
 
 def _bootstrap(
-    table: Array,
-    statistic: Statistic,
-    confidence: float,
-    resamples: int,
-    seed: int,
-    groups: Sequence[int] | None,
+    table: Array, statistic: Statistic, confidence: float, resamples: int, seed: int, groups: Sequence[int] | None
 ) -> Estimate:
     value = float(statistic(table))
     rounds = len(table)
     if rounds < fewest_rounds(confidence):
-        return Estimate(value, None, None)
-    # Imported here: it takes a second or two, which a failed run need not wait for.
+        return Estimate(value)
+    # Imported here: it takes a second or two, which a run that fails should not wait for.
     from scipy.stats import bootstrap  # noqa: PLC0415
 
     level = _expanded(confidence, rounds)
     random = np.random.default_rng(seed)
     if groups is not None and len(set(groups)) > 1:
         tail = (1 - level) / 2
-        low, high = np.quantile(
-            _two_levels(table, statistic, np.asarray(groups), resamples, random), [tail, 1 - tail]
-        )
+        low, high = np.quantile(_two_levels(table, statistic, np.asarray(groups), resamples, random), [tail, 1 - tail])
         return Estimate(value, float(low), float(high))
 
     def over_rounds(index: npt.NDArray[np.int64], axis: int = -1) -> Array:
@@ -220,13 +184,9 @@ def _bootstrap(
 
 
 def _two_levels(
-    table: Array,
-    statistic: Statistic,
-    groups: npt.NDArray[np.int64],
-    resamples: int,
-    random: np.random.Generator,
+    table: Array, statistic: Statistic, groups: npt.NDArray[np.int64], resamples: int, random: np.random.Generator
 ) -> Array:
-    """Resamples processes, and rounds inside each: what differs between processes widens the interval."""
+    """Resamples processes and the rounds within each, so that differences between processes widen the interval."""
     members = [np.flatnonzero(groups == one) for one in np.unique(groups)]
     figures = np.empty(resamples)
     for number in range(resamples):

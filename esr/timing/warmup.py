@@ -1,4 +1,4 @@
-"""When a network counts as warm."""
+"""The test for a network that is warm."""
 
 from collections.abc import Sequence
 from statistics import median
@@ -7,10 +7,10 @@ from esr.config.schema import WarmupConf
 
 
 def settled(durations: Sequence[float], conf: WarmupConf) -> bool:
-    """Whether successive passes over one LR shape have found their level, and keep it.
+    """True once successive passes over one LR shape take a stable time.
 
-    The median of the last `conf.window` passes is held against that of the window before; over both windows the
-    median distance from the median must be small.
+    The medians of the last two windows of `conf.window` passes must agree within `conf.tolerance`, and the median
+    absolute deviation over both must not exceed the fraction `conf.spread` of their median.
 
     >>> settled([90.0, 11.0, 10.0, 10.1, 10.0, 10.1, 10.0], WarmupConf())
     True

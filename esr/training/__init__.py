@@ -1,5 +1,5 @@
-"""A training recipe: from a folder of HR images to weights, on a CPU or a GPU.
+"""Training: weights from a folder of HR images, on a CPU or a GPU.
 
-Evaluating a network needs none of it. It is the origin of the bundled weights, and a start for a network
-that is about to be submitted.
+The bundled weights come from it, and participants can train their networks with it before they submit them.
+Evaluation does not depend on it.
 """

@@ -1,11 +1,11 @@
-"""What an interrupted training goes on from, and the weights that come out of it; files appear whole or not."""
+"""Checkpoints, from which an interrupted run resumes, and the exported weights; each file is replaced whole."""
 
 import io
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from safetensors.torch import save as serialise
@@ -13,38 +13,40 @@ from torch import Tensor, nn
 
 from esr.config.schema import network_name
 from esr.errors import ConfigError, WeightsError
-from esr.system import files as atomic
+from esr.system import files
 from esr.training.config import TrainConf
+
+Plain: TypeAlias = str | int | float | bool | None
 
 VERSION = 1
 _FREE_TO_CHANGE = (
     "model", "data_root", "validate_root", "out", "device", "save_as",
     "checkpoint_every", "validate_every", "log_every",
 )  # fmt: skip
-"""Keys that have no say in which weights come out; the network and the images are compared by what they are."""
+"""Keys that do not affect the resulting weights; the network and the images are compared by content."""
 
 
 @dataclass
 class Checkpoint:
-    """A training run between two steps."""
+    """State of a training run between two steps."""
 
-    identity: dict[str, Any]
-    """What the run is, from `identity_of`."""
+    identity: dict[str, Plain]
+    """From `identity_of`: all that determines the resulting weights."""
     step: int
-    """Steps done."""
+    """Completed steps."""
     seconds: float
-    """Time that they took, over all sittings."""
+    """Training time, over all sittings."""
     network: dict[str, Tensor]
     average: dict[str, Tensor]
     optimiser: dict[str, Any]
     random: list[Tensor]
-    """States of torch's generators: the CPU's, and that of the CUDA device where one is used."""
+    """States of torch's generators: the CPU's, and that of the CUDA device if one is used."""
 
 
-def identity_of(settings: TrainConf, data_digest: str, init_sha256: str | None) -> dict[str, Any]:
-    """Whatever decides which weights a run leads to, as flat plain values under their configuration keys."""
-    plain = {key: value for key, value in asdict(settings).items() if key not in _FREE_TO_CHANGE}
-    flat: dict[str, Any] = {
+def identity_of(settings: TrainConf, data_digest: str, init_sha256: str | None) -> dict[str, Plain]:
+    """Settings that determine the resulting weights, flattened under their configuration keys."""
+    nested = {key: value for key, value in asdict(settings).items() if key not in _FREE_TO_CHANGE}
+    flat: dict[str, Plain] = {
         "model": network_name(settings.model),
         "model._target_": settings.model._target_,
         "model.args": repr(sorted(settings.model.args.items())),
@@ -52,48 +54,44 @@ def identity_of(settings: TrainConf, data_digest: str, init_sha256: str | None) 
         "SHA-256 of the images in data_root": data_digest,
     }
     if init_sha256:
-        plain.pop("init")  # the same weights may stand elsewhere
+        nested.pop("init")  # the same weights may lie at another path
         flat["SHA-256 of the weights in init"] = init_sha256
-    for key, value in plain.items():
-        inner = value if isinstance(value, dict) else {"": value}
-        flat |= {f"{key}.{name}".rstrip("."): item for name, item in inner.items()}
+    for key, value in nested.items():
+        flat |= {f"{key}.{name}": item for name, item in value.items()} if isinstance(value, dict) else {key: value}
     return flat
 
 
 def save(checkpoint: Checkpoint, path: Path) -> None:
-    """Writes a checkpoint in place of the one before.
+    """Writes a checkpoint in place of the previous one.
 
     Raises:
         ConfigError: The file cannot be written.
     """
     content = io.BytesIO()
     torch.save({"version": VERSION, **vars(checkpoint)}, content)
-    write_whole(path, content.getvalue())
+    files.write(path, content.getvalue(), ConfigError)
 
 
-def load(path: Path, identity: Mapping[str, Any]) -> Checkpoint:
-    """Reads a checkpoint of the very run that `identity` describes.
+def load(path: Path, identity: Mapping[str, Plain]) -> Checkpoint:
+    """Reads a checkpoint of the run that `identity` describes.
 
     Raises:
-        WeightsError: The file is damaged or none of ours.
-        ConfigError: It belongs to another run; the line says in what they differ.
+        WeightsError: The file is damaged or not a checkpoint.
+        ConfigError: It belongs to another run; the line names the first difference.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # each of torch's warnings here is followed by its error
             content = torch.load(path, map_location="cpu", weights_only=True)
         version = content.pop("version")
-    except Exception as error:  # a damaged file makes torch raise nearly anything
-        raise damaged(path, error) from error
-    if version != VERSION:
-        raise WeightsError(
-            f"{path} is a checkpoint of version {version}, not {VERSION}; move it away to start anew"
+        checkpoint = Checkpoint(**content) if version == VERSION else None
+        sound = not checkpoint or (
+            min(checkpoint.step, checkpoint.seconds) >= 0 and isinstance(checkpoint.identity, dict)
         )
-    try:
-        checkpoint = Checkpoint(**content)
-        sound = checkpoint.step >= 0 and checkpoint.seconds >= 0 and isinstance(checkpoint.identity, dict)
-    except TypeError as error:
+    except Exception as error:  # a damaged file can make torch raise nearly anything
         raise damaged(path, error) from error
+    if checkpoint is None:
+        raise WeightsError(f"{path} is a checkpoint of version {version}, not {VERSION}; move it away to start over")
     if not sound:
         raise damaged(path, ValueError())
     for key in {**checkpoint.identity, **identity}:
@@ -101,15 +99,15 @@ def load(path: Path, identity: Mapping[str, Any]) -> Checkpoint:
         if there != here:
             raise ConfigError(
                 f"{path} belongs to another run: {key} is {there} there and {here} here; pass another out=FOLDER, "
-                "or move it away to start anew"
+                "or move it away to start over"
             )
     return checkpoint
 
 
 def damaged(path: Path, error: Exception) -> WeightsError:
-    """What is said of a checkpoint that cannot be taken up."""
+    """Error for a checkpoint that cannot be restored."""
     return WeightsError(
-        f"{path} is damaged or no checkpoint of esr train ({type(error).__name__}); move it away to start anew"
+        f"{path} is damaged or not a checkpoint of esr train ({type(error).__name__}); move it away to start over"
     )
 
 
@@ -118,9 +116,9 @@ def export(network: nn.Module, path: Path, precision: str, about: Mapping[str, s
 
     Args:
         network: On any device.
-        path: The file, ending in `.safetensors`.
+        path: File ending in `.safetensors`.
         precision: `float16` or `float32`; integers stay integers.
-        about: Kept in the file's header.
+        about: Metadata for the file's header.
 
     Raises:
         WeightsError: A value is too large for the precision, or not finite.
@@ -129,22 +127,8 @@ def export(network: nn.Module, path: Path, precision: str, about: Mapping[str, s
     dtype = {"float16": torch.float16, "float32": torch.float32}[precision]
     state = {}
     for name, value in network.state_dict().items():
-        kept = value.detach().to("cpu", dtype if value.is_floating_point() else value.dtype)
-        if bool(torch.isinf(kept).logical_and(~torch.isinf(value.cpu())).any() | torch.isnan(kept).any()):
-            raise WeightsError(
-                f"{name} does not fit {precision}: pass save_as=float32, or train with a lower l1.lr"
-            )
-        state[name] = kept.contiguous().clone()
-    write_whole(path, serialise(state, metadata=dict(about)))
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file in place of the one before.
-
-    Raises:
-        ConfigError: It cannot be written.
-    """
-    try:
-        atomic.replace(path, content)
-    except OSError as error:
-        raise ConfigError(f"cannot write {path} ({error.strerror}); pass another out=FOLDER") from error
+        cast = value.detach().to("cpu", dtype if value.is_floating_point() else value.dtype)
+        if bool(torch.isinf(cast).logical_and(~torch.isinf(value.cpu())).any() | torch.isnan(cast).any()):
+            raise WeightsError(f"{name} does not fit {precision}: pass save_as=float32, or train with a lower l1.lr")
+        state[name] = cast.contiguous().clone()
+    files.write(path, serialise(state, metadata=dict(about)), ConfigError)

@@ -1,4 +1,4 @@
-"""The schema of `conf/train/` and of the command `esr train`: every key, its type, its unit and its default."""
+"""The schema of `conf/train/` and of `esr train`: every key, its type, its unit and its default."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,6 +8,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
 from esr.config import compose as composition
+from esr.config.mistakes import all_keys, in_one_line, key_of
 from esr.config.schema import DeviceConf, ModelConf, typed
 from esr.errors import ConfigError
 from esr.text import did_you_mean
@@ -17,7 +18,7 @@ RECIPE_GROUP = "train"
 
 @dataclass
 class PhaseConf:
-    """A stretch of steps with one loss; it has its own learning rate and starts Adam's averages anew."""
+    """Consecutive steps with one loss and one learning rate; Adam's averages start from zero."""
 
     steps: int = 0
     """Optimiser steps; 0 leaves the phase out."""
@@ -33,18 +34,18 @@ class PhaseConf:
 
 @dataclass
 class TrainConf:
-    """Everything one training run is configured by; the schedule depends on steps alone, never on time."""
+    """Configuration of one training; the schedule depends on steps alone, never on time."""
 
     model: ModelConf = field(default_factory=ModelConf)
     data_root: str = MISSING
-    """Folder of HR images to learn from."""
+    """Folder of HR images to train on."""
     validate_root: str | None = None
-    """Folder of HR images to validate on, as Set5's; none: no validation."""
+    """Folder of HR images to validate on, such as Set5's; `None`: no validation."""
     out: str | None = None
-    """Folder for checkpoint, weights and log; none: `outputs/training/NAME` in `$ESR_OUT` or the working directory."""
+    """Folder for checkpoint, weights and log; `None`: `outputs/training/NAME` in `$ESR_OUT`, or here."""
 
     init: str = "scratch"
-    """`scratch` (the constructor's values), `interpolation` (those, set to interpolate), or weights to
+    """`scratch` (the constructor's values), `interpolation` (the same, set up to interpolate), or weights to
     fine-tune: `auto`, `published`, `bundled` or a path."""
     seed: int = 0
     """Seeds the constructor's values and every batch."""
@@ -57,7 +58,7 @@ class TrainConf:
     l2: PhaseConf = field(default_factory=PhaseConf)
     """The second phase: mean squared error."""
     ema: float = 0.999
-    """Decay per step of the exponential moving average of the weights, which is what is validated and saved."""
+    """Decay per step of the exponential moving average of the weights; the average is validated and saved."""
 
     device: DeviceConf = field(default_factory=DeviceConf)
     """As in an evaluation: `device=auto`, `device=cuda device.index=1`, `device=cpu device.threads=4`."""
@@ -99,11 +100,11 @@ def compose(overrides: Sequence[str]) -> TrainConf:
     store.store(name="train_schema", node=TrainConf)
     defaults = ["train_schema", {"model": None}, {"device": "auto"}, {RECIPE_GROUP: "default"}, "_self_"]
     store.store(name="train_run", node={"defaults": defaults})
-    with composition.in_one_line(words):
+    with in_one_line(words):
         composed = composition.compose_unchecked("train_run", words)
         composition.require_network(composed)
         if OmegaConf.is_missing(composed, "data_root"):
-            raise ConfigError("no images to learn from: add data_root=FOLDER, a folder of HR images")
+            raise ConfigError("no images to train on: add data_root=FOLDER, a folder of HR images")
         settings = typed(TrainConf, composed)
     check_values(settings)
     return settings
@@ -113,7 +114,7 @@ def check_values(settings: TrainConf) -> None:
     """Checks what a type cannot express.
 
     Raises:
-        ConfigError: A value is out of range; the line names key, value and what is allowed.
+        ConfigError: A value is out of range; the line names key, value and valid range.
     """
     for key in _AT_LEAST_ONE:
         value = attrgetter(key)(settings)
@@ -142,11 +143,11 @@ def _check_phase(name: str, phase: PhaseConf) -> None:
 
 
 def _refuse_unknown(words: Sequence[str]) -> None:
-    """Names the key before Hydra does, which would know only the keys of an evaluation."""
-    known = [*composition.all_keys(OmegaConf.structured(TrainConf)), RECIPE_GROUP]
+    """Refuses unknown keys before Hydra does, whose message would list the keys of an evaluation."""
+    known = [*all_keys(OmegaConf.structured(TrainConf)), RECIPE_GROUP]
     for word in words:
         key, equals, _ = word.partition("=")
         if not equals:
             raise ConfigError(f"{word}: an override is written KEY=VALUE; esr train --help says more")
-        if key.lstrip("+~") not in known and not key.lstrip("+").startswith("model.args."):
+        if key_of(word) not in known and not key_of(word).startswith("model.args."):
             raise ConfigError(f"{word}: no such key {key}; {did_you_mean(key, known)}")

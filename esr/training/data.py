@@ -1,7 +1,7 @@
-"""What a network learns from: aligned LR and HR patches, cut at random from a folder of HR images.
+"""Training data: aligned LR and HR patches, cut at random from a folder of HR images.
 
-LR is made from each whole image once, by the bicubic that made the published LR sets, and everything is kept
-in memory as uint8. A batch depends on the seed and the step alone, so that a resumed run sees the same ones.
+LR is computed from each whole image once, by the bicubic downscaling of the published LR sets, and all images stay in
+memory as uint8. A batch depends only on the seed and the step, so that a resumed run sees the same batches.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ _READERS = 4
 
 @dataclass(frozen=True)
 class TrainingPair:
-    """An image in both sizes, uint8: LR is H×W×3, HR 4H×4W×3."""
+    """An image at both scales, uint8: LR is H×W×3, HR 4H×4W×3."""
 
     name: str
     lr: ImageArray
@@ -34,12 +34,12 @@ class TrainingPair:
 
 
 def read_pairs(folder: str, key: str, least: int) -> list[TrainingPair]:
-    """Every image directly in a folder, in the order of their names, cropped to multiples of 4.
+    """Reads every image directly in a folder, in the order of names, cropped to multiples of 4.
 
     Args:
-        folder: With HR images in any format that `esr` reads.
-        key: The configuration's name for the folder, for messages.
-        least: Pixels that each side of LR has to have.
+        folder: HR images in any format that `esr` reads.
+        key: Configuration key of the folder, for messages.
+        least: Smallest LR side, in pixels.
 
     Raises:
         DataError: The folder is missing or holds no image, or an image is unreadable or too small.
@@ -53,15 +53,15 @@ def _read_pair(file: Path, key: str, least: int) -> TrainingPair:
     hr = read_rgb(file)
     if min(hr.shape[:2]) < least * SCALE:
         raise DataError(
-            f"{file} of {describe_size(hr.shape)} px in {key} is too small: HR has to be at least "
-            f"{least * SCALE}×{least * SCALE}; leave it out or take smaller patches"
+            f"{file} of {describe_size(hr.shape)} px in {key} is too small: HR must be at least "
+            f"{least * SCALE}×{least * SCALE}; remove it or reduce the patch size"
         )
     hr = np.ascontiguousarray(crop_to_multiple(hr))
     return TrainingPair(file.name, bicubic_downscale(hr), hr)
 
 
 def digest(pairs: Sequence[TrainingPair]) -> str:
-    """SHA-256 over all HR pixels and shapes in order: the same digest means the same batches."""
+    """SHA-256 over the shapes and pixels of all HR images in order."""
     sha256 = hashlib.sha256()
     for pair in pairs:
         sha256.update(repr(pair.hr.shape).encode())
@@ -70,13 +70,13 @@ def digest(pairs: Sequence[TrainingPair]) -> str:
 
 
 class Patches:
-    """Random batches of patches; every patch position of every image is equally likely.
+    """Random batches of patches; every position in every image is equally likely.
 
     Args:
-        pairs: The images, each at least `patch` px of LR on a side.
+        pairs: Images, each with LR sides of at least `patch` pixels.
         batch: Patches per batch.
         patch: Side of a square LR patch, in pixels.
-        seed: The same seed gives the same batch at the same step.
+        seed: Determines, with the step, the batch.
     """
 
     def __init__(self, pairs: Sequence[TrainingPair], batch: int, patch: int, seed: int) -> None:
@@ -85,7 +85,7 @@ class Patches:
         self._share = np.array(positions) / sum(positions)
 
     def at(self, step: int) -> tuple[Tensor, Tensor]:
-        """LR and HR of one step, uint8: N×3×P×P and N×3×4P×4P."""
+        """LR and HR patches of one step, uint8: N×3×P×P and N×3×4P×4P."""
         random = np.random.default_rng([self._seed, step])
         chosen = random.choice(len(self._pairs), self._batch, p=self._share)
         cut = [random_patch(self._pairs[index], self._patch, random) for index in chosen]
@@ -93,10 +93,8 @@ class Patches:
         return lr, hr
 
 
-def random_patch(
-    pair: TrainingPair, patch: int, random: np.random.Generator
-) -> tuple[ImageArray, ImageArray]:
-    """One patch of LR, P×P×3, and its 4P×4P×3 of HR, both turned and mirrored in one of the eight ways."""
+def random_patch(pair: TrainingPair, patch: int, random: np.random.Generator) -> tuple[ImageArray, ImageArray]:
+    """An LR patch, P×P×3, and its HR patch, 4P×4P×3, in one of the eight rotations and reflections."""
     top, left = (int(random.integers(side - patch + 1)) for side in pair.lr.shape[:2])
     turns, mirror = int(random.integers(4)), bool(random.integers(2))
     lr = pair.lr[top : top + patch, left : left + patch]

@@ -1,17 +1,17 @@
-"""The log of a run: one CSV row every so many steps, which any spreadsheet plots."""
+"""Training log: a CSV file with one row every `log_every` steps."""
 
 import csv
 import io
 from pathlib import Path
 
 from esr.errors import ConfigError
-from esr.training.checkpoint import write_whole
+from esr.system import files
 
 COLUMNS = ("step", "phase", "lr", "loss", "psnr_y", "psnr_rgb", "seconds")
 
 
 class Log:
-    """Appends rows to `path`; of a log that is there already, rows after `steps_done` are dropped.
+    """Appends rows to `path`; rows of an existing log after `steps_done` are discarded.
 
     Raises:
         ConfigError: The file cannot be written.
@@ -19,29 +19,27 @@ class Log:
 
     def __init__(self, path: Path, steps_done: int) -> None:
         self._path = path
-        write_whole(path, _as_csv(self._kept(steps_done)))
+        files.write(path, _as_csv(self._kept(steps_done)), ConfigError)
 
     def _kept(self, steps_done: int) -> list[list[str]]:
-        """The heading, and of earlier sittings the whole rows up to the step that the run goes on from."""
+        """The heading, and the complete rows of earlier sittings up to the step at which the run resumes."""
         rows = [list(COLUMNS)]
         if steps_done and self._path.is_file():
             with self._path.open(newline="", encoding="utf-8", errors="replace") as file:
                 try:
                     rows += [row for row in csv.reader(file) if _is_done(row, steps_done)]
                 except csv.Error as error:
-                    raise ConfigError(f"{self._path} is no log ({error}); move it away") from error
+                    raise ConfigError(f"{self._path} is not a log ({error}); move it away") from error
         return rows
 
     def add(self, **values: object) -> None:
-        """One row; a column that is not given stays empty."""
+        """Appends one row; columns not given stay empty."""
         row = _as_csv([[_text(values.get(name)) for name in COLUMNS]])
         try:
             with self._path.open("ab") as file:
                 file.write(row)
         except OSError as error:
-            raise ConfigError(
-                f"cannot write {self._path} ({error.strerror}); pass another out=FOLDER"
-            ) from error
+            raise ConfigError(f"{self._path}: cannot be written ({error.strerror}); {files.ANOTHER_OUT}") from error
 
 
 def _is_done(row: list[str], steps_done: int) -> bool:

@@ -1,4 +1,4 @@
-"""The loop: step after step, with a checkpoint now and then from which a later call goes on bit for bit."""
+"""Training loop: steps, validation, log and checkpoints; an interrupted run resumes bit for bit."""
 
 import math
 import os
@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,40 +23,40 @@ from esr.training.log import Log
 from esr.training.validation import validate
 
 BETAS = (0.9, 0.99)
-"""Adam's decay rates: a second moment over 100 steps follows the gradients of a short run."""
+"""Adam's decay rates; averaging the second moment over 100 steps suits short runs."""
 
 CHECKPOINT, LOG = "checkpoint.pt", "log.csv"
 
 
 class TrainingError(EsrError):
-    """A run that cannot go on: its loss is no number any more, or it needs more memory than there is."""
+    """Training cannot continue: the loss is not finite, or memory is exhausted."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a run came to."""
+    """Result of a finished run."""
 
     weights: Path
-    """The averaged weights, safetensors."""
+    """File of the averaged weights, safetensors."""
     steps: int
     seconds: float
-    """Over all sittings."""
+    """Training time, over all sittings."""
     quality: Quality | None
-    """Of the averaged weights on `validate_root`; none without that folder."""
+    """Of the averaged weights on `validate_root`; `None` without that folder."""
 
 
 def train(settings: TrainConf, say: Callable[[str], None] = lambda _: None) -> Trained:
-    """Trains a network, or goes on where the checkpoint in `out` stands.
+    """Trains a network, or resumes from the checkpoint in `out`.
 
-    In `out`: `checkpoint.pt`, `log.csv` and `NAME.safetensors`, the averaged weights as of the checkpoint.
+    Writes `checkpoint.pt`, `log.csv` and `NAME.safetensors`, the averaged weights at the checkpoint, to `out`.
 
     Args:
         settings: Checked by `esr.training.config.compose`.
-        say: Called with a line of progress.
+        say: Called with each line of progress.
 
     Raises:
-        EsrError: The images, the network, its weights, the device or the checkpoint in `out` are not
-            what they have to be, or the loss is no number any more.
+        EsrError: The images, the network, its weights, the device or the checkpoint in `out` are unusable, or the
+            loss is not finite.
     """
     try:
         run = _Run(settings, say)
@@ -112,7 +111,7 @@ class _Run:
         return torch.optim.Adam(self.network.parameters(), lr=0.0, betas=BETAS)
 
     def resume(self) -> None:
-        """Takes up the checkpoint in `out`, where there is one."""
+        """Restores the checkpoint in `out`, if there is one."""
         path = self.out / CHECKPOINT
         if os.path.lexists(path):
             saved = checkpoint.load(path, self.identity)
@@ -120,12 +119,11 @@ class _Run:
                 self._restore(saved)
             except (RuntimeError, TypeError, ValueError, LookupError, AttributeError) as error:
                 raise checkpoint.damaged(path, error) from error
-            self._export()  # a run that was killed just after a checkpoint has older weights
-            self.say(f"going on from step {self.step}")
+            self._export()  # a run killed just after a checkpoint left older weights
+            self.say(f"resuming from step {self.step}")
         elif os.path.lexists(self._weights):
             raise ConfigError(
-                f"{self._weights} is there without the checkpoint it belongs to; move it away, or pass another "
-                "out=FOLDER"
+                f"{self._weights} exists without its checkpoint; move it away, or pass another out=FOLDER"
             )
         else:
             self._save()
@@ -141,8 +139,8 @@ class _Run:
             torch.cuda.set_rng_state(saved.random[1], self.device)
 
     def advance(self) -> None:
-        """One step, and what is due after it."""
-        now = recipe.moment(self.settings, self.step)
+        """Performs one step, then validates, logs and saves if due."""
+        now = recipe.recipe_step(self.settings, self.step)
         if now.begins:
             self.optimiser = self._new_optimiser()
         for group in self.optimiser.param_groups:
@@ -161,10 +159,8 @@ class _Run:
             self.quality = None
 
     def _learn(self, phase: str) -> float:
-        """Changes the weights by one batch; returns its loss."""
-        lr, hr = (
-            side.to(self.device, torch.float32).mul_(self.range / 255) for side in self.patches.at(self.step)
-        )
+        """Updates the weights on one batch; returns its loss."""
+        lr, hr = (side.to(self.device, torch.float32).mul_(self.range / 255) for side in self.patches.at(self.step))
         self.optimiser.zero_grad(set_to_none=True)
         output = self._forward(lr)
         if self.step == 0:
@@ -188,7 +184,7 @@ class _Run:
                 raise
             raise NetworkError(
                 f"model={network_name(self.settings.model)}: its forward pass failed at step {self.step} on "
-                f"{tuple(lr.shape)} ({described(error)}); mend the network, or choose another patch="
+                f"{tuple(lr.shape)} ({described(error)}); fix the network, or choose another patch="
             ) from error
         return output
 
@@ -199,15 +195,11 @@ class _Run:
     def _elapsed(self) -> float:
         return self.seconds + time.monotonic() - self.clock
 
-    def _report(self, now: recipe.Moment) -> None:
+    def _report(self, now: recipe.RecipeStep) -> None:
         loss, seconds, quality = math.fsum(self.losses) / len(self.losses), self._elapsed(), self.quality
         self.losses.clear()
-        shown = (
-            {"psnr_y": decibels(quality.psnr_y), "psnr_rgb": decibels(quality.psnr_rgb)} if quality else {}
-        )
-        self.log.add(
-            step=self.step, phase=now.phase, lr=now.lr, loss=loss, seconds=round(seconds, 1), **shown
-        )
+        shown = {"psnr_y": decibels(quality.psnr_y), "psnr_rgb": decibels(quality.psnr_rgb)} if quality else {}
+        self.log.add(step=self.step, phase=now.phase, lr=now.lr, loss=loss, seconds=round(seconds, 1), **shown)
         psnr = ", validation {psnr_y:.3f} dB luma, {psnr_rgb:.3f} dB RGB".format(**shown) if shown else ""
         self.say(f"step {self.step}: {now.phase} {loss:.5f}, lr {now.lr:.2e}, {seconds:.0f} s{psnr}")
 
@@ -235,18 +227,17 @@ class _Run:
         return self.out / f"{network_name(self.settings.model)}.safetensors"
 
     def _about(self) -> dict[str, str]:
-        plain: dict[str, Any] = {**self.identity, "steps_done": self.step}
-        return {key: str(value) for key, value in plain.items()}
+        return {key: str(value) for key, value in {**self.identity, "steps_done": self.step}.items()}
 
     def result(self) -> Trained:
-        """What the finished run came to."""
+        """Result of the finished run."""
         if self.quality is None:
             self._validate()
         return Trained(self._weights, self.step, self._elapsed(), self.quality)
 
 
 def folder_of(settings: TrainConf) -> Path:
-    """Where a run leaves its files: `out`, or below `$ESR_OUT` as every result does."""
+    """Folder of a run's files: `out`, or a folder below `$ESR_OUT`, as for all results."""
     if settings.out:
         return Path(settings.out).expanduser()
     return Path(os.environ.get("ESR_OUT", ".")) / "outputs" / "training" / network_name(settings.model)

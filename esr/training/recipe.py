@@ -1,4 +1,4 @@
-"""What happens at which step: loss, learning rate, and the average of the weights. Pure but for the average."""
+"""The recipe: loss and learning rate of each step, and the moving average of the weights."""
 
 import math
 from dataclasses import dataclass
@@ -10,30 +10,30 @@ from esr.training.config import PhaseConf, TrainConf
 
 
 @dataclass(frozen=True)
-class Moment:
-    """Where in the recipe a step stands."""
+class RecipeStep:
+    """Phase and learning rate of one step."""
 
     phase: str
     """`l1` or `l2`."""
     lr: float
     """Learning rate of this step."""
     begins: bool
-    """This is the phase's first step."""
+    """True at the first step of a phase."""
 
 
-def moment(settings: TrainConf, step: int) -> Moment:
-    """What the recipe asks for at a step, counted from 0 over all phases.
+def recipe_step(settings: TrainConf, step: int) -> RecipeStep:
+    """The recipe at a step, counted from 0 over all phases.
 
     >>> conf = TrainConf(l1=PhaseConf(steps=4, lr=1.0), l2=PhaseConf(steps=2, lr=0.5))
-    >>> [round(moment(conf, step).lr, 3) for step in range(6)]
+    >>> [round(recipe_step(conf, step).lr, 3) for step in range(6)]
     [1.0, 0.854, 0.5, 0.146, 0.5, 0.25]
-    >>> moment(conf, 4)
-    Moment(phase='l2', lr=0.5, begins=True)
+    >>> recipe_step(conf, 4)
+    RecipeStep(phase='l2', lr=0.5, begins=True)
     """
     if step < settings.l1.steps:
-        return Moment("l1", learning_rate(settings.l1, step), step == 0)
+        return RecipeStep("l1", learning_rate(settings.l1, step), step == 0)
     within = step - settings.l1.steps
-    return Moment("l2", learning_rate(settings.l2, within), within == 0)
+    return RecipeStep("l2", learning_rate(settings.l2, within), within == 0)
 
 
 def learning_rate(phase: PhaseConf, step: int) -> float:
@@ -48,16 +48,16 @@ def learning_rate(phase: PhaseConf, step: int) -> float:
 
 
 def loss(phase: str, sr: Tensor, hr: Tensor, data_range: float) -> Tensor:
-    """Mean absolute (`l1`) or squared (`l2`) error, both scaled to 0..1, so that one learning rate fits all."""
+    """Mean absolute (`l1`) or squared (`l2`) error, both scaled to 0..1: one learning rate suits all networks."""
     difference = (sr - hr) / data_range
     return difference.abs().mean() if phase == "l1" else difference.square().mean()
 
 
 class Average:
-    """The exponential moving average of a network's weights, as a network of its own.
+    """Exponential moving average of a network's weights, held in a second network.
 
-    The first steps weigh more, `min(decay, (1 + n) / (10 + n))` after n of them, so that a short run's average
-    does not remember the constructor's values. Buffers are copied.
+    After n steps the decay is `min(decay, (1 + n) / (10 + n))`, so that the average of a short run forgets the
+    initial values. Buffers are copied.
     """
 
     def __init__(self, network: nn.Module, average: nn.Module, decay: float) -> None:
@@ -66,7 +66,7 @@ class Average:
 
     @torch.no_grad()
     def update(self, steps_done: int) -> None:
-        """Moves the average towards the weights that `steps_done` steps have led to."""
+        """Moves the average towards the weights after `steps_done` steps."""
         decay = min(self._decay, (1 + steps_done) / (10 + steps_done))
         own: list[Tensor] = list(self.network.parameters())
         other: list[Tensor] = list(self._source.parameters())

@@ -1,4 +1,4 @@
-"""Where training begins: the constructor's values, an interpolation, or weights to fine-tune."""
+"""Initial weights: the constructor's values, an interpolation, or weights to fine-tune."""
 
 import os
 from pathlib import Path
@@ -18,14 +18,14 @@ WITHOUT_FILE = ("scratch", "interpolation")
 FROM_ZOO = ("auto", "published", "bundled")
 
 _QUIET = 0.1
-"""Factor on the values beside the interpolation, so that it dominates without cutting off their gradients."""
+"""Scale of all other values, small enough for the interpolation to dominate, large enough for gradients to flow."""
 
 
 def weights_of(model: ModelConf, init: str) -> Weights | None:
-    """The weights that `init` names; none where it names no file.
+    """Weights that `init` names; `None` if it names no file.
 
     Raises:
-        WeightsError: They are not there, or not what is stated about them.
+        WeightsError: They do not exist, or do not match their stated size and digest.
         ConfigError: `init` is neither a choice nor a file.
     """
     if init in WITHOUT_FILE:
@@ -52,8 +52,8 @@ def build(model: ModelConf, init: str, weights: Weights | None, seed: int) -> nn
 
     Raises:
         NetworkError: It cannot be built.
-        WeightsError: The weights are damaged, or of another network.
-        ConfigError: `init=interpolation` for a network that is not built for it.
+        WeightsError: The weights are damaged or belong to another network.
+        ConfigError: The network does not support `init=interpolation`.
     """
     torch.manual_seed(seed)
     network = networks.build(model)
@@ -66,14 +66,14 @@ def build(model: ModelConf, init: str, weights: Weights | None, seed: int) -> nn
 
 @torch.no_grad()
 def interpolate(network: nn.Module, name: str) -> None:
-    """Makes a network with a long skip connection begin near an interpolation of its input.
+    """Initialises a network with a long skip connection to approximate an interpolation of its input.
 
-    The first convolution passes R, G and B on in its first three channels, and the last one makes each of
-    their 4×4 sub-pixels from 3×3 pixels. What the blocks add, and what reads the other channels, starts
-    small. Without this, the first minutes of a short training go into learning what an image is.
+    The first convolution copies R, G and B to its first three channels; the last one computes each of their 4×4
+    sub-pixels from 3×3 pixels. The blocks' contribution and the weights of the other channels start small. This
+    saves a short training the minutes in which it would learn to interpolate.
 
     Raises:
-        ConfigError: The network has no such skip connection, or other layers at its ends.
+        ConfigError: The network lacks the skip connection or the two convolutions.
     """
     ends = _ends(network)
     if ends is None:
@@ -99,15 +99,12 @@ def interpolate(network: nn.Module, name: str) -> None:
 
 
 def _ends(network: nn.Module) -> tuple[nn.Conv2d, nn.Conv2d, nn.Conv2d] | None:
-    """The first convolution, the last of the trunk, and that of the upsampler; none where they are not that."""
+    """First convolution, last one of the trunk, and the upsampler's; `None` if the network is built otherwise."""
     if not isinstance(network, ChainedTrunk) or not isinstance(network.upsampler, nn.Sequential):
         return None
     head, last, upsampler = network.head, network.after_blocks, network.upsampler[0]
-    if not all(isinstance(part, nn.Conv2d) for part in (head, last, upsampler)):
+    if not (isinstance(head, nn.Conv2d) and isinstance(last, nn.Conv2d) and isinstance(upsampler, nn.Conv2d)):
         return None
-    assert isinstance(head, nn.Conv2d)  # noqa: S101 - seen above; for the type checker
-    assert isinstance(last, nn.Conv2d)  # noqa: S101
-    assert isinstance(upsampler, nn.Conv2d)  # noqa: S101
     if head.in_channels != 3 or upsampler.out_channels != 3 * SCALE**2:  # noqa: PLR2004 - RGB
         return None
     if len(network.upsampler) != 2 or upsampler.kernel_size[0] < 3:  # noqa: PLR2004 - conv and shuffle; 3×3 taps
@@ -116,9 +113,9 @@ def _ends(network: nn.Module) -> tuple[nn.Conv2d, nn.Conv2d, nn.Conv2d] | None:
 
 
 def quadratic_taps() -> Tensor:
-    """Weights of 3×3 LR pixels for each of the 4×4 sub-pixels of the middle one, 16×3×3.
+    """Weights of 3×3 LR pixels for each of the 4×4 sub-pixels of the central one, 16×3×3.
 
-    The parabola through three neighbours (Lagrange), in both directions.
+    Quadratic Lagrange interpolation through three neighbours in each direction.
     """
     offset = (torch.arange(SCALE) + 0.5) / SCALE - 0.5
     one = torch.stack([offset * (offset - 1) / 2, 1 - offset**2, offset * (offset + 1) / 2], dim=1)

@@ -1,4 +1,4 @@
-"""How good the weights are by now, measured as everywhere in `esr`."""
+"""Quality of the current weights on the validation images, by the metrics of an evaluation."""
 
 from collections.abc import Sequence
 
@@ -13,13 +13,11 @@ from esr.training.data import TrainingPair
 
 
 @torch.inference_mode()
-def validate(
-    network: nn.Module, pairs: Sequence[TrainingPair], data_range: float, device: torch.device
-) -> Quality:
-    """Mean PSNR and SSIM over images, on 8-bit outputs with the border of 4 px cut.
+def validate(network: nn.Module, pairs: Sequence[TrainingPair], data_range: float, device: torch.device) -> Quality:
+    """Mean PSNR and SSIM over images, of 8-bit outputs without a border of 4 pixels.
 
     Raises:
-        NetworkError: An output has another shape or is not finite.
+        NetworkError: An output has the wrong shape or is not finite.
     """
     measured = []
     for pair in pairs:

@@ -27,14 +27,14 @@ def pooled_context(
     layer: Callable[[int, int], nn.Module] = conv,
     refine: nn.Module | None = None,
 ) -> nn.Sequential:
-    """What ESA looks at: features shrunk by a strided convolution and a wide pooling, then refined.
+    """ESA's low-resolution view: features reduced by a strided convolution and a wide pooling, then refined.
 
     Args:
-        channels: of input and output.
-        convolutions: 3×3 convolutions after the pooling, with an activation between each two.
-        activation: makes one such activation.
-        layer: makes one such convolution, from its input's and its output's channels.
-        refine: what follows the pooling instead of these convolutions.
+        channels: number of channels of input and output.
+        convolutions: number of 3×3 convolutions after the pooling, with activations in between.
+        activation: creates one such activation.
+        layer: creates one such convolution from its numbers of input and output channels.
+        refine: follows the pooling in place of these convolutions.
 
     Returns:
         N×channels×H×W -> N×channels×h×w with `h = ((H - 3) // 2 - 6) // 3 + 1`; H and W are at least 15.
@@ -53,35 +53,35 @@ def pooled_context(
 class ESA(nn.Module):
     """Enhanced spatial attention (RFANet, Liu et al., CVPR 2020): a wide view at a low cost.
 
-    The features are squeezed to few channels, seen at a low resolution and spread back to their own; the
-    squeezed features themselves are added, so that the map keeps its detail.
+    The features are squeezed to a few channels, refined at a low resolution and expanded again; the squeezed features
+    themselves are added, so that the map keeps its detail.
 
     Args:
-        channels: of input and output.
-        squeezed: channels within.
+        channels: number of channels of input and output.
+        squeezed_channels: number of channels within the attention.
         context: maps the squeezed features to their low-resolution view; by default
             `pooled_context(squeezed)`.
-        project_skip: whether the squeezed features pass a 1×1 convolution before they are added.
-        pointwise: makes one 1×1 convolution, from its input's and its output's channels.
+        project_skip: True if the squeezed features pass a 1×1 convolution before they are added.
+        pointwise: creates one 1×1 convolution from its numbers of input and output channels.
     """
 
     def __init__(
         self,
         channels: int,
-        squeezed: int,
+        squeezed_channels: int,
         *,
         context: nn.Module | None = None,
         project_skip: bool = True,
         pointwise: Callable[[int, int], nn.Module] = _pointwise,
     ) -> None:
         super().__init__()
-        self.squeeze = pointwise(channels, squeezed)
-        self.context = context if context is not None else pooled_context(squeezed)
-        self.skip = pointwise(squeezed, squeezed) if project_skip else nn.Identity()
-        self.expand = pointwise(squeezed, channels)
+        self.squeeze = pointwise(channels, squeezed_channels)
+        self.context = context if context is not None else pooled_context(squeezed_channels)
+        self.skip = pointwise(squeezed_channels, squeezed_channels) if project_skip else nn.Identity()
+        self.expand = pointwise(squeezed_channels, channels)
 
     def logits(self, x: Tensor) -> Tensor:
-        """The map before it is squashed to factors, of the shape of `x`."""
+        """The map before the sigmoid, in the shape of `x`."""
         squeezed = self.squeeze(x)
         context = F.interpolate(
             self.context(squeezed), size=x.shape[-2:], mode="bilinear", align_corners=False
@@ -143,12 +143,12 @@ class ChannelFactors(nn.Module):
     torch.Size([1, 4, 1, 1])
     """
 
-    def __init__(self, channels: int, squeezed: int) -> None:
+    def __init__(self, channels: int, squeezed_channels: int) -> None:
         super().__init__()
         self.shared = named(
-            squeeze=conv(channels, squeezed, 1, bias=False),
+            squeeze=conv(channels, squeezed_channels, 1, bias=False),
             activation=nn.ReLU(inplace=True),
-            expand=conv(squeezed, channels, 1, bias=False),
+            expand=conv(squeezed_channels, channels, 1, bias=False),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -180,15 +180,15 @@ class ChannelAttention(nn.Module):
 
 
 def mean_and_contrast(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of each channel: what contrast-aware channel attention looks at (IMDN).
+    """Mean and standard deviation of each channel, the input of contrast-aware channel attention (IMDN).
 
-    N×C×H×W -> twice N×C×1×1; the deviation is the population's, without Bessel's correction.
+    N×C×H×W -> two tensors N×C×1×1; the deviation is the population's, without Bessel's correction.
 
     >>> mean, contrast = mean_and_contrast(torch.tensor([[[[1.0, 3.0], [1.0, 3.0]]]]))
     >>> mean.item(), contrast.item()
     (2.0, 1.0)
     """
-    # rows first, as published: in AALN, untrained, another order's rounding errors grow to 1e-4 of the output
+    # rows first, as published: in an untrained AALN, rounding in another order grows to 1e-4 of the output
     centred = x - _mean_row_by_row(x)
     return x.mean(dim=(2, 3), keepdim=True), _mean_row_by_row(rescale(centred, centred)).sqrt()
 

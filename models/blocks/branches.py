@@ -1,4 +1,4 @@
-"""Modules that see the same features, and how their results meet again."""
+"""Parallel branches over the same features, and the ways to combine them."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,7 @@ from esr.models.blocks.inplace import add, gate
 
 
 class Residual(nn.Module):
-    """A module and its input, added; the module returns a fresh tensor of its input's shape.
+    """The sum of a module's output and its input; the module returns a fresh tensor of its input's shape.
 
     >>> import torch
     >>> Residual(nn.Conv2d(2, 2, 1))(torch.zeros(1, 2, 4, 4)).shape
@@ -34,7 +34,7 @@ class Summed(nn.Module):
         self.second = second
 
     def forward(self, x: Tensor) -> Tensor:
-        """The shape that either branch makes of `x`."""
+        """N×C×H×W -> the shape of either branch's output."""
         return add(self.first(x), self.second(x))
 
 
@@ -50,7 +50,7 @@ class Concatenated(nn.ModuleList):
 
 
 class Gated(nn.Module):
-    """Features of the input, rescaled by the sigmoid of others of it.
+    """Features of the input, rescaled by the sigmoid of other features of the input.
 
     Args:
         features: N×C×H×W -> N×D×H×W.

@@ -1,7 +1,7 @@
 """Self-calibrated convolutions with pixel attention.
 
 Zhao et al., "Efficient Image Super-Resolution Using Pixel Attention", ECCV workshops 2020, arXiv:2010.01073: a
-block has two branches of half its channels, of which one rescales its features by a map of themselves.
+block has two branches with half of its channels each, one of which rescales its features by a map of themselves.
 """
 
 from collections.abc import Callable
@@ -22,10 +22,10 @@ def calibration_branch(
     """One of the two branches: N×channels×H×W -> N×(channels // 2)×H×W.
 
     Args:
-        channels: of the block, even.
-        activation: makes one; after the squeezing and at the end.
-        calibrate: rescales the squeezed features, in one branch of the two.
-        bias: whether the 3×3 convolution has one.
+        channels: number of channels of the block, even.
+        activation: creates one; used after the squeezing and at the end.
+        calibrate: rescales the squeezed features in one of the two branches.
+        bias: True if the 3×3 convolution has a bias.
     """
     half = channels // 2
     modules = {"squeeze": conv(channels, half, 1, bias=False), "squeeze_activation": activation()}

@@ -1,4 +1,4 @@
-"""Modules in a row, under names that say what they are."""
+"""Sequences of modules with descriptive names."""
 
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from torch import nn
 
 
 def named(**modules: nn.Module) -> nn.Sequential:
-    """The modules in a row, each under its keyword.
+    """The modules in sequence, each under its keyword.
 
     >>> [name for name, _ in named(pool=nn.MaxPool2d(2), act=nn.ReLU()).named_children()]
     ['pool', 'act']
@@ -16,7 +16,7 @@ def named(**modules: nn.Module) -> nn.Sequential:
 
 
 def numbered(modules: Iterable[nn.Module]) -> nn.Sequential:
-    """The modules in a row, named `1`, `2`, … as papers count their blocks and steps.
+    """The modules in sequence, named `1`, `2`, … as papers number their blocks and steps.
 
     >>> [name for name, _ in numbered([nn.ReLU(), nn.ReLU()]).named_children()]
     ['1', '2']

@@ -1,4 +1,4 @@
-"""Information distillation: features are refined in steps, and a part of each is kept for the end."""
+"""Information distillation: features are refined in steps, each of which distils a part for the block's end."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ from esr.models.blocks.inplace import add
 
 
 def concatenate(features: list[Tensor]) -> Tensor:
-    """Joins features along the channels and empties the list, so that the parts can be freed at once.
+    """Joins features along the channels and empties the list, so that the parts are freed at once.
 
     >>> parts = [torch.zeros(1, 2, 4, 4), torch.zeros(1, 3, 4, 4)]
     >>> concatenate(parts).shape, parts
@@ -22,7 +22,7 @@ def concatenate(features: list[Tensor]) -> Tensor:
 
 
 def chain(modules: Iterable[nn.Module], x: Tensor) -> list[Tensor]:
-    """The outputs of modules each of which gets the output of the one before; the first gets `x`."""
+    """The outputs of modules in a chain; the first one's input is `x`."""
     outputs: list[Tensor] = []
     for module in modules:
         x = module(x)
@@ -31,9 +31,9 @@ def chain(modules: Iterable[nn.Module], x: Tensor) -> list[Tensor]:
 
 
 def interleave(features: list[Tensor]) -> Tensor:
-    """Joins features of one shape, first channel of each, second channel of each, …, and empties the list.
+    """Joins features of one shape by taking the first channel of each, the second of each, …, and empties the list.
 
-    What is known as a shuffle of the concatenated channels (ShuffleNet, Zhang et al., CVPR 2018).
+    Known as a shuffle of the concatenated channels (ShuffleNet, Zhang et al., CVPR 2018).
 
     >>> parts = [torch.zeros(1, 2, 1, 1), torch.ones(1, 2, 1, 1)]
     >>> interleave(parts).flatten(), parts
@@ -45,17 +45,16 @@ def interleave(features: list[Tensor]) -> Tensor:
 
 
 class SplitDistillation(nn.Module):
-    """Keeps the first channels of each step and refines the others (IMDN, Hui et al., ACM MM 2019).
+    """Distils the first channels of each step and refines the others (IMDN, Hui et al., ACM MM 2019).
 
-    A variant that adds something to a step's result overrides `refined`, one that joins the parts in another
-    way overrides `joined`.
+    Variants override `refine_step` to add to a step's result, or `join_parts` to join the parts differently.
 
     Args:
-        refine: one module a step; the first gets the block's input, each other what the one before left over.
-        last: makes the last part from what the last step left over.
-        fuse: joins the parts to the block's output.
-        kept: channels that each step gives away.
-        activation: after each step, before the split; one module, shared.
+        refine: one module per step; the first refines the block's input, each other the channels not yet distilled.
+        last: from the channels that the last step leaves to the last part.
+        fuse: from the joined parts to the block's output, before the skip connection.
+        distilled_channels: number of channels that each step distils.
+        activation: after each step, before the split; one shared module.
     """
 
     def __init__(
@@ -64,14 +63,14 @@ class SplitDistillation(nn.Module):
         refine: Iterable[nn.Module],
         last: nn.Module,
         fuse: nn.Module,
-        kept: int,
+        distilled_channels: int,
         activation: nn.Module,
     ) -> None:
         super().__init__()
         self.refine = numbered(refine)
         self.last = last
         self.fuse = fuse
-        self.kept = kept
+        self.distilled_channels = distilled_channels
         self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
@@ -79,59 +78,61 @@ class SplitDistillation(nn.Module):
         parts: list[Tensor] = []
         features = rest = x
         for refine in self.refine:
-            features = self.activation(self.refined(refine, rest, features))
-            part, rest = features.split([self.kept, features.shape[1] - self.kept], dim=1)
+            features = self.activation(self.refine_step(refine, rest, features))
+            part, rest = features.split(
+                [self.distilled_channels, features.shape[1] - self.distilled_channels], dim=1
+            )
             parts.append(part)
         parts.append(self.last(rest))
         del features, part, rest
-        return self.joined(parts, x)
+        return self.join_parts(parts, x)
 
-    def refined(self, refine: nn.Module, rest: Tensor, features: Tensor) -> Tensor:  # noqa: ARG002 - for overrides
-        """What a step gives to its activation.
+    def refine_step(self, refine: nn.Module, rest: Tensor, features: Tensor) -> Tensor:  # noqa: ARG002 - for overrides
+        """A step's result before its activation.
 
         Args:
             refine: the step's module.
-            rest: what the step before left over, at first the block's input; not to be overwritten.
-            features: all channels of the step before, at first the block's input; not to be overwritten.
+            rest: channels left by the previous step, initially the block's input; must not be overwritten.
+            features: all channels of the previous step, initially the block's input; must not be overwritten.
         """
         refined: Tensor = refine(rest)
         return refined
 
-    def joined(self, parts: list[Tensor], x: Tensor) -> Tensor:
+    def join_parts(self, parts: list[Tensor], x: Tensor) -> Tensor:
         """The block's output.
 
         Args:
-            parts: what was kept, in the order of the steps.
-            x: the block's input; not to be overwritten.
+            parts: distilled parts in the order of the steps.
+            x: the block's input; must not be overwritten.
         """
         return add(self.fuse(concatenate(parts)), x)
 
 
 class HandOver(nn.Module):
-    """Puts its input in a list, from which the module that comes next takes it: only so can that one free it.
+    """Wraps its input in a list, from which the next module takes it, so that it can free the input early.
 
     >>> HandOver()(torch.zeros(1))
     [tensor([0.])]
     """
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Any shape."""
+        """Any shape -> a list of that tensor."""
         return [x]
 
 
 class FeatureDistillation(nn.Module):
     """Distils with 1×1 convolutions beside the refinement (RFDN, Liu et al., ECCV workshops 2020).
 
-    A variant that adds something else to the refinement overrides `refined`.
+    Variants override `refine_step` to add something other than the step's input.
 
     Args:
-        distill: one module a step, from the step's input to the part that is kept.
-        refine: one module a step, from the step's input to the next one's.
-        last: makes the last part from the most refined features.
-        fuse: joins the parts to features of the block's width.
+        distill: one module per step, from the step's input to its part.
+        refine: one module per step, from the step's input to the next step's.
+        last: from the most refined features to the last part.
+        fuse: from the joined parts to features of the block's width.
         attention: rescales the fused features.
-        activation: after each convolution but `fuse`; one module, shared.
-        residual: whether a step's input is added to its refinement.
+        activation: after each convolution but `fuse`; one shared module.
+        residual: True if a step's input is added to its refinement.
     """
 
     def __init__(
@@ -155,25 +156,25 @@ class FeatureDistillation(nn.Module):
         self.residual = residual
 
     def forward(self, x: Tensor | list[Tensor]) -> Tensor:
-        """N×C×H×W, or a list of that alone, which is emptied -> the same shape."""
+        """N×C×H×W, or a list of one such tensor, which is emptied -> N×C×H×W."""
         features = x.pop() if isinstance(x, list) else x
         parts: list[Tensor] = []
         for distill, refine in zip(self.distill, self.refine, strict=True):
             parts.append(self.activation(distill(features)))
-            features = self.activation(self.refined(refine, features, parts))
+            features = self.activation(self.refine_step(refine, features, parts))
         parts.append(self.activation(self.last(features)))
         del features
         fused = self.fuse(concatenate(parts))
         attended: Tensor = self.attention(fused)
         return attended
 
-    def refined(self, refine: nn.Module, x: Tensor, parts: list[Tensor]) -> Tensor:  # noqa: ARG002 - for overrides
-        """What a step hands to the next one, before its activation.
+    def refine_step(self, refine: nn.Module, x: Tensor, parts: list[Tensor]) -> Tensor:  # noqa: ARG002 - for overrides
+        """A step's refinement before its activation.
 
         Args:
             refine: the step's module.
-            x: the step's input; not to be overwritten.
-            parts: what was kept so far, this step's part last; not to be overwritten.
+            x: the step's input; must not be overwritten.
+            parts: parts distilled so far, this step's last; must not be overwritten.
         """
         features: Tensor = refine(x)
         return add(features, x) if self.residual else features

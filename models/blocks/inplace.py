@@ -1,7 +1,7 @@
 """Element-wise operators that reuse memory where autograd allows it.
 
-Each overwrites an argument that nothing else may refer to: the fresh output of a convolution, say. While
-gradients are recorded they allocate instead, so that the same network can be trained.
+Each overwrites an argument to which nothing else may refer, such as the fresh output of a convolution. While
+gradients are recorded they allocate instead, so that the network can be trained.
 """
 
 import torch
@@ -29,7 +29,7 @@ def gate(features: Tensor, logits: Tensor) -> Tensor:
 
 
 def rescale(features: Tensor, factors: Tensor) -> Tensor:
-    """`features * factors`, overwriting `features`, to whose shape the factors are expanded.
+    """`features * factors`, overwriting `features`; the factors are broadcast.
 
     >>> import torch
     >>> rescale(torch.full((2,), 4.0), torch.tensor(0.5))
@@ -39,7 +39,7 @@ def rescale(features: Tensor, factors: Tensor) -> Tensor:
 
 
 def add_product(features: Tensor, skip: Tensor, factors: Tensor) -> Tensor:
-    """`features + skip * factors`, overwriting `features`, to whose shape the factors are expanded.
+    """`features + skip * factors`, overwriting `features`; the factors are broadcast.
 
     >>> import torch
     >>> add_product(torch.ones(2), torch.full((2,), 4.0), torch.tensor(0.5))

@@ -12,13 +12,13 @@ STEPS = 3
 
 
 class NarrowDistillation(FeatureDistillation):
-    """Three steps, of which the first halves the channels and all later ones stay narrow.
+    """Three steps; the first halves the channels, and the later ones stay narrow.
 
     Args:
-        channels: of input and output.
+        channels: number of channels of input and output.
         attention: rescales the fused features.
-        activation: after each convolution but the fusion; one module, shared.
-        refine: makes a step's refinement from its numbers of input and output channels.
+        activation: after each convolution but the fusion; one shared module.
+        refine: creates a step's refinement from its numbers of input and output channels.
     """
 
     def __init__(
@@ -29,18 +29,18 @@ class NarrowDistillation(FeatureDistillation):
         activation: nn.Module,
         refine: Callable[[int, int], nn.Module] = conv,
     ) -> None:
-        distilled = channels // 2
-        widths = [channels] + (STEPS - 1) * [distilled]
+        distilled_channels = channels // 2
+        widths = [channels] + (STEPS - 1) * [distilled_channels]
         super().__init__(
-            distill=[conv(width, distilled, 1) for width in widths],
-            refine=[refine(width, distilled) for width in widths],
-            last=conv(distilled, distilled),
-            fuse=conv((STEPS + 1) * distilled, channels, 1),
+            distill=[conv(width, distilled_channels, 1) for width in widths],
+            refine=[refine(width, distilled_channels) for width in widths],
+            last=conv(distilled_channels, distilled_channels),
+            fuse=conv((STEPS + 1) * distilled_channels, channels, 1),
             attention=attention,
             activation=activation,
         )
 
-    def refined(self, refine: nn.Module, x: Tensor, parts: list[Tensor]) -> Tensor:
-        """Adds a step's input in all steps but the first, whose input is wider than its refinement."""
+    def refine_step(self, refine: nn.Module, x: Tensor, parts: list[Tensor]) -> Tensor:
+        """Adds a step's input, except in the first step, whose input is wider than its refinement."""
         features: Tensor = refine(x)
         return add(features, x) if len(parts) > 1 else features

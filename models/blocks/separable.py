@@ -1,4 +1,4 @@
-"""Convolutions split into one over the channels and one over the pixels."""
+"""Convolutions split into one over channels and one over pixels."""
 
 from torch import Tensor, nn
 
@@ -6,7 +6,7 @@ from esr.models.blocks.convolution import conv
 
 
 class PointwiseLinear(nn.Module):
-    """A 1×1 convolution computed as a fully connected layer, which wants the channels last.
+    """A 1×1 convolution computed as a fully connected layer with the channels last.
 
     The challenge's script counts a convolution and a fully connected layer differently.
 
@@ -26,7 +26,7 @@ class PointwiseLinear(nn.Module):
 
 
 class BlueprintSeparable(nn.Module):
-    """A 3×3 blueprint separable convolution: first over the channels, then over the pixels of each channel.
+    """A 3×3 blueprint separable convolution: over the channels, then over the pixels of each channel.
 
     Haase and Amthor, "Rethinking Depthwise Separable Convolutions", CVPR 2020, arXiv:2003.13549.
     """

@@ -1,4 +1,4 @@
-"""How most of the networks are put together: head, blocks, a long skip connection, upsampler."""
+"""The structure of most networks: head, blocks, a long skip connection, upsampler."""
 
 from collections.abc import Iterable, Iterator
 
@@ -12,7 +12,7 @@ from esr.models.blocks.upsampling import pixel_shuffle_tail
 
 
 def parts_of(module: nn.Module) -> Iterator[nn.Module]:
-    """The modules of an `nn.Sequential`, or the module itself if it is none."""
+    """The modules of an `nn.Sequential`, or any other module itself."""
     if isinstance(module, nn.Sequential):
         yield from module
     else:
@@ -22,13 +22,13 @@ def parts_of(module: nn.Module) -> Iterator[nn.Module]:
 class ChainedTrunk(nn.Module):
     """Blocks in a chain, and a long skip connection around them.
 
-    A block or upsampler that is an `nn.Sequential` is run part by part: a call would keep its input alive until
-    its last part ends.
+    A block or upsampler that is an `nn.Sequential` runs part by part: a call would keep its input alive until its last
+    part returns.
 
     Args:
         head: from the image to shallow features.
-        blocks: each gets the output of the one before.
-        after_blocks: the last module before the shallow features are added.
+        blocks: run in a chain.
+        after_blocks: last module before the shallow features are added.
         upsampler: from LR features to the SR image.
     """
 
@@ -52,7 +52,7 @@ class ChainedTrunk(nn.Module):
         return deep
 
     def deepened(self, shallow: Tensor) -> Tensor:
-        """What the blocks make of the shallow features, which are not to be overwritten; for overrides."""
+        """Applies the blocks to the shallow features, which must not be overwritten; for overrides."""
         deep = shallow
         for block in self.blocks:
             for part in parts_of(block):
@@ -64,8 +64,8 @@ class ConvTrunk(ChainedTrunk):
     """A chained trunk with a 3×3 convolution before and after its blocks, and a pixel shuffle.
 
     Args:
-        blocks: each gets the output of the one before.
-        channels: of the features between the blocks.
+        blocks: run in a chain.
+        channels: number of channels of the features between the blocks.
         scale: upscaling factor.
     """
 
@@ -98,21 +98,21 @@ class FusedTrunk(ChainedTrunk):
         self.fuse = fuse
 
     def deepened(self, shallow: Tensor) -> Tensor:
-        """The fusion of all that the blocks make of the shallow features."""
+        """The fusion of all blocks' outputs."""
         fused: Tensor = self.fuse(concatenate(chain(self.blocks, shallow)))
         return fused
 
 
 class RFDNTrunk(FusedTrunk):
-    """What RFDN's descendants keep of it: everything but the blocks.
+    """RFDN without its blocks, as shared by its descendants.
 
     Args:
         blocks: N×channels×H×W -> the same shape, each.
-        channels: of the features between the blocks.
+        channels: number of channels of the features between the blocks.
         scale: upscaling factor.
-        bias: whether the 3×3 convolutions outside the blocks add one.
+        bias: True if the 3×3 convolutions outside the blocks have a bias.
         activation: after the fusion; by default RFDN's LeakyReLU.
-        after_blocks: the last module before the shallow features are added; by default a convolution.
+        after_blocks: last module before the shallow features are added; by default a convolution.
         upsampler: from LR features to the SR image; by default a convolution and a pixel shuffle.
     """
 

@@ -1,4 +1,4 @@
-"""From LR features to the SR image."""
+"""Upsampling from LR features to the SR image."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -23,7 +23,7 @@ class PixelShuffle(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """N×C·scale²×H×W -> N×C×scale·H×scale·W."""
-        # torch's kernel for CPUs takes twice as long as this one copy, which is what it does on a GPU
+        # on the CPU torch's own kernel takes twice as long as this single copy, which is also its GPU implementation
         number, channels, height, width = x.shape
         scale, kept = self.scale, channels // self.scale**2
         apart = x.view(number, kept, scale, scale, height, width).permute(0, 1, 4, 2, 5, 3)
@@ -41,11 +41,11 @@ def pixel_shuffle_tail(
 
 
 def bicubic(x: Tensor, scale: int) -> Tensor:
-    """Interpolates N×C×H×W to N×C×scale·H×scale·W.
+    """Bicubic interpolation: N×C×H×W -> N×C×scale·H×scale·W.
 
     >>> import torch
     >>> bicubic(torch.ones(1, 3, 2, 4), 4).shape
     torch.Size([1, 3, 8, 16])
     """
-    height, width = x.shape[-2:]  # a size stays exact where a factor is a rounded one, when exported
+    height, width = x.shape[-2:]  # a size stays exact on export, where a factor is rounded
     return F.interpolate(x, size=(scale * height, scale * width), mode="bicubic", align_corners=False)

@@ -6,9 +6,9 @@ from torch import Tensor, nn
 
 
 class WeightNormConv2d(nn.Conv2d):
-    """A convolution that stores each kernel as a direction and a length, and by default keeps height and width.
+    """A convolution that stores each kernel as a direction and a length; by default it keeps height and width.
 
-    In place of `weight` it has `direction`, of the weight's shape and any scale, and `length`, out_channels×1×1×1.
+    In place of `weight`, it has `direction`, of the weight's shape and any scale, and `length`, out_channels×1×1×1.
     """
 
     def __init__(
@@ -37,9 +37,9 @@ class WeightNormConv2d(nn.Conv2d):
 
 
 def weight_normalised(module: nn.Module) -> nn.Module:
-    """The module, in which each plain convolution inside is replaced by a weight-normalised one of its shape.
+    """Replaces each plain convolution inside a module by a weight-normalised one of the same shape; returns the module.
 
-    The convolutions have square kernels and a bias, and pad by a number of pixels, not by a name.
+    The convolutions must have square kernels, a bias, and a numeric padding.
 
     >>> weight_normalised(nn.Sequential(nn.Conv2d(2, 3, 1)))
     Sequential(

@@ -1,6 +1,6 @@
 """Self-attention within windows, as in Swin transformers (Liu et al., ICCV 2021, arXiv:2103.14030).
 
-Features are N×H×W×C here, with the channels last, as fully connected layers want them.
+Features are N×H×W×C here: fully connected layers take the channels last.
 """
 
 import torch
@@ -11,7 +11,7 @@ from esr.models.blocks.containers import named
 from esr.models.blocks.inplace import add
 
 APART = -100.0
-"""Added to the attention between pixels that only the shift made neighbours: e^-100 is nothing in float32."""
+"""Added to the logits between pixels that only the shift made neighbours: e^-100 vanishes in float32."""
 
 
 def to_windows(x: Tensor, size: int) -> Tensor:
@@ -38,15 +38,15 @@ def from_windows(windows: Tensor, size: int, height: int, width: int) -> Tensor:
 
 
 def shift_mask(x: Tensor, size: int, shift: int) -> Tensor:
-    """Keeps the pixels apart that meet in a window because a cyclic shift brought them round the border.
+    """Masks attention between pixels that share a window only because a cyclic shift wrapped them around.
 
     Args:
-        x: N×H×W×C, for its shape, type and device.
-        size: of the windows, pixels.
-        shift: pixels, less than `size`.
+        x: N×H×W×C; gives shape, type and device.
+        size: window side in pixels.
+        shift: in pixels, less than `size`.
 
     Returns:
-        N·windows×1×size²×size², to be added to the attention's logits: 0 or `APART`.
+        N·windows×1×size²×size², to be added to the logits: 0 or `APART`.
 
     >>> shift_mask(torch.zeros(1, 2, 2, 1), size=2, shift=1)[0, 0, 0]
     tensor([   0., -100., -100., -100.])
@@ -60,25 +60,25 @@ def shift_mask(x: Tensor, size: int, shift: int) -> Tensor:
 
 
 def _bands(length: int, size: int, shift: int, device: torch.device) -> Tensor:
-    """0 up to the last window, then 1, and 2 for what the shift brought round."""
+    """0 up to the last window, then 1, and 2 for the positions that the shift wrapped around."""
     position = torch.arange(length, device=device)
     return (position >= length - size).long() + (position >= length - shift).long()
 
 
 class RelativePositionBias(nn.Module):
-    """A learned summand for each head and each offset between two pixels of a window.
+    """A learned bias for each head and each offset between two pixels of a window.
 
-    >>> RelativePositionBias(window=4, heads=2)().shape
+    >>> RelativePositionBias(window=4, num_heads=2)().shape
     torch.Size([1, 2, 16, 16])
     """
 
     index: Tensor
-    """size²×size²: the row of the table that holds the offset between two pixels."""
+    """size²×size²: row of the table for the offset between two pixels."""
 
-    def __init__(self, window: int, heads: int) -> None:
+    def __init__(self, window: int, num_heads: int) -> None:
         super().__init__()
         offsets = 2 * window - 1
-        self.table = nn.Parameter(torch.empty(offsets**2, heads))
+        self.table = nn.Parameter(torch.empty(offsets**2, num_heads))
         nn.init.trunc_normal_(self.table, std=0.02)
         pixel = torch.arange(window**2)
         row, column = (place[:, None] - place + window - 1 for place in (pixel // window, pixel % window))
@@ -92,22 +92,22 @@ class RelativePositionBias(nn.Module):
 class WindowAttention(nn.Module):
     """Multi-head self-attention among the pixels of a window, with a skip connection around it.
 
-    Where `window` does not divide height or width, zeros fill the last windows.
+    If `window` does not divide height or width, zeros fill the last windows.
 
     Args:
-        channels: of input and output, a multiple of `heads`.
-        heads: how many.
-        window: side of a window, pixels.
-        norm: normalises what attends; by default nothing does.
-        shift: pixels by which the windows move down and right, less than `window`.
-        position: makes what is added to the logits; by default it does not matter where in a window a pixel is.
-        bias: whether queries, keys and values have one.
+        channels: number of channels of input and output, a multiple of `num_heads`.
+        num_heads: number of attention heads.
+        window: window side in pixels.
+        norm: normalisation of the input; `None`: none.
+        shift: displacement of the windows down and right, in pixels, less than `window`.
+        position: bias added to the logits; `None`: attention ignores positions.
+        bias: True if queries, keys and values have a bias.
     """
 
     def __init__(
         self,
         channels: int,
-        heads: int,
+        num_heads: int,
         window: int,
         *,
         norm: nn.Module | None = None,
@@ -116,7 +116,7 @@ class WindowAttention(nn.Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        self.heads = heads
+        self.num_heads = num_heads
         self.window = window
         self.shift = shift
         self.norm = norm if norm is not None else nn.Identity()
@@ -131,7 +131,7 @@ class WindowAttention(nn.Module):
         features = self.norm(x)
         if (
             torch.compiler.is_compiling() or below or right
-        ):  # when exported always, so that the size stays free
+        ):  # always on export, so that the size stays dynamic
             features = F.pad(features, (0, 0, 0, right, 0, below))
         mask = self._mask(features)
         features = to_windows(self._moved(features, -self.shift), self.window)
@@ -146,7 +146,7 @@ class WindowAttention(nn.Module):
         return x.roll((shift, shift), dims=(1, 2)) if shift else x
 
     def _mask(self, x: Tensor) -> Tensor | None:
-        """What is added to the logits, if anything."""
+        """Sum of position bias and shift mask, for the logits; `None` without either."""
         position = self.position() if self.position is not None else None
         if not self.shift:
             return position
@@ -155,32 +155,32 @@ class WindowAttention(nn.Module):
 
     def _attended(self, qkv: Tensor, mask: Tensor | None) -> Tensor:
         """N·windows×size²×3·channels -> N·windows×size²×channels."""
-        heads = qkv.view(*qkv.shape[:2], 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        query, key, value = heads.unbind()
+        by_head = qkv.view(*qkv.shape[:2], 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        query, key, value = by_head.unbind()
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         return attended.transpose(1, 2).flatten(2)
 
 
 class FeedForward(nn.Module):
-    """Two fully connected layers for each pixel, with a skip connection around them.
+    """Two fully connected layers per pixel, with a skip connection around them.
 
     Args:
-        channels: of input and output.
-        hidden: channels between the layers.
-        norm: normalises the layers' input; by default nothing does.
-        flatten: whether the layers get the pixels as N×H·W×channels instead of N×H×W×channels; it is all the same
-            to them, but the challenge's script counts them by the shape of their input.
+        channels: number of channels of input and output.
+        hidden_channels: number of channels between the layers.
+        norm: normalisation of the input; `None`: none.
+        flatten: True to pass the pixels as N×H·W×channels instead of N×H×W×channels; the result is the same, but the
+            challenge's script counts fully connected layers by the shape of their input.
     """
 
     def __init__(
-        self, channels: int, hidden: int, *, norm: nn.Module | None = None, flatten: bool = True
+        self, channels: int, hidden_channels: int, *, norm: nn.Module | None = None, flatten: bool = True
     ) -> None:
         super().__init__()
         self.norm = norm if norm is not None else nn.Identity()
         self.flatten = flatten
-        self.expand = nn.Linear(channels, hidden)
+        self.expand = nn.Linear(channels, hidden_channels)
         self.activation = nn.GELU()
-        self.project = nn.Linear(hidden, channels)
+        self.project = nn.Linear(hidden_channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """N×H×W×channels -> the same shape."""
@@ -192,18 +192,18 @@ class FeedForward(nn.Module):
 
 
 def swin_pair(
-    channels: int, heads: int, hidden: int, window: int, *, normalize: bool = True
+    channels: int, num_heads: int, hidden_channels: int, window: int, *, normalize: bool = True
 ) -> nn.Sequential:
-    """Two window transformers with relative positions, the second of which shifts its windows by half a side.
+    """Two window transformers with relative positions, the second with windows shifted by half a side.
 
-    Maps N×H×W×channels to the same shape; `window` divides H and W, as opposite borders meet in shifted windows.
+    Maps N×H×W×channels to the same shape; `window` must divide H and W, as opposite borders share shifted windows.
 
     Args:
-        channels: of input and output, a multiple of `heads`.
-        heads: of the attention.
-        hidden: channels within the layers for each pixel.
-        window: side of a window, pixels.
-        normalize: whether the channels are normalised before attention and before the layers for each pixel.
+        channels: number of channels of input and output, a multiple of `num_heads`.
+        num_heads: number of attention heads.
+        hidden_channels: number of channels within the feed-forward layers.
+        window: window side in pixels.
+        normalize: True to normalise the channels before the attention and before the feed-forward layers.
     """
 
     def norm() -> nn.Module:
@@ -214,13 +214,13 @@ def swin_pair(
             named(
                 attention=WindowAttention(
                     channels,
-                    heads,
+                    num_heads,
                     window,
                     norm=norm(),
                     shift=shift,
-                    position=RelativePositionBias(window, heads),
+                    position=RelativePositionBias(window, num_heads),
                 ),
-                feed_forward=FeedForward(channels, hidden, norm=norm()),
+                feed_forward=FeedForward(channels, hidden_channels, norm=norm()),
             )
             for shift in (0, window // 2)
         )

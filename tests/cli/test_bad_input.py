@@ -97,15 +97,11 @@ def test_weights_that_cannot_be_loaded_are_refused_and_left_alone(
     assert not (participant / "ran").exists()
 
 
-def test_a_zoo_file_with_another_digest_is_refused_before_it_is_opened(
-    run_esr: RunEsr, participant: Path
-) -> None:
+def test_a_zoo_file_with_another_digest_is_refused_before_it_is_opened(run_esr: RunEsr, participant: Path) -> None:
     file = participant / "w.pth"
     hostile(file)
     digest = hashlib.sha256(b"the published bytes").hexdigest()
-    (participant / "tiny.yaml").write_text(
-        f"_target_: tiny.Tiny\ncheckpoint: {{file: w.pth, sha256: {digest}}}\n"
-    )
+    (participant / "tiny.yaml").write_text(f"_target_: tiny.Tiny\ncheckpoint: {{file: w.pth, sha256: {digest}}}\n")
     words = [w for w in SMALL if not w.startswith("weights=")]
     refused(run_esr(*words, cwd=participant), "w.pth", digest[:8])
     assert file.exists()

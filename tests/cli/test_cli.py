@@ -27,18 +27,14 @@ sys.exit(code)
 )
 def test_what_needs_no_network_does_not_import_torch(arguments, tmp_path):
     program = TORCHLESS.format(arguments=arguments)
-    run = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    run = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "torch was imported" not in run.stderr
     assert run.returncode in (0, 2), run.stderr
 
 
 def test_the_package_runs_as_the_command():
     done = {
-        words: subprocess.run(
-            [sys.executable, "-m", "esr", *words], capture_output=True, text=True, check=False
-        )
+        words: subprocess.run([sys.executable, "-m", "esr", *words], capture_output=True, text=True, check=False)
         for words in (("--version",), ("shw",))
     }
     assert done[("--version",)].stdout.startswith("esr ")
@@ -132,7 +128,7 @@ def test_a_mistake_ends_in_one_line_and_exit_code_2(run_esr, arguments, words):
 def test_an_evaluation_prints_its_table_and_says_where_the_record_lies(run_esr, participant):
     run = run_esr(*SMALL, cwd=participant)
     assert run.code == 0, run.err
-    for row in ("PSNR", "SSIM", "ms per image", "ratio", "params", "FLOPs", "MACs", "activations", "convolutions",
+    for row in ("PSNR", "SSIM", "runtime [ms]", "ratio", "params", "FLOPs", "MACs", "activations", "convolutions",
                 "peak memory", "verdict"):  # fmt: skip
         assert row in run.out
     assert len(run.records) == 1

@@ -71,7 +71,5 @@ def test_a_reader_that_has_gone_is_not_complained_of(words):
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_a_closed_standard_output_is_not_missed(words):
     command = 'exec "$0" -m esr "$@" >&-'
-    done = subprocess.run(
-        ["sh", "-c", command, sys.executable, *words], stderr=subprocess.PIPE, text=True, check=False
-    )
+    done = subprocess.run(["sh", "-c", command, sys.executable, *words], stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

@@ -4,6 +4,7 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 
 from esr.config import compose as composition
+from esr.config.cards import card, card_of_model
 from esr.errors import ConfigError
 
 
@@ -58,7 +59,7 @@ def test_a_team_that_kept_its_network_to_itself_is_named(number):
 def test_a_network_can_be_given_without_a_yaml():
     config = composition.compose(["+model._target_=package.Network", "+model.args.channels=48"])
     assert config.model._target_ == "package.Network"
-    assert config.model.args.channels == 48
+    assert config.model.args == {"channels": 48}
 
 
 @pytest.mark.parametrize(
@@ -113,8 +114,29 @@ def test_a_yaml_that_is_not_a_network_is_named(participant, monkeypatch, text):
     assert "\n" not in str(caught.value)
 
 
-def test_a_key_that_a_network_cannot_have_is_named(participant, monkeypatch):
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("data_rnage: 255", r"tiny\.yaml: data_rnage: .*data_range"),
+        ("data_range: wide", r"tiny\.yaml: data_range: .*wide"),
+        ("published: {runtime_s: 1}", r"tiny\.yaml: published: .*runtime_s.*did you mean runtime_ms"),
+        ("published: {ranks: {main: first}}", r"tiny\.yaml: published\.ranks\.main: .*`int"),
+    ],
+)
+def test_a_key_that_a_network_cannot_have_is_named(participant, monkeypatch, line, message):
     monkeypatch.chdir(participant)
-    (participant / "tiny.yaml").write_text("_target_: tiny.Tiny\ndata_rnage: 255\n")
-    with pytest.raises(ConfigError, match=r"data_rnage.*data_range"):
+    (participant / "tiny.yaml").write_text(f"_target_: tiny.Tiny\n{line}\n")
+    with pytest.raises(ConfigError, match=message):
         composition.compose(["model=tiny.yaml"])
+
+
+def test_published_figures_arrive_as_they_stand_in_the_yaml_and_on_the_card():
+    model = composition.compose(["model=rlfn"]).model
+    assert model.published is not None
+    assert model.published["ranks"]["main"] == 1
+    assert card_of_model(model) == card("rlfn")
+
+
+def test_an_override_of_a_published_figure_is_checked():
+    with pytest.raises(ConfigError, match=r"model\.published\.ranks: .*mian.*did you mean main"):
+        composition.compose(["model=rlfn", "++model.published.ranks.mian=1"])

@@ -1,4 +1,4 @@
-"""`esr doctor`: what it says of each thing that spoils a run, and that it never trips over a machine."""
+"""`esr doctor`: a finding and a remedy for each condition that spoils a run, without a traceback on any machine."""
 
 import json
 import os
@@ -8,21 +8,25 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
+from helpers import rankings
 from helpers.nvml_stub import build as build_stub
 from helpers.nvml_stub import environment as stub_environment
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esr.cli import doctor
+from esr.cli.command import run
 from esr.doctor import checks, state
-from esr.doctor.state import GpuState, State, TorchState
+from esr.doctor.state import GpuCondition, State, TorchState
 from esr.evaluation import evaluate as evaluation
-from esr.records.files import Record
+from esr.records.document import Driver
+from esr.records.files import Record, decode
+from esr.records.network import Device
 from esr.system import cgroups
 
 UUID = "0e5a0e5a-0000-4000-8000-000000000000"
-TITAN = GpuState(
+TITAN = GpuCondition(
     index=0,
     name="NVIDIA TITAN Xp",
     uuid=f"GPU-{UUID}",
@@ -39,11 +43,11 @@ TORCH = TorchState(
     cuda="12.6",
     kernels=("sm_50", "sm_60", "sm_70", "sm_75", "sm_80", "sm_86", "sm_90"),
     count=1,
-    gpu={"name": "NVIDIA TITAN Xp", "uuid": UUID, "compute_capability": "6.1"},
+    gpu=Device("cuda", "NVIDIA TITAN Xp", UUID, "6.1"),
 )
 GOOD = State(
     torch=TORCH,
-    driver={"version": "560.35.03", "cuda": "12.6", "error": None},
+    driver=Driver("560.35.03", "12.6", None),
     gpus=(TITAN,),
     device_files=("/dev/nvidia0",),
     out="/out",
@@ -56,7 +60,7 @@ GOOD = State(
     uid=10001,
 )
 NO_GPU = replace(TORCH, count=0, gpu=None)
-NO_NVML = {"version": None, "cuda": None, "error": "NVML Shared Library Not Found"}
+NO_NVML = Driver(None, None, "NVML Shared Library Not Found")
 
 
 def gpu(**changes) -> State:
@@ -64,7 +68,7 @@ def gpu(**changes) -> State:
 
 
 def driver(**changes) -> State:
-    return replace(GOOD, driver={**GOOD.driver, **changes})
+    return replace(GOOD, driver=msgspec.structs.replace(GOOD.driver, **changes))
 
 
 def test_a_good_machine_gets_nothing_but_ok():
@@ -86,14 +90,14 @@ def test_a_good_machine_gets_nothing_but_ok():
          "gpu", "fail", "560 or later"),
         (replace(GOOD, torch=replace(NO_GPU, error="Error 804: forward compatibility was attempted")),
          "gpu", "fail", "cuda-compat"),
-        (replace(GOOD, torch=replace(NO_GPU, error="CUDA unknown error")), "gpu", "fail", "container anew"),
+        (replace(GOOD, torch=replace(NO_GPU, error="CUDA unknown error")), "gpu", "fail", "restart the container"),
         (replace(GOOD, torch=replace(NO_GPU, error="no luck")), "gpu", "fail", "nvidia-smi"),
         (driver(cuda="11.8", version="520.61.05"), "driver", "fail", "520.61.05"),
         (driver(cuda="12.2"), "driver", "warn", "NVIDIA_DISABLE_REQUIRE"),
         (replace(GOOD, torch=replace(TORCH, kernels=("sm_75", "sm_80", "compute_120"))), "kernels", "fail", "6.1"),
         (replace(GOOD, driver=NO_NVML, gpus=()), "nvml", "warn", "compute,utility"),
-        (replace(GOOD, driver={**NO_NVML, "error": "Driver/library version mismatch"}), "nvml", "fail", "reboot"),
-        (replace(GOOD, driver={**NO_NVML, "error": "Unknown Error"}), "nvml", "fail", "daemons"),
+        (replace(GOOD, driver=Driver(None, None, "Driver/library version mismatch")), "nvml", "fail", "reboot"),
+        (replace(GOOD, driver=Driver(None, None, "Unknown Error")), "nvml", "fail", "daemons"),
         (driver(error="GPU is lost"), "nvml", "fail", "Xid"),
         (driver(error="Insufficient Permissions"), "nvml", "warn", "nvidia-smi"),
         (gpu(gone="GPU is lost"), "nvml", "fail", "GPU 0: GPU is lost"),
@@ -131,7 +135,7 @@ def test_an_image_is_judged_without_its_gpu_and_refused_as_root_or_with_build_to
 
 
 def test_what_the_driver_does_not_say_is_no_finding():
-    silent = replace(GOOD, gpus=(GpuState(index=0, uuid=f"GPU-{UUID}"),))
+    silent = replace(GOOD, gpus=(GpuCondition(index=0, uuid=f"GPU-{UUID}"),))
     assert not {"persistence", "alone"} & {found.check for found in checks.examine(silent)}
     assert checks.worst(checks.examine(silent)) == "ok"
 
@@ -139,7 +143,7 @@ def test_what_the_driver_does_not_say_is_no_finding():
 def test_of_several_gpus_the_one_that_was_asked_for_is_named(monkeypatch, capsys):
     asked = []
     monkeypatch.setattr(state, "_torch", lambda index: asked.append(index) or replace(TORCH, count=2))
-    assert doctor.main(["--quick", "device.index=1"]) == 0
+    assert run(["doctor", "--quick", "device.index=1"]) == 0
     assert asked == [1]
     assert "2 GPUs are visible, of which the one with index 1 is measured" in capsys.readouterr().out
 
@@ -206,7 +210,7 @@ def test_limits_of_control_groups_are_read_on_both_versions(tmp_path, own, files
 
 @pytest.fixture
 def half_a_core_and_a_gigabyte():
-    """Folders of a control group with these limits, on whichever version this machine has."""
+    """Folders of a control group with these limits, in the version of control groups on this machine."""
     name, top = f"esr-test-{os.getpid()}", Path("/sys/fs/cgroup")
     new = {top / name: {"cpu.max": "50000 100000", "memory.max": str(1 << 30)}}
     old = {top / "cpu" / name: {"cpu.cfs_quota_us": "50000"},
@@ -229,13 +233,13 @@ def half_a_core_and_a_gigabyte():
 
 def test_real_limits_are_warned_of_and_stand_in_the_fingerprint(half_a_core_and_a_gigabyte, tmp_path):
     joined = "; ".join(f"echo $$ > {folder}/cgroup.procs" for folder in half_a_core_and_a_gigabyte)
-    ask = "from esr import environment; print(environment.cpu()['quota_cores'])"
+    ask = "from esr.telemetry import environment; print(environment.cpu().quota_cores)"
     esr = Path(sys.executable).with_name("esr")
     script = f'{joined}; {sys.executable} -c "{ask}"; exec {esr} doctor --quick out={tmp_path}'
     run = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
     assert not run.stderr
     assert run.stdout.startswith("0.5\n")
-    assert "1.0 GiB of memory, by a control group's limit" in run.stdout
+    assert "1.0 GiB of memory, limited by a control group" in run.stdout
     assert "a quota of 0.5 core(s)" in run.stdout
 
 
@@ -251,9 +255,7 @@ def test_json_carries_the_same_findings(run_esr):
     run = run_esr("doctor", "--quick", "--json")
     told = json.loads(run.out)
     assert told["status"] in ("ok", "warn", "fail")
-    assert {"torch", "gpu", "out", "weights", "memory", "cores"} <= {
-        found["check"] for found in told["findings"]
-    }
+    assert {"torch", "gpu", "out", "weights", "memory", "cores"} <= {found["check"] for found in told["findings"]}
 
 
 def test_a_folder_that_cannot_be_written_is_a_failure(run_esr):
@@ -286,16 +288,18 @@ def test_a_baseline_that_cannot_be_measured_is_a_finding(run_esr):
 
 
 def test_a_baseline_that_fails_while_it_is_measured_is_a_finding(monkeypatch, capsys, tmp_path):
-    failed = Record({"networks": {"baseline": {"name": "imdn", "failure": {"message": "killed by SIGKILL"}}}})
+    made = rankings.document()
+    made["networks"]["baseline"]["failure"] = {"stage": "time", "kind": "crashed", "message": "killed by SIGKILL"}
+    failed = Record(decode(json.dumps(made).encode()))
     monkeypatch.setattr(evaluation, "evaluate", lambda *_, **__: failed)
     monkeypatch.setattr(state, "gather", lambda *_: GOOD)
-    assert doctor.main([f"out={tmp_path}"]) == 1
+    assert run(["doctor", f"out={tmp_path}"]) == 1
     assert "killed by SIGKILL" in capsys.readouterr().out
 
 
 def test_help_says_what_the_exit_codes_mean(run_esr):
     run = run_esr("doctor", "--help")
-    assert "\n  esr doctor --quick           the checks alone\n" in run.out
+    assert "\n  esr doctor --quick           only the checks\n" in run.out
     assert "Exit code 0" in run.out
 
 
@@ -329,9 +333,7 @@ def test_the_drivers_own_library_is_asked(tmp_path, scenario, check, status):
 
 
 @pytest.mark.parametrize("words", [["model=imdn"], ["-m", "model=imdn,rlfn"]])
-def test_a_run_into_a_folder_that_cannot_be_made_ends_in_the_line_the_doctor_would_have_said(
-    run_esr, tmp_path, words
-):
+def test_a_run_into_a_folder_that_cannot_be_made_ends_in_the_line_the_doctor_would_have_said(run_esr, tmp_path, words):
     (tmp_path / "file").touch()
     run = run_esr(*words, f"out={tmp_path}/file")
     assert run.code == 2

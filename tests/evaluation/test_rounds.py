@@ -8,16 +8,27 @@ import numpy as np
 import psutil
 import pytest
 from helpers.participants import SMALL
-from omegaconf import OmegaConf
 
 from esr.config.compose import compose
 from esr.config.schema import EsrConf, ModelConf
 from esr.evaluation.rounds import Measurement
 from esr.evaluation.subject import Subject
+from esr.evaluation.worker.messages import (
+    Done,
+    OpenRequest,
+    PeakRequest,
+    PrepareRequest,
+    RenewRequest,
+    ResetMemoryRequest,
+    SampleAnswer,
+    TimeAnswer,
+    TimeRequest,
+)
 from esr.evaluation.worker.parent import Worker, WorkerFailure
-from esr.evaluation.worker.protocol import pack
+from esr.records.network import Weights
 from esr.system.progress import Silent
-from esr.zoo.weights import WeightsFile
+from esr.telemetry.findings import Disturbance
+from esr.timing.samples import Duration
 
 
 class FakeWorker:
@@ -25,7 +36,6 @@ class FakeWorker:
 
     def __init__(self, name, log, ms=1.0, fails_at=None):
         self.name, self.log, self.ms, self.fails_at = name, log, ms, fails_at
-        self.passes = []
         self.timed = 0
 
     def pause(self):
@@ -34,21 +44,18 @@ class FakeWorker:
     def resume(self):
         self.log.append((self.name, "resume"))
 
-    def ask(self, do, **arguments):
-        self.log.append((self.name, do))
-        if do == "prepare":
-            self.passes = arguments["passes"]
-            return {}
-        sample = pack(np.full(4, 7, np.uint8))
-        if do == "time":
+    def ask(self, request):
+        self.log.append((self.name, request.stage))
+        sample = np.full(4, 7, np.uint8)
+        if isinstance(request, TimeRequest):
             self.timed += 1
             if self.fails_at == self.timed:
-                raise WorkerFailure("exception", "boom", "time")
-            return {
-                "durations": [{"device_ms": self.ms, "wall_ms": self.ms} for _ in self.passes],
-                "sample": sample,
-            }
-        return {"sample": sample, "precisions": {}, "switches": {}}
+                raise WorkerFailure("time", "exception", "boom")
+            durations = (Duration(self.ms, self.ms),) * request.passes
+            return TimeAnswer(durations, sample if request.sampled is not None else None)
+        if isinstance(request, (PrepareRequest, RenewRequest)):
+            return Done()
+        return SampleAnswer({}, {}, sample)
 
 
 class FakeWatch:
@@ -58,12 +65,11 @@ class FakeWatch:
         self.disturbed, self.restless = disturbed, restless
 
     @contextmanager
-    def window(self, number, group="", images=0):
+    def window(self, block, role, images):
         yield
 
-    def findings(self, number):
-        fault = {"reason": "host_load", "severity": "taint", "window": number, "detail": ""}
-        return [fault] if number in self.disturbed else []
+    def disturbances(self, block):
+        return [Disturbance("host_load", "", block)] if block in self.disturbed else []
 
     def steady(self):
         self.restless -= 1
@@ -78,7 +84,7 @@ def measurement(watch=None, rounds=4, log=None, ms=1.0, **timing):
         setattr(settings.timing, key, value)
     subjects = []
     for role in ("candidate", "baseline"):
-        subject = Subject(role, role, ModelConf(_target_="x"), WeightsFile("random"))
+        subject = Subject(role, role, ModelConf(_target_="x"), Weights("random"))
         subject.worker = FakeWorker(role, log, ms)
         subjects.append(subject)
     return Measurement(subjects, settings, [(8, 8), (8, 8)], watch or FakeWatch(), Silent())
@@ -105,13 +111,10 @@ def test_every_round_begins_with_kernels_that_were_made_anew_in_untimed_passes_o
     asked = []
     for subject in one.subjects:
         plain = subject.worker.ask
-        subject.worker.ask = lambda do, plain=plain, **arguments: (
-            asked.append((do, arguments)),
-            plain(do, **arguments),
-        )[1]
+        subject.worker.ask = lambda request, plain=plain: (asked.append(request), plain(request))[1]
     one.run()
-    renewals = [arguments["images"] for do, arguments in asked if do == "renew"]
-    assert renewals == [[0, 1]] * 6
+    renewals = [request.images for request in asked if isinstance(request, RenewRequest)]
+    assert renewals == [(0, 1)] * 6
     said = [(name, action) for name, action in log if action in ("renew", "prepare")]
     for position, (name, action) in enumerate(said):
         if action == "renew":
@@ -135,37 +138,37 @@ def test_both_networks_get_as_many_warm_up_passes_however_soon_one_has_settled()
     worker = one.subjects[0].worker
     plain = worker.ask
 
-    def falling(do, **arguments):
-        answer = plain(do, **arguments)
-        if do == "time":
-            for duration in answer["durations"]:
-                duration["device_ms"] = next(slow, 10)
+    def falling(request):
+        answer = plain(request)
+        if isinstance(request, TimeRequest):
+            durations = tuple(Duration(next(slow, 10), one.wall_ms) for one in answer.durations)
+            return TimeAnswer(durations, answer.sample)
         return answer
 
     worker.ask = falling
     one.run()
-    counts = [len(subject.warmup[0]["ms"]) for subject in one.subjects]
+    counts = [len(subject.warmup[0].ms) for subject in one.subjects]
     assert counts[0] == counts[1] > 6
-    assert all(subject.warmup[0]["settled"] for subject in one.subjects)
+    assert all(subject.warmup[0].settled for subject in one.subjects)
 
 
 def test_warm_up_goes_on_until_the_device_is_at_rest_or_the_time_is_up():
     calm = measurement(FakeWatch(restless=3))
-    assert calm.run()["steady"] is True
+    assert calm.run().steady is True
     calm.settings.timing.warmup.max_seconds = 0.0
     restless = measurement(FakeWatch(restless=10**9))
     restless.settings.timing.warmup.max_seconds = 0.0
-    assert restless.run()["steady"] is False
+    assert restless.run().steady is False
 
 
 def test_a_disturbed_turn_is_measured_again_with_its_partner_and_all_turns_are_kept():
     one = measurement(FakeWatch(disturbed={2}))
     one.run()
     blocks = [block for subject in one.subjects for block in subject.blocks]
-    replaced = sorted(block["block"] for block in blocks if block["replaced"])
+    replaced = sorted(block.block for block in blocks if block.replaced)
     assert replaced == [2, 3]
     assert len(blocks) == (4 + 1) * 2
-    assert [block["reasons"] for block in blocks if block["block"] == 2] == [["host_load"]]
+    assert [block.reasons for block in blocks if block.block == 2] == [("host_load",)]
     for subject in one.subjects:
         assert not (subject.table(4, 2) != 1.0).any()
 
@@ -174,29 +177,29 @@ def test_repeats_end_where_disturbance_is_the_normal_state():
     one = measurement(FakeWatch(disturbed=range(10**6)), rounds=10)
     one.run()
     blocks = [block for subject in one.subjects for block in subject.blocks]
-    assert sum(block["replaced"] for block in blocks) <= 0.6 * len(blocks)
+    assert sum(block.replaced for block in blocks) <= 0.6 * len(blocks)
     assert len(blocks) <= 10 * 2 * 3
-    kept = [block for block in blocks if not block["replaced"]]
-    assert {block["round"] for block in kept} == set(range(10))
+    kept = [block for block in blocks if not block.replaced]
+    assert {block.round for block in kept} == set(range(10))
 
 
 def test_retries_can_be_switched_off():
     one = measurement(FakeWatch(disturbed={0}), retries=0)
     one.run()
-    assert not any(block["replaced"] for subject in one.subjects for block in subject.blocks)
+    assert not any(block.replaced for subject in one.subjects for block in subject.blocks)
 
 
 def test_a_network_that_fails_leaves_the_other_one_to_be_measured_to_the_end():
     one = measurement()
     one.subjects[0].worker.fails_at = 9
-    assert one.run()["rounds"] == 4
-    assert one.subjects[0].failure["message"] == "boom"
-    assert len({block["round"] for block in one.subjects[1].blocks}) == 4
+    assert one.run().rounds == 4
+    assert one.subjects[0].failure.message == "boom"
+    assert len({block.round for block in one.subjects[1].blocks}) == 4
 
 
 def test_a_paused_worker_uses_no_processor_whatever_its_threads_do():
     with Worker(60.0) as worker:
-        worker.ask("open", config=OmegaConf.to_container(compose(["model=rlfn", "device=cpu"])))
+        worker.ask(OpenRequest(compose(["model=rlfn", "device=cpu"])))
         worker.pause()
         process = psutil.Process(worker.pid)
         deadline = time.monotonic() + 5
@@ -207,7 +210,7 @@ def test_a_paused_worker_uses_no_processor_whatever_its_threads_do():
         time.sleep(0.5)
         assert sum(process.cpu_times()[:2]) == before
         worker.resume()
-        assert worker.ask("reset_memory") == {}
+        assert isinstance(worker.ask(ResetMemoryRequest()), Done)
 
 
 def record_of(run):
@@ -255,15 +258,15 @@ def test_an_interval_of_one_pair_of_processes_on_a_cpu_is_said_to_be_one(run_esr
 
 def test_an_endless_time_limit_is_as_long_as_the_system_can_wait():
     with Worker(1e300) as worker, pytest.raises(WorkerFailure, match="AttributeError"):
-        worker.ask("peak")
+        worker.ask(PeakRequest())
 
 
 def test_the_cpus_that_were_asked_for_are_those_the_worker_runs_on(run_esr, participant):
     cpu = sorted(psutil.Process().cpu_affinity())[-1]
     record = record_of(run_esr(*SMALL, f"device.cpus=[{cpu}]", cwd=participant))
     for network in record["networks"].values():
-        assert network["runtime"]["cpus"] == [cpu]
-        assert network["runtime"]["threads"] == 1
+        assert network["worker"]["cpus"] == [cpu]
+        assert network["worker"]["threads"] == 1
 
 
 def test_more_threads_than_cpus_are_refused(run_esr, participant):

@@ -2,77 +2,76 @@
 
 import re
 
+import msgspec
 import pytest
 from helpers.paths import ROOT
 
 from esr.config.schema import ModelConf
 from esr.evaluation.subject import Subject
 from esr.evaluation.verdict import verdict
-from esr.records.files import REASONS
-from esr.telemetry import verdict as telemetry_verdict
-from esr.telemetry.verdict import finding
+from esr.records.document import Process, Verdict
+from esr.records.network import Block, Estimate, Failure, OutputCheck, WarmUp, Weights
+from esr.records.reasons import REASONS, TELEMETRY_REASONS
+from esr.telemetry.findings import Disturbance
+from esr.timing.samples import Duration
 from esr.timing.schedule import Pass
-from esr.timing.stopping import Precision
-from esr.zoo.weights import WeightsFile
+from esr.timing.stopping import precision
 
-CALM = [{"steady": True, "stopped_by": "precision"}]
-REACHED = Precision(0.005, 0.004, "precision").as_dict()
+CALM = [Process(0, 8, steady=True, stopped_by="precision", seconds=1.0)]
+
+
+def reached(width=0.004, stopped_by="precision"):
+    interval = (None, None) if width is None else (1.0 - width / 2, 1.0 + width / 2)
+    return precision(Estimate(1.0, *interval), 0.005, stopped_by)
+
+
+REACHED = reached()
 
 
 def measured(role="candidate", ms=100.0, wall_ms=101.0):
     """A network in eight turns of one pass each, every second one over a new input."""
-    subject = Subject(role, role, ModelConf(_target_="x"), WeightsFile("random"))
-    subject.warmup.append({"process": 0, "lr_shape": [8, 9], "ms": [ms], "settled": True})
+    subject = Subject(role, role, ModelConf(_target_="x"), Weights("random"))
+    subject.warmup.append(WarmUp(0, (8, 9), (ms,), settled=True))
     first = 0 if role == "candidate" else 100
     for number in range(first, first + 8):
-        block = {"block": number, "round": number, "process": 0, "parent_wall_ms": wall_ms}
         one = Pass(0, alteration=7 if number % 2 else None)
-        subject.add_block(
-            {**block, "reasons": [], "replaced": False}, [one], [{"device_ms": ms, "wall_ms": ms}]
-        )
+        subject.add_block(Block(number, number, 0, wall_ms), [one], [Duration(ms, ms)])
     return subject
 
 
-def found(subject=None, precision=REACHED, processes=CALM, findings=()):
+def found(subject=None, precision=REACHED, processes=CALM, disturbances=()):
     """Reason -> detail, of the candidate or of the run."""
-    result = verdict([subject or measured(), measured("baseline")], precision, processes, [*findings])
-    assert all(entry["network"] in ("candidate", None) for entry in result["reasons"])
-    return {entry["reason"]: entry["detail"] for entry in result["reasons"]}
+    result = verdict([subject or measured(), measured("baseline")], precision, processes, [*disturbances])
+    assert all(entry.role in ("candidate", None) for entry in result.reasons)
+    return {entry.reason: entry.detail for entry in result.reasons}
 
 
 def test_a_quiet_run_is_clean():
-    assert verdict([measured(), measured("baseline")], REACHED, CALM, []) == {
-        "status": "clean",
-        "reasons": [],
-    }
+    assert verdict([measured(), measured("baseline")], REACHED, CALM, []) == Verdict("clean", ())
 
 
 def differing(subject):
-    subject.outputs.compared = subject.outputs.differing = 3
+    subject.output_check = OutputCheck(tolerance=1, compared=3, differing=3)
 
 
 def unsettled(subject):
-    subject.warmup[0]["settled"] = False
+    subject.warmup[0] = msgspec.structs.replace(subject.warmup[0], settled=False)
 
 
 def remembering(subject):
     """Repeated inputs take half the time."""
     for number in range(8, 40):
         one = Pass(0, alteration=7 if number % 2 else None)
-        block = {"block": number, "round": number, "process": 0, "parent_wall_ms": 101.0}
         ms = 100.0 if number % 2 else 50.0
-        subject.add_block(
-            {**block, "reasons": [], "replaced": False}, [one], [{"device_ms": ms, "wall_ms": ms}]
-        )
+        subject.add_block(Block(number, number, 0, 101.0), [one], [Duration(ms, ms)])
 
 
 def unaccounted(subject):
-    for block in subject.blocks:
-        block["parent_wall_ms"] = 300.0
+    subject.blocks = [msgspec.structs.replace(block, parent_wall_ms=300.0) for block in subject.blocks]
 
 
 def halved(subject):
-    subject.precisions["float16"] = ["convolution"]
+    subject.precisions["float16"] = ("convolution",)
 
 
 def turned(subject):
@@ -100,7 +99,7 @@ def test_what_a_network_does_is_a_reason_of_its_own(name):
 
 
 def test_a_device_that_is_not_at_rest_is_not_warm():
-    processes = [*CALM, {"steady": False, "stopped_by": "precision"}]
+    processes = [*CALM, msgspec.structs.replace(CALM[0], steady=False)]
     assert "warmer or faster" in found(processes=processes)["warmup_cap"]
 
 
@@ -116,38 +115,32 @@ def test_a_device_that_is_not_at_rest_is_not_warm():
         (0.02, "rounds", 3, None),
     ],
 )
-def test_a_precision_that_was_not_reached_is_said_unless_nobody_asked_for_it(
-    width, stopped_by, processes, missed
-):
-    told = found(precision=Precision(0.005, width, stopped_by).as_dict(), processes=CALM * processes).get(
-        "precision_not_reached"
-    )
+def test_a_precision_that_was_not_reached_is_said_unless_nobody_asked_for_it(width, stopped_by, processes, missed):
+    told = found(precision=reached(width, stopped_by), processes=CALM * processes).get("precision_not_reached")
     assert (told is None) if missed is None else (missed in told)
 
 
 def test_a_finding_of_a_turn_that_was_measured_again_is_not_held_against_the_run():
     subject = measured()
-    subject.blocks[3]["replaced"] = True
-    findings = [finding("hw_slowdown", "bit", window=number) for number in (3, 5)]
-    assert found(subject, findings=findings[:1]) == {}
-    assert found(subject, findings=findings) == {"hw_slowdown": "in 1 of 7 turns, as bit"}
+    subject.blocks[3] = msgspec.structs.replace(subject.blocks[3], replaced=True)
+    disturbances = [Disturbance("hw_slowdown", "bit", number) for number in (3, 5)]
+    assert found(subject, disturbances=disturbances[:1]) == {}
+    assert found(subject, disturbances=disturbances) == {"hw_slowdown": "in 1 of 7 turns, as bit"}
 
 
-@pytest.mark.parametrize("name", sorted(telemetry_verdict.REASONS))
+@pytest.mark.parametrize("name", sorted(TELEMETRY_REASONS))
 def test_what_telemetry_finds_is_passed_on_and_a_warning_leaves_the_verdict_clean(name):
     for severity, status in (("taint", "tainted"), ("warning", "clean")):
-        result = verdict(
-            [measured(), measured("baseline")], REACHED, CALM, [finding(name, "x", None, severity)]
-        )
-        assert result["status"] == status
-        assert [entry["reason"] for entry in result["reasons"]] == [name]
+        result = verdict([measured(), measured("baseline")], REACHED, CALM, [Disturbance(name, "x", None, severity)])
+        assert result.status == status
+        assert [entry.reason for entry in result.reasons] == [name]
 
 
 def test_a_failure_outweighs_a_taint():
     subject = measured()
     halved(subject)
-    subject.failure = {"stage": "time", "kind": "crashed", "message": "boom"}
-    assert verdict([subject, measured("baseline")], None, CALM, [])["status"] == "failed"
+    subject.failure = Failure("time", "crashed", "boom")
+    assert verdict([subject, measured("baseline")], None, CALM, []).status == "failed"
 
 
 def listed(page: str) -> set[str]:
@@ -157,7 +150,7 @@ def listed(page: str) -> set[str]:
 
 
 def test_the_fixed_list_is_the_documented_one():
-    of_telemetry = telemetry_verdict.REASONS.keys()
+    of_telemetry = TELEMETRY_REASONS.keys()
     assert listed("telemetry.md") == of_telemetry
     assert listed("measuring.md") == REASONS.keys() - of_telemetry
     assert OF_A_NETWORK.keys() | {"precision_not_reached"} == REASONS.keys() - of_telemetry

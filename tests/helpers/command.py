@@ -1,5 +1,6 @@
-"""What a run of the command line leaves behind."""
+"""Runs of the command line: their results, and the signs that they leave on the way."""
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,3 +17,16 @@ class Run:
     @property
     def records(self) -> list[Path]:
         return sorted(self.folder.rglob("record.json"))
+
+
+def wait_for(file: Path, seconds: float = 60.0) -> None:
+    """Waits until a file exists, which is how a running process says where it is.
+
+    Raises:
+        TimeoutError: It does not exist after so many seconds.
+    """
+    end = time.monotonic() + seconds
+    while not file.exists():
+        if time.monotonic() > end:
+            raise TimeoutError(f"{file} does not exist after {seconds} s")
+        time.sleep(0.02)

@@ -1,75 +1,76 @@
-"""Records for tests of what reads them: built from the schema, so that they fit it whatever it holds."""
+"""Records for tests of their readers: built from the record's types, and given as plain JSON types to be changed."""
 
 import json
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
+from msgspec import Raw
 
-from esr.records.files import schema
+from esr.config.cards import Card
+from esr.records import document as records
+from esr.records import network as networks
+from esr.records.document import FORMAT, VERSION, Document
+from esr.records.telemetry import Telemetry
 
 Node = dict[str, Any]
+MOMENT = datetime(2026, 1, 1, tzinfo=timezone.utc)
 IMDN = {"params": 893_936, "flops": 58_531_512_320, "macs": 58_430_849_024}
+WORKER = networks.WorkerReport(
+    pid=1,
+    device=networks.Device("cpu"),
+    threads=1,
+    cpus=None,
+    cudnn=networks.Cudnn(benchmark=True, deterministic=True, allow_tf32=True, available=True),
+    torch="x",
+    torch_cuda=None,
+    torch_cudnn=None,
+    torch_build="x",
+    python="x",
+)
+ENVIRONMENT = records.Environment(
+    esr=records.Program("x", None),
+    cpu=records.Cpu(None, "x", None, None, None, None, None, None),
+    memory_mib=1.0,
+    os=records.OperatingSystem("x", "x", None),
+    python="x",
+    container=None,
+    driver=records.Driver(None, None, None),
+)
 
 
-def smallest(node: Node) -> Any:
-    """The smallest value that fits a part of the schema."""
-    if "$ref" in node:
-        return smallest(schema()["$defs"][node["$ref"].rpartition("/")[2]])
-    if "const" in node or "enum" in node:
-        return node.get("const", node.get("enum", [None])[0])
-    if "anyOf" in node:
-        return smallest(node["anyOf"][-1])
-    kinds = node.get("type", "object")
-    kind = kinds if isinstance(kinds, str) else kinds[-1]
-    if kind == "object":
-        properties = node.get("properties", {})
-        return {name: smallest(properties.get(name, {})) for name in node.get("required", [])}
-    if kind == "array":
-        return [smallest(node["items"]) for _ in range(node.get("minItems", 0))]
-    return {"string": "x", "number": 1.0, "integer": 1, "boolean": True, "null": None}[kind]
-
-
-def fitting(part: Node, **values: Any) -> Any:
-    """The smallest value that fits, with some fields set; fields that the schema does not know are left out."""
-    known = part.get("properties", {})
-    return {**smallest(part), **{name: value for name, value in values.items() if name in known}}
-
-
-def _part(*names: str, node: Node | None = None) -> Node:
-    """A part of the schema by its path; of alternatives the fullest."""
-    node = schema() if node is None else node
-    if "$ref" in node:
-        return _part(*names, node=schema()["$defs"][node["$ref"].rpartition("/")[2]])
-    if "anyOf" in node:
-        resolved = [_part(node=option) for option in node["anyOf"]]
-        return _part(*names, node=max(resolved, key=lambda option: len(option.get("required", []))))
-    return _part(*names[1:], node=node["properties"][names[0]]) if names else node
-
-
-def network(name: str, ratio: float, psnr: float, team: str | None = None, **counts: int) -> Node:
+def network(name: str, ratio: float, psnr: float, team: str | None = None, **counts: int) -> networks.Network:
     """One network of a record; `counts` are those of its complexity."""
-    part = ("networks", "candidate")
-    complexity = fitting(
-        _part(*part, "complexity"),
-        **{"activations": 100, "convolutions": 10, "input_shape": [1, 3, 256, 256], **IMDN, **counts},
+    quality = networks.Quality(psnr_rgb=psnr, ssim_rgb=1.0, psnr_y=None, ssim_y=1.0)
+    complexity = networks.Complexity(
+        input_shape=(1, 3, 256, 256), **{"activations": 100, "convolutions": 10, **IMDN, **counts}
     )
-    timing = fitting(_part(*part, "timing"), complete_rounds=10, blocks=[], images=[], warmup=[])
-    timing["ms_per_image"] = {"value": 100 * ratio, "low": None, "high": None}
-    runtime = fitting(_part(*part, "runtime"), device={"kind": "cpu"}, threads=1)
-    quality = fitting(_part(*part, "quality"), meaningful=True, images=[])
-    quality["mean"]["psnr_rgb"] = psnr
-    return fitting(
-        _part(*part),
+    timing = networks.NetworkTiming(
+        runtime_ms=networks.Estimate(100 * ratio),
+        runtime_ms_plain=100 * ratio,
+        median_ms=(100 * ratio,),
+        complete_rounds=10,
+        outliers=0,
+        passes=0,
+        warmup=Raw(b"[]"),
+        samples=Raw(msgspec.json.encode(networks.Samples((), (), (), (), (), (), ()))),
+        blocks=Raw(b"[]"),
+    )
+    return networks.Network(
         name=name,
-        card={"name": name, "title": name, "team": team, "data_range": 1.0, "published": {}},
-        weights=fitting(_part(*part, "weights"), source="path"),
+        card=Card(name=name, title=name, team=team),
+        weights=networks.Weights("path", path="/weights.safetensors", sha256="0" * 64, bytes=1),
         failure=None,
-        runtime=runtime,
-        quality=quality,
+        worker=WORKER,
+        quality=networks.QualityPart(meaningful=True, mean=quality, images=(quality,)),
         complexity=complexity,
-        memory=fitting(_part(*part, "memory"), mib=200 * ratio),
+        memory=networks.Memory(200 * ratio, "x"),
         timing=timing,
+        output_check=networks.OutputCheck(tolerance=1),
+        precisions={},
+        switches_changed={},
     )
 
 
@@ -84,32 +85,49 @@ def document(
     seed: int = 0,
     **counts: int,
 ) -> Node:
-    """A record of a network beside IMDN whose PSNR is 29 dB."""
+    """A record of a network beside IMDN whose PSNR is 29 dB, as plain JSON types."""
     per_round = (ratio * (1 + spread * np.random.default_rng(seed).standard_normal(rounds))).tolist()
-    made: Node = smallest(schema())
-    made["ended"] = "2026-01-01T00:00:00+00:00"
-    made["data"] = {
-        "name": "demo",
-        "has_hr": True,
-        "lr_origin": "bicubic",
-        "images": [{"name": "a.png", "lr_shape": [8, 8], "lr_sha256": "0" * 64}],
-    }
-    made["networks"] = {
-        "candidate": network(name, ratio, psnr, team, **{"params": 300_000, **counts}),
-        "baseline": network("imdn", 1.0, 29.0),
-    }
     value = float(np.median(per_round))
-    made["timing"] |= {
-        "protocol": "paired",
-        "rounds": rounds,
-        "confidence": 0.95,
-        "ratio": {"value": value, "low": value * 0.99, "high": value * 1.01},
-        "ratio_per_round": per_round,
-        "process_of_round": [0] * rounds,
-        "aa": False,
-    }
-    made["verdict"] = {"status": "clean", "reasons": []}
-    return made
+    made = Document(
+        format=FORMAT,
+        version=VERSION,
+        id="x",
+        cache_key="0" * 64,
+        started=MOMENT,
+        ended=MOMENT,
+        duration_s=1.0,
+        config=Raw(b"{}"),
+        environment=ENVIRONMENT,
+        data=records.Data("demo", True, "bicubic", images(("a", "0" * 64))),
+        networks=records.Networks(
+            candidate=network(name, ratio, psnr, team, **{"params": 300_000, **counts}),
+            baseline=network("imdn", 1.0, 29.0),
+        ),
+        timing=records.Timing(
+            protocol="paired",
+            rounds=rounds,
+            confidence=0.95,
+            seed=0,
+            ratio=networks.Estimate(value, value * 0.99, value * 1.01),
+            ratio_plain=None,
+            ratio_per_round=tuple(per_round),
+            process_of_round=(0,) * rounds,
+            spread=None,
+            precision=None,
+            processes=(),
+            aa=False,
+        ),
+        telemetry=Telemetry(enabled=False),
+        pictures=records.Pictures(None, ()),
+        verdict=records.Verdict("clean", ()),
+    )
+    plain: Node = json.loads(msgspec.json.encode(made))
+    return plain
+
+
+def images(*named: tuple[str, str]) -> Raw:
+    """Images of 8×8 pixels by name and digest, as they stand in a record."""
+    return Raw(msgspec.json.encode([records.Image(f"{name}.png", (8, 8), digest) for name, digest in named]))
 
 
 def write(made: Node, folder: Path) -> Path:

@@ -28,7 +28,7 @@ THIRTY_STEPS = (
 
 
 def tiny(**changes: object) -> TrainConf:
-    """The same thirty steps without Hydra, which takes longer to compose them than torch to do them."""
+    """Configuration of the same thirty steps without Hydra, whose composition takes longer than the training."""
     return TrainConf(
         **{
             "model": ModelConf(_target_="tiny.Tiny", name="tiny", source=str(Path("tiny.yaml").resolve())),

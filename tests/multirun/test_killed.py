@@ -1,4 +1,4 @@
-"""Killed at any stage, or without room on the disk: the old record or the new one, never half; then it goes on."""
+"""A run killed at any stage, or on a full disk, leaves the old record or the new one, and resumes."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 MARK = "ESR_TEST_MARK"
 WATCHED = ("quality.save=crops", "telemetry=default")
 
-# The command as installed, but it is killed, as by `kill -9`, where a stage begins or a file is put in its place.
+# The installed command, killed as by `kill -9` when a stage begins or a file is moved to its place.
 KILLED_AT_STAGE = """
 import os, signal
 from esr.multirun.overview import Overview
@@ -86,7 +86,7 @@ COMMAND = "\nimport sys\nfrom esr.cli import main\nsys.argv[0] = 'esr'\nmain(sys
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
-    """A participant's folder in which tiny was measured once, with pictures and a trace."""
+    """Folder of a participant in which tiny was measured once, with pictures and a trace."""
     folder = make_participant(tmp_path_factory.mktemp("measured"))
     network(folder, "wide", args={"channels": 16})
     run = spoiled("", None, folder)
@@ -96,12 +96,12 @@ def measured(tmp_path_factory):
 
 @pytest.fixture
 def folder(measured, tmp_path):
-    """A copy, with the times of its images, which an identity looks at."""
+    """Copy that keeps the modification times of the images, on which the cache key depends."""
     return Path(shutil.copytree(measured, tmp_path / "copy", symlinks=True))
 
 
 def spoiled(program, where, folder: Path, *more: str, networks="tiny.yaml", mark=""):
-    """`esr -m` with something done to it first."""
+    """Runs `esr -m` after a program that spoils it."""
     return subprocess.run(
         [sys.executable, "-c", program.format(where=where) + COMMAND, "-m", f"model={networks}", "weights=random",
          *(word for word in SHARED if not word.startswith("telemetry=")), *WATCHED, *more],
@@ -111,13 +111,12 @@ def spoiled(program, where, folder: Path, *more: str, networks="tiny.yaml", mark
 
 
 def whole(file: Path) -> None:
-    """A record that can be read, with every file that it names, none of them cut short."""
+    """Checks that a record and every file that it names can be read."""
     record = load_record(file)
-    pictures = record.document["pictures"]
-    names = [pictures["comparison"], *(name for one in pictures["images"] for name in one["files"].values())]
-    for name in names:
+    pictures = record.document.pictures
+    for name in [pictures.comparison, *(name for one in pictures.images for name in one.files.values())]:
         assert np.asarray(Image.open(file.parent / name)).size
-    assert read_trace(file.parent / record.document["telemetry"]["trace"])
+    assert read_trace(file.parent / record.document.telemetry.trace)
 
 
 def contents(file: Path) -> dict[str, bytes]:
@@ -125,7 +124,7 @@ def contents(file: Path) -> dict[str, bytes]:
 
 
 def left_running(mark: str) -> list[int]:
-    """Processes of a run, some seconds after it ended: the kernel needs an instant to end them."""
+    """Processes of a run that still exist; waits up to 5 s, because the kernel needs a moment to end them."""
     for _ in range(50):
         found = []
         for process in psutil.process_iter():

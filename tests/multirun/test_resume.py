@@ -6,19 +6,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import rankings
 from helpers.sweeps import network
 from hypothesis import given
 from hypothesis import strategies as st
-from omegaconf import OmegaConf
 
 from esr.config import compose as composition
-from esr.config.schema import EsrConf, typed
+from esr.config.schema import EsrConf
 from esr.errors import DataError
-from esr.evaluation.cache_key import identity
+from esr.evaluation.cache_key import cache_key
 from esr.images.files import write_png
 from esr.multirun import resume
+from esr.multirun.folders import folder_name
 from esr.multirun.overview import Overview
-from esr.records.files import Record, load_record
+from esr.records.files import load_record
 from esr.records.network import Weights
 from esr.zoo.weights import resolve
 
@@ -30,23 +31,17 @@ def measure(participant, monkeypatch):
     Each keyword stands for a change of the configuration; `failure` and `during` are the stand-in's.
     """
     monkeypatch.chdir(participant)
-    monkeypatch.setattr(resume, "load_record", read)
     job = participant / "job"
     job.mkdir()
     state = {"evaluated": 0}
 
-    def evaluate(config, folder, progress):
+    def evaluate(settings, folder, progress):
         state["evaluated"] += 1
-        settings = typed(EsrConf, config)
         folder.mkdir()
         write_png(folder / "comparison.png", np.full((8, 8, 3), state["evaluated"], np.uint8))
         state["during"](folder)
-        same = identity(
-            settings, [resolve(settings.model, settings.weights), resolve(settings.baseline, "random")]
-        )
-        document = stub(same, state["evaluated"], state["failure"])
-        (folder / "record.json").write_text(json.dumps(document))
-        return Record(document, folder / "record.json")
+        key = cache_key(settings, [resolve(settings.model, settings.weights), resolve(settings.baseline, "random")])
+        return load_record(rankings.write(stub(key, state["evaluated"], state["failure"]), folder))
 
     monkeypatch.setattr(resume, "evaluate", evaluate)
 
@@ -64,24 +59,14 @@ def measure(participant, monkeypatch):
     return run
 
 
-def stub(same: str, number: int, failure: str | None) -> dict:
-    failed = {"stage": "time", "kind": "exception", "message": failure} if failure else None
-    networks = {
-        "candidate": {"name": "tiny", "failure": failed},
-        "baseline": {"name": "tiny", "failure": None},
-    }
-    status = "failed" if failure else "tainted"
-    ratio = {"value": 1.0, "low": None, "high": None}
-    return {"identity": same, "number": number, "networks": networks, "timing": {"ratio": ratio},
-            "verdict": {"status": status, "reasons": []}}  # fmt: skip
-
-
-def read(folder: Path) -> Record:
-    """`load_record` without the schema, which a stand-in's record does not fit."""
-    try:
-        return Record(json.loads((folder / "record.json").read_text()), folder / "record.json")
-    except ValueError:
-        return load_record(folder)
+def stub(key: str, number: int, failure: str | None) -> dict:
+    """A tainted or failed record; its `id` is the evaluation's number."""
+    made = rankings.document("tiny", 1.0) | {"id": str(number), "cache_key": key}
+    made["verdict"] = {"status": "failed" if failure else "tainted", "reasons": []}
+    if failure:
+        failed = {"stage": "time", "kind": "exception", "message": failure}
+        made["networks"]["candidate"]["failure"] = failed
+    return made
 
 
 def numbers(job: Path) -> list[int]:
@@ -90,7 +75,7 @@ def numbers(job: Path) -> list[int]:
     for file in sorted(job.rglob("record.json")):
         from PIL import Image
 
-        number = json.loads(file.read_text())["number"]
+        number = int(json.loads(file.read_text())["id"])
         assert np.asarray(Image.open(file.with_name("comparison.png"))).max() == number
         found.append(number)
     return found
@@ -174,32 +159,25 @@ def test_a_defect_of_ours_is_one_networks_outcome_and_keeps_its_traceback(measur
 def settings(participant, monkeypatch):
     monkeypatch.chdir(participant)
     network(participant, "other")
-    return typed(
-        EsrConf,
-        composition.compose(["model=tiny.yaml", "baseline=tiny.yaml", "data=folder", "data.root=images"]),
-    )
+    return composition.compose(["model=tiny.yaml", "baseline=tiny.yaml", "data=folder", "data.root=images"])
 
 
 RANDOM = Weights("random")
 
 
-def test_identity_follows_what_figures_depend_on_and_nothing_else(settings):
-    first = identity(settings, [RANDOM, RANDOM])
+def test_the_cache_key_follows_what_figures_depend_on_and_nothing_else(settings):
+    first = cache_key(settings, [RANDOM, RANDOM])
     elsewhere = replace(settings, out="/elsewhere", lock="fail", force=True)
     renamed = replace(settings, model=replace(settings.model, title="A Title", paper="a paper"))
-    assert identity(elsewhere, [RANDOM, RANDOM]) == identity(renamed, [RANDOM, RANDOM]) == first
-    changed = {
-        identity(settings, [Weights("path", "w", digest), RANDOM]) for digest in ("ab", "cd")
-    }
-    changed.add(identity(settings, [RANDOM, Weights("path", "w", "ab")]))
-    changed.add(identity(replace(settings, timing=replace(settings.timing, seed=9)), [RANDOM, RANDOM]))
-    changed.add(
-        identity(replace(settings, model=replace(settings.model, data_range=255.0)), [RANDOM, RANDOM])
-    )
+    assert cache_key(elsewhere, [RANDOM, RANDOM]) == cache_key(renamed, [RANDOM, RANDOM]) == first
+    changed = {cache_key(settings, [Weights("path", "w", digest), RANDOM]) for digest in ("ab", "cd")}
+    changed.add(cache_key(settings, [RANDOM, Weights("path", "w", "ab")]))
+    changed.add(cache_key(replace(settings, timing=replace(settings.timing, seed=9)), [RANDOM, RANDOM]))
+    changed.add(cache_key(replace(settings, model=replace(settings.model, data_range=255.0)), [RANDOM, RANDOM]))
     Path("images/0.png").write_bytes(Path("images/0.png").read_bytes() + b"more")
-    changed.add(identity(settings, [RANDOM, RANDOM]))
+    changed.add(cache_key(settings, [RANDOM, RANDOM]))
     Path("tiny.py").write_text(Path("tiny.py").read_text() + "\n")
-    changed.add(identity(settings, [RANDOM, RANDOM]))
+    changed.add(cache_key(settings, [RANDOM, RANDOM]))
     assert len(changed | {first}) == 8
 
 
@@ -209,20 +187,18 @@ def test_the_code_of_a_network_is_found_without_importing_it(participant, monkey
     (participant / "package" / "__init__.py").write_text("raise RuntimeError('imported')\n")
     (participant / "package" / "net.py").write_text("first = 1\n")
     model = replace(composed().model, _target_="package.net.Net")
-    before = identity(replace(composed(), model=model), [RANDOM, RANDOM])
+    before = cache_key(replace(composed(), model=model), [RANDOM, RANDOM])
     (participant / "package" / "net.py").write_text("second = 2\n")
-    assert identity(replace(composed(), model=model), [RANDOM, RANDOM]) != before
+    assert cache_key(replace(composed(), model=model), [RANDOM, RANDOM]) != before
 
 
 def composed() -> EsrConf:
-    return typed(EsrConf, OmegaConf.create(OmegaConf.to_container(composition.compose(["model=tiny.yaml"]))))
+    return composition.compose(["model=tiny.yaml"])
 
 
 @given(st.text(), st.text())
 def test_no_name_leads_out_of_the_folder(name, data):
-    from esr.config.digest import _name
-
-    for word in (_name(name, {"data": data}), _name(data, {})):
+    for word in (folder_name(name, {"data": data}), folder_name(data, {})):
         assert "/" not in word
         assert not word.startswith(".")
         assert len(word) < 80

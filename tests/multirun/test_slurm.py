@@ -65,9 +65,7 @@ def logging(participant):
     return add
 
 
-def test_each_network_is_a_job_and_the_lock_keeps_two_on_one_machine_apart(
-    run_esr, participant, slurm, logging
-):
+def test_each_network_is_a_job_and_the_lock_keeps_two_on_one_machine_apart(run_esr, participant, slurm, logging):
     logs = [logging("one"), logging("two")]
     network(participant, "broken", args={"fault": "raise"})
     run = multirun(run_esr, participant, "one.yaml,two.yaml,broken.yaml", *ON_SLURM, env=slurm)
@@ -80,9 +78,7 @@ def test_each_network_is_a_job_and_the_lock_keeps_two_on_one_machine_apart(
     # Both jobs ran side by side, but no pass of one lies between passes of the other.
     jobs = [json.loads(found[name].read_text()) for name in ("one", "two")]
     assert max(job["started"] for job in jobs) < min(job["ended"] for job in jobs)
-    spans = sorted(
-        (min(moments), max(moments)) for moments in ([float(line) for line in log.open()] for log in logs)
-    )
+    spans = sorted((min(moments), max(moments)) for moments in ([float(line) for line in log.open()] for log in logs))
     assert spans[0][1] < spans[1][0]
 
     table = run_esr("rank", str(found["one"].parents[2]), cwd=participant)

@@ -1,6 +1,7 @@
-"""`esr -m`: every network, none stops another, the same command goes on where it ended."""
+"""`esr -m`: every network is measured, none stops another, and the same command resumes."""
 
 import io
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,12 +9,15 @@ from helpers.sweeps import SHARED, by_network, multirun, network, times
 from hydra import initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from omegaconf import OmegaConf
 from rich.console import Console
 
 from esr.config import compose as composition
-from esr.config import digest as naming
 from esr.config.cards import model_names
-from esr.multirun.overview import Outcome, Overview, summary
+from esr.errors import ConfigError
+from esr.multirun import folders
+from esr.multirun.overview import NetworkOutcome, Overview, summary
 
 
 @pytest.mark.parametrize(
@@ -95,9 +99,7 @@ def test_what_changed_or_is_forced_is_measured_again(run_esr, participant):
         (("data.limit=1,2",), ["no network chosen"]),
     ],
 )
-def test_a_mistake_that_spoils_every_network_is_said_once_with_exit_code_2(
-    run_esr, participant, arguments, words
-):
+def test_a_mistake_that_spoils_every_network_is_said_once_with_exit_code_2(run_esr, participant, arguments, words):
     network(participant, "tiny2")
     given = {word.partition("=")[0] for word in arguments}
     rest = [word for word in (*SHARED, "weights=random") if word.partition("=")[0] not in given]
@@ -111,33 +113,39 @@ def test_a_mistake_that_spoils_every_network_is_said_once_with_exit_code_2(
 
 
 def test_a_launcher_without_its_extra_is_named(monkeypatch):
-    from esr.errors import ConfigError
-    from esr.multirun import task as sweep
-
-    monkeypatch.setattr(sweep.importlib.util, "find_spec", lambda name: None)
+    launcher = plugin("Slurm")
+    config = OmegaConf.create({"hydra": {"runtime": {"choices": {"hydra/launcher": "slurm"}}}})
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"slurm.*esr\[cluster\]"):
-        sweep.register(["-m", "hydra/launcher=slurm"])
+        launcher().setup(hydra_context=None, task_function=None, config=config)
 
 
 def test_folders_are_named_after_what_is_measured_and_lead_nowhere_else():
-    naming.register()
-    config = composition.compose(["model=rlfn", "data=set5"])
-    table, job = naming._sweep_folder(_root_=config), naming._job_folder(_root_=config)
+    def named(*words):
+        config = composition.compose_unchecked("config", words)
+        return folders.sweep_folder(_root_=config), folders.job_folder(_root_=config)
+
+    table, job = named("model=rlfn", "data=set5")
     assert table.startswith("set5-")
     assert job.startswith("rlfn-")
-    other = composition.compose(["model=imdn", "data=set5", "lock=fail", "out=/elsewhere", "force=true"])
-    assert naming._sweep_folder(_root_=other) == table
-    hostile = composition.compose(["model=rlfn", "model.name=../../etc", "data=set5", "data.name=/a/../b"])
-    assert "/" not in naming._job_folder(_root_=hostile) + naming._sweep_folder(_root_=hostile)
+    assert named("model=imdn", "data=set5", "lock=fail", "out=/elsewhere", "force=true")[0] == table
+    hostile = named("model=rlfn", "model.name=../../etc", "data=set5", "data.name=/a/../b")
+    assert "/" not in "".join(hostile)
+
+
+def plugin(name):
+    """A plugin of ours, as Hydra's own scan of `hydra_plugins` has found it."""
+    (found,) = {kind for kind in Plugins.instance().discover() if kind.__name__ == name}
+    return found
 
 
 def outcome(name, status="measured", detail="ratio 1.000", **more):
-    return Outcome(name, status, detail, Path("/sweep") / name, **more)
+    return NetworkOutcome(name, status, detail, Path("/sweep") / name, **more)
 
 
 def test_the_overview_gives_a_line_for_each_network_where_there_is_no_terminal():
     text = io.StringIO()
-    with Overview(3, Console(file=text, width=200)) as overview:
+    with Overview(3, Console(file=text, width=200, markup=False)) as overview:
         overview.begin("one")
         overview.stage("one: weights", None)
         overview.advance()
@@ -157,7 +165,7 @@ def test_the_overview_draws_bars_on_a_terminal():
         overview.begin("rlfn")
         overview.stage("quality", 4)
         overview.advance(3)
-        overview._live.refresh()
+        overview.live.refresh()
     assert "rlfn: quality" in text.getvalue()
     assert "3/4" in text.getvalue()
 
@@ -172,7 +180,7 @@ def test_the_summary_counts_names_reasons_and_says_how_to_rank():
     lines = summary(outcomes, 12)
     assert lines[0] == (
         "12 networks: 1 measured, 1 skipped (measured before; force=true repeats), 8 failed, "
-        "2 not begun (the same command goes on)"
+        "2 not started (rerun to resume)"
     )
     assert "failed: c, d, e, f, g and 2 more: no images" in lines
     assert "failed: j: it broke" in lines
@@ -181,12 +189,31 @@ def test_the_summary_counts_names_reasons_and_says_how_to_rank():
 
 
 def test_without_slurm_the_launcher_says_so(monkeypatch):
-    from esr.errors import ConfigError
-    from esr.multirun import cluster
-
-    monkeypatch.setattr(cluster.shutil, "which", lambda name: None)
+    monkeypatch.setattr("shutil.which", lambda name: None)
     with pytest.raises(ConfigError, match="no sbatch here"):
-        cluster.Slurm(submitit_folder="x", array_parallelism=1)._executor()
+        plugin("Slurm")(submitit_folder="x", array_parallelism=1).executor()
+
+
+def test_hydra_finds_the_plugins_by_itself():
+    assert {plugin(name).__module__.partition(".")[0] for name in ("Every", "Sequential", "NetworkSource")} == {
+        "hydra_plugins"
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "jobs"),
+    [
+        (["a=1,2", "b=x"], [["a=1", "b=x"], ["a=2", "b=x"]]),
+        (["a=1,2", "b=x,y"], [["a=1", "b=x"], ["a=1", "b=y"], ["a=2", "b=x"], ["a=2", "b=y"]]),
+        (["a=range(1,3)", "a=7"], [["a=7"]]),
+        (["~a", "+b='x,y'"], [["~a", "+b='x,y'"]]),
+        ([], [[]]),
+    ],
+)
+def test_every_combination_is_a_job(words, jobs):
+    every = plugin("Every")
+    overrides = OverridesParser.create().parse_overrides(words)
+    assert sys.modules[every.__module__].combinations(overrides) == jobs
 
 
 def test_outcomes_travel_between_processes():
@@ -197,5 +224,5 @@ def test_outcomes_travel_between_processes():
     task = Task()
     task.networks = 3
     assert cloudpickle.loads(cloudpickle.dumps(task)).networks == 0
-    outcome = Outcome("one", "failed", "why", folder=Path("/sweep"))
+    outcome = NetworkOutcome("one", "failed", "why", folder=Path("/sweep"))
     assert cloudpickle.loads(cloudpickle.dumps(outcome)) == outcome

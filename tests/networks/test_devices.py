@@ -10,6 +10,7 @@ import torch
 
 from esr.errors import DeviceError
 from esr.networks import devices
+from esr.records.network import Device
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def test_a_cuda_pass_is_timed_from_an_idle_device_to_an_idle_device(calls):
     result, duration = device.timed(lambda: (calls.append("run"), "output")[1])
     assert calls == ["synchronize", "record", "run", "record", "synchronize", "elapsed_time"]
     assert result == "output"
-    assert duration.device_ms == 12.5
+    assert duration.ms == 12.5
     assert 0 <= duration.wall_ms < 1000
 
 
@@ -69,12 +70,12 @@ def test_cuda_memory_is_reset_with_an_empty_cache_and_read_after_a_synchronisati
     calls.clear()
     peak = device.peak_memory()
     assert calls == ["synchronize", "max_memory_allocated", "max_memory_reserved"]
-    assert (peak["mib"], peak["reserved_mib"]) == (3.0, 4.0)
+    assert (peak.memory_mib, peak.reserved_mib) == (3.0, 4.0)
 
 
 def test_auto_takes_the_gpu_where_there_is_one(calls):
-    assert devices.open_device("auto").fingerprint()["name"] == "Pretend"
-    assert devices.open_device("auto").fingerprint()["compute_capability"] == "6.1"
+    assert devices.open_device("auto").fingerprint().name == "Pretend"
+    assert devices.open_device("auto").fingerprint().compute_capability == "6.1"
     assert "set_device" in calls
 
 
@@ -88,22 +89,22 @@ def test_cuda_without_a_gpu_says_why_and_what_to_do(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(DeviceError, match="device=cpu"):
         devices.open_device("cuda")
-    assert devices.open_device("auto").fingerprint() == {"kind": "cpu"}
+    assert devices.open_device("auto").fingerprint() == Device("cpu")
 
 
 def test_the_cpu_clock_covers_the_pass():
     result, duration = devices.open_device("cpu").timed(lambda: sum(range(100_000)))
     assert result == sum(range(100_000))
-    assert duration.device_ms == duration.wall_ms > 0
+    assert duration.ms == duration.wall_ms > 0
 
 
 def test_cpu_memory_counts_what_was_resident_only_during_the_pass():
     device = devices.open_device("cpu")
     device.reset_memory()
     torch.ones(64 * 2**20, dtype=torch.uint8)
-    first = device.peak_memory()["mib"]
+    first = device.peak_memory().memory_mib
     device.reset_memory()
-    second = device.peak_memory()["mib"]
+    second = device.peak_memory().memory_mib
     assert 60 <= first <= 90
     assert second < 10
 
@@ -111,7 +112,7 @@ def test_cpu_memory_counts_what_was_resident_only_during_the_pass():
 @pytest.mark.skipif(sys.platform != "linux", reason="the allocator is glibc's")
 def test_what_a_pass_frees_is_kept_so_that_the_next_faults_nothing_in():
     code = (
-        "import resource, torch; from esr import devices\n"
+        "import resource, torch; from esr.networks import devices\n"
         "assert devices.keep_freed_memory()\n"
         "faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
         "def run(): kept = [torch.ones(2**18) for _ in range(32)]\n"
@@ -161,14 +162,13 @@ def test_switches_are_read_back_as_torch_holds_them():
     try:
         after = devices.apply_switches(benchmark=True, deterministic=True, allow_tf32=True)
         assert torch.backends.cudnn.benchmark is True
-        assert {key: after[key] for key in ("benchmark", "deterministic", "allow_tf32")} == {
-            "benchmark": True,
-            "deterministic": True,
-            "allow_tf32": True,
-        }
+        assert (after.benchmark, after.deterministic, after.allow_tf32) == (True, True, True)
     finally:
-        before.pop("available")
-        devices.apply_switches(**before)
+        devices.apply_switches(
+            benchmark=before.benchmark,
+            deterministic=before.deterministic,
+            allow_tf32=before.allow_tf32,
+        )
 
 
 @pytest.mark.parametrize(
@@ -191,8 +191,6 @@ def test_a_real_gpu_times_and_counts_memory():
     device = devices.open_device("cuda")
     lr = torch.ones(1, 3, 256, 256, device=device.torch_device)
     device.reset_memory()
-    _, duration = device.timed(
-        lambda: torch.nn.functional.conv2d(lr, torch.ones(64, 3, 3, 3, device=lr.device))
-    )
-    assert 0 < duration.device_ms <= duration.wall_ms
-    assert device.peak_memory()["mib"] > 10
+    _, duration = device.timed(lambda: torch.nn.functional.conv2d(lr, torch.ones(64, 3, 3, 3, device=lr.device)))
+    assert 0 < duration.ms <= duration.wall_ms
+    assert device.peak_memory().memory_mib > 10

@@ -32,9 +32,7 @@ def test_output_is_clamped_and_rounded_half_to_even() -> None:
     assert to_image(values, 255.0)[0, :, 0].tolist() == [0, 0, 2, 2, 255, 255]
 
 
-@given(
-    height=st.integers(1, 60), width=st.integers(1, 60), size=st.integers(2, 40), overlap=st.integers(0, 20)
-)
+@given(height=st.integers(1, 60), width=st.integers(1, 60), size=st.integers(2, 40), overlap=st.integers(0, 20))
 def test_tiles_give_what_the_whole_image_gives(height: int, width: int, size: int, overlap: int) -> None:
     lr = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0))
     tiled = forward(Nearest(), lr, TileConf(size, min(overlap, size // 2)))

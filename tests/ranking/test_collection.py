@@ -10,7 +10,8 @@ from helpers.participants import SMALL
 
 from esr.ranking.collection import collect
 from esr.ranking.uncertainty import uncertainty
-from esr.records.files import VERSION, load_record, validate
+from esr.records.document import VERSION
+from esr.records.files import decode, load_record
 
 BAD = {
     "cut": lambda made: json.dumps(made)[:500],
@@ -19,6 +20,7 @@ BAD = {
     "deep": lambda made: '{"format": ' + "[" * 100_000,
     "newer": lambda made: json.dumps({**made, "version": VERSION + 1}),
     "older": lambda made: json.dumps({**made, "version": VERSION - 1}),
+    "nought": lambda made: json.dumps({**made, "version": 0}),
     "other": lambda made: '{"format": "another"}',
     "list": lambda made: "[1]",
     "nan": lambda made: json.dumps(changed(made, ["timing", "ratio", "value"], float("nan"))),
@@ -38,38 +40,39 @@ BAD = {
     ),
 }
 CANDIDATE = ["networks", "candidate"]
+ENERGY = {"joules": 1, "images": 1, "joules_per_image": 1, "method": "counter"}
 ODD = {
     "a count beyond floats": ([*CANDIDATE, "complexity", "params"], 10**400),
     "a count beyond reason": ([*CANDIDATE, "complexity", "flops"], 2**62),
     "missed MACs below nought": ([*CANDIDATE, "complexity", "missed_by_hooks"], {"aten.bmm": -1}),
     "a thousand sides": ([*CANDIDATE, "complexity", "input_shape"], [1] * 1000),
     "PSNR of pages": ([*CANDIDATE, "quality", "mean", "psnr_rgb"], 1e308),
-    "memory below nought": ([*CANDIDATE, "memory", "mib"], -1),
-    "time below nought": ([*CANDIDATE, "timing", "ms_per_image", "value"], -5.0),
-    "time without end": (["networks", "baseline", "timing", "ms_per_image", "value"], 1e308),
+    "memory below nought": ([*CANDIDATE, "memory", "memory_mib"], -1),
+    "time below nought": ([*CANDIDATE, "timing", "runtime_ms", "value"], -5.0),
+    "time without end": (["networks", "baseline", "timing", "runtime_ms", "value"], 1e308),
     "ratio of nought": (["timing", "ratio", "value"], 1e-320),
     "published beyond floats": ([*CANDIDATE, "card", "published"], {"params_m": 1e308}),
-    "published rank beyond floats": ([*CANDIDATE, "card", "published"], {"ranks": {"time": 10**400}}),
+    "published rank beyond floats": ([*CANDIDATE, "card", "published"], {"ranks": {"runtime": 10**400}}),
     "team's number": ([*CANDIDATE, "card", "team_id"], 10**30),
     "protocol with escapes": (["timing", "protocol"], "x\x1b[31mred"),
     "confidence above one": (["timing", "confidence"], 1e308),
     "processes of other rounds": (["timing", "process_of_round"], [0, 1]),
-    "version of torch with escapes": ([*CANDIDATE, "runtime", "torch"], "2\x1b[31m"),
-    "switch with markup": ([*CANDIDATE, "runtime", "cudnn"], {"<b>": True}),
-    "device of no kind": ([*CANDIDATE, "runtime", "device"], {"kind": "tpu\n"}),
+    "version of torch with escapes": ([*CANDIDATE, "worker", "torch"], "2\x1b[31m"),
+    "switch with markup": ([*CANDIDATE, "worker", "cudnn"], {"<b>": True}),
+    "device of no kind": ([*CANDIDATE, "worker", "device"], {"kind": "tpu\n"}),
     "failure with markup": ([*CANDIDATE, "failure"], {"stage": "x", "kind": "<b>", "message": "x"}),
     "unknown reason": (
         ["verdict", "reasons"],
-        [{"reason": "\x1b[2J", "severity": "taint", "network": None, "detail": "x"}],
+        [{"reason": "\x1b[2J", "severity": "taint", "role": None, "detail": "x"}],
     ),
     "another's verdict": (
         ["verdict", "reasons"],
-        [{"reason": "host_load", "severity": "taint", "network": "rival", "detail": "x"}],
+        [{"reason": "host_load", "severity": "taint", "role": "rival", "detail": "x"}],
     ),
     "weights from nowhere": ([*CANDIDATE, "weights", "source"], "stolen"),
     "energy below nought": (
         ["telemetry", "energy_per_image"],
-        {"candidate": {"gpu": {"joules_per_image": -1}}},
+        {"candidate": {"gpu": {**ENERGY, "joules_per_image": -1}, "host": None}},
     ),
     "an end at no time": (["ended"], "zzzz"),
     "an end in no zone": (["ended"], "2026-01-01T00:00:00"),
@@ -89,11 +92,11 @@ def changed(made, path, value):
 
 
 def names(collection):
-    return {one.entry.key for one in collection.measured}
+    return {one.entry.key for one in collection.kept}
 
 
-def test_the_documents_of_these_tests_fit_the_schema():
-    validate(rankings.document())
+def test_the_documents_of_these_tests_are_records(tmp_path):
+    load_record(rankings.write(rankings.document(), tmp_path))
 
 
 @pytest.mark.parametrize("kind", [*BAD, *ODD])
@@ -132,7 +135,7 @@ def test_with_nothing_left_to_rank_it_is_a_mistake(tmp_path, run_esr):
     assert run.code == 2
     assert run.out == ""
     assert "not a record of esr" in run.err
-    assert run.err.splitlines()[-1].startswith("esr: not one record that can be ranked")
+    assert run.err.splitlines()[-1].startswith("esr: no record that can be ranked")
 
 
 def test_folders_are_searched_to_the_bottom_and_no_file_is_read_twice(tmp_path):
@@ -204,7 +207,7 @@ def test_a_path_that_cannot_be_looked_at_is_a_mistake(tmp_path, run_esr):
 
 def test_a_record_of_very_many_rounds_is_ranked_in_little_memory(tmp_path):
     rankings.write(rankings.document("net", rounds=20_000), tmp_path)
-    (one,) = collect([tmp_path]).measured
+    (one,) = collect([tmp_path]).kept
     tracemalloc.start()
     found = uncertainty([0.5], [one.entry.ratio_per_round], [one.entry.process_of_round], 0)
     assert tracemalloc.get_traced_memory()[1] < 200e6
@@ -251,7 +254,7 @@ def of_another(made, what):
         made["environment"]["cpu"]["model"] = "another"
     elif what == "settings":
         for network in made["networks"].values():
-            network["runtime"]["threads"] = 8
+            network["worker"]["threads"] = 8
     elif what == "images":
         made["data"]["images"][0]["lr_sha256"] = "1" * 64
     elif what == "data set":
@@ -299,7 +302,7 @@ def test_a_network_that_failed_is_shown_unranked(tmp_path, run_esr):
     made = rankings.document("broken")
     made["networks"]["candidate"] |= {
         "failure": {"stage": "load", "kind": "crashed", "message": "x"},
-        "runtime": {},
+        "worker": None,
         "quality": None,
         "complexity": None,
         "memory": None,
@@ -307,7 +310,7 @@ def test_a_network_that_failed_is_shown_unranked(tmp_path, run_esr):
     }
     made["timing"] |= {"ratio": None, "ratio_per_round": [], "process_of_round": []}
     made["verdict"]["status"] = "failed"
-    validate(made)
+    decode(json.dumps(made).encode())
     rankings.write(made, tmp_path / "broken")
     rankings.write(rankings.document("whole"), tmp_path / "whole")
     run = run_esr("rank", ".")
@@ -320,8 +323,8 @@ def test_random_weights_have_no_psnr(tmp_path):
     made["networks"]["candidate"]["weights"]["source"] = "random"
     made["networks"]["candidate"]["quality"]["meaningful"] = False
     rankings.write(made, tmp_path)
-    (one,) = collect([tmp_path]).measured
-    assert one.entry.figures.psnr == {}
+    (one,) = collect([tmp_path]).kept
+    assert one.entry.figures.psnr_rgb == {}
 
 
 def test_the_baseline_gets_a_row_of_its_own(tmp_path, run_esr):
@@ -333,11 +336,11 @@ def test_the_baseline_gets_a_row_of_its_own(tmp_path, run_esr):
 
 def test_figures_are_the_records_own(tmp_path):
     file = rankings.write(rankings.document("net", macs=123), tmp_path)
-    (one,) = collect([file]).measured
+    (one,) = collect([file]).kept
     record = load_record(file)
-    assert one.entry.figures.ratio == record.ratio["value"]
-    assert one.entry.figures.macs == record.candidate["complexity"]["macs"] == 123
-    assert one.entry.ratio_per_round == tuple(record.document["timing"]["ratio_per_round"])
+    assert one.entry.figures.ratio == record.ratio.value
+    assert one.entry.figures.macs == record.candidate.complexity.macs == 123
+    assert one.entry.ratio_per_round == record.document.timing.ratio_per_round
 
 
 def test_a_measured_network_is_ranked_from_end_to_end(participant, run_esr):
@@ -354,8 +357,8 @@ def test_ranking_needs_no_torch(tmp_path):
 
     rankings.write(rankings.document("net"), tmp_path)
     code = (
-        "import sys; from esr.cli.rank import main; "
-        f"main([{str(tmp_path)!r}]); sys.exit('torch' in sys.modules)"
+        "import sys; from esr.cli.command import run; "
+        f"run(['rank', {str(tmp_path)!r}]); sys.exit('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -31,7 +31,7 @@ def published(challenge):
 def entry(key, ratio=0.5, psnr=29.0, **figures):
     """A measured network whose baseline has 29 dB and 1000 of everything."""
     counts = {"params": 500, "flops": 500, "macs": 500, "activations": 500, "memory_mib": 500}
-    beside = Figures(ratio=1.0, psnr={"demo": 29.0}, **dict.fromkeys(counts, 1000))
+    beside = Figures(ratio=1.0, psnr_rgb={"demo": 29.0}, **dict.fromkeys(counts, 1000))
     own = {} if psnr is None else {"demo": psnr}
     return Entry(
         key=key,
@@ -40,7 +40,7 @@ def entry(key, ratio=0.5, psnr=29.0, **figures):
         team=None,
         team_id=None,
         source="measured",
-        figures=Figures(ratio=ratio, psnr=own, **{**counts, **figures}),
+        figures=Figures(ratio=ratio, psnr_rgb=own, **{**counts, **figures}),
         baseline=beside,
         weights="path",
         baseline_weights="published",
@@ -172,7 +172,7 @@ def test_a_monstrous_network_has_a_finite_score():
 @pytest.mark.parametrize(("psnr", "ranked"), [(26.90, True), (26.899, False), (26.8, False)])
 def test_later_years_gates_are_absolute(psnr, ranked):
     one = entry("one")
-    one = replace(one, figures=replace(one.figures, psnr={"div2k_lsdir_valid": psnr}))
+    one = replace(one, figures=replace(one.figures, psnr_rgb={"div2k_lsdir_valid": psnr}))
     row = rank_entries([one], load_challenge("ntire2025")).rows[0]
     assert row.ranked is ranked
     assert row.gates[0].rounding_decides is (psnr == 26.899)

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kendalltau, spearmanr
 
-from esr.ranking.correlation import _resampled, _signs, kendall, spearman
+from esr.ranking import Entry, Figures
+from esr.ranking.correlation import _resampled, _signs, correlations
 from esr.ranking.uncertainty import uncertainty
 
 
@@ -96,5 +97,10 @@ def test_correlations_are_scipys(networks):
     random = np.random.default_rng(networks)
     x = random.integers(0, 2 + networks // 2, networks).astype(float)
     y = np.round(random.standard_normal(networks), 1)
-    assert spearman(x, y) == pytest.approx(spearmanr(x, y).statistic, abs=1e-12)
-    assert kendall(x, y) == pytest.approx(kendalltau(x, y).statistic, abs=1e-12)
+    pairs = [Figures(ratio=ratio, flops=flops) for ratio, flops in zip(x, y, strict=True)]
+    entries = [Entry("x", "x", "x", None, None, "measured", figures, Figures()) for figures in pairs]
+    (found,) = correlations(entries, 0)
+    assert found.metric == "flops"
+    assert found.spearman == pytest.approx(spearmanr(x, y).statistic, abs=1e-12)
+    assert found.kendall == pytest.approx(kendalltau(x, y).statistic, abs=1e-12)
+    assert (found.spearman_interval is None) is (found.kendall_interval is None) is (networks != 40)

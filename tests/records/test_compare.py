@@ -1,4 +1,4 @@
-"""Two records of one network: the same, faster, slower, or not to be told; by the ratio, never by milliseconds."""
+"""Two records of one network: the same, faster, slower or inconclusive; by the ratio, never by milliseconds."""
 
 import copy
 import json
@@ -6,36 +6,29 @@ import math
 import uuid
 from pathlib import Path
 
-import numpy as np
+import msgspec
 import pytest
-from helpers.participants import NETWORK, SMALL
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
-import esr
 from esr.errors import RecordError
-from esr.records.compare import Change, Outcome, compare, judge, pairs
-from esr.records.files import REASONS, Record, write_record
+from esr.records.compare import ComparisonOutcome as Outcome
+from esr.records.compare import compare, judge, pairs
+from esr.records.files import Record, decode, load_record, write_record
+from esr.records.network import Estimate
+from esr.records.reasons import REASONS
+
+DATA = Path(__file__).with_name("data")
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory):
-    """The document of one real, small record."""
-    folder = tmp_path_factory.mktemp("measured")
-    (folder / "tiny.py").write_text(NETWORK)
-    (folder / "tiny.yaml").write_text("_target_: tiny.Tiny\n")
-    (folder / "images").mkdir()
-    pixels = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
-    Image.fromarray(pixels).save(folder / "images" / "0.png")
-    overrides = [
-        w.replace("tiny.yaml", f"{folder}/tiny.yaml").replace("=images", f"={folder}/images") for w in SMALL
-    ]
-    return esr.evaluate(overrides).document
+def measured():
+    """The document of one real, small record, as plain JSON types."""
+    return json.loads(msgspec.json.encode(load_record(DATA / "version2.json").document))
 
 
 def reason(name, severity="taint"):
-    return {"reason": name, "severity": severity, "network": None, "detail": "as told"}
+    return {"reason": name, "severity": severity, "role": None, "detail": "x"}
 
 
 @pytest.fixture
@@ -55,7 +48,7 @@ def record(measured):
             for name in parents:
                 place = place[name]
             place[last] = value
-        return Record(document)
+        return Record(decode(json.dumps(document).encode()))
 
     return make
 
@@ -66,8 +59,8 @@ def record(measured):
         ((0.5, 0.499, 0.501), (0.501, 0.5, 0.502), Outcome.SAME),
         ((0.5, 0.499, 0.501), (0.45, 0.449, 0.451), Outcome.FASTER),
         ((0.5, 0.499, 0.501), (0.55, 0.549, 0.551), Outcome.SLOWER),
-        ((0.5, 0.45, 0.55), (0.52, 0.47, 0.57), Outcome.CANNOT_TELL),
-        ((0.5, None, None), (0.5, 0.499, 0.501), Outcome.CANNOT_TELL),
+        ((0.5, 0.45, 0.55), (0.52, 0.47, 0.57), Outcome.INCONCLUSIVE),
+        ((0.5, None, None), (0.5, 0.499, 0.501), Outcome.INCONCLUSIVE),
     ],
 )
 def test_the_outcome_follows_from_the_ratios_intervals(record, a, b, outcome):
@@ -82,8 +75,7 @@ def test_a_small_change_that_is_certain_is_still_the_same(record):
 
 def test_milliseconds_alone_decide_nothing(record):
     ratio = (0.5, 0.499, 0.501)
-    slow = record(ratio)
-    slow.candidate["timing"]["ms_per_image"] = {"value": 1e6, "low": 1e6, "high": 1e6}
+    slow = record(ratio, networks__candidate__timing__runtime_ms={"value": 1e6, "low": 1e6, "high": 1e6})
     assert compare(record(ratio), slow).outcome is Outcome.SAME
 
 
@@ -95,8 +87,8 @@ def test_the_changes_interval_adds_both_uncertainties(record):
 
 @given(value=st.floats(0.2, 5), margin=st.floats(0, 0.5), half=st.floats(0, 0.5))
 def test_faster_one_way_is_slower_the_other_way(value, margin, half):
-    there = Change(value, value / (1 + half), value * (1 + half))
-    back = Change(1 / value, 1 / there.high, 1 / there.low)
+    there = Estimate(value, value / (1 + half), value * (1 + half))
+    back = Estimate(1 / value, 1 / there.high, 1 / there.low)
     mirror = {Outcome.FASTER: Outcome.SLOWER, Outcome.SLOWER: Outcome.FASTER}
     outcome = judge(there, margin)[0]
     edges = (there.low, there.high)
@@ -115,7 +107,7 @@ def test_faster_one_way_is_slower_the_other_way(value, margin, half):
         ("networks__candidate__precisions", {"float16": ["convolution"]}, "candidate's precision"),
         ("networks__candidate__complexity__params", 7, "candidate's counts"),
         ("timing__protocol", "single", "timing.protocol"),
-        ("data__images", [], "images"),
+        ("data__images", [{"name": "0", "lr_shape": [16, 16], "lr_sha256": "0" * 64}], "images"),
     ],
 )
 def test_what_voids_a_comparison_is_refused_unless_forced(record, path, value, word):
@@ -139,9 +131,9 @@ def test_a_taint_that_speaks_against_an_interval_leaves_small_changes_undecided(
     if name in BEARABLE:
         assert found.outcome is alone
     else:
-        assert found.outcome is Outcome.CANNOT_TELL
+        assert found.outcome is Outcome.INCONCLUSIVE
         assert f"{side} is tainted by {name}" in found.why
-        assert f"as it stands: {alone.value}" in found.why
+        assert f"as measured: {alone.value}" in found.why
         assert "--tainted" in found.why
     assert compare(one, other, tainted=True).outcome is alone
 
@@ -149,11 +141,11 @@ def test_a_taint_that_speaks_against_an_interval_leaves_small_changes_undecided(
 def test_a_change_that_no_taint_explains_is_told_all_the_same(record):
     found = compare(record((0.5, 0.48, 0.52)), record((1.0, 0.95, 1.05), taints=["warmup_cap"]))
     assert found.outcome is Outcome.SLOWER
-    assert "even taken 3 times as wide, as B is tainted by warmup_cap" in found.why
+    assert "even with an interval 3 times as wide, as B is tainted by warmup_cap" in found.why
 
 
 def test_a_tainted_record_is_called_the_same_only_by_three_times_its_interval(record):
-    for half_width, outcome in ((0.001, Outcome.SAME), (0.004, Outcome.CANNOT_TELL)):
+    for half_width, outcome in ((0.001, Outcome.SAME), (0.004, Outcome.INCONCLUSIVE)):
         ratio = (0.5, 0.5 - half_width, 0.5 + half_width)
         assert compare(record(ratio), record(ratio)).outcome is Outcome.SAME
         assert compare(record(ratio), record(ratio, taints=["warmup_cap"])).outcome is outcome
@@ -168,22 +160,25 @@ def test_a_warning_does_not_keep_from_judging(record):
 def test_a_failed_measurement_leaves_it_undecided(record):
     failure = {"stage": "time", "kind": "crashed", "message": "boom"}
     found = compare(record(), record(networks__candidate__failure=failure, timing__ratio=None))
-    assert found.outcome is Outcome.CANNOT_TELL
+    assert found.outcome is Outcome.INCONCLUSIVE
     assert found.why == "tiny failed in B (crashed)"
 
 
 def test_switches_that_a_network_turned_are_among_the_differences(record):
     turned = record(networks__candidate__switches_changed={"benchmark": True})
     (difference,) = compare(record(), turned).differences
-    assert (difference.key, difference.b) == ("candidate turned benchmark", True)
+    assert (difference.key, difference.b) == ("candidate changed benchmark", True)
 
 
 def test_every_difference_of_machine_and_configuration_is_listed(record):
-    other = record(environment__cpu__model="Another", config__device__threads=3)
-    other.candidate["runtime"]["torch"] = "9.9"
+    other = record(
+        environment__cpu__model="Another",
+        config__device__threads=3,
+        networks__candidate__worker__torch="9.9",
+    )
     found = {entry.key: (entry.a, entry.b) for entry in compare(record(), other).differences}
-    assert found.keys() == {"cpu.model", "config.device.threads", "runtime.torch"}
-    assert found["runtime.torch"][1] == "9.9"
+    assert found.keys() == {"cpu.model", "config.device.threads", "worker.torch"}
+    assert found["worker.torch"][1] == "9.9"
 
 
 def test_records_are_matched_by_network_and_data(record):
@@ -207,7 +202,7 @@ def test_a_success_counts_beside_a_failure_of_the_same_measurement(record):
     [
         ((0.5, 0.499, 0.501), 0, "same"),
         ((0.4, 0.399, 0.401), 3, "faster"),
-        ((0.5, 0.4, 0.6), 4, "can't tell"),
+        ((0.5, 0.4, 0.6), 4, "inconclusive"),
     ],
 )
 def test_the_exit_code_tells_a_script(run_esr, record, tmp_path, ratio, code, word):
@@ -260,9 +255,11 @@ def damaged(folder, text):
         ("", "not JSON"),
         ("{", "not JSON"),
         ("[]", "not a record of esr"),
-        ('{"format": "esr-record", "version": 1}', "measure again"),
+        ('{"format": "esr-record", "version": 0}', "update esr"),
+        ('{"format": "esr-record", "version": 1}', "not what a record of version 1 holds"),
         ('{"format": "esr-record", "version": 99}', "update esr"),
-        ('{"format": "esr-record", "version": 2}', "at $"),
+        ('{"format": "esr-record", "version": 2}', "not what a record of version 2 holds"),
+        ('{"format": "esr-record", "version": 3}', "required field"),
         ("[" * 100_000, "not JSON"),
         ("\x00", "not JSON"),
     ],
@@ -311,7 +308,7 @@ def test_comparing_needs_no_torch(record, tmp_path):
 
     file = write_record(record((0.5, 0.499, 0.501)).document, tmp_path / "a").path
     code = (
-        "import sys; from esr.cli.compare import main; "
-        f"main([{str(file)!r}, {str(Path(file).parent)!r}]); sys.exit('torch' in sys.modules)"
+        "import sys; from esr.cli.command import run; "
+        f"run(['compare', {str(file)!r}, {str(Path(file).parent)!r}]); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

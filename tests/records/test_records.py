@@ -4,48 +4,42 @@ import json
 import shutil
 from types import SimpleNamespace
 
+import msgspec
 import pytest
+from helpers import rankings
 
 from esr.errors import RecordError
-from esr.records.files import REASONS, load_record, require_room, schema, write_record
+from esr.records.files import Record, decode, load_record, require_room, write_record
 
 
 @pytest.fixture
-def document():
-    """The smallest document that fits the schema, built from the schema itself."""
+def plain():
+    """A record as plain JSON types."""
+    return rankings.document()
 
-    def build(node):
-        node = resolve(node)
-        if "const" in node:
-            return node["const"]
-        if "enum" in node:
-            return node["enum"][0]
-        if "anyOf" in node:
-            return build(node["anyOf"][-1])
-        kind = node.get("type", "object")
-        kind = kind[-1] if isinstance(kind, list) else kind
-        if kind == "object":
-            return {key: build(node.get("properties", {}).get(key, {})) for key in node.get("required", [])}
-        if kind == "array":
-            return [build(node["items"])] * node.get("minItems", 0)
-        return {"string": "x", "number": 1.0, "integer": 1, "boolean": True, "null": None}[kind]
 
-    def resolve(node):
-        return schema()["$defs"][node["$ref"].rpartition("/")[2]] if "$ref" in node else node
+@pytest.fixture
+def document(plain):
+    return decode(json.dumps(plain).encode())
 
-    return build(schema())
+
+def changed(document, **fields):
+    return msgspec.structs.replace(document, **fields)
 
 
 def test_a_record_that_was_written_is_read_back(document, tmp_path):
     written = write_record(document, tmp_path / "new" / "folder")
-    assert load_record(written.path).document == document
+    read = load_record(written.path).document
+    assert msgspec.json.format(msgspec.json.encode(read)) == msgspec.json.format(
+        msgspec.json.encode(document)
+    )
     assert [file.name for file in written.path.parent.iterdir()] == ["record.json"]
 
 
 def test_a_document_that_does_not_fit_is_not_written(document, tmp_path):
-    document["verdict"]["status"] = "splendid"
-    with pytest.raises(RecordError, match=r"verdict.*splendid"):
-        write_record(document, tmp_path)
+    verdict = changed(document.verdict, status="splendid")
+    with pytest.raises(RecordError, match=r"splendid.*verdict"):
+        write_record(changed(document, verdict=verdict), tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -58,7 +52,7 @@ def test_an_old_record_survives_a_failing_write(document, tmp_path, monkeypatch)
 
     monkeypatch.setattr("os.fsync", no_space)
     with pytest.raises(RecordError, match="No space left"):
-        write_record({**document, "id": "another"}, tmp_path)
+        write_record(changed(document, id="another"), tmp_path)
     assert (tmp_path / "record.json").read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["record.json"]
 
@@ -78,7 +72,7 @@ def test_a_disk_without_room_for_a_record_is_refused_before_anything_is_measured
     if enough:
         require_room(folder)
     else:
-        with pytest.raises(RecordError, match=r"not/yet: 1023 KiB are free.*make room, or .* out=DIR"):
+        with pytest.raises(RecordError, match=r"not/yet: 1023 KiB are free.*free some space, or .* out=DIR"):
             require_room(folder)
     assert asked == [tmp_path]
     assert not folder.exists()
@@ -91,9 +85,11 @@ def test_a_disk_without_room_for_a_record_is_refused_before_anything_is_measured
         ('{"format": "esr-record"', "not JSON"),
         ("[]", "not a record"),
         ('{"format": "another"}', "not a record"),
-        ('{"format": "esr-record", "version": 99}', "version 99"),
-        ('{"format": "esr-record", "version": 1}', "version 1.*measure again"),
-        ('{"format": "esr-record", "version": 2}', "required"),
+        ('{"format": "esr-record", "version": 99}', "version 99.*update esr"),
+        ('{"format": "esr-record", "version": 0}', "version 0.*update esr"),
+        ('{"format": "esr-record", "version": 1}', "not what a record of version 1 holds"),
+        ('{"format": "esr-record", "version": 2}', "not what a record of version 2 holds"),
+        ('{"format": "esr-record", "version": 3}', "required"),
     ],
 )
 def test_a_file_that_is_no_record_is_refused_by_name(tmp_path, text, words):
@@ -109,13 +105,89 @@ def test_a_missing_record_is_named(tmp_path):
         load_record(tmp_path / "nowhere.json")
 
 
-def test_a_cut_record_is_refused(document, tmp_path):
+def test_a_truncated_record_is_refused(document, tmp_path):
     file = write_record(document, tmp_path).path
-    file.write_text(json.dumps(document)[:200])
+    file.write_text(file.read_text()[:200])
     with pytest.raises(RecordError, match="not JSON"):
         load_record(file)
 
 
-def test_the_schema_knows_every_reason_for_a_taint_and_no_other():
-    reason = schema()["properties"]["verdict"]["properties"]["reasons"]["items"]["properties"]["reason"]
-    assert set(reason["enum"]) == set(REASONS)
+BLOCK = {"block": 0, "round": 0, "process": 0, "parent_wall_ms": 1.0, "reasons": [], "replaced": False}
+PASS = {"round": 0, "block": 0, "image": 0, "altered": False, "ms": 2.5, "wall_ms": 2.6, "outlier": False}
+ONE_PASS = {column: [value] for column, value in PASS.items()}
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "words"),
+    [
+        ("samples", {"ms": []}, "samples: .*required field"),
+        ("samples", ONE_PASS, "not 0 values in each column"),
+        ("samples", 7, "samples: Expected `object`"),
+        ("blocks", [{**BLOCK, "surprise": 1}], "blocks: .*surprise"),
+        ("blocks", [{**BLOCK, "reasons": ["<b>"]}], "block 0: reason '<b>': no such reason"),
+        ("warmup", [{"process": 0}], "warmup: .*required field"),
+        ("median_ms", [1.0, 2.0], "not of the data set's 1 images"),
+    ],
+)
+@pytest.mark.parametrize("role", ["candidate", "baseline"])
+def test_a_part_left_raw_is_checked_where_a_whole_record_is_loaded(plain, tmp_path, role, part, value, words):
+    plain["networks"][role]["timing"][part] = value
+    file = rankings.write(plain, tmp_path)
+    decode(file.read_bytes())
+    with pytest.raises(RecordError, match=words) as caught:
+        load_record(file)
+    assert str(caught.value).startswith(str(file))
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "words"),
+    [
+        (("telemetry", "windows"), [{"block": 0}], "telemetry.windows: .*required field"),
+        (("config",), [], "config: Expected `object`"),
+        (
+            ("networks", "candidate", "quality", "images"),
+            [],
+            "candidate's quality: not one entry for each image",
+        ),
+    ],
+)
+def test_other_raw_parts_are_checked_too(plain, tmp_path, place, value, words):
+    *parents, last = place
+    node = plain
+    for name in parents:
+        node = node[name]
+    node[last] = value
+    with pytest.raises(RecordError, match=words):
+        load_record(rankings.write(plain, tmp_path))
+
+
+def test_a_pass_over_an_image_that_does_not_exist_is_refused(plain, tmp_path):
+    plain["networks"]["candidate"]["timing"] |= {"samples": {**ONE_PASS, "image": [1]}, "passes": 1}
+    with pytest.raises(RecordError, match="not of the data set's 1 images"):
+        load_record(rankings.write(plain, tmp_path))
+
+
+def test_a_raw_part_that_is_not_text_is_refused(plain, tmp_path):
+    file = rankings.write(plain, tmp_path)
+    file.write_bytes(file.read_bytes().replace(b"a.png", b"\xff.png"))
+    with pytest.raises(RecordError, match=r"data\.images"):
+        load_record(file)
+
+
+def test_roles_that_failed_are_named(plain):
+    plain["networks"]["baseline"]["failure"] = {"stage": "time", "kind": "crashed", "message": "x"}
+    record = Record(decode(json.dumps(plain).encode()))
+    assert record.failed == ("baseline",)
+
+
+def test_samples_are_decoded_when_asked_for(plain):
+    timing = plain["networks"]["candidate"]["timing"]
+    timing |= {"samples": ONE_PASS, "passes": 1}
+    timing |= {
+        "blocks": [BLOCK],
+        "warmup": [{"process": 0, "lr_shape": [8, 8], "ms": [3.0], "settled": True}],
+    }
+    read = decode(json.dumps(plain).encode()).networks.candidate.timing
+    assert read.load_samples().ms == (2.5,)
+    assert read.load_blocks()[0].parent_wall_ms == 1.0
+    assert read.load_warmup()[0].lr_shape == (8, 8)

@@ -9,6 +9,7 @@ import zlib
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from helpers import rankings
@@ -19,10 +20,13 @@ from PIL import Image
 from esr.images import pictures
 from esr.ranking import load_challenge, published_entries, rank_entries
 from esr.ranking.collection import assemble, collect
+from esr.records.document import Picture
+from esr.records.network import Block
+from esr.records.telemetry import Window
 from esr.report import html
 from esr.report.html import crops, trace
 from esr.report.html.chart import pareto
-from esr.report.html.crops import Picture, Pool
+from esr.report.html.crops import Pool
 
 HOSTILE = '</script><script>alert("x")</script>'
 SHAPE = (64, 64, 3)
@@ -47,10 +51,8 @@ def save_pictures(folder, made):
     hr, bicubic, sr = (random.integers(0, 256, SHAPE, np.uint8) for _ in range(3))
     lr = np.ascontiguousarray(hr[::4, ::4])
     outputs = {"candidate": sr, "baseline": bicubic}
-    made["pictures"] = {
-        "comparison": None,
-        "images": [pictures.save(folder, "images", "a", 0, hr, lr, bicubic, outputs)],
-    }
+    saved = pictures.save(folder, "images", "a", 0, hr, lr, bicubic, outputs)
+    made["pictures"] = {"comparison": None, "images": [msgspec.to_builtins(saved)]}
 
 
 def rendered(folder, challenge):
@@ -141,7 +143,7 @@ def test_the_baseline_has_a_page_of_its_own(tmp_path, challenge):
 
 def test_a_record_that_does_not_fit_leaves_its_row(tmp_path, challenge):
     details = one_record(
-        tmp_path, challenge, lambda made: made["networks"]["candidate"]["card"].update(paper=7)
+        tmp_path, challenge, lambda made: made["networks"]["candidate"]["timing"].update(blocks=[7])
     )
     assert details["missing"] == "its record could not be read again"
     assert "card" not in details
@@ -222,8 +224,14 @@ def test_a_trace_becomes_series_and_tainted_windows_shades(tmp_path):
     assert found["mean core clock", "MHz"].y == [2000] * 4
     assert found["esr", "cores"].y == [2, 2, 2]
     assert found["others", "cores"].y == [1, 1, 1]
-    windows = [trace.Window(0, "candidate", 0.0, 1.0), trace.Window(1, "baseline", 1.0, 2.0)]
-    blocks = {"candidate": [trace.Block(0, ("host_load",), True)], "baseline": [trace.Block(1)]}
+    windows = [
+        Window(block=0, role="candidate", images=1, start=0.0, end=1.0),
+        Window(block=1, role="baseline", images=1, start=1.0, end=2.0),
+    ]
+    blocks = {
+        "candidate": {0: Block(0, 0, 0, 1.0, ("host_load",), replaced=True)},
+        "baseline": {1: Block(1, 0, 0, 1.0)},
+    }
     assert trace.shades(windows, blocks) == [trace.Shade("candidate", 0.0, 1.0, ("host_load",), True)]
 
 

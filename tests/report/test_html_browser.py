@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
+import msgspec
 import numpy as np
 import pytest
 from helpers import rankings
@@ -137,7 +138,7 @@ def measured_ranking(folder, challenge):
         )
         outputs = {"candidate": np.full_like(hr, 40 * number), "baseline": bicubic}
         saved = pictures.save(own, "images", "a", 0, hr, lr, bicubic, outputs)
-        made["pictures"] = {"comparison": None, "images": [saved]}
+        made["pictures"] = {"comparison": None, "images": [msgspec.to_builtins(saved)]}
         made["telemetry"] = {"enabled": True, "trace": "telemetry.csv.gz", "windows": []}
         if number == 0:
             block = made["networks"]["candidate"]["timing"]["blocks"]
@@ -152,9 +153,9 @@ def measured_ranking(folder, challenge):
                 }
             )
             made["telemetry"]["windows"] = [
-                {"number": 0, "group": "candidate", "images": 1, "start": 5, "end": 9}
+                {"block": 0, "role": "candidate", "images": 1, "start": 5, "end": 9}
             ]
-            reason = {"reason": "host_load", "severity": "taint", "network": "candidate", "detail": "busy"}
+            reason = {"reason": "host_load", "severity": "taint", "role": "candidate", "detail": "busy"}
             made["verdict"] = {"status": "tainted", "reasons": [reason]}
         rankings.write(made, own)
         (own / "telemetry.csv.gz").write_bytes(gzip.compress("\n".join(lines).encode()))
@@ -212,7 +213,7 @@ def test_what_is_not_known_sorts_last_both_ways(published):
 
 
 def test_psnr_is_sorted_best_first_and_names_as_text(published):
-    psnr = published.head("psnr_div2k_valid")
+    psnr = published.head("psnr_rgb_div2k_valid")
     psnr.find_element("tag name", "button").click()
     assert psnr.get_attribute("aria-sort") == "descending"
     published.head("network").find_element("tag name", "button").click()
@@ -247,9 +248,9 @@ def test_the_chart_shows_every_network_where_it_belongs(published, challenge):
         for point in zip(*points(published, name), strict=True)
     ]
     expected = [
-        (entry.figures.ratio, entry.figures.psnr["div2k_valid"])
+        (entry.figures.ratio, entry.figures.psnr_rgb["div2k_valid"])
         for entry in entries
-        if entry.figures.ratio and "div2k_valid" in entry.figures.psnr
+        if entry.figures.ratio and "div2k_valid" in entry.figures.psnr_rgb
     ]
     assert np.array(sorted(drawn)) == pytest.approx(np.array(sorted(expected)))
     front = list(zip(*points(published, "Pareto front"), strict=True))

@@ -12,12 +12,12 @@ from dataclasses import replace
 import pytest
 from helpers import rankings
 from rich.cells import cell_len
-from rich.console import Console
 
 from esr.ranking import load_challenge, published_entries, rank_entries
 from esr.ranking.collection import assemble, collect
 from esr.report import data, latex, markdown, table
-from esr.report.console import MOST_ROWS, print_ranking
+from esr.report.ranking_table import MOST_ROWS, print_ranking
+from esr.system.console import captured
 
 HOSTILE = [
     r"\input{/etc/passwd}",
@@ -57,15 +57,15 @@ def measured(tmp_path, challenge):
             macs=10**9 * (30 if number == 0 else number + 1),
         )
         candidate = made["networks"]["candidate"]
-        candidate["card"]["published"] = {"time_ms": 27.11, "params_m": 0.317, "ranks": {"time": 1}}
-        made["networks"]["baseline"]["card"]["published"] = {"time_ms": 50.86}
+        candidate["card"]["published"] = {"runtime_ms": 27.11, "params_m": 0.317, "ranks": {"runtime": 1}}
+        made["networks"]["baseline"]["card"]["published"] = {"runtime_ms": 50.86}
         if number == 0:
             candidate["complexity"]["missed_by_hooks"] = {"aten.mm": 29 * 10**9}
         if number == 1:
             made["verdict"] = {
                 "status": "tainted",
                 "reasons": [
-                    {"reason": "warmup_cap", "severity": "taint", "network": "candidate", "detail": "x"}
+                    {"reason": "warmup_cap", "severity": "taint", "role": "candidate", "detail": "x"}
                 ],
             }
         rankings.write(made, tmp_path / str(number))
@@ -85,9 +85,7 @@ def hostile(challenge):
 
 
 def printed(ranking, width):
-    console = Console(file=io.StringIO(), width=width)
-    print_ranking(ranking, console)
-    return console.file.getvalue()
+    return captured(lambda screen: print_ranking(ranking, screen), width)
 
 
 def test_the_terminal_table_is_whole_at_a_hundred_columns(published, measured):
@@ -118,7 +116,7 @@ def test_ranks_come_with_intervals_and_brackets(measured):
 def test_a_taint_is_a_footnote(measured):
     text = printed(measured, 120)
     assert "net01¹" in text
-    assert "¹ tainted: warm-up ended at its cap" in text
+    assert "¹ tainted: warm-up limit reached" in text
 
 
 def test_changed_places_name_the_operators(measured):
@@ -163,8 +161,8 @@ def test_csv_is_read_back_unrounded(measured):
     rows = list(csv.DictReader(io.StringIO(data.to_csv(measured))))
     assert [row["network"] for row in rows] == [row.entry.key for row in measured.rows]
     assert float(rows[0]["ratio"]) == measured.rows[0].entry.figures.ratio
-    assert rows[0]["main_rank"] == "1"
-    assert (rows[0]["runtime_rank_low"], rows[0]["runtime_rank_high"], rows[0]["brackets"]) == ("1", "2", "a")
+    assert rows[0]["rank_main"] == "1"
+    assert (rows[0]["rank_runtime_low"], rows[0]["rank_runtime_high"], rows[0]["brackets"]) == ("1", "2", "a")
     assert rows[-1]["ranked"] == "False"
 
 
@@ -175,7 +173,7 @@ def test_no_cell_of_csv_is_a_formula(hostile):
 
 def test_json_has_a_stable_structure(measured):
     document = json.loads(data.to_json(measured))
-    assert (document["format"], document["version"]) == ("esr-ranking", 1)
+    assert (document["format"], document["version"]) == ("esr-ranking", 2)
     assert list(document) == [
         *("format", "version", "challenge", "title", "baseline", "constraints", "tracks", "source"),
         *("conditions", "rows", "correlations", "changes", "resamples", "notes"),
@@ -259,7 +257,7 @@ def test_every_format_goes_to_the_screen_or_to_a_file(tmp_path, run_esr, form):
         (["--published", "results"], "leave out results"),
         (["--published", "challange=ntire2022"], "did you mean challenge?"),
         (["--published", "constraints=strict"], "constraints=strict: no such choice"),
-        (["--published", "--format", "pdf"], "invalid choice: 'pdf'"),
+        (["--published", "--format", "pdf"], "--format: pdf: no such choice"),
         (["--published", "--out", "/dev/null/x"], "cannot be written"),
     ],
 )

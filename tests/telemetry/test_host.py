@@ -11,10 +11,10 @@ import pytest
 
 from esr.config.telemetry import TelemetryConf
 from esr.telemetry import host
+from esr.telemetry.findings import judge_block
 from esr.telemetry.host import Host
 from esr.telemetry.sampler import TIME
-from esr.telemetry.summary import Window, summarise
-from esr.telemetry.verdict import judge_window
+from esr.telemetry.summary import TimedBlock, summarise
 
 CPU_S = 1.2
 BURN = f"""
@@ -70,11 +70,11 @@ def test_what_another_process_uses_is_load_by_others_and_taints(start):
     samples = [{TIME: 0.0, **machine.counters()}]
     burn(other)
     samples.append({TIME: 1.0, **machine.counters()})
-    block = Window(0, "", 1, 0.0, 1.0)
+    block = TimedBlock(0, "candidate", 1, 0.0, 1.0)
     summary = summarise([], samples, block)
     assert summary.others_s >= CPU_S / 2
     threshold = TelemetryConf(host_load=CPU_S / 2 / summary.core_s)
-    assert [found["reason"] for found in judge_window(summary, [], threshold)] == ["host_load"]
+    assert [found.reason for found in judge_block(summary, [], threshold)] == ["host_load"]
 
 
 def test_a_worker_that_ends_takes_nothing_back(start):

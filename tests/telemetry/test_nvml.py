@@ -7,13 +7,17 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from helpers.nvml_stub import UUID, build, environment
 
+from esr.records.telemetry import Telemetry
+
 WATCH = """
-import ctypes, json, pathlib, sys, time
+import ctypes, dataclasses, json, pathlib, sys, time
+import msgspec
 from esr.config.telemetry import TelemetryConf
-from esr.telemetry.watch import Telemetry
+from esr.telemetry.watch import Watch
 
 order = json.loads(sys.argv[1])
 conf = TelemetryConf(gpu_hz=10, max_share=1.0, host_load=1.0, **order["conf"])
@@ -29,21 +33,23 @@ def run(steps):
         go_to(at)
         time.sleep(seconds)
 
-with Telemetry(conf, order["gpu"], lambda: order["own"]) as watch:
+with Watch(conf, order["gpu"], lambda: order["own"]) as watch:
     steady = [watch.steady()]
     for step in order["heat"]:
         run([step])
         steady.append(watch.steady())
     for number, steps in enumerate(order["windows"]):
         go_to(steps[0][0])
-        with watch.window(number, group=order["groups"][number % len(order["groups"])], images=10):
+        with watch.window(number, order["roles"][number % len(order["roles"])], images=10):
             run(steps)
-        found.append([f["reason"] for f in watch.findings(number)])
+        found.append([f.reason for f in watch.disturbances(number)])
     steady_after = watch.steady()
 result = watch.finish(order["counted"])
 print(json.dumps({
-    "summary": result.summary, "findings": result.findings, "blocks": found, "steady": steady,
-    "steady_after": steady_after, "trace": result.write_trace(pathlib.Path(order["folder"])),
+    "telemetry": json.loads(msgspec.json.encode(result.telemetry)),
+    "disturbances": [dataclasses.asdict(one) for one in result.disturbances],
+    "blocks": found, "steady": steady, "steady_after": steady_after,
+    "trace": result.write_trace(pathlib.Path(order["folder"])).trace,
 }))
 """
 """Runs windows of (scenario's time, seconds) steps and prints what the watch says."""
@@ -64,7 +70,7 @@ def watch(library: Path, tmp_path: Path) -> Callable[..., dict]:
     def run(scenario: str = "", *, folder=library, **wanted) -> dict:
         file = tmp_path / "scenario.txt"
         file.write_text(scenario)
-        order = {"windows": standing(10), "heat": [], "groups": ["candidate"], "gpu": UUID, "own": []}
+        order = {"windows": standing(10), "heat": [], "roles": ["candidate"], "gpu": UUID, "own": []}
         order |= {"counted": None, "conf": {}, "folder": str(tmp_path), "stub": folder == library, **wanted}
         done = subprocess.run(
             [sys.executable, "-c", WATCH, json.dumps(order)],
@@ -87,14 +93,14 @@ def standing(count: int) -> list[list[tuple[float, float]]]:
 
 
 def reasons(result: dict) -> set[str]:
-    return {finding["reason"] for finding in result["findings"]}
+    return {found["reason"] for found in result["disturbances"]}
 
 
 def test_a_quiet_run_is_clean_and_described(watch):
     result = watch()
-    assert result["findings"] == []
+    assert result["disturbances"] == []
     assert result["blocks"] == [[]] * 10
-    gpu, run = result["summary"]["gpu"], result["summary"]["run"]
+    gpu, run = result["telemetry"]["gpu"], result["telemetry"]["run"]
     assert gpu["before"]["name"] == "NVIDIA TITAN Xp"
     assert gpu["after"]["fan_pct"] == 45
     assert run["gpu_sm_mhz"] == {"min": 1582, "median": 1582, "max": 1582}
@@ -120,7 +126,7 @@ def test_a_block_that_went_wrong_is_named_and_can_be_replaced(watch, reason):
     assert reasons(result) == {reason}
     # Measured again, only the block itself speaks against the run, and it no longer counts.
     replaced = watch(TAINTS[reason], counted=[0, 1, 2, 3, 5, 6, 7, 8, 9])
-    assert [finding["window"] for finding in replaced["findings"]] == [4]
+    assert [found["block"] for found in replaced["disturbances"]] == [4]
 
 
 @pytest.mark.parametrize("bits", ["0x80", "0x20", "0x68"])
@@ -132,30 +138,30 @@ def test_every_slowdown_bit_taints(watch, bits):
 
 def test_a_power_cap_warns_and_does_not_taint(watch):
     result = watch("0 reasons 0x4")
-    [finding] = result["findings"]
-    assert (finding["reason"], finding["severity"], finding["window"]) == ("power_cap", "warning", None)
-    assert finding["detail"] == "in 10 of 10 blocks"
+    [found] = result["disturbances"]
+    assert (found["reason"], found["severity"], found["block"]) == ("power_cap", "warning", None)
+    assert found["detail"] == "in 10 of 10 blocks"
     assert result["blocks"] == [[]] * 10
 
 
 def test_an_unknown_bit_is_kept_as_hexadecimal(watch):
     result = watch("0 reasons 0x1000000000000002")
-    [finding] = result["findings"]
-    assert (finding["reason"], finding["severity"]) == ("unknown_clock_reason", "warning")
-    assert "0x1000000000000000" in finding["detail"]
-    assert result["summary"]["run"]["reasons"] == "0x1000000000000002"
-    assert result["summary"]["run"]["reason_names"] == ["application_clocks", "0x1000000000000000"]
+    [found] = result["disturbances"]
+    assert (found["reason"], found["severity"]) == ("unknown_clock_reason", "warning")
+    assert "0x1000000000000000" in found["detail"]
+    assert result["telemetry"]["run"]["reasons"] == "0x1000000000000002"
+    assert result["telemetry"]["run"]["reason_names"] == ["application_clocks", "0x1000000000000000"]
 
 
 def test_an_old_driver_knows_the_old_name_of_the_reasons(watch):
     assert "hw_slowdown" in reasons(watch("0 event_reasons !13\n0 reasons 0x8"))
-    assert watch("0 event_reasons !13")["findings"] == []
+    assert watch("0 event_reasons !13")["disturbances"] == []
 
 
 def test_a_clock_that_drifts_slowly_is_seen_over_the_run(watch):
     drift = "\n".join(f"{number} sm_mhz {1600 - 8 * number}" for number in range(10))
-    run = [finding for finding in watch(drift)["findings"] if finding["window"] is None]
-    assert [finding["reason"] for finding in run] == ["sm_clock_spread"]
+    run = [found for found in watch(drift)["disturbances"] if found["block"] is None]
+    assert [found["reason"] for found in run] == ["sm_clock_spread"]
     assert "1528 to 1600 MHz: 4.6 %, above 2 %" in run[0]["detail"]
 
 
@@ -166,54 +172,54 @@ def test_a_clock_that_fell_does_not_become_the_usual_one(watch):
 
 def test_a_block_is_held_against_its_own_network_s_clock(watch):
     turns = "\n".join(f"{number} sm_mhz {1582 if number % 2 else 1500}" for number in range(10))
-    result = watch(turns, groups=["candidate", "baseline"])
+    result = watch(turns, roles=["candidate", "baseline"])
     assert result["blocks"] == [[]] * 10
-    assert [(f["reason"], f["window"]) for f in result["findings"]] == [("sm_clock_spread", None)]
+    assert [(f["reason"], f["block"]) for f in result["disturbances"]] == [("sm_clock_spread", None)]
 
 
 def test_an_idle_gpu_says_nothing_about_clocks(watch):
-    assert watch("5 reasons 0x1\n5 sm_mhz 139\n6 reasons 0\n6 sm_mhz 1582")["findings"] == []
+    assert watch("5 reasons 0x1\n5 sm_mhz 139\n6 reasons 0\n6 sm_mhz 1582")["disturbances"] == []
 
 
 def test_a_rising_temperature_taints(watch):
     rising = "\n".join(f"{number} temperature_c {60 + number}" for number in range(10))
     assert reasons(watch(rising)) == {"temperature_rising"}
-    assert watch("0 temperature_c 70\n3 temperature_c 71\n6 temperature_c 69")["findings"] == []
+    assert watch("0 temperature_c 70\n3 temperature_c 71\n6 temperature_c 69")["disturbances"] == []
 
 
 def test_another_process_taints_whether_before_or_after(watch):
     assert reasons(watch("0 processes 4000001")) == {"other_process"}
     assert reasons(watch("9 processes 4000001,4000002", own=[4000002])) == {"other_process"}
-    assert watch("0 processes 4000001", own=[4000001])["findings"] == []
+    assert watch("0 processes 4000001", own=[4000001])["disturbances"] == []
 
 
 def test_a_gpu_that_is_lost_ends_the_watch_and_not_the_run(watch):
     windows = [*standing(3), [(3.0, 0.3), (4.0, 1.2)], [(5.0, 0.02)]]
     result = watch("4 device !15", windows=windows)
-    [finding] = result["findings"]
-    assert (finding["reason"], finding["severity"]) == ("not_watched", "warning")
-    assert finding["detail"].startswith("GPU is lost after ")
-    assert result["summary"]["gpu"]["gone"] == "GPU is lost"
-    assert [w["gpu_energy_j"] for w in result["summary"]["windows"][3:]] == [None, None]
-    assert result["summary"]["windows"][2]["gpu_sm_mhz"]["median"] == 1582
+    [found] = result["disturbances"]
+    assert (found["reason"], found["severity"]) == ("not_watched", "warning")
+    assert found["detail"].startswith("GPU is lost after ")
+    assert result["telemetry"]["gpu"]["gone"] == "GPU is lost"
+    assert [w.get("gpu_energy_j") for w in result["telemetry"]["windows"][3:]] == [None, None]
+    assert result["telemetry"]["windows"][2]["gpu_sm_mhz"]["median"] == 1582
 
 
 def test_what_is_forbidden_is_noted_and_not_asked_again(watch):
     result = watch("0 reasons !4\n0 power_w !4\n0 processes !4")
-    [finding] = result["findings"]
-    assert finding["reason"] == "not_watched"
-    assert finding["detail"] == "gpu_reasons: Insufficient Permissions"
-    errors = result["summary"]["gpu"]["errors"]
+    [found] = result["disturbances"]
+    assert found["reason"] == "not_watched"
+    assert found["detail"] == "gpu_reasons: Insufficient Permissions"
+    errors = result["telemetry"]["gpu"]["errors"]
     assert {errors[column]["code"] for column in ("gpu_reasons", "gpu_power_w", "processes")} == {4}
     assert errors["gpu_power_w"]["count"] == 1
-    assert result["summary"]["run"]["gpu_temperature_c"]["median"] == 70
+    assert result["telemetry"]["run"]["gpu_temperature_c"]["median"] == 70
 
 
 def test_an_error_that_may_pass_is_asked_again(watch):
     result = watch("0 power_w !999\n5 power_w 100")
-    assert result["summary"]["gpu"]["errors"]["gpu_power_w"]["code"] == 999
-    assert result["summary"]["gpu"]["errors"]["gpu_power_w"]["count"] >= 5
-    assert result["summary"]["run"]["gpu_power_w"]["max"] == 100
+    assert result["telemetry"]["gpu"]["errors"]["gpu_power_w"]["code"] == 999
+    assert result["telemetry"]["gpu"]["errors"]["gpu_power_w"]["count"] >= 5
+    assert result["telemetry"]["run"]["gpu_power_w"]["max"] == 100
 
 
 ENERGY = {"0 energy 1": "counter", "0 energy !3": "power", "0 energy !3\n0 power_w !3": None}
@@ -222,12 +228,12 @@ ENERGY = {"0 energy 1": "counter", "0 energy !3": "power", "0 energy !3\n0 power
 @pytest.mark.parametrize("scenario", ENERGY)
 def test_energy_is_counted_else_integrated_else_unknown(watch, scenario):
     result = watch(scenario, windows=[[(None, 0.8)], [(None, 0.8)]])
-    per_image = result["summary"]["energy_per_image"]["candidate"]["gpu"]
+    per_image = result["telemetry"]["energy_per_image"]["candidate"]["gpu"]
     if ENERGY[scenario] is None:
         assert per_image is None
-        assert result["summary"]["run"]["gpu_energy_j"] is None
+        assert result["telemetry"]["run"].get("gpu_energy_j") is None
         return
-    seconds = sum(window["end"] - window["start"] for window in result["summary"]["windows"])
+    seconds = sum(window["end"] - window["start"] for window in result["telemetry"]["windows"])
     assert per_image["method"] == ENERGY[scenario]
     assert per_image["images"] == 20
     assert per_image["joules"] == pytest.approx(180 * seconds, rel=0.1)
@@ -240,10 +246,10 @@ def test_energy_is_counted_else_integrated_else_unknown(watch, scenario):
 )
 def test_a_driver_that_does_not_start_is_a_warning(watch, code, words):
     result = watch(f"0 init !{code}")
-    assert [(f["reason"], f["severity"], f["detail"]) for f in result["findings"]] == [
+    assert [(f["reason"], f["severity"], f["detail"]) for f in result["disturbances"]] == [
         ("not_watched", "warning", words)
     ]
-    assert result["summary"]["gpu"]["errors"]["device"]["code"] == code
+    assert result["telemetry"]["gpu"]["errors"]["device"]["code"] == code
     assert result["steady"] == [True]
 
 
@@ -252,13 +258,13 @@ def test_no_library_at_all_is_a_warning(watch, tmp_path):
     (tmp_path / "none").mkdir()
     (tmp_path / "none" / "libnvidia-ml.so.1").touch()
     result = watch(folder=tmp_path / "none", windows=[[(None, 0.02)]])
-    assert [f["detail"] for f in result["findings"]] == ["NVML Shared Library Not Found"]
+    assert [f["detail"] for f in result["disturbances"]] == ["NVML Shared Library Not Found"]
 
 
 def test_a_gpu_is_found_by_its_uuid_as_torch_writes_it_or_by_index(watch):
-    assert watch(gpu=UUID.removeprefix("GPU-"))["findings"] == []
-    assert watch(gpu=0)["findings"] == []
-    assert [f["detail"] for f in watch(gpu="GPU-other")["findings"]] == ["Not Found"]
+    assert watch(gpu=UUID.removeprefix("GPU-"))["disturbances"] == []
+    assert watch(gpu=0)["disturbances"] == []
+    assert [f["detail"] for f in watch(gpu="GPU-other")["disturbances"]] == ["Not Found"]
 
 
 def test_warm_up_waits_for_temperature_and_clock(watch):
@@ -275,16 +281,16 @@ def test_warm_up_waits_for_temperature_and_clock(watch):
 
 def test_without_a_gpu_only_the_host_is_watched(watch):
     result = watch(gpu=None)
-    assert result["findings"] == []
-    assert result["summary"]["gpu"] is None
-    assert result["summary"]["host"]["sampling"]["samples"] > 0
+    assert result["disturbances"] == []
+    assert result["telemetry"]["gpu"] is None
+    assert result["telemetry"]["host"]["samples"] > 0
     assert result["steady"] == [True]
 
 
 def test_switched_off_nothing_is_sampled_or_judged(watch):
     result = watch("0 reasons 0x8", conf={"enabled": False})
-    assert result["summary"] == {"enabled": False}
-    assert result["findings"] == []
+    assert result["telemetry"] == json.loads(msgspec.json.encode(Telemetry(enabled=False)))
+    assert result["disturbances"] == []
     assert result["steady"] == [True]
     assert result["trace"] is None
 
@@ -292,7 +298,10 @@ def test_switched_off_nothing_is_sampled_or_judged(watch):
 def test_the_driver_is_part_of_the_fingerprint(library, tmp_path):
     def driver(scenario: str) -> dict:
         (tmp_path / "s").write_text(scenario)
-        code = "import json; from esr.telemetry.nvml import driver; print(json.dumps(driver()))"
+        code = (
+            "import json, msgspec; from esr.telemetry.environment import driver; "
+            "print(json.dumps(msgspec.to_builtins(driver())))"
+        )
         done = subprocess.run(
             [sys.executable, "-c", code],
             env=environment(library, tmp_path / "s"),
@@ -311,9 +320,10 @@ def test_the_driver_is_part_of_the_fingerprint(library, tmp_path):
 
 @pytest.mark.gpu
 def test_a_real_gpu_answers():
-    from esr.system.nvml import Gpu, driver
+    from esr.system.nvml import Gpu
+    from esr.telemetry.environment import driver
 
-    if driver()["error"] is not None:
+    if driver().error is not None:
         pytest.skip("needs an NVIDIA GPU")
     gpu = Gpu(0)
     assert gpu.gone is None

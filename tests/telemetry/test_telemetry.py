@@ -2,11 +2,11 @@
 
 import gzip
 import itertools
-import json
 import threading
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,13 +14,15 @@ from omegaconf import OmegaConf
 
 from esr.config.telemetry import TelemetryConf
 from esr.errors import RecordError
+from esr.records.reasons import TELEMETRY_REASONS
+from esr.records.telemetry import Energy, Spread, Telemetry, Window
 from esr.system import nvml
 from esr.telemetry import host
+from esr.telemetry.findings import Disturbance, is_steady, judge_block, judge_processes, judge_run
 from esr.telemetry.sampler import FASTEST_HZ, Sampler
-from esr.telemetry.summary import Window, combine, energy_per_image, summarise
+from esr.telemetry.summary import TimedBlock, combine, energy_per_image, summarise
 from esr.telemetry.trace import FILE_NAME, read_trace, write_trace
-from esr.telemetry.verdict import REASONS, finding, is_steady, judge_processes, judge_run, judge_window
-from esr.telemetry.watch import Telemetry
+from esr.telemetry.watch import Watch
 
 CONF = TelemetryConf()
 
@@ -29,8 +31,8 @@ def samples(column: str, values, step: float = 1.0) -> list[nvml.Sample]:
     return [{"time_s": step * number, column: value} for number, value in enumerate(values)]
 
 
-def window(start: float = 0.0, end: float = 10.0, number: int = 0, group: str = "candidate", images: int = 4):
-    return Window(number, group, images, start, end)
+def timed(start: float = 0.0, end: float = 10.0, block: int = 0, images: int = 4):
+    return TimedBlock(block, "candidate", images, start, end)
 
 
 def counters(load: float, seconds: float = 10.0, cores: int = 2, own: float = 1.0) -> list[nvml.Sample]:
@@ -51,100 +53,91 @@ def counters(load: float, seconds: float = 10.0, cores: int = 2, own: float = 1.
 def test_constant_power_integrates_to_power_times_duration(power, times):
     gpu = [{"time_s": t, "gpu_power_w": power} for t in times]
     gaps = [b - a for a, b in itertools.pairwise([0.0, *times, 3.0])]
-    energy = summarise(gpu, [], window(0.0, 3.0)).gpu_energy
+    figures = summarise(gpu, [], timed(0.0, 3.0)).figures
     if max(gaps) > 1:
-        assert energy is None
+        assert figures.gpu_energy_j is None
     else:
-        assert energy.joules == pytest.approx(3 * power)
-        assert energy.method == "power"
+        assert figures.gpu_energy_j == pytest.approx(3 * power)
+        assert figures.gpu_energy_method == "power"
 
 
 def test_power_is_integrated_by_the_trapezoidal_rule():
     gpu = samples("gpu_power_w", [100, 200, 100, 0])
-    assert summarise(gpu, [], window(0.0, 3.0)).gpu_energy.joules == pytest.approx(150 + 150 + 50)
+    assert summarise(gpu, [], timed(0.0, 3.0)).figures.gpu_energy_j == pytest.approx(150 + 150 + 50)
 
 
 def test_the_counter_comes_first_and_one_that_stands_still_is_no_zero():
-    gpu = [
-        {**sample, nvml.ENERGY: 50.0 + 10 * sample["time_s"]} for sample in samples("gpu_power_w", [500] * 4)
-    ]
-    assert summarise(gpu, [], window(0.0, 3.0)).gpu_energy.joules == pytest.approx(30)
-    assert summarise(samples(nvml.ENERGY, [7, 7]), [], window()).gpu_energy is None
-    assert summarise(samples("gpu_power_w", [100]), [], window()).gpu_energy is None
+    gpu = [{**sample, nvml.ENERGY: 50.0 + 10 * sample["time_s"]} for sample in samples("gpu_power_w", [500] * 4)]
+    assert summarise(gpu, [], timed(0.0, 3.0)).figures.gpu_energy_j == pytest.approx(30)
+    assert summarise(samples(nvml.ENERGY, [7, 7]), [], timed()).figures.gpu_energy_j is None
+    assert summarise(samples("gpu_power_w", [100]), [], timed()).figures.gpu_energy_j is None
 
 
 def test_a_window_too_short_for_the_sensor_has_no_energy():
     gpu = samples("gpu_power_w", [100, 100, 100], step=0.1)
-    assert summarise(gpu, [], window(0.0, 0.2)).gpu_energy is None
+    assert summarise(gpu, [], timed(0.0, 0.2)).figures.gpu_energy_j is None
 
 
 def test_energy_per_image_leaves_out_the_windows_without_energy():
-    known = summarise(samples("gpu_power_w", [100, 100, 100]), [], window(0.0, 2.0, images=5))
-    unknown = summarise([], [], window(2.0, 4.0, images=5))
+    known = summarise(samples("gpu_power_w", [100, 100, 100]), [], timed(0.0, 2.0, images=5))
+    unknown = summarise([], [], timed(2.0, 4.0, images=5))
     result = energy_per_image([known, unknown])
-    assert result["gpu"] == {"joules": 200.0, "images": 5, "joules_per_image": 40.0, "method": "power"}
-    assert result["host"] is None
+    assert result.gpu == Energy(joules=200.0, images=5, joules_per_image=40.0, method="power")
+    assert result.host is None
 
 
 def test_only_the_samples_of_a_window_count_its_borders_included():
     gpu = samples("gpu_temperature_c", [50, 60, 61, 62, 90])
-    assert summarise(gpu, [], window(1.0, 3.0)).spreads["gpu_temperature_c"] == (60, 61, 62)
+    assert summarise(gpu, [], timed(1.0, 3.0)).figures.gpu_temperature_c == Spread(60, 61, 62)
 
 
 # --- verdicts: what the simulated GPU cannot show
 
 
 def test_load_by_others_is_what_is_neither_idle_nor_ours():
-    assert summarise([], counters(load=0.25), window()).host_load == pytest.approx(0.25)
+    assert summarise([], counters(load=0.25), timed()).figures.host_load == pytest.approx(0.25)
     # The kernel counts in steps: ours may come out larger than all that was busy.
-    assert summarise([], counters(load=-0.01), window()).host_load == 0
+    assert summarise([], counters(load=-0.01), timed()).figures.host_load == 0
 
 
 @pytest.mark.parametrize(("load", "expected"), [(0.0, []), (0.04, []), (0.06, ["host_load"])])
 def test_load_by_others_taints_the_block_and_the_run(load, expected):
-    summary = summarise([], counters(load), window(number=3))
-    found = judge_window(summary, [], CONF)
-    assert [f["reason"] for f in found] == expected
-    assert all(f["window"] == 3 and "above 5 %" in f["detail"] for f in found)
+    summary = summarise([], counters(load), timed(block=3))
+    found = judge_block(summary, [], CONF)
+    assert [f.reason for f in found] == expected
+    assert all(f.block == 3 and "above 5 %" in f.detail for f in found)
     whole = combine([summary], [], [])
-    assert [f["reason"] for f in judge_run([summary], whole, [], CONF)] == expected
+    assert [f.reason for f in judge_run([summary], whole, [], CONF)] == expected
 
 
 def test_short_blocks_tell_load_by_others_only_together():
-    blocks = [summarise([], counters(0.5, seconds=0.2), window(number=n)) for n in range(5)]
-    assert all(judge_window(block, [], CONF) == [] for block in blocks)
-    assert [f["reason"] for f in judge_run(blocks, combine(blocks, [], []), [], CONF)] == ["host_load"]
+    blocks = [summarise([], counters(0.5, seconds=0.2), timed(block=n)) for n in range(5)]
+    assert all(judge_block(block, [], CONF) == [] for block in blocks)
+    assert [f.reason for f in judge_run(blocks, combine(blocks, [], []), [], CONF)] == ["host_load"]
 
 
 def test_a_clock_is_out_of_line_only_against_enough_blocks_of_the_same_network():
     def block(mhz: float, number: int):
-        return summarise(samples("gpu_sm_mhz", [mhz] * 3), [], window(number=number))
+        return summarise(samples("gpu_sm_mhz", [mhz] * 3), [], timed(block=number))
 
     usual = [block(1500, number) for number in range(3)]
-    assert judge_window(block(1400, 9), usual[:2], CONF) == []
-    assert [f["detail"] for f in judge_window(block(1400, 9), usual, CONF)] == [
+    assert judge_block(block(1400, 9), usual[:2], CONF) == []
+    assert [f.detail for f in judge_block(block(1400, 9), usual, CONF)] == [
         "1400 MHz here, 1500 MHz before: 6.7 %, above 2 %"
     ]
-    assert judge_window(block(1525, 9), usual, CONF) == []
+    assert judge_block(block(1525, 9), usual, CONF) == []
 
 
 def test_processes_are_matched_by_pid_and_in_a_container_counted():
     assert judge_processes([7, 8], own={7, 8, 9}, pids_match=True) == []
-    assert [f["detail"] for f in judge_processes([7, 8, 5], own={7, 8}, pids_match=True)] == [
-        "PID 5 on the device"
-    ]
+    assert [f.detail for f in judge_processes([7, 8, 5], own={7, 8}, pids_match=True)] == ["PID 5 on the device"]
     assert judge_processes([70, 80], own={7, 8}, pids_match=False) == []
-    assert [f["reason"] for f in judge_processes([70, 80, 50], own={7, 8}, pids_match=False)] == [
-        "other_process"
-    ]
+    assert [f.reason for f in judge_processes([70, 80, 50], own={7, 8}, pids_match=False)] == ["other_process"]
 
 
 def test_a_gpu_is_steady_once_neither_temperature_nor_clock_move():
     def trend(degrees, mhz=lambda t: 1500.0) -> bool:
-        gpu = [
-            {"time_s": t / 5, "gpu_temperature_c": degrees(t / 5), "gpu_sm_mhz": mhz(t / 5)}
-            for t in range(100)
-        ]
+        gpu = [{"time_s": t / 5, "gpu_temperature_c": degrees(t / 5), "gpu_sm_mhz": mhz(t / 5)} for t in range(100)]
         return is_steady(gpu, 0.0, 20.0, CONF)
 
     assert trend(lambda t: 70)
@@ -159,10 +152,10 @@ def test_a_gpu_is_steady_once_neither_temperature_nor_clock_move():
     assert is_steady([], since=0.0, now=20.0, conf=CONF)  # a driver that tells nothing holds nothing up
 
 
-def test_every_finding_has_a_documented_reason():
+def test_every_disturbance_has_a_documented_reason():
     with pytest.raises(ValueError, match="moonlight"):
-        finding("moonlight", "full")
-    assert all(text and "\n" not in text for text in REASONS.values())
+        Disturbance("moonlight", "full")
+    assert all(text and "\n" not in text for text in TELEMETRY_REASONS.values())
 
 
 def test_the_shipped_yaml_states_the_schema_s_own_defaults():
@@ -173,7 +166,7 @@ def test_the_shipped_yaml_states_the_schema_s_own_defaults():
 
 def test_every_reason_and_threshold_is_documented():
     page = (Path(__file__).resolve().parents[2] / "docs" / "telemetry.md").read_text(encoding="utf-8")
-    for name in (*REASONS, *TelemetryConf.__dataclass_fields__):
+    for name in (*TELEMETRY_REASONS, *TelemetryConf.__dataclass_fields__):
         assert f"\n| `{name}` |" in page
 
 
@@ -269,7 +262,7 @@ def test_a_reader_that_raises_ends_the_sampling_and_not_the_run():
     assert failing.stop()
     assert failing.error == "RuntimeError: no such sensor"
     assert failing.samples == []
-    assert failing.as_dict()["error"] == failing.error
+    assert failing.report().error == failing.error
 
 
 def test_a_sample_that_hangs_costs_the_run_a_moment_once_and_not_its_end(monkeypatch):
@@ -306,17 +299,18 @@ def test_the_borders_of_a_window_are_sampled_when_asked_for():
 
 
 def test_a_block_that_raises_is_closed_and_judged():
-    with Telemetry(TelemetryConf(), None, list) as watch:
+    with Watch(TelemetryConf(), None, list) as watch:
         with pytest.raises(ZeroDivisionError), watch.window(0):
             _ = 1 / 0
-        assert isinstance(watch.findings(0), list)
+        assert isinstance(watch.disturbances(0), list)
     result = watch.finish()
-    assert [window["number"] for window in result.summary["windows"]] == [0]
-    assert json.loads(json.dumps(result.summary, allow_nan=False)) == result.summary
-    assert watch.finish().summary["windows"] == result.summary["windows"]
+    windows = msgspec.json.decode(result.telemetry.windows, type=list[Window])
+    assert [window.block for window in windows] == [0]
+    assert msgspec.json.decode(msgspec.json.encode(result.telemetry), type=Telemetry) == result.telemetry
+    assert watch.finish().telemetry.windows == result.telemetry.windows
 
 
 def test_no_thread_is_left_behind():
-    with Telemetry(TelemetryConf(), None, list):
+    with Watch(TelemetryConf(), None, list):
         assert "esr-host" in [thread.name for thread in threading.enumerate()]
     assert "esr-host" not in [thread.name for thread in threading.enumerate()]

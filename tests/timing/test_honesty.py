@@ -1,19 +1,21 @@
-"""Signs of a network that is not as fast as its passes claim, on made-up measurements."""
+"""Signs of a network slower than its timed passes report, on synthetic measurements."""
 
 import numpy as np
 
+from esr.records.network import Block
 from esr.timing.honesty import remembers_inputs, unaccounted
+from esr.timing.samples import SampleColumns
 
 
 def turns(walls, claims):
-    blocks = [{"block": number, "parent_wall_ms": wall} for number, wall in enumerate(walls)]
-    return blocks, {"block": list(range(len(claims))), "ms": list(claims)}
+    blocks = [Block(number, number, 0, wall) for number, wall in enumerate(walls)]
+    return blocks, SampleColumns(block=list(range(len(claims))), ms=list(claims))
 
 
 def passes(repeated, new, seed=0):
     random = np.random.default_rng(seed)
     ms = [*random.normal(repeated, 0.2, 30), *random.normal(new, 0.2, 30)]
-    return {"image": [0] * 60, "ms": ms, "new": [False] * 30 + [True] * 30}
+    return SampleColumns(image=[0] * 60, ms=ms, altered=[False] * 30 + [True] * 30)
 
 
 def test_claims_that_fill_the_wall_time_are_believed():
@@ -33,12 +35,12 @@ def test_a_machine_that_stalled_in_most_turns_is_no_network_that_cheats():
 
 
 def test_without_turns_nothing_is_said():
-    assert unaccounted([], {"block": [], "ms": []}) is None
+    assert unaccounted([], SampleColumns()) is None
 
 
 def test_faster_passes_over_repeated_inputs_are_told_with_their_share():
     table = passes(5.0, 10.0)
-    table["ms"] = [5.0] * 30 + [10.0] * 30
+    table.ms = [5.0] * 30 + [10.0] * 30
     assert remembers_inputs(table) == "repeated inputs take 50 % of the time of new ones"
 
 
@@ -50,12 +52,12 @@ def test_equal_passes_and_small_differences_are_not_suspected():
 
 def test_a_few_passes_prove_nothing():
     table = passes(5.0, 10.0)
-    few = {key: values[27:33] for key, values in table.items()}
+    few = SampleColumns(image=table.image[27:33], ms=table.ms[27:33], altered=table.altered[27:33])
     assert remembers_inputs(few) is None
 
 
 def test_images_of_different_sizes_are_compared_with_themselves():
     table = passes(10.0, 10.0)
-    table["image"] = [number % 2 for number in range(60)]
-    table["ms"] = [ms * (1 + 9 * image) for ms, image in zip(table["ms"], table["image"], strict=True)]
+    table.image = [number % 2 for number in range(60)]
+    table.ms = [ms * (1 + 9 * image) for ms, image in zip(table.ms, table.image, strict=True)]
     assert remembers_inputs(table) is None

@@ -1,4 +1,4 @@
-"""Warm-up, the order of turns, and the statistics: pure functions over arrays."""
+"""Warm-up, the order of measurement, and the statistics."""
 
 from collections import Counter
 from itertools import islice
@@ -9,15 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esr.config.schema import WarmupConf
+from esr.timing.samples import SampleColumns
 from esr.timing.schedule import cut, rounds
 from esr.timing.statistics import (
     complete_rounds,
     fewest_rounds,
     matrix,
-    ms_per_image,
     outliers,
     ratio,
     ratio_plain,
+    runtime_ms,
     spreads,
 )
 from esr.timing.warmup import settled
@@ -81,9 +82,7 @@ def test_inputs_are_altered_anew_each_time_and_both_kinds_are_checked():
     chunks = take(40, 2, [0.1] * 5)
     alterations = [one.alteration for chunk in chunks for one in chunk.passes if one.alteration is not None]
     assert len(set(alterations)) == len(alterations)
-    kinds = Counter(
-        chunk.passes[chunk.check].alteration is None for chunk in chunks if chunk.check is not None
-    )
+    kinds = Counter(chunk.passes[chunk.check].alteration is None for chunk in chunks if chunk.check is not None)
     assert kinds[True] > kinds[False] > 0
 
 
@@ -99,9 +98,9 @@ def test_no_block_takes_longer_than_its_limit_unless_it_is_one_image(times, limi
         assert len(images) == 1 or sum(times[i] for i in images) <= limit
 
 
-def test_ms_per_image_is_the_mean_of_the_images_medians():
+def test_runtime_ms_is_the_mean_of_the_images_medians():
     table = np.array([[10.0, 100.0], [12.0, 104.0], [90.0, 102.0]])
-    assert ms_per_image(table, 0.95, 999, 0).value == pytest.approx((12 + 102) / 2)
+    assert runtime_ms(table, 0.95, 999, 0).value == pytest.approx((12 + 102) / 2)
 
 
 def test_the_ratio_is_the_median_of_the_rounds_ratios():
@@ -156,14 +155,14 @@ def test_what_differs_between_processes_widens_the_interval():
 
 def test_intervals_are_reproducible_and_hold_the_estimate():
     table = np.random.default_rng(3).lognormal(2, 0.1, (10, 4))
-    first, again = ms_per_image(table, 0.95, 999, 7), ms_per_image(table, 0.95, 999, 7)
+    first, again = runtime_ms(table, 0.95, 999, 7), runtime_ms(table, 0.95, 999, 7)
     assert first == again
     assert first.low < first.value < first.high
 
 
 def test_a_wider_confidence_gives_a_wider_interval():
     table = np.random.default_rng(3).lognormal(2, 0.1, (10, 4))
-    narrow, wide = (ms_per_image(table, c, 2999, 0) for c in (0.5, 0.99))
+    narrow, wide = (runtime_ms(table, c, 2999, 0) for c in (0.5, 0.99))
     assert wide.low < narrow.low
     assert narrow.high < wide.high
 
@@ -180,12 +179,12 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says():
 
 
 def test_a_round_that_broke_off_is_not_counted():
-    samples = {"round": [0, 0, 1], "block": [0, 0, 1], "image": [0, 1, 0], "ms": [1.0, 2.0, 3.0]}
+    samples = SampleColumns(round=[0, 0, 1], block=[0, 0, 1], image=[0, 1, 0], ms=[1.0, 2.0, 3.0])
     table = matrix(samples, 2, 2)
     assert complete_rounds(table).tolist() == [True, False]
 
 
 def test_a_turn_that_was_measured_again_does_not_count():
-    samples = {"round": [0, 0], "block": [0, 1], "image": [0, 0], "ms": [9.0, 1.0]}
+    samples = SampleColumns(round=[0, 0], block=[0, 1], image=[0, 0], ms=[9.0, 1.0])
     assert matrix(samples, 1, 1, replaced=[0]).tolist() == [[1.0]]
     assert np.isnan(matrix(samples, 1, 1, replaced=[0, 1])).all()

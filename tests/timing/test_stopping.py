@@ -1,11 +1,11 @@
-"""When rounds end: on the precision that was asked for, on time, or on their number."""
+"""The rule that ends the rounds: target precision, time limit or number."""
 
 import numpy as np
 import pytest
 
 from esr.config.schema import TimingConf
-from esr.timing.statistics import Estimate
-from esr.timing.stopping import Precision, ended_by, width
+from esr.records.network import Estimate
+from esr.timing.stopping import ended_by, precision
 
 
 def noisy(rounds, sigma, seed=0):
@@ -19,13 +19,13 @@ def test_rounds_end_once_the_interval_is_narrow_enough():
     assert ended_by(*noisy(12, 0.05), 1.0, timing) is None
 
 
-def test_a_few_rounds_that_agree_by_luck_are_not_enough():
+def test_a_few_rounds_that_agree_by_chance_are_not_enough():
     timing = TimingConf(precision=0.01, min_rounds=10)
     assert ended_by(*noisy(10, 0.0), 1.0, timing) is None
     assert ended_by(*noisy(11, 0.0), 1.0, timing) == "precision"
 
 
-def test_one_lucky_look_is_not_enough():
+def test_one_look_that_is_narrow_by_chance_is_not_enough():
     candidate, baseline = noisy(13, 0.0)
     candidate[:6] += 0.1  # half of the rounds without the last one
     assert ended_by(candidate[:12], baseline[:12], 1.0, TimingConf(precision=0.01)) is None
@@ -43,13 +43,11 @@ def test_a_number_of_rounds_is_kept_to_whatever_the_interval():
     assert ended_by(*noisy(20, 0.0), 0.0, timing) == "rounds"
 
 
-@pytest.mark.parametrize(
-    ("estimate", "expected"), [(Estimate(2.0, 1.5, 2.5), 0.5), (Estimate(2.0, None, None), None)]
-)
+@pytest.mark.parametrize(("estimate", "expected"), [(Estimate(2.0, 1.5, 2.5), 0.5), (Estimate(2.0, None, None), None)])
 def test_the_width_is_relative_to_the_ratio(estimate, expected):
-    assert width(estimate) == expected
+    assert precision(estimate, 0.01, "rounds").width == expected
 
 
 def test_a_precision_without_an_interval_is_not_reached():
-    assert not Precision(0.01, None, "rounds").reached
-    assert Precision(0.01, 0.01, "precision").reached
+    assert not precision(Estimate(2.0), 0.01, "rounds").reached
+    assert precision(Estimate(2.0, 1.99, 2.01), 0.01, "precision").reached

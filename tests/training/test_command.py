@@ -9,7 +9,7 @@ import torch
 from helpers.training_runs import THIRTY_STEPS, tiny, train
 from PIL import Image
 
-from esr.cli.train import main
+from esr.cli.command import run
 from esr.config.schema import DataConf, DeviceConf, ModelConf
 from esr.data.datasets import load_dataset
 from esr.errors import ConfigError, DataError, DeviceError, EsrError, NetworkError
@@ -84,8 +84,8 @@ def test_a_value_out_of_range_is_refused(change, line):
         ({"data_root": "tiny.py"}, r"data_root=tiny\.py is a file, not a folder"),
         ({"data_root": "."}, r"data_root=\. holds no PNG"),
         ({"validate_root": "."}, r"validate_root=\. holds no PNG"),
-        ({"patch": 17}, r"0\.png of 64×64 px in data_root is too small: HR has to be at least 68×68"),
-        ({"out": "tiny.py"}, r"cannot write tiny\.py/checkpoint\.pt"),
+        ({"patch": 17}, r"0\.png of 64×64 px in data_root is too small: HR must be at least 68×68"),
+        ({"out": "tiny.py"}, r"tiny\.py/checkpoint\.pt: cannot be written"),
     ],
 )
 def test_what_is_not_there_or_does_not_fit_is_named_before_anything_is_written(here, change, line):
@@ -98,7 +98,7 @@ def test_what_is_not_there_or_does_not_fit_is_named_before_anything_is_written(h
 def test_without_a_network_or_images_there_is_nothing_to_train():
     with pytest.raises(ConfigError, match="no network chosen: add model=NAME"):
         compose(["data_root=images"])
-    with pytest.raises(ConfigError, match="no images to learn from: add data_root=FOLDER"):
+    with pytest.raises(ConfigError, match="no images to train on: add data_root=FOLDER"):
         compose(["model=imdn"])
 
 
@@ -109,9 +109,7 @@ def test_a_damaged_image_is_named(here):
 
 
 def test_a_network_that_raises_in_training_is_named_with_its_step(here):
-    model = ModelConf(
-        _target_="tiny.Tiny", name="tiny", source="tiny.yaml", args={"fault": "raise", "after": 2}
-    )
+    model = ModelConf(_target_="tiny.Tiny", name="tiny", source="tiny.yaml", args={"fault": "raise", "after": 2})
     line = r"model=tiny: .*at step 2 on \(2, 3, 8, 8\) \(ValueError: the weather was bad\)"
     with pytest.raises(NetworkError, match=line):
         train(model=model)
@@ -128,7 +126,7 @@ def test_a_gpu_that_is_not_there_is_refused(here):
 
 
 def test_the_command_says_what_it_does_and_where_the_weights_are(here, capsys):
-    assert main([*THIRTY_STEPS, "validate_root=images", "out=run"]) == 0
+    assert run(["train", *THIRTY_STEPS, "validate_root=images", "out=run"]) == 0
     out = capsys.readouterr().out.splitlines()
     assert out[0] == "3 images, 30 steps, on cpu, into run"
     assert out[1].startswith("step 5: l1 ")
@@ -138,7 +136,7 @@ def test_the_command_says_what_it_does_and_where_the_weights_are(here, capsys):
 
 def test_help_shows_the_recipes(capsys):
     with pytest.raises(SystemExit):
-        main(["--help"])
+        run(["train", "--help"])
     assert "train=cpu" in capsys.readouterr().out
 
 

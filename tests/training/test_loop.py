@@ -28,7 +28,7 @@ def here(participant, monkeypatch):
 
 KILLED = """
 import os, signal, sys
-from esr.cli.train import main
+from esr.cli.command import main
 from esr.training.data import Patches
 batch_at = Patches.at
 
@@ -38,16 +38,13 @@ def killed_at_17(self, step):
     return batch_at(self, step)
 
 Patches.at = killed_at_17
-main(sys.argv[1:])
+main(["train", *sys.argv[1:]])
 """
 
 
 def test_a_killed_run_goes_on_to_the_same_weights_bit_for_bit(here):
     killed = subprocess.run(
-        [sys.executable, "-c", KILLED, *THIRTY_STEPS, "out=killed"],
-        capture_output=True,
-        text=True,
-        check=False,
+        [sys.executable, "-c", KILLED, *THIRTY_STEPS, "out=killed"], capture_output=True, text=True, check=False
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert torch.load("killed/checkpoint.pt", weights_only=True)["step"] == 14
@@ -73,9 +70,7 @@ def test_an_exception_between_steps_loses_nothing_either(here, monkeypatch, step
         patched.setattr(Patches, "at", interrupted)
         with pytest.raises(KeyboardInterrupt):
             train(out="cut", checkpoint_every=5)
-    assert same(
-        load_file(train(out="cut", checkpoint_every=5).weights), load_file(train(out="whole").weights)
-    )
+    assert same(load_file(train(out="cut", checkpoint_every=5).weights), load_file(train(out="whole").weights))
 
 
 def test_every_checkpoint_comes_with_its_averaged_weights(here, monkeypatch):
@@ -108,10 +103,7 @@ def test_where_files_go_and_how_often_they_are_written_does_not_make_it_another_
         ({"l1": PhaseConf(steps=1, lr=5e-4)}, "l1.lr is 0.001 there and 0.0005 here"),
         ({"seed": 1}, "seed is 0 there and 1 here"),
         ({"model": ModelConf(_target_="tiny.Tiny", name="tiny", args={"channels": 4})}, r"model\.args is"),
-        (
-            {"model": ModelConf(_target_="esr.models.imdn.IMDN", name="imdn")},
-            "model is tiny there and imdn here",
-        ),
+        ({"model": ModelConf(_target_="esr.models.imdn.IMDN", name="imdn")}, "model is tiny there and imdn here"),
     ],
 )
 def test_the_checkpoint_of_another_run_is_refused(here, change, difference):
@@ -211,7 +203,7 @@ def test_weights_that_no_run_left_there_are_not_overwritten(here):
     first = train(out="first", **ONE_STEP)
     Path("zoo").mkdir()
     kept = first.weights.rename("zoo/tiny.safetensors").read_bytes()
-    with pytest.raises(ConfigError, match=r"zoo/tiny\.safetensors is there without the checkpoint"):
+    with pytest.raises(ConfigError, match=r"zoo/tiny\.safetensors exists without its checkpoint"):
         train(out="zoo")
     assert Path("zoo/tiny.safetensors").read_bytes() == kept
 

@@ -1,4 +1,4 @@
-"""The training recipe: what a network sees, how it learns, where it starts and what comes out."""
+"""The training recipe: batches, losses and learning rates, initial weights, exported weights."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from esr.networks.state_dicts import load_weights
 from esr.training import checkpoint, start
 from esr.training.config import PhaseConf, TrainConf
 from esr.training.data import Patches, TrainingPair, digest, read_pairs
-from esr.training.recipe import Average, learning_rate, loss, moment
+from esr.training.recipe import Average, learning_rate, loss, recipe_step
 from esr.zoo import weights as zoo
 
 
@@ -32,20 +32,18 @@ def here(participant, monkeypatch):
     return participant
 
 
-# What a network sees
+# Batches
 
 
 def coordinates(height: int, width: int) -> TrainingPair:
-    """A pair whose LR pixels say where they are, and whose HR repeats each of them 4×4 times."""
+    """A pair whose LR pixels encode their position, and whose HR repeats each of them 4×4 times."""
     rows, columns = np.mgrid[:height, :width].astype(np.uint8)
     lr = np.stack([rows, columns, rows ^ columns], axis=2)
     return TrainingPair("coordinates", lr, lr.repeat(4, axis=0).repeat(4, axis=1))
 
 
 @settings(max_examples=50, deadline=None)
-@given(
-    st.integers(6, 40), st.integers(6, 40), st.integers(1, 6), st.integers(0, 2**32), st.integers(0, 10**6)
-)
+@given(st.integers(6, 40), st.integers(6, 40), st.integers(1, 6), st.integers(0, 2**32), st.integers(0, 10**6))
 def test_lr_and_hr_patches_show_the_same_place_in_the_same_orientation(height, width, patch, seed, step):
     lr, hr = Patches([coordinates(height, width)], 3, patch, seed).at(step)
     assert lr.shape == (3, 3, patch, patch)
@@ -120,12 +118,12 @@ def test_halving_halves_and_a_constant_stays():
 
 def test_each_phase_has_its_own_loss_and_its_own_rate():
     conf = TrainConf(l1=PhaseConf(steps=2, lr=1.0, schedule="constant"), l2=PhaseConf(steps=1, lr=0.1))
-    assert [(moment(conf, step).phase, moment(conf, step).lr) for step in range(3)] == [
+    assert [(recipe_step(conf, step).phase, recipe_step(conf, step).lr) for step in range(3)] == [
         ("l1", 1.0),
         ("l1", 1.0),
         ("l2", 0.1),
     ]
-    assert [moment(conf, step).begins for step in range(3)] == [True, False, True]
+    assert [recipe_step(conf, step).begins for step in range(3)] == [True, False, True]
 
 
 @pytest.mark.parametrize(("phase", "expected"), [("l1", 0.1), ("l2", 0.01)])
@@ -171,7 +169,7 @@ def test_starting_from_an_interpolation_gives_nearly_that():
         return float(np.sqrt(np.mean(difference[16:-16, 16:-16] ** 2)))
 
     torch.manual_seed(0)
-    network = IMDN(channels=16, kept=4, blocks=2)
+    network = IMDN(channels=16, distilled_channels=4, num_blocks=2)
     before = error(network)
     start.interpolate(network, "imdn")
     assert error(network) < before / 5

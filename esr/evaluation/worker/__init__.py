@@ -1,1 +1,1 @@
-"""The child process that holds one network, and its parent's handle on it; JSON lines between them."""
+"""The child process that holds one network, its parent's handle on it, and the messages between them."""

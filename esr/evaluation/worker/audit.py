@@ -1,4 +1,4 @@
-"""What a pass does beside its arithmetic: another precision than the others', settings changed for its own good."""
+"""Side effects of a pass: computing in another precision than float32, changing settings."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -7,31 +7,29 @@ from torch import Tensor, float32
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from esr.evaluation.worker.messages import AuditAnswer
 from esr.networks import devices
+from esr.records.network import SettingValue
 
 
-class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Notes every operator that gives floating-point values other than float32, and what was set while it ran."""
+class _Audit(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes every operator that returns floating-point values other than float32, and the settings it runs with."""
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
+    def __init__(self, settings: Mapping[str, SettingValue]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.settings = settings
         self.precisions: dict[str, set[str]] = {}
-        self.changed: dict[str, Any] = {}
+        self.changed: dict[str, SettingValue] = {}
 
-    def look(self) -> None:
-        """Notes the settings that are not as they were."""
+    def compare_settings(self) -> None:
+        """Notes the settings that have changed."""
         now = devices.read_settings()
         self.changed |= {name: value for name, value in now.items() if value != self.settings[name]}
 
     def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
+        self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        self.look()  # here, since a network may set things back before it returns
+        self.compare_settings()  # here, since a network may restore them before it returns
         results = func(*args, **(kwargs or {}))
         for leaf in tree_leaves(results):
             if isinstance(leaf, Tensor) and leaf.is_floating_point() and leaf.dtype != float32:
@@ -40,19 +38,18 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return results
 
 
-def audit(run: Callable[[], Tensor], settings: Mapping[str, Any]) -> tuple[Tensor, dict[str, Any]]:
-    """Runs one pass and watches it.
+def audit(run: Callable[[], Tensor], settings: Mapping[str, SettingValue]) -> tuple[Tensor, AuditAnswer]:
+    """Runs one pass under watch.
 
     Args:
         run: One forward pass.
-        settings: What `devices.read_settings` said before the network was loaded.
+        settings: As `devices.read_settings` returned them before the network was loaded.
 
     Returns:
-        The pass's output; and `precisions`: dtype -> operators that gave it, float32 left out, and `switches`: the
-        settings that were others during the pass or after it, with those values.
+        The pass's output, and the findings.
     """
-    with _Watch(settings) as watch:
+    with _Audit(settings) as watched:
         output = run()
-    watch.look()
-    precisions = {dtype: sorted(names) for dtype, names in sorted(watch.precisions.items())}
-    return output, {"precisions": precisions, "switches": watch.changed}
+    watched.compare_settings()
+    precisions = {dtype: tuple(sorted(names)) for dtype, names in sorted(watched.precisions.items())}
+    return output, AuditAnswer(precisions, watched.changed)

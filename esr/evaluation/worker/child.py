@@ -1,4 +1,4 @@
-"""The worker's side: loads one network and does what the parent asks, one request at a time."""
+"""The worker's side: holds one network and carries out the parent's requests, one at a time."""
 
 import ctypes
 import os
@@ -6,154 +6,193 @@ import platform
 import signal
 import sys
 from dataclasses import asdict
+from functools import singledispatchmethod
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from esr import complexity
-from esr.config.schema import EsrConf, ModelConf, typed
+from esr.config.schema import ModelConf
 from esr.errors import EsrError, NetworkError
+from esr.evaluation.worker import messages as to
 from esr.evaluation.worker.audit import audit
-from esr.evaluation.worker.protocol import decode, encode, pack, positions, unpack
+from esr.evaluation.worker.messages import Answer, AnyRequest, Done, Refusal, Request
+from esr.evaluation.worker.output_sample import positions
 from esr.networks import build as networks
 from esr.networks import devices, inference
+from esr.records.network import SettingValue, WorkerReport
 from esr.text import described, one_line
-from esr.zoo.weights import WeightsFile
+from esr.timing.schedule import Pass
 
 _PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
-MESSAGE_LIMIT = 2000
-"""Characters of an exception's text that travel; a stranger's may hold a whole tensor."""
 
 
 class Child:
-    """The state of a worker: a device, then a network on it, then the images it is asked about."""
+    """State of a worker: a device, then a network on it, then the images."""
 
-    device: devices.Device
+    device: devices.ComputeDevice
     network: nn.Module
     model: ModelConf
-    settings: dict[str, Any]
-    """What was set before the network was loaded."""
+    settings: dict[str, SettingValue]
+    """As they were before the network was loaded."""
 
     def __init__(self) -> None:
         self.images: list[Tensor] = []
+        """LR images in main memory; on the device only while in use."""
         self.inputs: list[Tensor] = []
 
-    def do_open(self, config: dict[str, Any]) -> dict[str, Any]:
-        """Opens the device, sets its switches, and says what is there."""
-        settings = typed(EsrConf, config)
-        threads = devices.set_threads(settings.device.threads, settings.device.cpus)
-        self.device = devices.open_device(settings.device.kind, settings.device.index)
-        switches = devices.apply_switches(**asdict(settings.cudnn))
-        self.settings = devices.read_settings()
-        return {
-            "pid": os.getpid(),
-            "device": self.device.fingerprint(),
-            "threads": threads,
-            "cpus": devices.bound_cpus(),
-            "cudnn": switches,
-            "torch": torch.__version__,
-            "torch_cuda": torch.version.cuda,
-            "torch_cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
-            "torch_build": " ".join(torch.__config__.show().split()),
-            "python": platform.python_version(),
-        }
-
-    def do_load(self, model: dict[str, Any], weights: dict[str, Any], seed: int) -> dict[str, Any]:
-        """Builds the network, fills it with weights and puts it on the device."""
-        self.model = typed(ModelConf, model)
-        self.network = networks.build(self.model)
-        networks.load(self.network, self.model, WeightsFile.from_dict(weights), seed)
-        self.network.to(self.device.torch_device)
-        return {}
-
-    def do_image(self, image: dict[str, Any]) -> dict[str, Any]:
-        """Takes the next LR image; it stays in main memory, and on the device only while it is used."""
-        self.images.append(inference.to_tensor(unpack(image), self.model.data_range))
-        return {}
-
-    def do_complexity(self, height: int, width: int) -> dict[str, Any]:
-        """Counts parameters, operations, activations, convolutions and live tensors, or says why it cannot."""
+    def answer(self, request: Request[Any]) -> Answer:
+        """Carries out one request; an exception becomes a `Refusal`."""
         try:
-            counted = complexity.measure(self.network, height, width).as_dict()
-            return {**counted, "live_memory": complexity.peak_memory(self.network, height, width).as_dict()}
+            with torch.inference_mode():
+                return self.handle(request)
         except NetworkError as error:
-            return {"unavailable": str(error)}
+            kind = "user" if isinstance(request, to.LoadRequest) else "bad_output"
+            return _refusal(kind, str(error), error)
+        except EsrError as error:
+            return _refusal("user", str(error), error)
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
+            # The boundary to a stranger's code: whatever it raises is its result, not ours.
+            kind = "out_of_memory" if devices.is_out_of_memory(error) else "exception"
+            return _refusal(kind, described(error), error)
 
-    def do_memory(self, index: int) -> dict[str, Any]:
+    @singledispatchmethod
+    def handle(self, request: Any) -> Answer:
+        """Carries out one request, by the method registered for its type."""
+        raise TypeError(f"no handler for {type(request).__name__}")
+
+    @handle.register
+    def open(self, request: to.OpenRequest) -> to.OpenAnswer:
+        """Opens the device and sets its switches."""
+        conf = request.settings
+        threads = devices.set_threads(conf.device.threads, conf.device.cpus)
+        self.device = devices.open_device(conf.device.kind, conf.device.index)
+        switches = devices.apply_switches(**asdict(conf.cudnn))
+        self.settings = devices.read_settings()
+        return to.OpenAnswer(
+            WorkerReport(
+                pid=os.getpid(),
+                device=self.device.fingerprint(),
+                threads=threads,
+                cpus=devices.bound_cpus(),
+                cudnn=switches,
+                torch=str(torch.__version__),
+                torch_cuda=torch.version.cuda,
+                torch_cudnn=torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
+                torch_build=" ".join(torch.__config__.show().split()),
+                python=platform.python_version(),
+            )
+        )
+
+    @handle.register
+    def load(self, request: to.LoadRequest) -> Done:
+        """Builds the network, loads its weights and moves it to the device."""
+        self.model = request.model
+        self.network = networks.build(self.model)
+        networks.load(self.network, self.model, request.weights, request.seed)
+        self.network.to(self.device.torch_device)
+        return Done()
+
+    @handle.register
+    def take_image(self, request: to.ImageRequest) -> Done:
+        """Keeps one more LR image."""
+        self.images.append(inference.to_tensor(request.image, self.model.data_range))
+        return Done()
+
+    @handle.register
+    def count(self, request: to.ComplexityRequest) -> to.ComplexityAnswer:
+        """Counts parameters, operations, activations, convolutions and live memory."""
+        try:
+            counted = complexity.measure(self.network, request.height, request.width)
+            return to.ComplexityAnswer(counted, None)
+        except NetworkError as error:
+            return to.ComplexityAnswer(None, one_line(str(error))[: to.MESSAGE_LIMIT])
+
+    @handle.register
+    def measure_memory(self, request: to.MemoryRequest) -> to.MemoryAnswer:
         """Peak memory of one pass over one image."""
-        lr = self._on_device(index)
+        lr = self._on_device(request.image)
         self.device.reset_memory()
         inference.check_output(self._forward(lr), lr)
-        return self.device.peak_memory()
+        return to.MemoryAnswer(self.device.peak_memory())
 
-    def do_peak(self) -> dict[str, Any]:
-        """Peak memory since the network was loaded, never reset: the challenge's way."""
-        return self.device.peak_memory()
-
-    def do_reset_memory(self) -> dict[str, Any]:
-        """Starts counting peak memory for `do_peak`."""
+    @handle.register
+    def reset_memory(self, _: to.ResetMemoryRequest) -> Done:
+        """Begins the measurement that `read_peak` ends."""
         self.device.reset_memory()
-        return {}
+        return Done()
 
-    def do_keep_memory(self) -> dict[str, Any]:
-        """Lets no pass from here on pay for memory that the one before gave back to the system."""
+    @handle.register
+    def read_peak(self, _: to.PeakRequest) -> to.MemoryAnswer:
+        """Peak memory since `reset_memory`, the challenge's way."""
+        return to.MemoryAnswer(self.device.peak_memory())
+
+    @handle.register
+    def keep_memory(self, _: to.KeepMemoryRequest) -> Done:
+        """Keeps freed memory from now on."""
         devices.keep_freed_memory()
-        return {}
+        return Done()
 
-    def do_renew(self, images: list[int]) -> dict[str, Any]:
-        """Has the device's kernels made anew, in passes over these images, so that no timed pass pays for it."""
+    @handle.register
+    def renew(self, request: to.RenewRequest) -> Done:
+        """Recompiles the device's kernels, in passes over these images, so that no timed pass pays for it."""
         if self.device.renew_kernels():
-            for index in images:
+            for index in request.images:
                 self._forward(self._on_device(index))
-        return {}
+        return Done()
 
-    def do_quality(self, index: int) -> dict[str, Any]:
+    @handle.register
+    def upscale(self, request: to.QualityRequest) -> to.QualityAnswer:
         """The 8-bit SR image of one LR image."""
-        lr = self._on_device(index)
+        lr = self._on_device(request.image)
         output = inference.check_output(self._forward(lr), lr)
-        return {"image": pack(inference.to_image(output, self.model.data_range))}
+        return to.QualityAnswer(inference.to_image(output, self.model.data_range))
 
-    def do_prepare(self, passes: list[dict[str, Any]]) -> dict[str, Any]:
-        """Puts the next turn's inputs on the device: an image each, as it is or altered."""
-        self.inputs = [self._input(one["image"], one["alteration"]) for one in passes]
-        return {}
+    @handle.register
+    def prepare(self, request: to.PrepareRequest) -> Done:
+        """Puts the next block's inputs on the device."""
+        self.inputs = [self._input(one) for one in request.passes]
+        return Done()
 
-    def do_time(self, check: int | None, seed: int) -> dict[str, Any]:
-        """One timed pass over each prepared input; of the one at `check` a sample of the output, at once.
+    @handle.register
+    def time(self, request: to.TimeRequest) -> to.TimeAnswer:
+        """Times one pass over each prepared input, and samples one output.
 
-        At once, so that a network that goes on working behind the clock is caught with an unfinished output.
+        The output is sampled at once, so that a network that works on after its pass is caught with an unfinished one.
         """
         durations = []
         sampled = None
         for position, lr in enumerate(self.inputs):
             output, duration = self.device.timed(lambda lr=lr: self._forward(lr))  # type: ignore[misc]
-            durations.append(asdict(duration))
+            durations.append(duration)
             inference.check_shape(output, lr)
-            if position == check:
-                sampled = self._sample(output, lr, seed)
+            if position == request.sampled:
+                sampled = self._sample(output, lr, request.seed)
             del output
         self.inputs = []
-        return {"durations": durations, "sample": sampled}
+        return to.TimeAnswer(tuple(durations), sampled)
 
-    def do_sample(self, image: int, alteration: int | None, seed: int) -> dict[str, Any]:
-        """A sample of the output over one input, untimed, and what `do_audit` says of this pass."""
-        lr = self._input(image, alteration)
+    @handle.register
+    def sample(self, request: to.SampleRequest) -> to.SampleAnswer:
+        """A sample of the output over one input, in an untimed pass under audit."""
+        lr = self._input(request.one)
         output, found = audit(lambda: self._forward(lr), self.settings)
-        return {"sample": self._sample(output, lr, seed), **found}
+        return to.SampleAnswer(found.precisions, found.switches, self._sample(output, lr, request.seed))
 
-    def do_audit(self, index: int) -> dict[str, Any]:
-        """What one pass computes in another precision than float32, and which settings the network has changed."""
-        lr = self._on_device(index)
+    @handle.register
+    def audit(self, request: to.AuditRequest) -> to.AuditAnswer:
+        """One pass under audit."""
+        lr = self._on_device(request.image)
         return audit(lambda: self._forward(lr), self.settings)[1]
 
-    def _sample(self, output: Tensor, lr: Tensor, seed: int) -> dict[str, Any]:
+    def _sample(self, output: Tensor, lr: Tensor, seed: int) -> to.Pixels:
         valid = inference.check_shape(output, lr)
-        return pack(inference.to_values(valid, self.model.data_range, positions(valid.numel(), seed)))
+        return inference.to_values(valid, self.model.data_range, positions(valid.numel(), seed))
 
-    def _input(self, image: int, alteration: int | None) -> Tensor:
-        lr = self._on_device(image)
-        return lr if alteration is None else inference.altered(lr, alteration)
+    def _input(self, one: Pass) -> Tensor:
+        lr = self._on_device(one.image)
+        return lr if one.alteration is None else inference.altered(lr, one.alteration)
 
     def _on_device(self, index: int) -> Tensor:
         return self.images[index].to(self.device.torch_device)
@@ -161,30 +200,13 @@ class Child:
     def _forward(self, lr: Tensor) -> Tensor:
         return inference.forward(self.network, lr, self.model.tile)
 
-    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Carries out one request and words its outcome."""
-        arguments = dict(request)
-        handler = getattr(self, f"do_{arguments.pop('do')}")
-        try:
-            with torch.inference_mode():
-                return {"result": handler(**arguments)}
-        except NetworkError as error:
-            kind = "user" if request["do"] == "load" else "bad_output"
-            return _error(kind, str(error), type(error).__name__)
-        except EsrError as error:
-            return _error("user", str(error), type(error).__name__)
-        except (Exception, SystemExit, KeyboardInterrupt) as error:
-            # The boundary to a stranger's code: whatever it raises is its result, not ours.
-            kind = "out_of_memory" if devices.is_out_of_memory(error) else "exception"
-            return _error(kind, described(error), type(error).__name__)
 
-
-def _error(kind: str, message: str, name: str) -> dict[str, Any]:
-    return {"error": {"kind": kind, "class": name, "message": one_line(message)[:MESSAGE_LIMIT]}}
+def _refusal(kind: Any, message: str, error: BaseException) -> Refusal:
+    return Refusal(kind, type(error).__name__[: to.MESSAGE_LIMIT], one_line(message)[: to.MESSAGE_LIMIT])
 
 
 def _end_with_parent() -> None:
-    # A pass that never returns would outlive a parent that was killed.
+    # A pass that never returns would outlive a killed parent.
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -192,20 +214,20 @@ def _end_with_parent() -> None:
 def main(read_fd: int, write_fd: int) -> None:
     """Serves requests until the parent closes its end.
 
-    What the network prints goes to standard error; the protocol has pipes of its own.
+    The network's prints go to standard error; messages have pipes of their own.
     """
     _end_with_parent()
-    # A scheduler signals every process of a job; what becomes of this one is the parent's to decide.
+    # A scheduler signals every process of a job; the parent decides about this one.
     for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
     for fd in (read_fd, write_fd):
         os.set_inheritable(fd, False)
     child = Child()
     with open(read_fd, "rb") as source, open(write_fd, "wb") as sink:
-        for line in source:
-            request = decode(line)
-            ticket = request.pop("ticket")
-            sink.write(encode({"ticket": ticket, **child.answer(request)}))
+        while line := source.readline():
+            envelope = to.open_envelope(line)
+            request = to.unpack(envelope.message, source.read(envelope.bytes), AnyRequest)
+            sink.write(to.pack(child.answer(request), envelope.ticket))
             sink.flush()
         # A network may have left threads behind; nothing they do is worth waiting for.
         sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""The parent's handle on a worker: starts it, asks, waits with a time limit, words its death."""
+"""The parent's handle on a worker: starts it, sends requests, waits with a time limit, explains its death."""
 
 import contextlib
 import json
@@ -11,9 +11,12 @@ import sys
 import tempfile
 import threading
 import time
-from typing import Any
 
-from esr.evaluation.worker.protocol import Refusal, answered, encode, user_error
+from esr import errors
+from esr.config.terms import FailureKind, Stage
+from esr.evaluation.worker.messages import AnswerT, Refusal, Request, open_envelope, pack
+from esr.evaluation.worker.pipe import PipeReader
+from esr.records.network import Failure
 from esr.text import one_line
 
 _BOOT = (
@@ -21,32 +24,25 @@ _BOOT = (
     "from esr.evaluation.worker.child import main; main(int(sys.argv[2]), int(sys.argv[3]))"
 )
 _KEEPER = 'read _; kill -s KILL -- "-$1"'
-"""Ends what the worker started when our end of a pipe closes. A worker ends with its parent, but its children do not;
-stopped when we are killed, they would stay so for good."""
-STARTUP = ("open", "load")
+"""Ends the worker's children when our end of a pipe closes: a worker ends with its parent, but they do not, and would
+stay stopped for good if we are killed."""
+STARTUP: tuple[Stage, ...] = ("open", "load")
 STARTUP_S = 300.0
-"""Least seconds for starting up: a cold disk can take a minute to import torch, whatever a forward pass may take."""
+"""Least seconds for startup: importing torch from a cold disk can take a minute, whatever a forward pass takes."""
 _STDERR_TAIL = 2000
-_CHUNK = 1 << 20
 _GRACE_S = 2.0
 
 
 class WorkerFailure(Exception):  # noqa: N818 - a result of measuring, to be recorded
-    """A network that could not be measured: `kind` is one of those that `record.schema.json` lists."""
+    """A network that could not be measured to the end."""
 
-    def __init__(self, kind: str, message: str, stage: str) -> None:
+    def __init__(self, stage: Stage, kind: FailureKind, message: str) -> None:
         super().__init__(message)
-        self.kind = kind
-        self.message = message
-        self.stage = stage
-
-    def as_dict(self) -> dict[str, str]:
-        """For the record."""
-        return {"stage": self.stage, "kind": self.kind, "message": self.message}
+        self.failure = Failure(stage, kind, message)
 
 
 class Worker:
-    """One child process; `ask` is a call with a time limit."""
+    """One child process; each request has a time limit."""
 
     def __init__(self, timeout_s: float) -> None:
         self.timeout_s = timeout_s
@@ -54,6 +50,7 @@ class Worker:
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
         child_read, self._write = os.pipe()
         self._read, child_write = os.pipe()
+        self._reader = PipeReader(self._read)
         command = [sys.executable, "-c", _BOOT, json.dumps(sys.path), str(child_read), str(child_write)]
         os.set_blocking(self._write, False)
         try:
@@ -81,73 +78,67 @@ class Worker:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
-            self.kill()  # nobody waits for a pass that is under way
+            self.kill()  # a pass in progress is not waited for
         self.close()
 
-    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
-        """Sends a request and waits for its result.
+    def ask(self, request: Request[AnswerT]) -> AnswerT:
+        """Sends a request and waits for its answer.
 
         Raises:
-            EsrError: The worker says that the user's input is at fault.
+            EsrError: The worker reports a fault in the user's input.
             WorkerFailure: The network failed, crashed, or did not answer in time.
         """
-        self.send(do, **arguments)
-        return self.receive(do)
+        self.send(request)
+        return self.receive(request)
 
-    def send(self, do: str, **arguments: Any) -> None:
+    def send(self, request: Request[AnswerT]) -> None:
         """Sends a request; `receive` must follow before the next.
 
         Raises:
             WorkerFailure: The worker has died, or does not take the request in time.
         """
         self._ticket = secrets.token_hex(8)
-        deadline = time.monotonic() + self._limit_s(do)
-        view = memoryview(encode({"do": do, "ticket": self._ticket, **arguments}))
+        deadline = time.monotonic() + self._limit_s(request.stage)
+        view = memoryview(pack(request, self._ticket))
         while view:
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([], [self._write], [], left)[1]:
-                raise self._timeout(do)
+                raise self._timeout(request.stage)
             try:
                 view = view[os.write(self._write, view) :]
             except BrokenPipeError:
-                raise self._death(do) from None
+                raise self._death(request.stage) from None
 
-    def receive(self, stage: str) -> dict[str, Any]:
-        """Waits for the result of the request sent last; raises as `ask` does."""
-        line = self._line(stage)
+    def receive(self, request: Request[AnswerT]) -> AnswerT:
+        """Waits for the answer to the request sent last; raises as `ask` does."""
+        stage = request.stage
+        deadline = time.monotonic() + self._limit_s(stage)
         try:
-            answer = answered(line, stage, self._ticket)
+            envelope = open_envelope(self._reader.line(deadline), self._ticket)
+            answer = request.read(envelope.message, self._reader.exactly(envelope.bytes, deadline))
+        except TimeoutError:
+            raise self._timeout(stage) from None
+        except EOFError:
+            raise self._death(stage) from None
         except ValueError as error:
             self.kill()
-            raise WorkerFailure("crashed", f"the worker's answer is not readable ({error})", stage) from error
+            raise WorkerFailure(stage, "crashed", f"the worker's answer is not readable ({error})") from error
         if not isinstance(answer, Refusal):
             return answer
         if answer.kind == "user":
-            raise user_error(answer.name, answer.message)
-        raise WorkerFailure(answer.kind, answer.message, stage)
+            raise _user_error(answer)
+        raise WorkerFailure(stage, answer.kind, answer.message)
 
-    def _limit_s(self, stage: str) -> float:
+    def _limit_s(self, stage: Stage) -> float:
         limit = max(self.timeout_s, STARTUP_S) if stage in STARTUP else self.timeout_s
         return min(limit, threading.TIMEOUT_MAX)  # the system waits no longer
 
-    def _timeout(self, stage: str) -> WorkerFailure:
+    def _timeout(self, stage: Stage) -> WorkerFailure:
         self.kill()
         limit = f"{self._limit_s(stage):g} s (timing.timeout_s)"
-        return WorkerFailure("timeout", f"no answer within {limit} while doing '{stage}'", stage)
+        return WorkerFailure(stage, "timeout", f"no answer within {limit} during '{stage}'")
 
-    def _line(self, stage: str) -> bytes:
-        deadline = time.monotonic() + self._limit_s(stage)
-        chunks: list[bytes] = []
-        while not (chunks and chunks[-1].endswith(b"\n")):
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([self._read], [], [], left)[0]:
-                raise self._timeout(stage)
-            chunks.append(os.read(self._read, _CHUNK))
-            if not chunks[-1]:
-                raise self._death(stage)
-        return b"".join(chunks)
-
-    def _death(self, stage: str) -> WorkerFailure:
+    def _death(self, stage: Stage) -> WorkerFailure:
         try:
             code = self._process.wait(_GRACE_S)
         except subprocess.TimeoutExpired:
@@ -156,7 +147,7 @@ class Worker:
         else:
             cause = _cause(code)
         tail = self._last_words()
-        return WorkerFailure("crashed", f"{cause}; its last words: {tail}" if tail else cause, stage)
+        return WorkerFailure(stage, "crashed", f"{cause}; its last words: {tail}" if tail else cause)
 
     def _last_words(self) -> str:
         """The last line that the worker wrote to standard output or standard error."""
@@ -171,11 +162,11 @@ class Worker:
         return self._process.pid
 
     def pause(self) -> None:
-        """Stops the worker and everything it started: none of its threads runs until `resume`."""
+        """Stops the worker and its children: none of their threads runs until `resume`."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Lets a paused worker go on."""
+        """Continues a paused worker."""
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: signal.Signals) -> None:
@@ -183,12 +174,12 @@ class Worker:
             os.killpg(self._process.pid, number)
 
     def kill(self) -> None:
-        """Ends the worker and everything it started, at once."""
+        """Kills the worker and its children."""
         self._signal(signal.SIGKILL)
         self._process.wait()
 
     def close(self) -> None:
-        """Lets the worker end by itself, or ends it; nothing of it is left."""
+        """Lets the worker exit, else kills it; nothing of it is left."""
         for fd in (self._write, self._read):
             with contextlib.suppress(OSError):
                 os.close(fd)
@@ -205,7 +196,7 @@ class Worker:
 
 
 def _cause(code: int) -> str:
-    """Why a worker is dead, by the code that it ended with."""
+    """Cause of a worker's death, from its exit code."""
     if code >= 0:
         return f"the worker ended with exit code {code}"
     try:
@@ -214,3 +205,10 @@ def _cause(code: int) -> str:
         name = f"signal {-code}"
     more = " (as the kernel does when memory runs out)" if -code == signal.SIGKILL else ""
     return f"the worker was ended by {name}{more}"
+
+
+def _user_error(refusal: Refusal) -> errors.EsrError:
+    kind = getattr(errors, refusal.error, errors.EsrError)
+    if not (isinstance(kind, type) and issubclass(kind, errors.EsrError)):
+        kind = errors.EsrError
+    return kind(refusal.message)

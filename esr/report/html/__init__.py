@@ -1,7 +1,7 @@
 """A ranking as one HTML file that needs nothing else: no network, no folder beside it.
 
-jinja2 renders with autoescape; Plotly, which draws, is inlined. Whatever a record holds is data: in the page it is
-escaped text, in scripts it is JSON that cannot end them, and the page's policy runs only the scripts written here.
+jinja2 renders with autoescape; Plotly, which draws the charts, is inlined. Whatever a record holds is data: in the page
+it is escaped text, in scripts it is JSON that cannot end them, and the page's policy runs only scripts from here.
 """
 
 import base64
@@ -9,7 +9,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -18,12 +17,12 @@ from esr.report import table
 from esr.report.html.chart import chart, correlations
 from esr.report.html.crops import Pool
 from esr.report.html.details import details
-from esr.report.html.grid import grid, published_grid
+from esr.report.html.page_table import page_table
 
 SCRIPTS = ("page.js", "table.js", "chart.js", "crops.js", "network.js")
 """In the order in which they need one another."""
 FIRST_ROWS = 200
-"""Rows that a table shows before all are asked for: laying out thousands of cells anew takes long."""
+"""Rows that a table shows until all are asked for: laying out thousands of cells takes long."""
 _ESCAPES = {ord(mark): f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u2029"}
 
 
@@ -31,9 +30,9 @@ def render(ranking: Ranking, records: Mapping[str, Path]) -> str:
     """The whole report as HTML.
 
     Args:
-        ranking: What to show.
-        records: An entry's key -> its record's file, for what a ranking does not hold: images, telemetry, machine.
-            A record that cannot be read goes without; its row stands.
+        ranking: The ranking to show.
+        records: An entry's key -> its record's file, for images, telemetry and machine, which a ranking does not hold.
+            The row of an unreadable record stands, without them.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - only this format renders
     from plotly.offline import get_plotlyjs  # noqa: PLC0415 - only this format draws
@@ -47,15 +46,20 @@ def render(ranking: Ranking, records: Mapping[str, Path]) -> str:
     )
     scripts = [get_plotlyjs(), *map(_asset, SCRIPTS)]
     pool = Pool()
-    networks = [details(row, ranking, records.get(row.entry.key), pool) for row in ranking.rows]
+    grid, printed = table.ranking_grid(ranking), table.published_grid(ranking)
+    indices = {row.entry.key: index for index, row in enumerate(ranking.rows)}
+    networks = [
+        details(row, cells, ranking, records.get(row.entry.key), pool)
+        for row, cells in zip(grid.rows, grid.lines, strict=True)
+    ]
     return environment.get_template("report.html.j2").render(
         title=table.title(ranking),
         ranking=ranking,
         tallies=_tallies(ranking),
-        grid=grid(ranking),
-        published=published_grid(ranking),
+        table=page_table(grid, indices),
+        published=page_table(printed, indices) if printed else None,
         published_title=table.PUBLISHED_TITLE,
-        notes=table.footnotes(ranking),
+        numbered_notes=table.numbered_notes(ranking),
         correlations=table.correlation_rows(ranking),
         first_rows=FIRST_ROWS,
         changes=table.change_lines(ranking),
@@ -71,8 +75,8 @@ def render(ranking: Ranking, records: Mapping[str, Path]) -> str:
     )
 
 
-def script_json(value: Any) -> str:
-    r"""JSON that can stand inside a script element: no mark in it ends the element or a line of JavaScript.
+def script_json(value: object) -> str:
+    r"""JSON for a script element: no character in it ends the element or a line of JavaScript.
 
     >>> script_json({"team": "</script>"})
     '{"team":"\\u003c/script\\u003e"}'
@@ -95,7 +99,7 @@ def _asset(name: str) -> str:
 
 
 def _tallies(ranking: Ranking) -> list[tuple[int, str]]:
-    """How many networks, and how they fared; what is nought is left out."""
+    """Numbers of networks, ranked, tainted and failed; zeros are left out."""
     rows = [row for row in ranking.rows if not row.entry.reference]
     counts = (
         (len(rows), "network" if len(rows) == 1 else "networks"),

@@ -1,11 +1,13 @@
-"""What the two charts draw: quality and cost against runtime with the Pareto front, and rank correlations."""
+"""Data of the two charts: quality and cost against runtime with Pareto fronts, and rank correlations."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Literal
+
+import msgspec
 
 from esr.ranking import Metric, Ranking, Row
 from esr.report import table
-from esr.report.html.grid import kind
+from esr.report.html.page_table import flag, kind
 from esr.report.wording import number
 
 _COSTS: tuple[tuple[Metric, str, float], ...] = (
@@ -15,39 +17,68 @@ _COSTS: tuple[tuple[Metric, str, float], ...] = (
     ("activations", "activations [M]", 1e6),
     ("memory", "memory [MiB]", 1),
 )
-Values = list[float | None]
-Axis = dict[str, Any]
-FAR = 3
-"""Runtimes that lie further apart than this factor are drawn on a logarithmic axis."""
+LOGARITHMIC_FROM = 3
+"""Largest over smallest runtime above which their axis is logarithmic."""
 
 
-def chart(ranking: Ranking) -> dict[str, Any]:
-    """Networks and axes; each list of values follows the ranking's rows.
+class Bubble(msgspec.Struct, frozen=True):
+    """A network in the chart."""
 
-    Returns:
-        `networks`: key, kind, flag, params and the lines to show on hover. `x`, `y`: axes with id, label and values;
-        `x` with `log`, and `low` and `high` where there are intervals; `y` with `better` (`high` or `low`), its gate
-        and per axis of `x` the indices of its Pareto front.
-    """
-    rows = ranking.rows
-    across = _across(ranking)
-    return {
-        "networks": [
-            {
-                "key": row.entry.key,
-                "kind": kind(row),
-                "flag": None if row.entry.verdict == "clean" else row.entry.verdict,
-                "params": row.entry.figures.params,
-                "hover": _hover(row, ranking),
-            }
-            for row in rows
-        ],
-        "x": across,
-        "y": [
-            axis | {"fronts": [pareto(x["values"], axis["values"], axis["better"] == "high") for x in across]}
-            for axis in _up(rows)
-        ],
-    }
+    key: str
+    kind: str
+    flag: str | None
+    params: float | None
+    hover: list[str]
+    """Lines shown beside the pointer."""
+
+
+class RuntimeAxis(msgspec.Struct, frozen=True):
+    """An axis of runtime: lower is better. Each list follows the ranking's rows."""
+
+    id: str
+    label: str
+    values: list[float | None]
+    low: list[float | None] | None = None
+    """Bounds of intervals; `None` where the axis has none."""
+    high: list[float | None] | None = None
+    log: bool = False
+
+
+class QualityAxis(msgspec.Struct, frozen=True):
+    """An axis of quality or cost."""
+
+    id: str
+    label: str
+    better: Literal["high", "low"]
+    gate: float | None
+    """dB that a network must reach."""
+    values: list[float | None]
+    fronts: list[list[int]] = []
+    """For each axis of runtime, indices of the networks on the Pareto front."""
+
+
+class Chart(msgspec.Struct, frozen=True):
+    """Networks and axes."""
+
+    networks: list[Bubble]
+    x: list[RuntimeAxis]
+    y: list[QualityAxis]
+
+
+def chart(ranking: Ranking) -> Chart:
+    """The chart of a ranking; axes on which nothing is known are left out."""
+    networks = [
+        Bubble(row.entry.key, kind(row), flag(row), row.entry.figures.params, _hover(row, ranking.baseline))
+        for row in ranking.rows
+    ]
+    across = _runtime_axes(ranking)
+    up = [
+        msgspec.structs.replace(
+            axis, fronts=[pareto(x.values, axis.values, axis.better == "high") for x in across]
+        )
+        for axis in _quality_axes(ranking.rows)
+    ]
+    return Chart(networks, across, up)
 
 
 def pareto(x: Sequence[float | None], y: Sequence[float | None], y_up: bool) -> list[int]:
@@ -71,103 +102,77 @@ def pareto(x: Sequence[float | None], y: Sequence[float | None], y_up: bool) -> 
     return front
 
 
-def correlations(ranking: Ranking) -> list[dict[str, Any]]:
-    """Per metric its name, and `spearman` and `kendall` with their intervals."""
-    return [
-        {
-            "label": table.METRIC_WORDS[found.metric],
-            "spearman": found.spearman,
-            "spearman_interval": found.spearman_interval,
-            "kendall": found.kendall,
-            "kendall_interval": found.kendall_interval,
-        }
-        for found in ranking.correlations
-    ]
+def correlations(ranking: Ranking) -> list[dict[str, object]]:
+    """The ranking's correlations, each with its metric in words as `label`."""
+    return [vars(found) | {"label": table.METRIC_WORDS[found.metric]} for found in ranking.correlations]
 
 
-def _across(ranking: Ranking) -> list[Axis]:
-    """Axes of runtime that anything is known on: the ratio, milliseconds, ranks with the intervals of ranks."""
-    rows = ranking.rows
-    bounds = [row.entry.figures.ratio_interval for row in rows]
-    ranks = [row.rank_interval for row in rows]
-    axes: list[Axis] = [
-        {
-            "id": "ratio",
-            "label": f"runtime, ratio to {ranking.baseline}",
-            "values": [row.entry.figures.ratio for row in rows],
-            "low": [bound and bound.low for bound in bounds],
-            "high": [bound and bound.high for bound in bounds],
-        },
-        {
-            "id": "ms",
-            "label": "runtime [ms per image]",
-            "values": [row.entry.figures.runtime_ms for row in rows],
-        },
-        {
-            "id": "rank",
-            "label": "rank by runtime",
-            "values": [row.ranks.get("runtime") for row in rows],
-            "low": [rank and rank[0] for rank in ranks],
-            "high": [rank and rank[1] for rank in ranks],
-        },
+def _runtime_axes(ranking: Ranking) -> list[RuntimeAxis]:
+    figures = [row.entry.figures for row in ranking.rows]
+    intervals = [one.ratio_interval for one in figures]
+    ranges = [row.rank_interval for row in ranking.rows]
+    axes = [
+        RuntimeAxis(
+            "ratio",
+            f"runtime, ratio to {ranking.baseline}",
+            [one.ratio for one in figures],
+            [one.low if one else None for one in intervals],
+            [one.high if one else None for one in intervals],
+        ),
+        RuntimeAxis("runtime_ms", "runtime [ms per image]", [one.runtime_ms for one in figures]),
+        RuntimeAxis(
+            "rank",
+            "rank by runtime",
+            [row.ranks.get("runtime") for row in ranking.rows],
+            [one[0] if one else None for one in ranges],
+            [one[1] if one else None for one in ranges],
+        ),
     ]
     return [
-        axis | {"log": axis["id"] != "rank" and max(known) > FAR * min(known)}
+        msgspec.structs.replace(axis, log=axis.id != "rank" and max(known) > LOGARITHMIC_FROM * min(known))
         for axis in axes
-        if (known := [value for value in axis["values"] if value is not None])
+        if (known := [value for value in axis.values if value is not None])
     ]
 
 
-def _up(rows: Sequence[Row]) -> list[Axis]:
-    """Axes of quality first, then of cost."""
-    sets = dict.fromkeys(name for row in rows for name in row.entry.figures.psnr)
-    axes: list[Axis] = [
-        {
-            "id": f"psnr_{name}",
-            "label": f"PSNR on {name.replace('_', ' ')} [dB]",
-            "better": "high",
-            "gate": _gate(rows, name),
-            "values": [row.entry.figures.psnr.get(name) for row in rows],
-        }
-        for name in sets
+def _quality_axes(rows: Sequence[Row]) -> list[QualityAxis]:
+    """Quality first, then costs."""
+    figures = [row.entry.figures for row in rows]
+    axes = [
+        QualityAxis(
+            f"psnr_rgb_{name}",
+            f"PSNR on {table.set_words(name)} [dB]",
+            "high",
+            _gate(rows, name),
+            [one.psnr_rgb.get(name) for one in figures],
+        )
+        for name in dict.fromkeys(name for one in figures for name in one.psnr_rgb)
     ]
-    costs: list[Axis] = [
-        {
-            "id": metric,
-            "label": label,
-            "better": "low",
-            "gate": None,
-            "values": _scaled([row.entry.figures.metric(metric) for row in rows], unit),
-        }
-        for metric, label, unit in _COSTS
-    ]
-    return [*axes, *(axis for axis in costs if any(value is not None for value in axis["values"]))]
-
-
-def _scaled(values: Values, unit: float) -> Values:
-    return [None if value is None else value / unit for value in values]
+    for metric, label, unit in _COSTS:
+        costs = [one.metric(metric) for one in figures]
+        axes.append(QualityAxis(metric, label, "low", None, [cost and cost / unit for cost in costs]))
+    return [axis for axis in axes if any(value is not None for value in axis.values)]
 
 
 def _gate(rows: Sequence[Row], data: str) -> float | None:
     """The PSNR that a network has to reach: its own less its margin above the gate, which is the same for all."""
     for row in rows:
-        own = row.entry.figures.psnr.get(data)
+        own = row.entry.figures.psnr_rgb.get(data)
         for gate in row.gates:
             if gate.data == data and gate.margin is not None and own is not None:
                 return own - gate.margin
     return None
 
 
-def _hover(row: Row, ranking: Ranking) -> list[str]:
+def _hover(row: Row, baseline: str) -> list[str]:
     figures = row.entry.figures
-    lines = [f"PSNR {name.replace('_', ' ')}: {value:.2f} dB" for name, value in figures.psnr.items()]
+    lines = [f"PSNR {table.set_words(name)}: {value:.2f} dB" for name, value in figures.psnr_rgb.items()]
     if figures.ratio is not None:
         interval = table.bounds(figures.ratio_interval, 3)
-        lines.append(f"{number(figures.ratio, 3)}{interval} of {ranking.baseline}'s runtime")
+        lines.append(f"{number(figures.ratio, 3)}{interval} of {baseline}'s runtime")
     if row.rank_interval:
-        lines.append(
-            f"rank by runtime {row.ranks.get('runtime', table.DASH)}, allowed {table.rank_interval(row)}"
-        )
+        rank = number(row.ranks.get("runtime"), 0)
+        lines.append(f"rank by runtime {rank}, rank range {table.rank_range(row)}")
     if figures.params is not None:
         lines.append(f"{figures.params / 1e6:.3f} M params")
-    return [*lines, row.entry.verdict] if row.entry.verdict != "clean" else lines
+    return [*lines, *filter(None, [flag(row)])]

@@ -1,7 +1,7 @@
 """Pictures beside a record, as images inside the report.
 
-A record says where its pictures are, and a stranger may have written it: only PNG files inside the record's own folder
-are opened, and what goes into the report is encoded anew from their pixels.
+A record names its pictures, and a stranger may have written it: only PNG files inside the record's own folder are
+opened, and the report holds images encoded from their pixels, never their bytes.
 """
 
 import base64
@@ -16,27 +16,19 @@ from esr.images.files import encode_png, read_rgb
 from esr.images.pictures import Box, choose_box
 from esr.images.pixels import ImageArray
 from esr.images.quality import psnr
+from esr.records.document import Picture
 
 LARGEST_BYTES = 64 * 1024 * 1024
 """A larger file is left out."""
 LARGEST_SIDE = 192
-"""Side of what is shown, in HR pixels; of a larger picture its telling part."""
+"""Side in HR pixels; of a larger picture, the part where bicubic errs most is shown."""
 MOST = 8
 """Pictures per network."""
 BUDGET = 24 * 1024 * 1024
-"""Characters of images in a report; once they are spent, later networks go without."""
-ROLES = ("lr", "bicubic", "baseline", "candidate", "hr")
+"""Characters of images in a report; once they are spent, later networks get none."""
+PANELS = ("lr", "bicubic", "baseline", "candidate", "hr")
 """In the order in which they are shown."""
 _PNG = b"\x89PNG\r\n\x1a\n"
-
-
-class Picture(msgspec.Struct, frozen=True):
-    """An entry of the record's `pictures.images`."""
-
-    image: int
-    box: tuple[int, int, int, int]
-    """Top, left, height, width in HR pixels."""
-    files: dict[str, str]
 
 
 class Panel(msgspec.Struct, frozen=True):
@@ -46,7 +38,7 @@ class Panel(msgspec.Struct, frozen=True):
     id: str
     """Of the image in the report."""
     psnr: float | None
-    """dB over RGB within the part; none without HR, for LR and HR themselves, or where it is identical."""
+    """dB over RGB within the part; `None` without HR, for LR and HR themselves, or where it is identical."""
 
 
 class Crop(msgspec.Struct, frozen=True):
@@ -68,7 +60,7 @@ class Pool:
 
     @property
     def full(self) -> bool:
-        """Nothing more goes in."""
+        """True if the budget is spent."""
         return self._left <= 0
 
     def add(self, image: ImageArray) -> str:
@@ -81,21 +73,20 @@ class Pool:
 
 
 def crops(folder: Path, pictures: tuple[Picture, ...], pool: Pool) -> list[Crop]:
-    """What can be shown of a record's pictures; one that cannot be used is left out."""
+    """A record's pictures; unusable ones are left out."""
     found = []
     for picture in pictures[:MOST]:
         if pool.full:
             break
-        images = {role: _read(folder, picture.files[role]) for role in ROLES if role in picture.files}
-        if crop := _crop(
-            picture.image, {role: image for role, image in images.items() if image is not None}, pool
-        ):
+        files = picture.files
+        images = {role: image for role in PANELS if (image := _read(folder, files.get(role))) is not None}
+        if crop := _crop(picture.image, images, pool):
             found.append(crop)
     return found
 
 
 def inside(folder: Path, name: str, largest: int) -> Path | None:
-    """A regular file inside a folder by its relative name; none where it leads out, is absent or too large."""
+    """A regular file inside a folder, by its relative name; `None` where it leads out, is absent or too large."""
     try:
         file = (folder / name).resolve()
         usable = file.is_relative_to(folder.resolve()) and file.is_file() and file.stat().st_size <= largest
@@ -104,8 +95,8 @@ def inside(folder: Path, name: str, largest: int) -> Path | None:
     return file if usable else None
 
 
-def _read(folder: Path, name: str) -> ImageArray | None:
-    file = inside(folder, name, LARGEST_BYTES)
+def _read(folder: Path, name: str | None) -> ImageArray | None:
+    file = None if name is None else inside(folder, name, LARGEST_BYTES)
     if file is None:
         return None
     try:
@@ -122,7 +113,7 @@ def _crop(index: int, images: dict[str, ImageArray], pool: Pool) -> Crop | None:
     if bicubic is None:
         return None
     shape = bicubic.shape
-    expected = {role: (shape[0] // SCALE, shape[1] // SCALE, 3) if role == "lr" else shape for role in ROLES}
+    expected = {role: (shape[0] // SCALE, shape[1] // SCALE, 3) if role == "lr" else shape for role in PANELS}
     images = {role: image for role, image in images.items() if image.shape == expected[role]}
     hr = images.get("hr")
     height, width = shape[:2]

@@ -1,13 +1,17 @@
-"""Telemetry of a record for the eye: a few series of its trace, thinned, and the windows that were tainted."""
+"""Telemetry as the page shows it: a few series of a record's trace, thinned, and the tainted windows."""
 
 import gzip
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 
+from esr.config.terms import Role
 from esr.errors import RecordError
+from esr.records.network import Block
+from esr.records.telemetry import Window
 from esr.report.html.crops import inside
 from esr.system.nvml import Sample
 from esr.telemetry import host
@@ -15,13 +19,14 @@ from esr.telemetry.sampler import TIME
 from esr.telemetry.trace import read_trace
 
 LARGEST_BYTES = 32 * 1024 * 1024
-"""A trace that is larger unpacked is left out; an hour's is some 5 MiB."""
+"""A trace that unpacks to more is left out; an hour's takes about 5 MiB."""
 BUCKETS = 120
-"""Spans that a series is thinned to; of each its smallest and its largest value stay, so that no dip is lost."""
+"""Spans that a series is thinned to; each keeps its smallest and its largest value, so no dip is lost."""
 SHORTEST_S = 0.5
-"""Spans below this say nothing about load: the kernel counts in steps of 0.01 s."""
+"""Shorter spans give no load: the kernel counts in steps of 0.01 s."""
 MOST_WINDOWS = 400
-Points = list[tuple[float, float]]
+Points: TypeAlias = list[tuple[float, float]]
+"""Seconds and values."""
 _CHUNK = 1 << 20
 
 
@@ -39,32 +44,15 @@ class Series(msgspec.Struct, frozen=True):
 class Shade(msgspec.Struct, frozen=True):
     """A tainted block."""
 
-    role: str
+    role: Role
     start: float
     end: float
     reasons: tuple[str, ...]
     replaced: bool
 
 
-class Window(msgspec.Struct, frozen=True):
-    """An entry of the record's `telemetry.windows`."""
-
-    number: int
-    group: str
-    start: float
-    end: float
-
-
-class Block(msgspec.Struct, frozen=True):
-    """An entry of a network's `timing.blocks`."""
-
-    block: int
-    reasons: tuple[str, ...] = ()
-    replaced: bool = False
-
-
 def series(folder: Path, name: str) -> list[Series]:
-    """What a trace says about clocks, temperature, power and load; nothing where it cannot be read."""
+    """Clocks, temperatures, power and load of a trace; empty where it cannot be read."""
     file = inside(folder, name, LARGEST_BYTES)
     if file is None or not _small_unpacked(file):
         return []
@@ -81,21 +69,25 @@ def series(folder: Path, name: str) -> list[Series]:
         ("esr", "cores", _cores(samples, lambda one: one[host.OWN])),
         ("others", "cores", _cores(samples, lambda one: one[host.BUSY] - one[host.OWN])),
     ]
-    found = [(name, unit, thinned(points)) for name, unit, points in lines if len(points) > 1]
     return [
         Series(name, unit, [round(x, 2) for x, _ in points], [float(f"{y:.5g}") for _, y in points])
-        for name, unit, points in found
+        for name, unit, points in ((name, unit, thinned(points)) for name, unit, points in lines)
+        if len(points) > 1
     ]
 
 
-def shades(windows: Sequence[Window], blocks: Mapping[str, Sequence[Block]]) -> list[Shade]:
-    """The windows whose block telemetry held something against, by role."""
-    judged = {(role, block.block): block for role, own in blocks.items() for block in own if block.reasons}
-    found = [(window, judged.get((window.group, window.number))) for window in windows]
+def shades(windows: Sequence[Window], blocks: Mapping[Role, Mapping[int, Block]]) -> list[Shade]:
+    """The tainted windows.
+
+    Args:
+        windows: All of a record's.
+        blocks: Blocks of each role by their number.
+    """
+    found = [(window, blocks.get(window.role, {}).get(window.block)) for window in windows]
     return [
-        Shade(window.group, window.start, window.end, block.reasons, block.replaced)
+        Shade(window.role, window.start, window.end, block.reasons, block.replaced)
         for window, block in found
-        if block is not None
+        if block is not None and block.reasons
     ][:MOST_WINDOWS]
 
 
@@ -117,7 +109,7 @@ def thinned(points: Points, buckets: int = BUCKETS) -> Points:
 
 
 def _small_unpacked(file: Path) -> bool:
-    """A few bytes of gzip can unpack to more than the machine has."""
+    """True if it unpacks to at most `LARGEST_BYTES`: a few bytes of gzip can hold more than the machine has."""
     total = 0
     try:
         with gzip.open(file) as unpacked:
@@ -145,7 +137,7 @@ def _core_mhz(sample: Sample) -> float | None:
 
 
 def _cores(samples: Sequence[Sample], spent: Callable[[Sample], float]) -> Points:
-    """Cores in use between samples, from counters of core-seconds; the span's end is its time."""
+    """Cores in use between samples, from counters of core-seconds; each point stands at the end of its span."""
     known = [sample for sample in samples if host.OWN in sample and host.BUSY in sample]
     points: Points = []
     last = known[0] if known else {}

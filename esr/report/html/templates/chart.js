@@ -1,12 +1,12 @@
 "use strict";
-// Quality against runtime, and the correlations.
+// The chart of quality against runtime, and the correlations.
 
 const chart = {
   data: page.json("chart-data"),
   left: null,
   chosen: null,
   drawn: false,
-  kinds: [["ranked", "ranked"], ["unranked", "not ranked"], ["reference", "baseline"]],
+  kinds: [["ranked", "ranked"], ["unranked", "not ranked"], ["baseline", "baseline"]],
 
   axis: (name) => chart.data[name][page.byId(`chart-${name}`).selectedIndex],
 
@@ -55,7 +55,7 @@ const chart = {
     };
   },
 
-  /** The legend's mark of a kind; Plotly would take that of its first bubble, hollow or chosen as it may be. */
+  /** The legend's mark of a kind: Plotly would show the first bubble's, which may be hollow or chosen. */
   mark: ([kind, name]) => ({
     type: "scatter", mode: "markers", name, legendgroup: name, x: [null], y: [null], hoverinfo: "skip",
     marker: { color: page.colour(kind), size: 10, opacity: 0.8 },
@@ -70,7 +70,7 @@ const chart = {
     };
   },
 
-  /** Names above the bubbles of the front; a name that would cover another is left to hovering. */
+  /** Names above the bubbles of the front; a name that would cover another is shown only on hovering. */
   names(x, y, ranges) {
     const indices = y.fronts[chart.data.x.indexOf(x)];
     const box = page.byId("chart").getBoundingClientRect();
@@ -95,10 +95,10 @@ const chart = {
     });
   },
 
-  /** Where a value lies on an axis; ratios and milliseconds are logarithmic. */
+  /** A value's position on an axis, which may be logarithmic. */
   place: (axis, value) => axis.log ? Math.log10(value) : value,
 
-  /** Round values for a logarithmic axis, some eight of them at most. */
+  /** Round values for a logarithmic axis, about eight at most. */
   ticks([low, high]) {
     const steps = high - low > 1.2 ? [1, 2, 5] : [1, 1.5, 2, 3, 5, 7];
     const decades = Array.from({ length: Math.ceil(high) - Math.floor(low) + 1 }, (_, i) => 10 ** (Math.floor(low) + i));
@@ -115,7 +115,7 @@ const chart = {
     return [low - room, high + room];
   },
 
-  /** What is framed: those that rank and their baselines, unless all are asked for or none ranks. */
+  /** Ranges that frame ranked networks and baselines, or all networks if asked for or if none is ranked. */
   framed(x, y) {
     const drawn = chart.data.networks.map((_, i) => i).filter((i) => x.values[i] !== null && y.values[i] !== null);
     const chief = drawn.filter((i) => chart.data.networks[i].kind !== "unranked");
@@ -163,7 +163,7 @@ const chart = {
       select.addEventListener("change", chart.draw);
     }
     if (!chart.data.x.length || !chart.data.y.length) {
-      page.byId("chart").replaceWith(page.make("p", { className: "note", textContent: "Nothing here was both timed and counted." }));
+      page.byId("chart").replaceWith(page.make("p", { className: "note", textContent: "No network here was both timed and counted." }));
       return;
     }
     page.drawings.push(chart.draw);
@@ -208,7 +208,7 @@ const correlation = {
     delete layout.axis;
     Plotly.react("correlation", [
       correlation.trace(found, "spearman", "circle", "ranked", 0.13),
-      correlation.trace(found, "kendall", "diamond", "reference", -0.13),
+      correlation.trace(found, "kendall", "diamond", "baseline", -0.13),
     ], layout, page.config());
   },
 };

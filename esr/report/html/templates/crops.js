@@ -1,5 +1,5 @@
 "use strict";
-// One part of an image by LR, bicubic, both networks and HR: two of them under a slider, all of them below.
+// A part of an image as LR, bicubic, both networks' and HR: two of them under a slider, all of them below.
 
 const crops = {
   source: (id) => page.byId(`image-${id}`).textContent,
@@ -22,7 +22,7 @@ const crops = {
       page.make("span", { className: "right", textContent: crops.label(after, details) }));
     stage.style.setProperty("--shape", `${crop.side[1]} / ${crop.side[0]}`);
     const range = page.make("input", { type: "range", min: 0, max: 100, value: 50, id: "slider" });
-    range.setAttribute("aria-label", "how much of the left picture is shown");
+    range.setAttribute("aria-label", "share of the left picture that is shown");
     const move = () => stage.style.setProperty("--at", `${range.value}%`);
     range.addEventListener("input", move);
     const drag = (event) => {
@@ -47,7 +47,7 @@ const crops = {
     return [page.make("label", {}, `${label} `, select), select];
   },
 
-  /** Everything about a network's pictures. */
+  /** The section on a network's pictures. */
   section(details) {
     const view = page.make("div", { className: "compare" });
     const [imageLabel, image] = crops.choice("image", "crop-image",
@@ -67,6 +67,6 @@ const crops = {
     [image, left, right].forEach((select) => select.addEventListener("change", show));
     show();
     return page.make("div", {}, page.make("div", { className: "controls" }, imageLabel, leftLabel, rightLabel), view,
-      page.make("p", { className: "caption", textContent: "The part of each image where bicubic errs most; PSNR of RGB within it." }));
+      page.make("p", { className: "caption", textContent: "The part of each image where bicubic errs most, and RGB PSNR within it." }));
   },
 };

@@ -1,5 +1,5 @@
 "use strict";
-// One network's section, built from its JSON when it is chosen.
+// One network's section, built from its JSON once it is chosen.
 
 const network = {
   count: page.byId("choice").options.length,
@@ -25,7 +25,7 @@ const network = {
     return scroll;
   },
 
-  /** Clocks and temperatures are looked at for changes; a change of less than a tenth should look small. */
+  /** Clocks and temperatures matter for their changes; a change below a tenth should look small. */
   span(unit, all) {
     if (unit === "W" || unit === "cores") return { rangemode: "tozero" };
     const values = all.filter((series) => series.unit === unit).flatMap((series) => series.y);
@@ -34,14 +34,14 @@ const network = {
     return { range: [low - room, high + room] };
   },
 
-  /** Panels above one another, one per unit, over the same seconds; tainted windows shaded. */
+  /** One panel per unit, stacked over the same seconds; tainted windows are shaded. */
   trace(details, target) {
     const units = [...new Set(details.series.map((series) => series.unit))];
-    const palette = ["ranked", "reference", "front"];
+    const palette = ["ranked", "baseline", "front"];
     const layout = page.layout({ margin: { l: 60, r: 14, t: 28, b: 40 }, height: 90 + 120 * units.length });
     const { axis } = layout;
     delete layout.axis; delete layout.yaxis;
-    layout.xaxis = { ...axis, title: { text: "s since the watch began" }, anchor: `y${units.length > 1 ? units.length : ""}` };
+    layout.xaxis = { ...axis, title: { text: "seconds since telemetry began" }, anchor: `y${units.length > 1 ? units.length : ""}` };
     const height = 1 / units.length;
     units.forEach((unit, i) => {
       const key = i ? `yaxis${i + 1}` : "yaxis";
@@ -68,8 +68,8 @@ const network = {
     details.shades.forEach((shade) => shade.reasons.forEach((reason) => counts.set(reason, (counts.get(reason) ?? 0) + 1)));
     const words = [...counts].map(([reason, count]) => `${reason} in ${count}`).join(", ");
     const caption = details.shades.length
-      ? `Shaded: ${details.shades.length} tainted blocks of both networks (${words}); lighter where the block was measured again.`
-      : "No block of either network was tainted by what was sampled.";
+      ? `Shaded: ${details.shades.length} tainted blocks of both networks (${words}); lighter: measured again.`
+      : "No block of either network is tainted by telemetry.";
     return [target, page.make("p", { className: "caption", textContent: caption })];
   },
 
@@ -83,7 +83,7 @@ const network = {
     if (notes.length) parts.push(network.headed("Notes", network.lines(notes)));
     if (details.findings?.length) parts.push(network.headed("Verdict", network.lines(details.findings)));
     if (details.crops?.length) parts.push(network.headed("Pictures", crops.section(details)));
-    if (details.crops_missing) parts.push(network.headed("Pictures", page.make("p", { className: "note", textContent: "Left out: absent, unusable, or beyond what a report holds." })));
+    if (details.crops_missing) parts.push(network.headed("Pictures", page.make("p", { className: "note", textContent: "Left out: missing, unusable, or beyond a report's limits." })));
     if (details.images?.length) parts.push(network.headed("Per image", network.images(details.images)));
     if (details.series?.length) parts.push(network.headed("Telemetry", ...network.telemetry(details)));
     return parts;
@@ -104,7 +104,7 @@ const network = {
 
   draw() { if (page.byId("trace")) network.trace(network.drawn, page.byId("trace")); },
 
-  /** The network that the address names; false where it names none. */
+  /** Shows the network that the address names; false where it names none. */
   fromAddress() {
     const prefix = "#network=";
     if (!location.hash.startsWith(prefix)) return false;

@@ -1,10 +1,10 @@
 "use strict";
-// Shared by the scripts that follow. Strings of a record are set as text, never as HTML.
+// Shared by the other scripts. Strings of a record are set as text, never as HTML.
 
 const page = {
   byId: (id) => document.getElementById(id),
 
-  /** The JSON of a script element, parsed when it is asked for. */
+  /** The JSON in a script element. */
   json: (id) => JSON.parse(page.byId(id).textContent),
 
   /** An element with properties and children; strings become text. */
@@ -14,14 +14,14 @@ const page = {
     return element;
   },
 
-  /** A stranger's string for Plotly, which reads some tags in texts. */
+  /** A stranger's string for Plotly, which interprets some tags. */
   plain: (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;"),
 
   colour: (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim(),
 
   narrow: () => window.innerWidth <= 700,
 
-  /** What every chart's layout shares, in the page's colours. */
+  /** Layout that all charts share, in the page's colours. */
   layout(more) {
     const axis = {
       gridcolor: page.colour("line"), zerolinecolor: page.colour("line"), linecolor: page.colour("line"),
@@ -42,13 +42,13 @@ const page = {
     };
   },
 
-  /** A finger needs no tool bar: it would cover the legend. */
+  /** On a narrow screen the tool bar would cover the legend. */
   config: () => ({
     responsive: true, displaylogo: false, displayModeBar: page.narrow() ? false : "hover",
     modeBarButtons: [["zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d", "toImage"]],
   }),
 
-  /** Functions that draw a chart anew, in the colours of now. */
+  /** Functions that redraw a chart in the current colours. */
   drawings: [],
   draw() { page.drawings.forEach((drawing) => drawing()); },
 };

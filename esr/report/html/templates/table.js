@@ -1,8 +1,8 @@
 "use strict";
-// Sorting by a column's head, and the filter.
+// Sorting by column headers, and the filter.
 
 const tables = {
-  /** Compares two keys; what is not known comes last, whatever the direction. */
+  /** Compares two keys; unknown ones come last in both directions. */
   compare(a, b, down) {
     if (a === null || b === null) return (a === null) - (b === null);
     const order = typeof a === "string" ? a.localeCompare(b) : a - b;
@@ -29,8 +29,8 @@ const tables = {
     const heads = [...table.tHead.rows[0].cells];
     heads.forEach((head, column) => head.querySelector("button").addEventListener("click", () => {
       const before = head.getAttribute("aria-sort");
-      // PSNR is better when higher: its first click shows the best first.
-      const best = head.dataset.column.startsWith("psnr_") ? "descending" : "ascending";
+      // Higher PSNR is better: its first click shows the best first.
+      const best = head.dataset.column.startsWith("psnr_rgb_") ? "descending" : "ascending";
       const next = before === null ? best : before === "ascending" ? "descending" : "ascending";
       heads.forEach((other) => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", next);
@@ -40,7 +40,7 @@ const tables = {
 
   words: [],
 
-  /** Shows the rows that hold every word of the filter; of many the first ones, unless all were asked for. */
+  /** Shows rows that hold every word of the filter; only the first ones until all are asked for. */
   arrange(table) {
     const rows = [...table.tBodies[0].rows];
     const words = table.id === "table" ? tables.words : [];

@@ -6,17 +6,21 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers.networks_page import NETWORKS, OFF, memory, ratio
-from hydra.utils import get_class
 from torch import Tensor, nn
 
-from esr.complexity import PeakMemory, peak_memory
-from esr.models.retention import EXCEPTIONS, OTHERS, published_retention
+from esr.complexity import measure
+from esr.records.network import LiveMemory
 
 SIZE = 16
 FLOAT = 4
 PLANE = SIZE * SIZE * FLOAT
 """Bytes of one channel."""
+
+
+def live_memory(network: nn.Module) -> LiveMemory:
+    memory = measure(network, SIZE, SIZE).live_memory
+    assert memory is not None
+    return memory
 
 
 def conv(channels: int, filters: int, kernel: int = 1, **kwargs: int) -> nn.Conv2d:
@@ -105,30 +109,22 @@ def of_a_constant(image: Tensor) -> Tensor:
 def test_the_peak_is_what_lives_at_the_worst_moment(
     function: Callable[[Tensor], object], planes: float, on_values: bool
 ) -> None:
-    memory = peak_memory(Steps(function, on_values=on_values), SIZE, SIZE)
+    memory = live_memory(Steps(function, on_values=on_values))
 
-    assert memory == PeakMemory(
-        weights=0, input=3 * PLANE, activations=int(planes * PLANE), kept=int(planes * PLANE)
-    )
+    assert memory == LiveMemory(weights=0, input=3 * PLANE, activations=int(planes * PLANE))
 
 
 def test_weights_and_input_count_beside_the_activations() -> None:
     network = nn.Sequential(conv(3, 8), nn.ReLU(inplace=True), conv(8, 4))
-    memory = peak_memory(network, SIZE, SIZE)
+    memory = live_memory(network)
 
-    peak = (8 + 4) * PLANE
-    assert memory == PeakMemory(weights=(24 + 32) * FLOAT, input=3 * PLANE, activations=peak, kept=peak)
-    assert memory.total == memory.published == memory.weights + memory.input + memory.activations
-    assert memory.as_dict() == {
-        "weights": 224,
-        "input": 3072,
-        "activations": 12288,
-        "total": 15584,
-    }
+    assert memory == LiveMemory(weights=(24 + 32) * FLOAT, input=3 * PLANE, activations=(8 + 4) * PLANE)
+    assert (memory.weights, memory.input, memory.activations) == (224, 3072, 12288)
+    assert memory.total == 15584
 
 
 def test_an_activation_that_is_not_in_place_needs_memory_of_its_own() -> None:
-    assert peak_memory(nn.Sequential(conv(3, 8), nn.ReLU()), SIZE, SIZE).activations == 16 * PLANE
+    assert live_memory(nn.Sequential(conv(3, 8), nn.ReLU())).activations == 16 * PLANE
 
 
 def test_a_shared_weight_and_a_buffer_count_once() -> None:
@@ -136,12 +132,12 @@ def test_a_shared_weight_and_a_buffer_count_once() -> None:
     network[1].weight = network[0].weight
     steps = 8  # BatchNorm's counter of batches, int64
 
-    assert peak_memory(network, SIZE, SIZE).weights == (9 + 4 * 3) * FLOAT + steps
+    assert live_memory(network).weights == (9 + 4 * 3) * FLOAT + steps
 
 
 def test_half_precision_needs_half_the_memory() -> None:
     network = nn.Sequential(conv(3, 8), nn.Conv2d(8, 3, 1))
-    full, half = peak_memory(network, SIZE, SIZE), peak_memory(network.half(), SIZE, SIZE)
+    full, half = live_memory(network), live_memory(network.half())
 
     assert full.total == 2 * half.total
 
@@ -154,8 +150,8 @@ def test_a_list_of_results_lives_until_it_is_emptied() -> None:
             parts.clear()
         return joined + 1
 
-    assert peak_memory(Steps(lambda i: kept(i, empty=False)), SIZE, SIZE).activations == (6 + 6 + 6) * PLANE
-    assert peak_memory(Steps(lambda i: kept(i, empty=True)), SIZE, SIZE).activations == (6 + 6) * PLANE
+    assert live_memory(Steps(lambda i: kept(i, empty=False))).activations == (6 + 6 + 6) * PLANE
+    assert live_memory(Steps(lambda i: kept(i, empty=True))).activations == (6 + 6) * PLANE
 
 
 def test_cycles_of_references_keep_memory_and_the_collector_is_switched_on_again() -> None:
@@ -165,24 +161,5 @@ def test_cycles_of_references_keep_memory_and_the_collector_is_switched_on_again
             ring.append(ring)
         return image + 1
 
-    assert peak_memory(Steps(cyclic), SIZE, SIZE).activations == 5 * 3 * PLANE
+    assert live_memory(Steps(cyclic)).activations == 5 * 3 * PLANE
     assert gc.isenabled()
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-def test_the_published_lifetimes_need_the_published_memory(name: str) -> None:
-    assert memory(name).kept >= memory(name).activations
-    assert (abs(ratio(name) - 1) <= 0.02) == (name not in OFF)
-
-
-def test_only_networks_of_the_challenge_have_published_lifetimes() -> None:
-    assert published_retention(nn.Sequential(conv(3, 8))) is None
-
-
-def test_every_exception_names_modules_that_there_are() -> None:
-    built = {}
-    for model in NETWORKS.values():
-        network = get_class(model._target_)(**model.args)
-        built[type(network).__name__] = {type(module).__name__ for module in network.modules()} | {OTHERS}
-
-    assert all(rules.keys() <= built[name] for name, rules in EXCEPTIONS.items())

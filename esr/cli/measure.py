@@ -1,0 +1,81 @@
+"""`esr KEY=VALUE…`: an evaluation or, with `-m`, several; overrides and options are Hydra's."""
+
+import argparse
+import errno
+import logging
+import os
+import sys
+
+from esr.cli.parser import Parser, one_of
+from esr.errors import ConfigError
+
+_MODES = ("run", "multirun", "cfg", "info", "shell_completion")
+"""Hydra's options that exclude each other, which it would report by a traceback."""
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a disk, a quota or a limit that is used up."""
+_FLAGS = ["--help -h", "--hydra-help", "--version", "--resolve", "--run -r", "--multirun -m", "--shell-completion -sc"]
+_VALUES = ["--package -p", "--config-path -cp", "--config-name -cn", "--config-dir -cd", "--experimental-rerun"]
+"""Hydra's options without and with a value, apart from those that take one of a few."""
+_INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+
+
+def add(parser: Parser) -> None:
+    """Declares Hydra's options, so that an unknown one is refused in one line instead of a page of usage."""
+    parser.add_argument("overrides", nargs="*")
+    for names in _FLAGS:
+        parser.add_argument(*names.split(), action="store_true")
+    for names in _VALUES:
+        parser.add_argument(*names.split())
+    parser.add_argument("--cfg", "-c", type=one_of(("job", "hydra", "all")))
+    parser.add_argument("--info", "-i", type=one_of(_INFO), nargs="?", const="all")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Lets Hydra compose the configuration and run the evaluations."""
+    modes = [f"--{mode.replace('_', '-')}" for mode in _MODES if getattr(options, mode)]
+    if len(modes) > 1:
+        raise ConfigError(f"{' '.join(modes)}: only one of them at a time; esr --help says more")
+
+    # Hydra and its dependencies take a third of a second to import, which subcommands do without.
+    import hydra  # noqa: PLC0415
+    from hydra.errors import HydraException  # noqa: PLC0415
+    from omegaconf.errors import OmegaConfBaseException  # noqa: PLC0415
+
+    from esr.config.mistakes import explain  # noqa: PLC0415
+    from esr.multirun import task as multirun  # noqa: PLC0415
+
+    multirun.register()
+    wants_traceback = "HYDRA_FULL_ERROR" in os.environ
+    # Hydra's errors reach the handler below instead of being printed with Hydra's advice.
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    # Hydra prints through logging, which prints a traceback per line once the reader has exited, as in `| head`.
+    logging.raiseExceptions = False
+    sys.argv = [sys.argv[0], *_hydra_words(options)]
+    task = multirun.Task()
+    try:
+        hydra.main(config_path="pkg://esr.conf", config_name="config", version_base="1.3")(task)()
+        if task.error:
+            raise task.error
+    except (HydraException, OmegaConfBaseException) as error:
+        if wants_traceback:
+            raise
+        raise explain(error, options.overrides) from error
+    except OSError as error:
+        # Hydra creates the folder for results; the error of a full disk names no file.
+        if wants_traceback or not (error.filename or error.errno in _FULL):
+            raise
+        raise ConfigError(
+            f"{error.filename or 'results'}: cannot be written ({error.strerror}); choose another folder with out=DIR"
+        ) from error
+    finally:
+        code = task.close()
+    return code
+
+
+def _hydra_words(options: argparse.Namespace) -> list[str]:
+    """The command line with the overrides first, since Hydra takes none after an option."""
+    words = list(options.overrides)
+    for name, value in vars(options).items():
+        if name != "overrides" and value:
+            words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
+    return words

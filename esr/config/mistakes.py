@@ -1,0 +1,100 @@
+"""Errors of Hydra and OmegaConf as one line: the override, the reason, the nearest valid names."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
+
+from esr.config.schema import NETWORK_GROUPS, EsrConf
+from esr.errors import ConfigError
+from esr.text import did_you_mean
+
+
+@contextmanager
+def in_one_line(overrides: Sequence[str]) -> Iterator[None]:
+    """Turns Hydra's and OmegaConf's errors inside the block into a `ConfigError`."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise explain(error, overrides) from error
+
+
+def explain(error: Exception, overrides: Sequence[str]) -> ConfigError:
+    """One line for any error of Hydra or OmegaConf."""
+    if isinstance(error, MissingConfigException):
+        return ConfigError(_unknown_choice(error))
+    if isinstance(error, OverrideParseException):
+        reason = str(error.message).splitlines()[0]
+        return ConfigError(f"{error.override}: {reason}; quote it, or see esr --help")
+    cause = error.__cause__ if isinstance(error, ConfigCompositionException) and error.__cause__ else error
+    if isinstance(cause, OmegaConfBaseException):
+        return ConfigError(_wrong_value(cause, overrides))
+    line = " ".join(str(error).split())
+    match = next((word for word in overrides if word and key_of(word) in line), None)
+    return ConfigError(_unknown_key(match) if match and "Could not override" in line else line)
+
+
+def key_of(override: str) -> str:
+    """The key of `KEY=VALUE`, without Hydra's signs for adding and deleting.
+
+    >>> key_of("+model.args.channels=48")
+    'model.args.channels'
+    """
+    return override.partition("=")[0].lstrip("+~")
+
+
+def first_line(error: OmegaConfBaseException) -> str:
+    """The message without the lines that OmegaConf adds."""
+    text = str(error.msg or error)
+    return text.splitlines()[0] if text else type(error).__name__
+
+
+def all_keys(config: Any, prefix: str = "") -> list[str]:
+    """Dotted names of every key of a configuration, groups included."""
+    keys = []
+    for key in config:
+        keys.append(f"{prefix}{key}")
+        if not OmegaConf.is_missing(config, key) and isinstance(config[key], DictConfig):
+            keys += all_keys(config[key], f"{prefix}{key}.")
+    return keys
+
+
+def _unknown_choice(error: MissingConfigException) -> str:
+    group, _, choice = (error.missing_cfg_file or "").partition("/")
+    if not choice and not error.options:
+        return " ".join(str(error).split())
+    if not choice:
+        return f"{group}=: no choice given; known: {', '.join(error.options or [])}"
+    if choice.endswith((".yaml", ".yml")):
+        return f"{group}={choice}: no such file (relative to {Path.cwd()})"
+    more = " or a path ending in .yaml" if group in NETWORK_GROUPS else ""
+    return f"{group}={choice}: no such choice; {did_you_mean(choice, error.options or [])}{more}"
+
+
+def _wrong_value(cause: OmegaConfBaseException, overrides: Sequence[str]) -> str:
+    key = str(cause.full_key or cause.key or "")
+    reason = first_line(cause)
+    if isinstance(cause, InterpolationResolutionError):
+        return next((f"{word}: {reason}" for word in overrides if "${" in word), reason)
+    given = next((word for word in reversed(overrides) if key_of(word) == key), None)
+    if "not in" in reason and "Key" in reason:
+        return _unknown_key(given or key)
+    if given and "is not a ListConfig" in reason:
+        name, _, value = given.partition("=")
+        return f"{given}: must be a list, as {name}=[{value}]"
+    return f"{given or key}: {reason}"
+
+
+def _unknown_key(override: str) -> str:
+    key = key_of(override)
+    known = all_keys(OmegaConf.structured(EsrConf))
+    near = did_you_mean(key, known)
+    if near.startswith("known"):  # rather than all keys, those of the same group
+        parent = key.rpartition(".")[0]
+        siblings = [name for name in known if name.rpartition(".")[0] == parent]
+        near = did_you_mean(key, siblings or [name for name in known if "." not in name])
+    return f"{override}: no such key {key}; {near}"

@@ -1,0 +1,303 @@
+"""Messages between an evaluation and its workers: a tagged struct for each request and each answer.
+
+On the pipe a message is one JSON line, an `Envelope`, followed by the raw bytes of its arrays. Each request carries a
+secret ticket, which its answer repeats: a line that a network writes into the pipe is not taken for an answer. Never
+pickle: a worker runs a stranger's code, so its answers are checked before they are used.
+"""
+
+import math
+from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar, Union, cast, get_args
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from msgspec import Meta
+
+from esr.config.schema import SCALE, EsrConf, ModelConf
+from esr.config.terms import Count, Stage
+from esr.records.network import Complexity, Memory, SettingValue, Shape, Weights, WorkerReport
+from esr.timing.samples import Duration
+from esr.timing.schedule import Pass
+
+MOST_BYTES = 1 << 32
+"""Bytes of a message's arrays."""
+MESSAGE_LIMIT = 2000
+"""Characters of an exception's text in a refusal; a stranger's may hold a whole tensor."""
+MOST_PASSES = 100_000
+"""Passes in one block."""
+
+Pixels: TypeAlias = npt.NDArray[np.uint8]
+"""8-bit values of any shape; on the pipe the shape stands in the line and the values after it."""
+_Extent: TypeAlias = Annotated[tuple[Annotated[int, Meta(ge=0, le=10**9)], ...], Meta(max_length=4)]
+_Word: TypeAlias = Annotated[str, Meta(max_length=MESSAGE_LIMIT)]
+
+
+class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="answer"):
+    """A worker's answer."""
+
+
+class Done(Answer, frozen=True, tag="done"):
+    """The request was carried out."""
+
+
+class OpenAnswer(Answer, frozen=True, tag="open"):
+    """The device is open."""
+
+    report: WorkerReport
+
+
+class ComplexityAnswer(Answer, frozen=True, tag="complexity"):
+    """Counts, or why there are none."""
+
+    complexity: Complexity | None
+    uncounted: _Word | None
+
+
+class MemoryAnswer(Answer, frozen=True, tag="memory"):
+    """Peak memory."""
+
+    memory: Memory
+
+
+class QualityAnswer(Answer, frozen=True, tag="quality"):
+    """SR image, 4H×4W×3."""
+
+    image: Pixels
+
+
+class TimeAnswer(Answer, frozen=True, tag="time"):
+    """Durations of a block's passes."""
+
+    durations: Annotated[tuple[Duration, ...], Meta(max_length=MOST_PASSES)]
+    sample: Pixels | None
+    """Of the output that was to be checked."""
+
+
+class AuditAnswer(Answer, frozen=True, tag="audit"):
+    """Findings of a watched pass, empty for a network that does nothing but compute in float32."""
+
+    precisions: Annotated[dict[_Word, tuple[_Word, ...]], Meta(max_length=100)]
+    """Floating-point type other than float32 -> operators that returned it."""
+    switches: Annotated[dict[_Word, SettingValue], Meta(max_length=100)]
+    """Settings that differed during the pass or after it, with those values."""
+
+
+class SampleAnswer(AuditAnswer, frozen=True, tag="sample"):
+    """Findings of a watched pass, and a sample of its output."""
+
+    sample: Pixels
+
+
+class Refusal(Answer, frozen=True, tag="refusal"):
+    """Sent instead of an answer: the request failed."""
+
+    kind: Literal["user", "bad_output", "out_of_memory", "exception"]
+    error: _Word
+    """Name of the exception's class."""
+    message: _Word
+
+
+AnswerT = TypeVar("AnswerT", bound=Answer)
+
+
+class Request(msgspec.Struct, Generic[AnswerT], frozen=True, forbid_unknown_fields=True, tag_field="do"):
+    """A request; its type parameter is the type of its answer."""
+
+    @property
+    def stage(self) -> Stage:
+        """Name of the request, and of the stage in which a network fails at it."""
+        return cast(Stage, self.__struct_config__.tag)
+
+    def read(self, message: msgspec.Raw, payload: bytes) -> AnswerT | Refusal:
+        """The answer to this request.
+
+        Raises:
+            ValueError: It is no answer to this request.
+        """
+        (kind,) = get_args(type(self).__orig_bases__[0])  # type: ignore[attr-defined]
+        answer: AnswerT | Refusal = unpack(message, payload, kind | Refusal)
+        if not isinstance(answer, Refusal):
+            self.check(answer)
+        return answer
+
+    def check(self, answer: AnswerT) -> None:
+        """Compares an answer with the request; its types are already checked.
+
+        Raises:
+            ValueError: It does not fit.
+        """
+
+
+class OpenRequest(Request[OpenAnswer], frozen=True, tag="open"):
+    """Open the device and set its switches."""
+
+    settings: EsrConf
+
+
+class LoadRequest(Request[Done], frozen=True, tag="load"):
+    """Build the network, load its weights and move it to the device."""
+
+    model: ModelConf
+    weights: Weights
+    seed: Count
+    """Of random weights."""
+
+
+class ImageRequest(Request[Done], frozen=True, tag="image"):
+    """Keep one more LR image, H×W×3."""
+
+    image: Pixels
+
+
+class ComplexityRequest(Request[ComplexityAnswer], frozen=True, tag="complexity"):
+    """Count one pass over an image of this size."""
+
+    height: Count
+    width: Count
+
+
+class MemoryRequest(Request[MemoryAnswer], frozen=True, tag="memory"):
+    """Measure the peak memory of one pass over an image."""
+
+    image: Count
+
+
+class ResetMemoryRequest(Request[Done], frozen=True, tag="reset_memory"):
+    """Begin a measurement of peak memory that spans several requests."""
+
+
+class PeakRequest(Request[MemoryAnswer], frozen=True, tag="peak"):
+    """Report the peak memory since `ResetMemoryRequest`."""
+
+
+class KeepMemoryRequest(Request[Done], frozen=True, tag="keep_memory"):
+    """From now on keep freed memory, so that no pass pays for memory returned to the system."""
+
+
+class RenewRequest(Request[Done], frozen=True, tag="renew"):
+    """Recompile the device's kernels, in untimed passes over these images."""
+
+    images: tuple[Count, ...]
+
+
+class QualityRequest(Request[QualityAnswer], frozen=True, tag="quality"):
+    """Upscale an image."""
+
+    image: Count
+    lr_shape: Shape
+
+    def check(self, answer: QualityAnswer) -> None:
+        """The SR image has the shape that belongs to its LR image."""
+        height, width = self.lr_shape
+        if answer.image.shape != (SCALE * height, SCALE * width, 3):
+            raise ValueError(f"an SR image of shape {answer.image.shape}")
+
+
+class PrepareRequest(Request[Done], frozen=True, tag="prepare"):
+    """Put the next block's inputs on the device."""
+
+    passes: Annotated[tuple[Pass, ...], Meta(max_length=MOST_PASSES)]
+
+
+class TimeRequest(Request[TimeAnswer], frozen=True, tag="time"):
+    """Time one pass over each prepared input."""
+
+    passes: Count
+    """Number of prepared inputs."""
+    sampled: Count | None = None
+    """Index of the pass whose output is sampled."""
+    seed: Count = 0
+    """Of the sample."""
+
+    def check(self, answer: TimeAnswer) -> None:
+        """One duration for each pass, and a sample if one was requested."""
+        if len(answer.durations) != self.passes:
+            raise ValueError(f"{len(answer.durations)} durations for {self.passes} passes")
+        if (answer.sample is None) != (self.sampled is None):
+            raise ValueError("a sample that was not requested, or none")
+
+
+class SampleRequest(Request[SampleAnswer], frozen=True, tag="sample"):
+    """Sample the output of one untimed, watched pass."""
+
+    one: Pass
+    seed: Count
+
+
+class AuditRequest(Request[AuditAnswer], frozen=True, tag="audit"):
+    """Watch one pass over an image."""
+
+    image: Count
+
+
+AnyRequest: TypeAlias = Union[tuple(Request.__subclasses__())]  # type: ignore[valid-type]  # noqa: UP007
+"""Every request, for its decoder."""
+
+
+class Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The line that carries a message."""
+
+    ticket: Annotated[str, Meta(max_length=100)]
+    bytes: Annotated[int, Meta(ge=0, le=MOST_BYTES)]
+    """Bytes that follow the line."""
+    message: msgspec.Raw
+
+
+def pack(message: msgspec.Struct, ticket: str) -> bytes:
+    """A message as it is written to the pipe."""
+    arrays: list[bytes] = []
+
+    def set_aside(array: object) -> list[int]:
+        if not isinstance(array, np.ndarray):
+            raise TypeError(f"a {type(array).__name__} cannot travel")
+        arrays.append(array.tobytes())
+        return list(array.shape)
+
+    raw = msgspec.Raw(msgspec.json.encode(message, enc_hook=set_aside))
+    line = msgspec.json.encode(Envelope(ticket, sum(map(len, arrays)), raw))
+    return b"".join([line, b"\n", *arrays])
+
+
+def open_envelope(line: bytes, ticket: str | None = None) -> Envelope:
+    """The envelope in a line.
+
+    Args:
+        line: With or without its newline.
+        ticket: The one it has to carry; `None`: any.
+
+    Raises:
+        ValueError: It is not an envelope, or carries another ticket.
+    """
+    envelope: Envelope = _decoded(line, Envelope)
+    if ticket is not None and envelope.ticket != ticket:
+        raise ValueError("it answers no request of ours")
+    return envelope
+
+
+def unpack(message: msgspec.Raw, payload: bytes, kind: Any) -> Any:
+    """The message of an envelope, of a type or one of several; the payload holds its arrays.
+
+    Raises:
+        ValueError: It is not such a message, or the payload is not its arrays.
+    """
+    taken = 0
+
+    def next_array(_: type, shape: Any) -> Pixels:
+        nonlocal taken
+        extent = msgspec.convert(shape, _Extent)
+        start, taken = taken, taken + math.prod(extent)
+        if taken > len(payload):
+            raise ValueError("array cut short")
+        return np.frombuffer(payload, np.uint8, taken - start, start).reshape(extent)
+
+    found = _decoded(message, kind, next_array)
+    if taken != len(payload):
+        raise ValueError(f"{len(payload) - taken} bytes that belong to no array")
+    return found
+
+
+def _decoded(raw: bytes | msgspec.Raw, kind: Any, hook: Any = None) -> Any:
+    try:
+        return msgspec.json.decode(raw, type=kind, dec_hook=hook)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise ValueError(str(error)) from error

@@ -1,0 +1,50 @@
+"""Timed passes: one pass's duration, and the columns that collect them."""
+
+from dataclasses import dataclass, field
+
+from esr.config.terms import Positive
+from esr.records.network import Samples
+from esr.timing.schedule import Pass
+
+
+@dataclass(frozen=True)
+class Duration:
+    """Duration of one forward pass, in milliseconds."""
+
+    ms: Positive
+    """Between two CUDA events around the pass; on the CPU the wall clock."""
+    wall_ms: Positive
+    """Wall clock from idle device to idle device."""
+
+
+@dataclass
+class SampleColumns:
+    """Timed passes as growing columns; `Samples` is their finished form, and describes each."""
+
+    round: list[int] = field(default_factory=list)
+    block: list[int] = field(default_factory=list)
+    image: list[int] = field(default_factory=list)
+    altered: list[bool] = field(default_factory=list)
+    ms: list[float] = field(default_factory=list)
+    wall_ms: list[float] = field(default_factory=list)
+
+    def add(self, round_: int, block: int, one: Pass, duration: Duration) -> None:
+        """Appends one pass."""
+        self.round.append(round_)
+        self.block.append(block)
+        self.image.append(one.image)
+        self.altered.append(one.alteration is not None)
+        self.ms.append(duration.ms)
+        self.wall_ms.append(duration.wall_ms)
+
+    def finish(self, outlier: list[bool]) -> Samples:
+        """The record's columns, with the passes that are outliers."""
+        return Samples(
+            round=tuple(self.round),
+            block=tuple(self.block),
+            image=tuple(self.image),
+            altered=tuple(self.altered),
+            ms=tuple(self.ms),
+            wall_ms=tuple(self.wall_ms),
+            outlier=tuple(outlier),
+        )

@@ -1,0 +1,87 @@
+"""The sweeper and the default launcher of a multirun."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, configure_log, run_job, setup_globals
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+from hydra_plugins.esr_plugins._base import NetworkLauncher
+
+
+class Every(Sweeper):
+    """Runs every combination of the listed choices; a broken configuration does not stop the others."""
+
+    def __init__(self, max_batch_size: int | None = None, params: Mapping[str, Any] | None = None) -> None:
+        self.max_batch_size = max_batch_size
+        self.params = params or {}
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Takes what Hydra hands over and sets the launcher up."""
+        self.hydra_context = hydra_context
+        self.config = config
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
+        """Launches all combinations, `max_batch_size` at a time."""
+        assert self.hydra_context and self.config and self.launcher  # noqa: S101, PT018 - Hydra has called `setup`
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        swept = [f"{key}={value}" for key, value in self.params.items()]
+        jobs = combinations(parser.parse_overrides([*swept, *arguments]))
+        folder = Path(self.config.hydra.sweep.dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(self.config, folder / "multirun.yaml")
+        size = self.max_batch_size or max(1, len(jobs))
+        returned = []
+        for start in range(0, max(1, len(jobs)), size):
+            returned.append(self.launcher.launch(jobs[start : start + size], initial_job_idx=start))
+            for job in returned[-1]:
+                _ = job.return_value  # raises what ended the job
+        return returned
+
+
+def combinations(overrides: Sequence[Override]) -> list[list[str]]:
+    """Overrides of each job; of a key that is given twice the last one holds."""
+    choices: dict[str, list[str]] = {}
+    for override in overrides:
+        key = override.get_key_element()
+        if override.is_sweep_override():
+            choices[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+        else:
+            choices[key] = [str(override.input_line)]
+    return [list(job) for job in itertools.product(*choices.values())]
+
+
+class Sequential(NetworkLauncher):
+    """One network after the other in this process, with an overview."""
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
+        """Runs the networks.
+
+        Raises:
+            ConfigError: There are none, or the command names a choice that does not exist.
+        """
+        setup_globals()
+        returned = []
+        with self.task.watched(len(job_overrides)):
+            sound = self.task.composable(self.compose, job_overrides)
+            for number, overrides in enumerate(sound, initial_job_idx):
+                job = run_job(
+                    hydra_context=self.hydra_context,
+                    task_function=self.task,
+                    config=self.numbered(overrides, number, number),
+                    job_dir_key="hydra.sweep.dir",
+                    job_subdir_key="hydra.sweep.subdir",
+                )
+                configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
+                returned.append(job)
+        return returned
