@@ -103,6 +103,8 @@ class GpuWatch(Part, frozen=True):
     after: GpuState | None
     gone: str | None
     """Why the device could no longer be asked; `None` while it answered."""
+    mig: str | None
+    """UUID of the MIG device that ran the networks: clocks, temperature, power and energy are those of its whole GPU."""
     errors: dict[str, NvmlError]
     """By column or field."""
     sampling: Sampling
@@ -134,9 +136,9 @@ class Telemetry(Part, frozen=True):
     host: Sampling | None = None
     run: WholeRun | None = None
     energy_per_image: dict[Role, EnergyPerImage] = field(default_factory=dict)
-    windows: Annotated[
-        Raw, Meta(extra_json_schema={"type": "array", "items": {"$ref": "#/$defs/Window"}})
-    ] = field(default_factory=lambda: Raw(b"[]"))
+    windows: Annotated[Raw, Meta(extra_json_schema={"type": "array", "items": {"$ref": "#/$defs/Window"}})] = field(
+        default_factory=lambda: Raw(b"[]")
+    )
     trace: str | None = None
     """File beside the record that holds every sample."""
 

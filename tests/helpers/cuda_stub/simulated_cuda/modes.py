@@ -1,7 +1,7 @@
 """Sends what is asked of a CUDA device to main memory, and has the simulation know of it."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch._ops import OpOverload
@@ -41,25 +41,26 @@ class Functions(TorchFunctionMode):
             return device.torch_device if func == _GET_DEVICE else True
         if name in _MAKES_NO_TENSOR:
             return func(*args, **kwargs)
-        wanted = [one for one in (*args, *kwargs.values()) if _is_cuda(one)]
-        if wanted:
-            return self._onto(self._simulation.device(wanted[0]), func, args, kwargs)
+        target = self._target(name, (*args, *kwargs.values()))
+        if target is not None:
+            return self._onto(target, func, args, kwargs)
         device = self._simulation.holder(*args[:1])
         if device is not None and name == "numpy":
-            raise TypeError(
-                f"can't convert {device.torch_device} device type tensor to numpy. Use Tensor.cpu()"
-            )
-        if device is not None and (
-            name == "cpu" or (name == "to" and _names_host((*args, *kwargs.values())))
-        ):
+            raise TypeError(f"can't convert {device.torch_device} device type tensor to numpy. Use Tensor.cpu()")
+        if device is not None and (name == "cpu" or (name == "to" and _names_host((*args, *kwargs.values())))):
             device.synchronize()
             with _disable_current_modes():
                 return _copied(func(*args, **kwargs), args[0])
         return func(*args, **kwargs)
 
-    def _onto(
-        self, device: Device, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
+    def _target(self, name: str, values: Sequence[object]) -> Device | None:
+        """The device that a call's arguments name: itself, or in `a.to(b)` a tensor that lives there."""
+        wanted = next((one for one in values if _is_cuda(one)), None)
+        if wanted is not None:
+            return self._simulation.device(wanted)
+        return self._simulation.holder(*values[1:2]) if name == "to" else None
+
+    def _onto(self, device: Device, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         device.check()
         source = self._simulation.holder(*args[:1])
         result = func(*map(_on_host, args), **{name: _on_host(value) for name, value in kwargs.items()})
@@ -107,16 +108,14 @@ class Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 )
 
 
-def _is_cuda(value: object) -> bool:
+def _is_cuda(value: object) -> TypeGuard[torch.device | str]:
     if isinstance(value, torch.device):
         return value.type == "cuda"
     return isinstance(value, str) and (value == "cuda" or value.startswith("cuda:"))
 
 
 def _names_host(values: Sequence[object]) -> bool:
-    return any(
-        value == "cpu" or (isinstance(value, torch.device) and value.type == "cpu") for value in values[1:]
-    )
+    return any(value == "cpu" or (isinstance(value, torch.device) and value.type == "cpu") for value in values[1:])
 
 
 def _on_host(value: Any) -> Any:

@@ -81,9 +81,7 @@ class Simulation:
         """The device of the first tensor that lives on one."""
         with torch._C.DisableTorchFunction():
             tensors = (one for one in values if isinstance(one, torch.Tensor) and one.device.type == "cpu")
-            return next(
-                (device for one in tensors for device in self.devices if device.allocator.holds(one)), None
-            )
+            return next((device for one in tensors for device in self.devices if device.allocator.holds(one)), None)
 
     def ran(self, device: Device, launch: Launch) -> None:
         """Counts the memory of an operator's result, and queues or records its kernel."""
