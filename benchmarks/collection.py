@@ -1,6 +1,6 @@
-"""How fast and how large `esr rank` is over many records: `python benchmarks/collection.py`.
+"""Time and memory of `esr rank` over many records: `python benchmarks/collection.py`.
 
-Makes records of as many networks, each as large as a run over so many images and rounds writes it, and ranks them with
+Makes one record per network, as large as an evaluation over that many images and rounds writes it, and ranks them with
 the installed command: wall time, peak memory, and whether torch was imported. Twice the records must take about twice
 as long.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests"))  # the tests' records, built from the schema
+sys.path.insert(0, str(ROOT / "tests"))  # the tests' records, built from the types
 
 from helpers import rankings  # noqa: E402
 
@@ -25,16 +25,14 @@ TARGET_MIB = 1024
 SIZES = (2500, 5000, 10_000)
 COMMAND = """
 import sys
-from esr.cli.command import main
-try:
-    main(["rank", sys.argv[1], "--format", sys.argv[2], "--out", sys.argv[3]])
-finally:
-    print("torch" if "torch" in sys.modules else "no torch")
+from esr.cli.command import run
+run(["rank", sys.argv[1], "--format", sys.argv[2], "--out", sys.argv[3]])
+print("torch" if "torch" in sys.modules else "no torch")
 """
 
 
 def generate(folder: Path, count: int, images: int, rounds: int, seed: int = 0) -> int:
-    """Writes so many records; returns their bytes."""
+    """Writes `count` records; returns their bytes."""
     random = np.random.default_rng(seed)
     total = 0
     for number in range(count):
@@ -53,16 +51,24 @@ def generate(folder: Path, count: int, images: int, rounds: int, seed: int = 0) 
         ]
         for network in made["networks"].values():
             network["quality"]["images"] = [network["quality"]["mean"]] * images
-            samples = network["timing"]["samples"]
-            for column in samples:
-                passes = range(images * rounds)
-                samples[column] = [100.123456 + one / 7 if "ms" in column else one for one in passes]
+            passes = range(images * rounds)
+            milliseconds = [100.123456 + one / 7 for one in passes]
+            network["timing"] |= {"passes": len(passes), "median_ms": milliseconds[:images]}
+            network["timing"]["samples"] = {
+                "round": [one // images for one in passes],
+                "block": [one // images for one in passes],
+                "image": [one % images for one in passes],
+                "altered": [False] * len(passes),
+                "ms": milliseconds,
+                "wall_ms": milliseconds,
+                "outlier": [False] * len(passes),
+            }
         total += rankings.write(made, folder / f"{number:05}").stat().st_size
     return total
 
 
 def measure(folder: Path, form: str) -> tuple[float, str]:
-    """Seconds of `esr rank` over a folder, and whether torch was there."""
+    """Seconds of `esr rank` over a folder, and `torch` if it was imported."""
     start = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", COMMAND, str(folder), form, str(folder / "ranking.txt")],

@@ -17,9 +17,7 @@ def main(variant: str, version: str, cuda: str) -> None:
     """Checks; ends with one line that says what does not fit."""
     built_for = torch.version.cuda or "none"
     if (torch.__version__.partition("+")[0], built_for) != (version, cuda):
-        sys.exit(
-            f"gate: torch {torch.__version__} with CUDA {built_for} is here, not TORCH={version} with CUDA={cuda}"
-        )
+        sys.exit(f"gate: torch {torch.__version__} with CUDA {built_for} is here, not TORCH={version} with CUDA={cuda}")
     kernels = (getattr(torch._C, "_cuda_getArchFlags", lambda: None)() or "").split()
     wanted = KERNELS.get(variant)
     if wanted and wanted not in kernels:

@@ -98,9 +98,7 @@ class AALN(FusedTrunk):
         scale: upscaling factor.
     """
 
-    def __init__(
-        self, *, channels: int = 54, attention_channels: int = 9, num_blocks: int = 4, scale: int = 4
-    ) -> None:
+    def __init__(self, *, channels: int = 54, attention_channels: int = 9, num_blocks: int = 4, scale: int = 4) -> None:
         enlarge = pixel_shuffle_tail(channels, scale, kernel_size=1)
         super().__init__(
             head=nn.Sequential(*_activated(COLOURS, channels), *_activated(channels, channels)),

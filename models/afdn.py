@@ -23,8 +23,7 @@ class HalvesAttention(nn.Module):
         super().__init__()
         half = channels // HALVES
         self.maps = numbered(
-            nn.Sequential(conv(half, half), nn.LeakyReLU(0.1, inplace=True), conv(half, half))
-            for _ in range(HALVES)
+            nn.Sequential(conv(half, half), nn.LeakyReLU(0.1, inplace=True), conv(half, half)) for _ in range(HALVES)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -58,6 +57,4 @@ class AFDN(RFDNTrunk):
     """
 
     def __init__(self, *, channels: int = 46, num_blocks: int = 4, scale: int = 4) -> None:
-        super().__init__(
-            [AFDB(channels) for _ in range(num_blocks)], channels=channels, scale=scale, bias=False
-        )
+        super().__init__([AFDB(channels) for _ in range(num_blocks)], channels=channels, scale=scale, bias=False)

@@ -45,9 +45,7 @@ class ESAN(nn.Module):
     ) -> None:
         super().__init__()
         self.head = conv(3, channels)
-        self.blocks = nn.Sequential(
-            *(AttentionResidual(channels, attention_channels) for _ in range(num_blocks))
-        )
+        self.blocks = nn.Sequential(*(AttentionResidual(channels, attention_channels) for _ in range(num_blocks)))
         self.last = conv(channels, 3 * scale**2)
         self.skip = conv(3, 3 * scale**2)
         self.shuffle = PixelShuffle(scale)

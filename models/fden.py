@@ -67,8 +67,7 @@ class FDEB(FeatureDistillation):
 
         super().__init__(
             distill=[
-                nn.Sequential(conv(channels, distilled_channels, 1, bias=False), activation())
-                for _ in range(STEPS)
+                nn.Sequential(conv(channels, distilled_channels, 1, bias=False), activation()) for _ in range(STEPS)
             ],
             refine=[
                 nn.Sequential(

@@ -77,8 +77,7 @@ class FMEN(ConvTrunk):
             attention=HFAB(channels, warmup_attention_channels, num_warmup_pairs),
         )
         pairs = [
-            named(refine=ERBPair(channels), attention=HFAB(channels, attention_channels, 1))
-            for _ in range(num_blocks)
+            named(refine=ERBPair(channels), attention=HFAB(channels, attention_channels, 1)) for _ in range(num_blocks)
         ]
         super().__init__(
             named(warmup=warmup, **{str(index): block for index, block in enumerate(pairs)}),

@@ -32,9 +32,7 @@ class NormalizedTransformer(nn.Module):
         """N×channels×H×W -> the same shape."""
         height, width = x.shape[-2:]
         below, right = -height % self.window, -width % self.window
-        if (
-            torch.compiler.is_compiling() or below or right
-        ):  # always on export, so that the size stays dynamic
+        if torch.compiler.is_compiling() or below or right:  # always on export, so that the size stays dynamic
             x = F.pad(x, (0, right, 0, below), mode="reflect")
         x = self.layers(self.norm(x.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
         return x[:, :, :height, :width]

@@ -65,9 +65,7 @@ class GIDB(SplitDistillation):
         out_channels: number of channels of the output.
     """
 
-    def __init__(
-        self, in_channels: int, step_channels: int, distilled_channels: int, out_channels: int
-    ) -> None:
+    def __init__(self, in_channels: int, step_channels: int, distilled_channels: int, out_channels: int) -> None:
         rest = step_channels - distilled_channels
         super().__init__(
             refine=[grouped(in_channels if step == 0 else rest, step_channels) for step in range(STEPS)],

@@ -34,9 +34,7 @@ class IMDNPlus(ConvTrunk):
         scale: upscaling factor.
     """
 
-    def __init__(
-        self, *, channels: int = 36, distilled_channels: int = 6, num_blocks: int = 8, scale: int = 4
-    ) -> None:
+    def __init__(self, *, channels: int = 36, distilled_channels: int = 6, num_blocks: int = 8, scale: int = 4) -> None:
         super().__init__(
             nn.Sequential(*(NarrowingIMDB(channels, distilled_channels) for _ in range(num_blocks))),
             channels=channels,

@@ -91,10 +91,7 @@ class IMDTN(RFDNTrunk):
         scale: int = 4,
     ) -> None:
         super().__init__(
-            [
-                IMDTB(channels, distilled_channels, num_heads, hidden_channels, window)
-                for _ in range(num_blocks)
-            ],
+            [IMDTB(channels, distilled_channels, num_heads, hidden_channels, window) for _ in range(num_blocks)],
             channels=channels,
             scale=scale,
         )

@@ -41,9 +41,7 @@ class LWFABlock(nn.Module):
     def __init__(self, channels: int, attention_channels: int) -> None:
         super().__init__()
         squeezed_channels = channels // BRANCHES
-        self.branches = Concatenated(
-            branch(channels, squeezed_channels, depth) for depth in range(1, BRANCHES + 1)
-        )
+        self.branches = Concatenated(branch(channels, squeezed_channels, depth) for depth in range(1, BRANCHES + 1))
         self.channel_factors = ChannelFactors(channels, attention_channels)
         self.map = conv(channels, 1, 1)
         self.input_map = conv(channels, 1, 1)

@@ -71,9 +71,7 @@ class MRFDN(RFDNTrunk):
     """
 
     def __init__(self, *, channels: int = 52, upsampled_channels: int = 24, num_blocks: int = 4) -> None:
-        stages = doubling(1, channels, upsampled_channels) | doubling(
-            2, upsampled_channels, upsampled_channels
-        )
+        stages = doubling(1, channels, upsampled_channels) | doubling(2, upsampled_channels, upsampled_channels)
         super().__init__(
             [MRFDB(channels) for _ in range(num_blocks)],
             channels=channels,

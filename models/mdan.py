@@ -42,8 +42,7 @@ def block(channels: int, dilation: int) -> nn.Module:
     """Steps of one plain and one dilated branch, fused; N×channels×H×W -> the same shape."""
     steps = {
         f"step{number}": Concatenated(
-            nn.Sequential(separable(channels, channels // 2, spread), activation())
-            for spread in (1, dilation)
+            nn.Sequential(separable(channels, channels // 2, spread), activation()) for spread in (1, dilation)
         )
         for number in range(1, STEPS + 1)
     }

@@ -50,9 +50,7 @@ class MSDB(FeatureDistillation):
 
     def __init__(self, channels: int, distilled_channels: int, attention_channels: int, stride: int) -> None:
         wide = WIDENING * channels
-        widened = nn.Sequential(
-            conv(channels, wide, 1), nn.SiLU(inplace=True), conv(wide, channels, groups=WIDENING)
-        )
+        widened = nn.Sequential(conv(channels, wide, 1), nn.SiLU(inplace=True), conv(wide, channels, groups=WIDENING))
         super().__init__(
             distill=[conv(channels, distilled_channels, 1) for _ in range(STEPS)],
             refine=[widened, conv(channels, channels)],

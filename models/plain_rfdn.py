@@ -53,6 +53,4 @@ class PlainRFDN(ConvTrunk):
     """
 
     def __init__(self, *, channels: int = 42, num_blocks: int = 4, scale: int = 4) -> None:
-        super().__init__(
-            numbered(plain_rfdb(channels) for _ in range(num_blocks)), channels=channels, scale=scale
-        )
+        super().__init__(numbered(plain_rfdb(channels) for _ in range(num_blocks)), channels=channels, scale=scale)

@@ -37,8 +37,7 @@ class DenseDistillation(nn.Module):
         super().__init__()
         self.sizes = [[channels] + (STEPS - step) * [handed_channels] for step in range(STEPS)]
         self.widen = numbered(
-            activated(channels + step * handed_channels, sum(sizes), 1)
-            for step, sizes in enumerate(self.sizes)
+            activated(channels + step * handed_channels, sum(sizes), 1) for step, sizes in enumerate(self.sizes)
         )
         self.refine = numbered(activated(channels, channels) for _ in range(STEPS))
         self.fuse = activated(channels + STEPS * handed_channels, channels, 1)

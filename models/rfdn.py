@@ -84,10 +84,7 @@ class RFDN(RFDNTrunk):
     ) -> None:
         attentions = [ESA(channels, attention_channels, project_skip=project_skip) for _ in range(num_blocks)]
         super().__init__(
-            [
-                RFDB(channels, distilled_channels, esa, dilations=dilations, residual=residual)
-                for esa in attentions
-            ],
+            [RFDB(channels, distilled_channels, esa, dilations=dilations, residual=residual) for esa in attentions],
             channels=channels,
             scale=scale,
         )

@@ -114,8 +114,7 @@ class RFESR(ConvTrunk):
     ) -> None:
         super().__init__(
             numbered(
-                WeightedResidual(BackwardReduction(channels, attention_channels, num_units))
-                for _ in range(num_blocks)
+                WeightedResidual(BackwardReduction(channels, attention_channels, num_units)) for _ in range(num_blocks)
             ),
             channels=channels,
             scale=scale,

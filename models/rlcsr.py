@@ -67,9 +67,7 @@ def distillation_block(channels: int, distilled_channels: int, attention_channel
             refine=[conv(channels, channels) for _ in range(STEPS)],
             last=conv(channels, distilled_channels),
             fuse=conv((STEPS + 1) * distilled_channels, channels, 1),
-            attention=ESA(
-                channels, attention_channels, context=pooled_context(attention_channels, refine=refine)
-            ),
+            attention=ESA(channels, attention_channels, context=pooled_context(attention_channels, refine=refine)),
             activation=nn.SELU(inplace=True),
         )
     )
@@ -113,9 +111,7 @@ class RLCSR(nn.Module):
         self.channel_factors = ChannelFactors(2 * channels, final_attention_channels)
         self.spatial_attention = SpatialAttention(bias=False)
         self.narrow = AsymmetricConv(2 * channels, channels)
-        self.upsampler = named(
-            expand=AsymmetricConv(channels, 3 * scale**2, bias=True), shuffle=PixelShuffle(scale)
-        )
+        self.upsampler = named(expand=AsymmetricConv(channels, 3 * scale**2, bias=True), shuffle=PixelShuffle(scale))
         self.unused = _unused(channels)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -44,9 +44,7 @@ def rlfb(channels: int, refined_channels: int, attention_channels: int) -> nn.Se
     """Residual local feature block: N×channels×H×W -> the same shape."""
     return named(
         local=LocalRefinement(channels, refined_channels),
-        attention=ESA(
-            channels, attention_channels, context=pooled_context(attention_channels, convolutions=1)
-        ),
+        attention=ESA(channels, attention_channels, context=pooled_context(attention_channels, convolutions=1)),
     )
 
 

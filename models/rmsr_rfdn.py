@@ -62,9 +62,7 @@ class RMSRRFDB(FeatureDistillation):
         distilled_channels, attention_channels = channels // 2, channels // 4
         super().__init__(
             distill=[conv(channels, distilled_channels, 1) for _ in range(STEPS)],
-            refine=[
-                nn.Sequential(*mixer(channels), nn.ReLU(inplace=True), *mixer(channels)) for _ in range(STEPS)
-            ],
+            refine=[nn.Sequential(*mixer(channels), nn.ReLU(inplace=True), *mixer(channels)) for _ in range(STEPS)],
             last=conv(channels, distilled_channels),
             fuse=conv((STEPS + 1) * distilled_channels, channels, 1),
             attention=ESA(channels, attention_channels, context=UnshuffledContext(attention_channels)),

@@ -48,9 +48,7 @@ ADDED: dict[str, Formula] = {
         ("cudnn_convolution", "miopen_convolution", "mkldnn_convolution", "_slow_conv2d_forward"),
         _convolution,
     ),
-    **dict.fromkeys(
-        ("scaled_dot_product_attention", "_scaled_dot_product_flash_attention_for_cpu"), _attention
-    ),
+    **dict.fromkeys(("scaled_dot_product_attention", "_scaled_dot_product_flash_attention_for_cpu"), _attention),
 }
 """ATen operator, without overload -> its formula, where PyTorch's counter has none that fits.
 

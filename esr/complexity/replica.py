@@ -78,9 +78,7 @@ def registered(network: nn.Module) -> Iterator[Tensor]:
     yield from network.buffers()
 
 
-def _observe_on(
-    device: torch.device, network: nn.Module, size: tuple[int, int], observer: Observer[Seen]
-) -> Seen:
+def _observe_on(device: torch.device, network: nn.Module, size: tuple[int, int], observer: Observer[Seen]) -> Seen:
     replica = _replica(network, device)
     image = torch.zeros(1, CHANNELS, *size, dtype=_dtype(network), device=device)
     with _evaluating(replica), observer(replica, image) as seen:

@@ -113,9 +113,7 @@ def load_dataset(conf: DataConf, border: int = 4) -> Dataset:
     elif conf.kind == "folder":
         sources = _folder_sources(conf)
     else:
-        raise ConfigError(
-            f"data.kind={conf.kind}: no such choice; {did_you_mean(conf.kind, ['demo', 'folder'])}"
-        )
+        raise ConfigError(f"data.kind={conf.kind}: no such choice; {did_you_mean(conf.kind, ['demo', 'folder'])}")
     sources = sorted(sources, key=lambda source: _natural(source.name))[: conf.limit]
     return Dataset(conf.name, _check_all(sources, border), "bicubic" if sources[0].lr_made else "files")
 
@@ -175,9 +173,7 @@ def _read_cropped(path: Path) -> ImageArray:
 def _demo_sources(conf: DataConf) -> list[_Source]:
     given = [key for key in ("root", "hr", "lr") if getattr(conf, key)]
     if given:
-        raise ConfigError(
-            f"data.{given[0]}={getattr(conf, given[0])}: the demo takes no folder; add data=folder"
-        )
+        raise ConfigError(f"data.{given[0]}={getattr(conf, given[0])}: the demo takes no folder; add data=folder")
     return [_made_from_hr(name, partial(_read_demo, name)) for name in DEMO]
 
 

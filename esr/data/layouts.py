@@ -114,9 +114,7 @@ def _known_folder(root: Path, groups: Sequence[Sequence[str]], name: str) -> Pat
         found = [folder for known in group for folder in _below(root, known.format(name=name))]
         if found[1:]:
             names = " and ".join(str(folder.relative_to(root)) for folder in found)
-            raise DataError(
-                f"{root} holds both {names}; keep one, or choose with data.hr=FOLDER and data.lr=FOLDER"
-            )
+            raise DataError(f"{root} holds both {names}; keep one, or choose with data.hr=FOLDER and data.lr=FOLDER")
         if found:
             return found[0]
     return None

@@ -27,7 +27,7 @@ class Finding:
     status: Level
     message: str
     remedy: str | None = None
-    """What to do about it; `None` where the status is `ok`."""
+    """Action that solves it; `None` where the status is `ok`."""
 
     def as_dict(self) -> dict[str, str | None]:
         """Plain values, for JSON."""

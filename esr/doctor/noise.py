@@ -108,9 +108,7 @@ def finding(noise: Noise) -> Finding:
         remedy = "do not trust intervals taken now: end other work on this machine, lock the clocks"
         return Finding("noise", "warn", message, remedy)
     if noise.floor > COARSE:
-        return Finding(
-            "noise", "warn", message, "end other work on this machine, or raise timing.max_seconds"
-        )
+        return Finding("noise", "warn", message, "end other work on this machine, or raise timing.max_seconds")
     return Finding("noise", "ok", message)
 
 

@@ -44,7 +44,7 @@ class GpuCondition:
     processes: tuple[int, ...] | None = None
     """PIDs of compute processes, as the host numbers them."""
     gone: str | None = None
-    """Why it no longer answers; `None` while it does."""
+    """Error with which it stopped answering; `None` while it answers."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class State:
     container: str | None = None
     out: str = "."
     out_error: str | None = None
-    """Why results cannot be written; `None` if they can."""
+    """Error of writing results; `None` if they can be written."""
     weights_here: int = 0
     """Networks whose published weights are in a zoo folder."""
     weights_all: int = 0

@@ -26,9 +26,9 @@ class TorchState:
     """Visible GPUs."""
     gpu: Device | None = None
     error: str | None = None
-    """Why torch sees no GPU."""
+    """Error with which torch refuses the GPU."""
     broken: str | None = None
-    """Why torch failed to load."""
+    """Error with which torch failed to load."""
 
 
 def probe(index: int) -> TorchState:

@@ -98,14 +98,10 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[ImageFile.ImageFile]:
         except DataError:
             raise
         except UnidentifiedImageError as error:
-            raise DataError(
-                f"{path} is no PNG, BMP, JPEG, TIFF or WebP image, or its header is damaged"
-            ) from error
+            raise DataError(f"{path} is no PNG, BMP, JPEG, TIFF or WebP image, or its header is damaged") from error
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             limit = (Image.MAX_IMAGE_PIXELS or 0) // 10**6
-            raise DataError(
-                f"{path} claims more than {limit} megapixels, the most that is read; crop it"
-            ) from error
+            raise DataError(f"{path} claims more than {limit} megapixels, the most that is read; crop it") from error
         except Exception as error:  # a damaged file makes a decoder raise nearly anything
             why = " ".join(str(error).split()) or type(error).__name__
             raise DataError(f"{path} is damaged ({why}); fetch or export it again") from error

@@ -242,9 +242,7 @@ def _drawn(panels: list[tuple[str, str, ImageArray]], heading: str) -> ImageArra
     factor = max(1, math.ceil(_PANEL / max(shape[:2])))
     height, width = factor * shape[0], factor * shape[1]
     column = max(width, _PANEL // 2)  # room for a name under a narrow panel
-    canvas = np.full(
-        (height + 3 * _LINE + 3 * _GAP, len(panels) * (column + _GAP) + _GAP, 3), _PAPER, np.uint8
-    )
+    canvas = np.full((height + 3 * _LINE + 3 * _GAP, len(panels) * (column + _GAP) + _GAP, 3), _PAPER, np.uint8)
     top = _LINE + 2 * _GAP
     lefts = range(_GAP, canvas.shape[1] - _GAP, column + _GAP)
     for left, (_, _, image) in zip(lefts, panels, strict=True):

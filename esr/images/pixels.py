@@ -70,7 +70,5 @@ def rgb_to_luma(image: ImageArray) -> ImageArray:
     """
     check_image(image)
     red, green, blue = np.moveaxis(image.astype(np.float64), 2, 0)
-    luma: ImageArray = np.rint((65.481 * red + 128.553 * green + 24.966 * blue) / 255.0 + 16.0).astype(
-        np.uint8
-    )
+    luma: ImageArray = np.rint((65.481 * red + 128.553 * green + 24.966 * blue) / 255.0 + 16.0).astype(np.uint8)
     return luma

@@ -41,13 +41,10 @@ def build(model: ModelConf) -> nn.Module:
         network = factory(**model.args)
     except Exception as error:
         raise NetworkError(
-            f"_target_={model._target_}: cannot be built with args {_arguments(model, factory)} "
-            f"({described(error)})"
+            f"_target_={model._target_}: cannot be built with args {_arguments(model, factory)} ({described(error)})"
         ) from error
     if not isinstance(network, nn.Module):
-        raise NetworkError(
-            f"_target_={model._target_}: gave a {type(network).__name__}, expected a torch.nn.Module"
-        )
+        raise NetworkError(f"_target_={model._target_}: gave a {type(network).__name__}, expected a torch.nn.Module")
     return network.eval().requires_grad_(False)
 
 

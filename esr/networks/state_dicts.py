@@ -270,9 +270,7 @@ def _rename(state: Mapping[str, Tensor], names: Mapping[str, str], table: str) -
     return {name: state[key] for name, key in origin.items()}
 
 
-def _best_reading(
-    state: dict[str, Tensor], own: set[str], checkpoint: CheckpointConf, path: Path
-) -> dict[str, Tensor]:
+def _best_reading(state: dict[str, Tensor], own: set[str], checkpoint: CheckpointConf, path: Path) -> dict[str, Tensor]:
     """The reading of a file that has exactly the network's names, or else the closest one."""
     readings: list[dict[str, Tensor]] = []
     collision: WeightsError | None = None
@@ -311,9 +309,7 @@ def _misfits(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
     faults = {
         f"of {len(own)} entries are missing": [name for name in own if name not in state],
         "are unexpected": [name for name in state if name not in own],
-        "have another shape": [
-            f"{n} is {list(a.shape)} for {list(b.shape)}" for n, (a, b) in reshaped.items()
-        ],
+        "have another shape": [f"{n} is {list(a.shape)} for {list(b.shape)}" for n, (a, b) in reshaped.items()],
         "have another kind of number": [f"{n} is {a.dtype} for {b.dtype}" for n, (a, b) in retyped.items()],
     }
     found = [f"{len(entries)} {fault} ({listed(entries)})" for fault, entries in faults.items() if entries]

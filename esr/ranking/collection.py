@@ -24,6 +24,7 @@ from esr.records.reasons import CPU_NOTE
 from esr.text import shown_path
 
 CPU = "CPU"
+_COUNTS = ("params", "flops", "macs", "activations", "convolutions")
 _SWITCHES = ("allow_tf32", "benchmark", "deterministic")
 _CLEANEST: Mapping[Status, int] = {"clean": 2, "tainted": 1, "failed": 0}
 
@@ -160,20 +161,17 @@ def assemble(collection: Collection, challenge: Challenge, mixed: bool = False) 
             "ratios to the baseline"
         )
     entries = [
-        replace(one.entry, reference=one.entry.name in challenge.references) for one in collection.kept
+        replace(one.entry, reference=True) if one.entry.name in challenge.references else one.entry
+        for one in collection.kept
     ]
     if baseline.name not in {entry.name for entry in entries}:
         entries.append(baseline)
     notes = []
     if apart:
         entries = [replace(entry, figures=_portable(entry.figures)) for entry in entries]
-        notes.append(
-            f"mixed: records differ in {'; '.join(apart)}; only figures that carry over are compared"
-        )
+        notes.append(f"mixed: records differ in {'; '.join(apart)}; only figures that carry over are compared")
     if baseline.name != challenge.baseline:
-        notes.append(
-            f"ratios are relative to {baseline.name}; the challenge's baseline is {challenge.baseline}"
-        )
+        notes.append(f"ratios are relative to {baseline.name}; the challenge's baseline is {challenge.baseline}")
     if any(one.conditions.device.startswith(CPU) for one in collection.read):
         notes.append(CPU_NOTE)
     return Ranked(tuple(entries), baseline.name, tuple(collection.phrases()), tuple(notes))
@@ -220,8 +218,9 @@ def _key(entry: Entry) -> str:
 
 def _entry(file: Path, document: Document, role: Role) -> Entry:
     network, baseline = document.networks.of(role), document.networks.baseline
-    card, counted, timing = network.card, network.complexity, document.timing
-    entry = Entry(
+    card, counted, timing, verdict = network.card, network.complexity, document.timing, document.verdict
+    judged = role == "candidate"
+    return Entry(
         key=network.name,
         name=network.name,
         title=card.title,
@@ -230,24 +229,19 @@ def _entry(file: Path, document: Document, role: Role) -> Entry:
         source="measured",
         figures=_figures(document, role),
         baseline=_figures(document, "baseline"),
-        reference=role == "baseline",
+        reference=not judged,
         published=published_figures(card.published, baseline.card.published) if card.published else None,
         published_ranks=published_ranks(card.published) if card.published else {},
+        ratio_per_round=timing.ratio_per_round if judged else (),
+        process_of_round=timing.process_of_round if judged else (),
+        verdict=verdict.status if judged else "clean",
+        reasons=verdict.reasons if judged else (),
+        failure=network.failure.kind if judged and network.failure else None,
         weights=network.weights.source,
         baseline_weights=baseline.weights.source,
         missed_by_hooks=counted.missed_by_hooks if counted else {},
         without_formula=counted.without_formula if counted else {},
         path=str(file),
-    )
-    if role == "baseline":
-        return entry
-    return replace(
-        entry,
-        ratio_per_round=timing.ratio_per_round,
-        process_of_round=timing.process_of_round,
-        verdict=document.verdict.status,
-        reasons=document.verdict.reasons,
-        failure=network.failure.kind if network.failure else None,
     )
 
 
@@ -263,14 +257,10 @@ def _figures(document: Document, role: Role) -> Figures:
         runtime_ms=network.timing.runtime_ms.value if network.timing else None,
         ratio=ratio.value if ratio else None,
         ratio_interval=_interval(ratio) if ratio else None,
-        params=counted.params if counted else None,
-        flops=counted.flops if counted else None,
-        macs=counted.macs if counted else None,
-        activations=counted.activations if counted else None,
         memory_mib=network.memory.memory_mib if network.memory else None,
-        convolutions=counted.convolutions if counted else None,
         energy_mj=spent.joules_per_image * 1000 if spent else None,
         psnr_rgb={} if psnr is None else {document.data.name: psnr},
+        **{name: getattr(counted, name) for name in _COUNTS if counted},
     )
 
 

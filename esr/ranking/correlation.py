@@ -36,7 +36,7 @@ def correlations(entries: Sequence[Entry], seed: int) -> tuple[Correlation, ...]
 
 
 def _correlation(metric: Metric, runtime: Array, other: Array, seed: int) -> Correlation:
-    # Imported here: it takes as long as ranking thousands of records, and few networks have no correlation.
+    # Imported here: the import takes as long as ranking thousands of records, and small rankings do without.
     from scipy.stats import kendalltau, spearmanr  # noqa: PLC0415
 
     count = len(runtime)
@@ -61,18 +61,14 @@ def _resampled(
     weighted row sums of the signs, and tau-b is their weighted product; so one matrix product serves all resamples.
     """
 
-    def product(left: npt.NDArray[np.float32], right: npt.NDArray[np.float32]) -> Array:
-        return np.asarray(np.einsum("bi,bi->b", drawn @ (left * right), drawn, dtype=float))
+    def sums(*factors: npt.NDArray[np.float32]) -> Array:
+        return np.asarray(np.einsum(",".join(["bi"] * len(factors)) + "->b", *factors, dtype=float))
 
     rank_x, rank_y = drawn @ x, drawn @ y
-
-    def moment(left: npt.NDArray[np.float32], right: npt.NDArray[np.float32]) -> Array:
-        return np.asarray(np.einsum("bi,bi,bi->b", drawn, left, right, dtype=float))
-
+    rho = [sums(drawn, left, right) for left, right in ((rank_x, rank_y), (rank_x, rank_x), (rank_y, rank_y))]
+    tau = [sums(drawn, drawn @ signs) for signs in (x * y, x * x, y * y)]
     with np.errstate(invalid="ignore"):
-        rho = moment(rank_x, rank_y) / np.sqrt(moment(rank_x, rank_x) * moment(rank_y, rank_y))
-        tau = product(x, y) / np.sqrt(product(x, x) * product(y, y))
-    return rho, tau
+        return rho[0] / np.sqrt(rho[1] * rho[2]), tau[0] / np.sqrt(tau[1] * tau[2])
 
 
 def _interval(values: Array) -> Interval | None:

@@ -18,9 +18,7 @@ def excluded(entry: Entry, gates: Sequence[GateResult]) -> str | None:
         return "no runtime"
     failed = [gate for gate in gates if gate.verdict == "fail"]
     if failed:
-        return "; ".join(
-            f"PSNR on {gate.data} misses the gate by {-(gate.margin or 0):.3f} dB" for gate in failed
-        )
+        return "; ".join(f"PSNR on {gate.data} misses the gate by {-(gate.margin or 0):.3f} dB" for gate in failed)
     return None
 
 

@@ -36,9 +36,7 @@ def _rows(file: Path) -> list[dict[str, str]]:
 
 
 def _published(row: Mapping[str, str]) -> Published:
-    plain: dict[str, str | dict[str, str]] = {
-        name: row[name] for name in Published.__struct_fields__ if row.get(name)
-    }
+    plain: dict[str, str | dict[str, str]] = {name: row[name] for name in Published.__struct_fields__ if row.get(name)}
     plain["psnr_rgb"] = _group(row, "psnr_rgb_")
     plain["ranks"] = _group(row, "rank_")
     return msgspec.convert(plain, Published, strict=False)

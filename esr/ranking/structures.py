@@ -12,14 +12,8 @@ Gate = Literal["pass", "fail", "untested"]
 Constraints = Literal["report", "enforce"]
 Source = Literal["measured", "published"]
 
-_FIELDS: Mapping[Metric, str] = {
-    "runtime": "ratio",
-    "params": "params",
-    "flops": "flops",
-    "macs": "macs",
-    "activations": "activations",
-    "memory": "memory_mib",
-}
+_FIELDS: Mapping[Metric, str] = {"runtime": "ratio", "memory": "memory_mib"}
+"""Fields of `Figures` that are not named like their metric."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +49,7 @@ class Figures:
 
     def metric(self, metric: Metric) -> float | None:
         """The figure that a metric ranks by: lower is better."""
-        value: float | None = getattr(self, _FIELDS[metric])
+        value: float | None = getattr(self, _FIELDS.get(metric, metric))
         return value
 
 

@@ -46,7 +46,7 @@ def rank_entries(
         seed,
     )
     first = _placed([row for row in rows if row.ranked], unsure, challenge, constraints)
-    everything = (*first, *_unranked([row for row in rows if not row.ranked]))
+    everything = (*first, *sorted((row for row in rows if not row.ranked), key=_last))
     return Ranking(
         challenge=challenge.name,
         title=challenge.title,
@@ -69,15 +69,11 @@ def _gated(entry: Entry, challenge: Challenge) -> Row:
     return Row(entry, gates, ranked=why is None, excluded=why, notes=entry_notes(entry, gates))
 
 
-def _placed(
-    rows: Sequence[Row], unsure: Uncertainty, challenge: Challenge, constraints: Constraints
-) -> list[Row]:
+def _placed(rows: Sequence[Row], unsure: Uncertainty, challenge: Challenge, constraints: Constraints) -> list[Row]:
     """Ranked networks, by their place in the first track."""
     entries = [row.entry for row in rows]
     ranks = metric_ranks(entries)
-    tracks = {
-        track.key: places(entries, ranks, track, constraints == "enforce") for track in challenge.tracks
-    }
+    tracks = {track.key: places(entries, ranks, track, constraints == "enforce") for track in challenge.tracks}
     placed = [
         replace(
             row,
@@ -91,11 +87,9 @@ def _placed(
     return sorted(placed, key=lambda row: _order(row, challenge.tracks[0].key))
 
 
-def _unranked(rows: Sequence[Row]) -> list[Row]:
-    """Networks without a rank: the challenge's baselines last."""
-    return sorted(
-        rows, key=lambda row: (row.entry.reference, row.entry.figures.ratio or float("inf"), row.entry.key)
-    )
+def _last(row: Row) -> tuple[bool, float, str]:
+    # Baselines of the challenge come after networks that missed a gate or failed.
+    return row.entry.reference, row.entry.figures.ratio or float("inf"), row.entry.key
 
 
 def _order(row: Row, track: str) -> tuple[float, float, str]:

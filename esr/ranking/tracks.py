@@ -19,7 +19,7 @@ _WORSE: Mapping[Metric, str] = {
 _EXPONENT = 2.0
 """The challenges since 2024 score exp(2 · figure / baseline's figure)."""
 _LARGEST_EXPONENT = 700.0
-"""e to this is nearly the largest float."""
+"""Exponential of this is nearly the largest float."""
 
 
 def ranks_of(values: Sequence[Sequence[float] | float | None]) -> list[int | None]:
@@ -54,9 +54,7 @@ def _comparable(entry: Entry, metric: Metric) -> tuple[float, int] | None:
     return None if value is None else (value, printed)
 
 
-def places(
-    entries: Sequence[Entry], ranks: Sequence[Mapping[Metric, int]], track: Track, enforce: bool
-) -> list[Place]:
+def places(entries: Sequence[Entry], ranks: Sequence[Mapping[Metric, int]], track: Track, enforce: bool) -> list[Place]:
     """Every network's place in a track.
 
     Scores add up the ranks of the whole table; a constraint excludes from the placing only.

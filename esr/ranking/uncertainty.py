@@ -10,17 +10,17 @@ from functools import cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtri, stdtrit
+from scipy.special import ndtri
 
-from esr.timing.statistics import Array, fewest_rounds
+from esr.timing.statistics import Array, fewest_rounds, small_sample_quantile
 
 CONFIDENCE = 0.95
 MOST_RESAMPLES = 2000
 FEWEST_RESAMPLES = 200
 _RESAMPLES_TIMES_NETWORKS = 1_000_000
-"""Bounds time and memory where there are thousands of networks."""
+"""Limits time and memory with thousands of networks."""
 _BATCH_VALUES = 4_000_000
-"""Rounds drawn at once: bounds memory where a record has thousands of them."""
+"""Rounds drawn at once: limits memory where a record has thousands of them."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,7 @@ def resamples_for(networks: int) -> int:
 
 
 def uncertainty(
-    ratios: Sequence[float],
-    rounds: Sequence[Sequence[float]],
-    processes: Sequence[Sequence[int]],
-    seed: int,
+    ratios: Sequence[float], rounds: Sequence[Sequence[float]], processes: Sequence[Sequence[int]], seed: int
 ) -> Uncertainty:
     """Intervals of ranks and brackets.
 
@@ -83,9 +80,8 @@ def _resampled(
 
 @cache
 def _widening(rounds: int) -> float:
-    """Factor by which resamples of few rounds lie too close together (Hesterberg 2015)."""
-    upper = (1 + CONFIDENCE) / 2
-    return float(stdtrit(rounds - 1, upper) * np.sqrt(rounds / (rounds - 1)) / ndtri(upper))
+    """Factor by which resamples of few rounds lie too close together."""
+    return float(small_sample_quantile(CONFIDENCE, rounds) / ndtri((1 + CONFIDENCE) / 2))
 
 
 def _picked(rounds: Array, processes: Sequence[int], resamples: int, random: np.random.Generator) -> Array:
@@ -101,7 +97,7 @@ def _picked(rounds: Array, processes: Sequence[int], resamples: int, random: np.
 
 
 def _medians(rows: Array) -> Array:
-    """The median of each row; for thousands of small arrays `numpy.median` spends more on its options than on this."""
+    """Median of each row; `numpy.median` is several times slower on thousands of small arrays."""
     ordered, count = np.sort(rows, axis=1), rows.shape[1]
     return np.asarray((ordered[:, (count - 1) // 2] + ordered[:, count // 2]) / 2)
 

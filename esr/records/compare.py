@@ -5,16 +5,16 @@ tell one machine from another.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 import msgspec
 
-from esr.config.terms import ROLES, Role
+from esr.config.terms import ROLES
 from esr.errors import RecordError
 from esr.records.files import Record
-from esr.records.network import Complexity, Estimate
+from esr.records.network import Estimate
 from esr.records.reasons import TAINT
 
 MARGIN = 0.02
@@ -67,22 +67,15 @@ _HARMLESS_TAINTS = {
 """Taints that do not discredit the ratio's interval, and why; every other one does."""
 _COUNTS = ("params", "flops", "macs", "activations", "convolutions", "input_shape")
 _NOT_LISTED = (
-    "config.out",
-    "config.lock",
-    "config.force",
-    "config.model.source",
-    "config.baseline.source",
-    "config.model.published",
-    "config.baseline.published",
+    *("config.out", "config.lock", "config.force"),
+    *("config.model.source", "config.baseline.source", "config.model.published", "config.baseline.published"),
 )
 _MISSING = "–"
 _LONGEST = 24
 """Characters of a value in an error message."""
 
 
-def compare(
-    a: Record, b: Record, margin: float = MARGIN, *, force: bool = False, tainted: bool = False
-) -> Comparison:
+def compare(a: Record, b: Record, margin: float = MARGIN, *, force: bool = False, tainted: bool = False) -> Comparison:
     """Judges B against A.
 
     *same*: the whole interval of the change lies within the margin. *faster*, *slower*: all of it lies beyond.
@@ -143,14 +136,11 @@ def _taints(a: Record, b: Record) -> str:
     """Taints that discredit the ratios' intervals; empty where there are none."""
     reasons = {
         label: sorted(
-            {found.reason for found in record.verdict.reasons if found.severity == TAINT}
-            - _HARMLESS_TAINTS.keys()
+            {found.reason for found in record.verdict.reasons if found.severity == TAINT} - _HARMLESS_TAINTS.keys()
         )
         for label, record in (("A", a), ("B", b))
     }
-    return " and ".join(
-        f"{label} is tainted by {', '.join(found)}" for label, found in reasons.items() if found
-    )
+    return " and ".join(f"{label} is tainted by {', '.join(found)}" for label, found in reasons.items() if found)
 
 
 def judge(change: Estimate | None, margin: float) -> tuple[ComparisonOutcome, str]:
@@ -199,36 +189,24 @@ def _reach(estimate: Estimate) -> tuple[float, float] | None:
     return math.log(estimate.value / estimate.low), math.log(estimate.high / estimate.value)
 
 
-def _tile(record: Record, role: Role) -> object:
-    network = record.document.load_config().get("model" if role == "candidate" else role)
-    return network.get("tile") if isinstance(network, dict) else None
-
-
-def _counts(complexity: Complexity | None) -> object:
-    return None if complexity is None else {name: getattr(complexity, name) for name in _COUNTS}
-
-
-_VOIDING: Mapping[str, Callable[[Record], object]] = {
-    "candidate's weights": lambda record: record.candidate.weights.sha256,
-    "baseline's weights": lambda record: record.baseline.weights.sha256,
-    "images": lambda record: [image.lr_sha256 for image in record.document.data.load_images()],
-    "timing.protocol": lambda record: record.document.timing.protocol,
-}
-_VOIDING_PER_NETWORK: Mapping[str, Callable[[Record, Role], object]] = {
-    "tile": _tile,
-    "precision": lambda record, role: sorted(record.document.networks.of(role).precisions),
-    "counts": lambda record, role: _counts(record.document.networks.of(role).complexity),
-}
-
-
 def _voiding(a: Record, b: Record) -> Iterator[Difference]:
-    for key, read in _VOIDING.items():
-        if read(a) != read(b):
-            yield Difference(key, read(a), read(b))
-    for role in ROLES:
-        for key, of_role in _VOIDING_PER_NETWORK.items():
-            if of_role(a, role) != of_role(b, role):
-                yield Difference(f"{role}'s {key}", of_role(a, role), of_role(b, role))
+    one, other = _must_agree(a), _must_agree(b)
+    yield from (Difference(key, one[key], other[key]) for key in one if one[key] != other[key])
+
+
+def _must_agree(record: Record) -> dict[str, object]:
+    """Values that must agree for ratios to be comparable."""
+    config = record.document.load_config()
+    found: dict[str, object] = {}
+    for role, conf in zip(ROLES, (config.get("model"), config.get("baseline")), strict=True):
+        network = record.document.networks.of(role)
+        found[f"{role}'s weights"] = network.weights.sha256
+        found[f"{role}'s tile"] = conf.get("tile") if isinstance(conf, dict) else None
+        found[f"{role}'s precision"] = sorted(network.precisions)
+        found[f"{role}'s counts"] = network.complexity and {name: getattr(network.complexity, name) for name in _COUNTS}
+    found["images"] = [image.lr_sha256 for image in record.document.data.load_images()]
+    found["timing.protocol"] = record.document.timing.protocol
+    return found
 
 
 def _differences(a: Record, b: Record) -> Iterator[Difference]:

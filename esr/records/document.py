@@ -5,7 +5,7 @@
 
 from datetime import datetime
 from functools import lru_cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from msgspec import Meta, Raw
 
@@ -34,7 +34,7 @@ Moment = Annotated[datetime, Meta(tz=True)]
 
 
 class Program(Part, frozen=True):
-    """The `esr` that measured."""
+    """The `esr` that made the record."""
 
     version: str
     commit: str | None
@@ -69,13 +69,13 @@ class Driver(Part, frozen=True):
 
     version: str | None
     cuda: str | None
-    """Newest CUDA that the driver serves."""
+    """Newest CUDA version that the driver supports."""
     error: str | None
-    """Why NVML did not answer; `None` where it did."""
+    """Reason why NVML did not answer; `None` where it did."""
 
 
 class Environment(Part, frozen=True):
-    """The machine, as the parent sees it; what torch knows of it is in each network's `worker`."""
+    """The machine as seen by the parent process; each network's `worker` holds torch's view."""
 
     esr: Program
     cpu: Cpu
@@ -105,9 +105,7 @@ class Data(Part, frozen=True):
     name: str
     has_hr: bool
     lr_origin: LrOrigin
-    images: Annotated[
-        Raw, Meta(extra_json_schema={"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/Image"}})
-    ]
+    images: Annotated[Raw, Meta(extra_json_schema={"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/Image"}})]
 
     def load_images(self) -> tuple[Image, ...]:
         """Decodes the images.
@@ -141,7 +139,7 @@ class Networks(Part, frozen=True):
 
 
 class Process(Part, frozen=True):
-    """One repetition in fresh processes."""
+    """One repetition in fresh worker processes."""
 
     first_round: Count
     rounds: Count
@@ -161,7 +159,7 @@ class Dispersion(Part, frozen=True):
 
 
 class Precision(Part, frozen=True):
-    """How narrow the ratio's interval became, and what ended the rounds."""
+    """Width of the ratio's interval, and the condition that ended the rounds."""
 
     target: Positive
     width: Figure | None
@@ -192,18 +190,18 @@ class Timing(Part, frozen=True):
 
 
 class Reason(Part, frozen=True):
-    """Something that the verdict holds against the measurement."""
+    """A reason against the measurement."""
 
     reason: ReasonName
     severity: Severity
     role: Role | None
-    """Whom it concerns; `None`: both."""
+    """Network concerned; `None`: both."""
     detail: str
     """One line with value and limit."""
 
 
 class Verdict(Part, frozen=True):
-    """Whether the figures can be relied upon."""
+    """Reliability of the figures."""
 
     status: Status
     reasons: Annotated[tuple[Reason, ...], Meta(max_length=1000)]
@@ -254,10 +252,10 @@ class Document(Part, frozen=True):
     pictures: Pictures
     verdict: Verdict
 
-    def load_config(self) -> dict[str, Any]:
+    def load_config(self) -> dict[str, object]:
         """Decodes the composed configuration.
 
         Raises:
             RecordError: It is not an object.
         """
-        return load_raw(self.config, dict[str, Any], "config")
+        return load_raw(self.config, dict[str, object], "config")

@@ -1,4 +1,4 @@
-"""Finds the files that may be records; what cannot be looked at is noted, never passed over in silence."""
+"""Finds files that may be records; unreadable ones are reported, never skipped silently."""
 
 import os
 import stat
@@ -13,24 +13,22 @@ from esr.text import shown_path
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A file or folder that is not ranked."""
+    """A file or folder left out of a ranking."""
 
     path: Path
     reason: str
     kind: Literal["unusable", "duplicate"]
 
 
-def json_files(
-    paths: Sequence[str | os.PathLike[str]], left_out: list[LeftOut]
-) -> Iterator[tuple[Path, bool]]:
-    """Files as they are named, and of folders every `*.json` to the bottom; links to folders are not followed.
+def json_files(paths: Sequence[str | os.PathLike[str]], left_out: list[LeftOut]) -> Iterator[tuple[Path, bool]]:
+    """Named files, and every `*.json` below named folders; links to folders are not followed.
 
     Args:
         paths: Files and folders.
-        left_out: Gets what cannot be looked at.
+        left_out: Receives what cannot be read.
 
     Yields:
-        Each file once, and whether it was named itself.
+        Each file once, and True if it was named itself.
 
     Raises:
         RecordError: A path does not exist or cannot be read.

@@ -36,7 +36,7 @@ class Estimate(Part, frozen=True):
 
 
 class Quality(Part, frozen=True):
-    """How close an SR image is to its HR, or the mean of that over images. JSON has no infinity."""
+    """Closeness of an SR image to its HR image, or its mean over images. JSON has no infinity."""
 
     psnr_rgb: Psnr | None
     """dB, over the three channels together; `None`: the images are identical."""
@@ -65,7 +65,7 @@ class LiveMemory(Part, frozen=True):
     """All parameters and buffers."""
     input: Count
     activations: Count
-    """Most bytes alive at once of what the pass allocates, output included."""
+    """Peak of the bytes that the pass allocates, output included."""
 
     @property
     def total(self) -> int:
@@ -85,7 +85,7 @@ class Complexity(Part, frozen=True):
     macs: Count
     """Multiply-accumulates of every convolution, matrix product and attention that the dispatcher sees."""
     activations: Count
-    """Elements that `Conv2d` and `ConvTranspose2d` modules put out."""
+    """Elements in the outputs of `Conv2d` and `ConvTranspose2d` modules."""
     convolutions: Count
     """Calls of such modules."""
     missed_by_hooks: Operators = field(default_factory=dict)
@@ -101,15 +101,15 @@ class Memory(Part, frozen=True):
     memory_mib: Figure
     """MiB of 1024² bytes."""
     method: str
-    """What was counted, in words."""
+    """Description of the memory counted."""
     reserved_mib: Figure | None = None
-    """What CUDA's caching allocator reserved; `None` on the CPU."""
+    """Memory reserved by CUDA's caching allocator; `None` on the CPU."""
     lr_shape: Shape | None = None
     """Of the largest image; `None` in the challenge's protocol, whose peak spans all images."""
 
 
 class Failure(Part, frozen=True):
-    """Why a network could not be measured to the end."""
+    """Failure that ended a network's measurement."""
 
     stage: Stage
     kind: FailureKind
@@ -138,14 +138,14 @@ class Cudnn(Part, frozen=True):
 
 
 class WorkerReport(Part, frozen=True):
-    """What a worker reports about itself once its device is open."""
+    """A worker's report about itself once its device is open."""
 
     pid: Count
     device: Device
     threads: Annotated[int, Meta(ge=0, le=10**6)]
-    """CPU threads inside an operator."""
+    """Intra-operator CPU threads."""
     cpus: tuple[Count, ...] | None
-    """Logical CPUs on which the worker may run; `None` where the system does not tell."""
+    """Logical CPUs on which the worker may run; `None` where the system does not report them."""
     cudnn: Cudnn
     torch: str
     torch_cuda: str | None
@@ -165,18 +165,18 @@ class Weights(Part, frozen=True):
     """Computed from the file, whether a digest was stated or not."""
     bytes: Count | None = None
     note: str | None = None
-    """What the user should know: why the bundled file stands in for the published one."""
+    """Note for the user: the reason why the bundled file replaces the published one."""
 
 
 class OutputCheck(Part, frozen=True):
-    """How sampled outputs of timed passes compare with those of untimed passes over the same inputs."""
+    """Comparison of sampled outputs of timed passes with outputs of untimed passes over the same inputs."""
 
     tolerance: Count
-    """Grey levels that are allowed."""
+    """Allowed difference in grey levels."""
     compared: Count = 0
     differing: Count = 0
     stale: Count = 0
-    """Outputs over an altered input that equal those of the image as it was: remembered, not computed."""
+    """Outputs over an altered input that equal those over the original image: remembered, not computed."""
     largest_difference: Count = 0
     """Grey levels."""
 
@@ -200,7 +200,7 @@ class Block(Part, frozen=True):
     parent_wall_ms: Figure
     """The parent's own clock around the block."""
     reasons: tuple[ReasonName, ...] = ()
-    """What telemetry found in it."""
+    """Telemetry's findings."""
     replaced: bool = False
     """Measured again; does not count."""
 
@@ -222,7 +222,7 @@ class Samples(Part, frozen=True):
 
 
 class NetworkTiming(Part, frozen=True):
-    """A network's own milliseconds. Raw parts are decoded when asked for."""
+    """A network's own milliseconds; raw parts are decoded on demand."""
 
     runtime_ms: Estimate
     """Mean over the images of each image's median over the rounds."""
@@ -283,4 +283,4 @@ class Network(Part, frozen=True):
     switches_changed: dict[str, SettingValue]
     """Settings the network changed (switches, float32 precision, threads, CPUs, priority) -> their new values."""
     uncounted: str | None = None
-    """Why it could not be counted although it ran on the images; `None` where it was."""
+    """Reason why counting failed although the network ran on the images; `None` where it succeeded."""

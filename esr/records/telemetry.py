@@ -32,7 +32,7 @@ class WindowFigures(Part, frozen=True, omit_defaults=True):
     cpu_mhz: Spread | None = None
     """All cores together."""
     reasons: str | None = None
-    """NVML's bits for what held the clocks back, all that were seen, hexadecimal."""
+    """NVML's clock-event bits, all that were seen, hexadecimal."""
     gpu_energy_j: Figure | None = None
     gpu_energy_method: str | None = None
     """`counter` or `power` (integrated)."""
@@ -60,14 +60,14 @@ class WholeRun(WindowFigures, frozen=True):
 
 
 class Sampling(Part, frozen=True):
-    """What sampling itself cost."""
+    """Cost of sampling itself."""
 
     samples: Count
     interval_s: Figure
-    """Between two samples, as it came to be."""
+    """Mean interval between two samples."""
     cpu_s: Figure
     error: str | None
-    """What ended the sampling early."""
+    """Error that ended the sampling early."""
 
 
 class NvmlError(Part, frozen=True):
@@ -80,7 +80,7 @@ class NvmlError(Part, frozen=True):
 
 
 class GpuState(Part, frozen=True):
-    """What is read before and after timing only; `None` where not readable."""
+    """State that is read before and after timing only; `None` where not readable."""
 
     name: str | None
     uuid: str | None
@@ -102,7 +102,7 @@ class GpuWatch(Part, frozen=True):
     before: GpuState | None
     after: GpuState | None
     gone: str | None
-    """Why the device could no longer be asked; `None` while it answered."""
+    """Reason why the device stopped answering; `None` while it answered."""
     mig: str | None
     """UUID of the MIG device that ran the networks: clocks, temperature, power and energy are those of its whole GPU."""
     errors: dict[str, NvmlError]
@@ -128,7 +128,7 @@ class EnergyPerImage(Part, frozen=True):
 
 
 class Telemetry(Part, frozen=True):
-    """What device and host reported; only `enabled` is set where nothing was watched."""
+    """Telemetry of device and host; only `enabled` is set where nothing was watched."""
 
     enabled: bool
     gpu: GpuWatch | None = None

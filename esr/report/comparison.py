@@ -55,10 +55,7 @@ def _explained(comparison: Comparison) -> list[str]:
 
 
 def _difference(found: Difference) -> str:
-    a, b = (
-        value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        for value in (found.a, found.b)
-    )
+    a, b = (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for value in (found.a, found.b))
     return f"{found.key}: {a} → {b}"
 
 

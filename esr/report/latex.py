@@ -67,9 +67,7 @@ def _character(character: str) -> str:
 
 
 def _float(caption: str, tabular: str, notes: Sequence[str]) -> str:
-    below = (
-        [r"\par\medskip\parbox{\textwidth}{\footnotesize " + r"\newline ".join(notes) + "}"] if notes else []
-    )
+    below = [r"\par\medskip\parbox{\textwidth}{\footnotesize " + r"\newline ".join(notes) + "}"] if notes else []
     lines = [
         r"\begin{table*}[tp]",
         r"\centering\scriptsize\setlength{\tabcolsep}{2.5pt}",

@@ -13,9 +13,7 @@ _SPECIAL = re.compile(r"([\\`*_\[\]#|~])")
 def render(ranking: Ranking) -> str:
     """The whole ranking, ready for a README or an issue."""
     parts = [f"# {escape(table.title(ranking))}", _grid(table.ranking_grid(ranking))]
-    parts.append(
-        "\n".join(f"{number}. {escape(note)}" for number, note in enumerate(table.numbered_notes(ranking), 1))
-    )
+    parts.append("\n".join(f"{number}. {escape(note)}" for number, note in enumerate(table.numbered_notes(ranking), 1)))
     parts.append(bullets(ranking.notes))
     if printed := table.published_grid(ranking):
         parts += [f"## {table.PUBLISHED_TITLE}", _grid(printed)]

@@ -108,9 +108,7 @@ def published_grid(ranking: Ranking) -> Grid | None:
     if ranking.source == "published" or not rows:
         return None
     columns = [
-        Column(
-            "network", "network", lambda row: Cell(row.entry.key, key=row.entry.key.casefold()), left=True
-        ),
+        Column("network", "network", lambda row: Cell(row.entry.key, key=row.entry.key.casefold()), left=True),
         Column("rank", "rank by runtime", _rank_beside),
         _column_beside("ratio", f"ratio to {ranking.baseline}", "runtime", 1, 3),
         *(

@@ -92,9 +92,7 @@ def verdict_words(record: Record, role: Role) -> str:
     if failure := record.document.networks.of(role).failure:
         return f"failed: {failure.kind}"
     taints = {
-        found.reason
-        for found in record.verdict.reasons
-        if found.role in (role, None) and found.severity == TAINT
+        found.reason for found in record.verdict.reasons if found.role in (role, None) and found.severity == TAINT
     }
     return f"tainted: {', '.join(sorted(taints))}" if taints else "clean"
 

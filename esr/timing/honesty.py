@@ -1,5 +1,6 @@
 """Signs that a network is slower than its timed passes report: pure functions over measurements."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from statistics import median
 
@@ -23,45 +24,42 @@ FEWEST = 6
 
 
 def unaccounted(blocks: Sequence[Block], samples: Samples | SampleColumns) -> str | None:
-    """Wall time of turns, by the parent's own clock, that the worker's passes do not explain.
+    """Wall time of blocks, by the parent's clock, that the reported passes do not explain.
 
-    The lower quartile over the turns decides: a busy machine stalls some, and more than half of them at its worst; a
-    network that works outside the clock does so in nearly all.
+    The lower quartile over the blocks decides: a busy machine delays some of them, at worst more than half, whereas a
+    network that works outside the timed passes delays nearly all.
 
     Args:
         blocks: Those that count.
         samples: Every timed pass.
 
     Returns:
-        A line that says how much; none where the claims are plausible.
+        One line with both times; `None` if the reported times are plausible.
     """
     if not blocks:
         return None
-    claimed: dict[int, list[float]] = {}
+    reported: dict[int, list[float]] = defaultdict(list)
     for block, ms in zip(samples.block, samples.ms, strict=True):
-        claimed.setdefault(block, []).append(ms)
+        reported[block].append(ms)
     missing = []
     for entry in blocks:
-        passes = claimed.get(entry.block, [])
-        wall = entry.parent_wall_ms
+        passes, wall = reported[entry.block], entry.parent_wall_ms
         allowed = UNACCOUNTED_MS + PER_PASS_MS * len(passes) + UNACCOUNTED * wall
         missing.append((wall - sum(passes) - allowed, wall, sum(passes)))
-    excess, wall, said = sorted(missing)[len(missing) // 4]
-    if excess <= 0:
-        return None
-    return f"turns claim {said:.1f} ms of the {wall:.1f} ms that passed"
+    excess, wall, total = sorted(missing)[len(missing) // 4]
+    return f"blocks report {total:.1f} ms of {wall:.1f} ms elapsed" if excess > 0 else None
 
 
 def remembers_inputs(samples: Samples | SampleColumns) -> str | None:
-    """Whether passes over inputs seen before are faster than passes over new ones.
+    """Evidence that passes over inputs seen before are faster than passes over new ones.
 
-    Times are taken relative to their image's median, and compared by the Mann–Whitney rank test.
+    Times relative to the median of their image are compared by the Mann–Whitney rank test.
 
     Args:
         samples: Every timed pass.
 
     Returns:
-        A line that says by how much; none where there is no such sign.
+        One line with the fraction; `None` without such evidence.
     """
     image, ms, altered = np.asarray(samples.image), np.asarray(samples.ms), np.asarray(samples.altered, bool)
     relative = np.zeros(len(ms))

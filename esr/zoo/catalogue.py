@@ -108,7 +108,5 @@ def select(names: Sequence[str], *, every_weights: bool = False) -> list[Asset]:
             raise ConfigError(f"{one_line(name)}: nothing to fetch by that name; {did_you_mean(name, known)}")
         chosen[asset.name] = asset
     if not chosen:
-        raise ConfigError(
-            "nothing to fetch: name networks or data sets, or pass --all; --list shows the catalogue"
-        )
+        raise ConfigError("nothing to fetch: name networks or data sets, or pass --all; --list shows the catalogue")
     return list(chosen.values())

@@ -76,9 +76,7 @@ def unpack(
     return len(images)
 
 
-def _checked(
-    members: Sequence[zipfile.ZipInfo], archive: Path, limits: UnpackLimits
-) -> list[zipfile.ZipInfo]:
+def _checked(members: Sequence[zipfile.ZipInfo], archive: Path, limits: UnpackLimits) -> list[zipfile.ZipInfo]:
     """The images among the members, provided that every member is harmless."""
     reason = _reason_to_refuse(members, archive.stat().st_size, limits)
     images = [] if reason else [member for member in members if _is_image(member)]
@@ -139,9 +137,7 @@ def _make_room(images: Sequence[zipfile.ZipInfo], archive: Path, folder: Path) -
         )
 
 
-def _write(
-    archive: zipfile.ZipFile, images: Sequence[zipfile.ZipInfo], folder: Path, progress: BytesDone
-) -> None:
+def _write(archive: zipfile.ZipFile, images: Sequence[zipfile.ZipInfo], folder: Path, progress: BytesDone) -> None:
     """`zipfile` ends a member at its stated size and checks its CRC, so no member outgrows the checked size."""
     total = sum(member.file_size for member in images)
     done = 0

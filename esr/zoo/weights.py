@@ -178,15 +178,11 @@ def _given(weights: str) -> Weights:
     if weights and path.is_dir():
         raise WeightsError(f"weights={weights} is a folder: name the file in it")
     if not os.path.isfile(path):
-        raise WeightsError(
-            f"weights={weights}: no such file, and no such choice; {did_you_mean(weights, CHOICES)}"
-        )
+        raise WeightsError(f"weights={weights}: no such file, and no such choice; {did_you_mean(weights, CHOICES)}")
     try:
         return _described("path", path)
     except OSError as error:
-        raise WeightsError(
-            f"weights={weights} cannot be read ({error.strerror}): make it readable"
-        ) from error
+        raise WeightsError(f"weights={weights} cannot be read ({error.strerror}): make it readable") from error
 
 
 def _places(model: ModelConf, folders: list[Path]) -> list[Path]:

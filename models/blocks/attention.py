@@ -83,9 +83,7 @@ class ESA(nn.Module):
     def logits(self, x: Tensor) -> Tensor:
         """The map before the sigmoid, in the shape of `x`."""
         squeezed = self.squeeze(x)
-        context = F.interpolate(
-            self.context(squeezed), size=x.shape[-2:], mode="bilinear", align_corners=False
-        )
+        context = F.interpolate(self.context(squeezed), size=x.shape[-2:], mode="bilinear", align_corners=False)
         context = add(context, self.skip(squeezed))
         del squeezed
         logits: Tensor = self.expand(context)

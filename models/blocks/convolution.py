@@ -33,6 +33,4 @@ def conv(
     """A convolution that keeps height and width; `kernel_size`, in either direction, is odd."""
     height, width = kernel_size if isinstance(kernel_size, tuple) else (kernel_size, kernel_size)
     padding = (dilation * (height // 2), dilation * (width // 2))
-    return Conv2d(
-        in_channels, out_channels, kernel_size, padding=padding, dilation=dilation, groups=groups, bias=bias
-    )
+    return Conv2d(in_channels, out_channels, kernel_size, padding=padding, dilation=dilation, groups=groups, bias=bias)

@@ -79,9 +79,7 @@ class SplitDistillation(nn.Module):
         features = rest = x
         for refine in self.refine:
             features = self.activation(self.refine_step(refine, rest, features))
-            part, rest = features.split(
-                [self.distilled_channels, features.shape[1] - self.distilled_channels], dim=1
-            )
+            part, rest = features.split([self.distilled_channels, features.shape[1] - self.distilled_channels], dim=1)
             parts.append(part)
         parts.append(self.last(rest))
         del features, part, rest

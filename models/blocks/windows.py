@@ -129,9 +129,7 @@ class WindowAttention(nn.Module):
         height, width = x.shape[1:3]
         below, right = -height % self.window, -width % self.window
         features = self.norm(x)
-        if (
-            torch.compiler.is_compiling() or below or right
-        ):  # always on export, so that the size stays dynamic
+        if torch.compiler.is_compiling() or below or right:  # always on export, so that the size stays dynamic
             features = F.pad(features, (0, 0, 0, right, 0, below))
         mask = self._mask(features)
         features = to_windows(self._moved(features, -self.shift), self.window)

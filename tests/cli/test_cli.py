@@ -133,7 +133,7 @@ def test_an_evaluation_prints_its_table_and_says_where_the_record_lies(run_esr, 
         assert row in run.out
     assert len(run.records) == 1
     assert str(run.records[0].relative_to(participant)) in run.out
-    assert "random: quality is not meaningful" in run.out
+    assert "random weights: quality is not meaningful" in run.out
 
 
 def test_results_go_below_the_folder_that_out_names(run_esr, participant, tmp_path):

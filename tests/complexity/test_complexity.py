@@ -126,9 +126,7 @@ def test_a_network_of_the_challenge_counts_as_published(path: Path, reference: P
             2 * 7 * 7 * (4 + 4),
         ),
         (
-            lambda z: F.scaled_dot_product_attention(
-                z(1, 6, 7, 4), z(1, 2, 9, 4), z(1, 2, 9, 4), enable_gqa=True
-            ),
+            lambda z: F.scaled_dot_product_attention(z(1, 6, 7, 4), z(1, 2, 9, 4), z(1, 2, 9, 4), enable_gqa=True),
             6 * 7 * 9 * (4 + 4),
         ),
         (lambda z: torch.func.vmap(lambda a: a @ a)(z(3, 4, 4)), 3 * 4 * 4 * 4),
@@ -247,9 +245,7 @@ def test_work_that_the_field_does_not_count_is_free() -> None:
         (lambda image: blur(blur(image)), {"esr_tests.blur": 2}),
     ],
 )
-def test_an_operator_without_a_formula_is_named(
-    function: Callable[[Tensor], Tensor], names: dict[str, int]
-) -> None:
+def test_an_operator_without_a_formula_is_named(function: Callable[[Tensor], Tensor], names: dict[str, int]) -> None:
     assert measure(Convolving(lambda f: function(f[:, :3])), SIZE, SIZE).without_formula == names
 
 

@@ -146,9 +146,7 @@ def test_a_failing_network_is_named_in_one_line_and_left_as_it_was(look: Callabl
     with pytest.raises(NetworkError) as failure:
         look(network, SIZE, SIZE)
 
-    assert str(failure.value).startswith(
-        "Fails fails on a 1×3×16×16 input (ValueError: no luck with this image)"
-    )
+    assert str(failure.value).startswith("Fails fails on a 1×3×16×16 input (ValueError: no luck with this image)")
     assert "\n" not in str(failure.value)
     assert (hooks(network), network.training, network.conv.training) == (0, True, True)
     assert torch.backends.mha.get_fastpath_enabled()
@@ -173,9 +171,7 @@ def test_lazy_parameters_are_refused() -> None:
 # Networks that need special care
 
 
-@pytest.mark.parametrize(
-    "kind", [Plain, DependsOnValues, MakesTensorsOnCpu, KeepsState, Uncopyable, CatchesAFailure]
-)
+@pytest.mark.parametrize("kind", [Plain, DependsOnValues, MakesTensorsOnCpu, KeepsState, Uncopyable, CatchesAFailure])
 def test_every_network_counts_the_same_wherever_it_can_run(kind: type[Plain]) -> None:
     counted = measure(kind(), SIZE, SIZE)
 

@@ -93,9 +93,7 @@ def test_one_folder_named_for_both_is_split_by_file_names(tmp_path: Path) -> Non
 def test_a_name_that_ends_like_an_lr_mark_can_be_declared_hr(tmp_path: Path) -> None:
     save(tmp_path / "matrix4.png")
     save(tmp_path / "other.png")
-    with pytest.raises(
-        DataError, match=r"belongs to matrix4\.png; complete the set, or name the right folders"
-    ):
+    with pytest.raises(DataError, match=r"belongs to matrix4\.png; complete the set, or name the right folders"):
         load_dataset(folder(tmp_path))
     assert names(load_dataset(folder(hr=str(tmp_path)))) == ["matrix4", "other"]
 
@@ -188,18 +186,14 @@ def test_hr_has_to_be_large_enough_for_border_and_window(tmp_path: Path, border:
     save(tmp_path / "large" / "a.png", photograph(enough, enough + 4))
     assert names(load_dataset(folder(tmp_path / "large"), border)) == ["a"]
     save(tmp_path / "small" / "a.png", photograph(enough - 1, enough + 4))
-    message = (
-        f"a: HR of .*×{enough - 4} px is too small to measure, a border of {border} px takes {least}×{least}"
-    )
+    message = f"a: HR of .*×{enough - 4} px is too small to measure, a border of {border} px takes {least}×{least}"
     with pytest.raises(DataError, match=message):
         load_dataset(folder(tmp_path / "small"), border)
 
 
 def test_an_hr_image_without_a_single_lr_pixel_is_named(tmp_path: Path) -> None:
     save(tmp_path / "a.png", photograph(3, 30))
-    with pytest.raises(
-        DataError, match=r"a\.png: an image of 30×3 px is smaller than 4×4; leave the image out"
-    ):
+    with pytest.raises(DataError, match=r"a\.png: an image of 30×3 px is smaller than 4×4; leave the image out"):
         load_dataset(folder(tmp_path))
 
 

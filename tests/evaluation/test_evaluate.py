@@ -93,7 +93,6 @@ def test_the_parents_clock_bounds_what_a_worker_claims(good):
         assert claimed <= block.parent_wall_ms
 
 
-
 def test_a_network_against_itself_is_named_an_aa_run(good):
     assert good.document.timing.aa is True
 

@@ -37,9 +37,7 @@ class LiteralGraph:
         self.steps = [
             (step["result"], _function(step["operator"]), self._compiled(step["arguments"])) for step in steps
         ]
-        last_use = {
-            name: index for index, step in enumerate(steps) for name in REFERENCE.findall(step["arguments"])
-        }
+        last_use = {name: index for index, step in enumerate(steps) for name in REFERENCE.findall(step["arguments"])}
         self.freed: list[list[str]] = [[] for _ in steps]
         for name, index in last_use.items():
             if name != self.returned:

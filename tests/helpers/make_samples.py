@@ -34,9 +34,7 @@ def compact(shapes: dict[str, list[int]]) -> dict[str, list[int]]:
 
 
 def _template(texts: list[str], product: list[list[int]]) -> str:
-    return texts[0] + "".join(
-        _braces(numbers) + text for numbers, text in zip(product, texts[1:], strict=True)
-    )
+    return texts[0] + "".join(_braces(numbers) + text for numbers, text in zip(product, texts[1:], strict=True))
 
 
 def _products(tuples: set[Numbers]) -> list[list[list[int]]]:

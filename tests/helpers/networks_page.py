@@ -24,9 +24,7 @@ def networks_table() -> str:
         place = (model.published.get("ranks") or {}).get("main") or "–"
         file = Path(inspect.getfile(get_class(model._target_))).name
         who = f"{model.team}" + (f" ({model.team_id})" if (model.team_id or 0) > 0 else "")
-        rows.append(
-            f"| [`{name}`](../models/{file}) | {who} | {place} | {news(name, model)} | {paper(model)} |"
-        )
+        rows.append(f"| [`{name}`](../models/{file}) | {who} | {place} | {news(name, model)} | {paper(model)} |")
     return "\n".join(rows)
 
 

@@ -72,9 +72,7 @@ def draw(key: str, shape: Sequence[int]) -> Tensor:
 def load_synthetic(network: nn.Module, checkpoint: CheckpointConf, shapes: Shapes) -> None:
     """Fills a network through its checkpoint's rename table; integer entries stay as constructed."""
     drawn = to_own_names({key: draw(key, shape) for key, shape in shapes.items()}, checkpoint)
-    constructed = {
-        name: value for name, value in network.state_dict().items() if not value.is_floating_point()
-    }
+    constructed = {name: value for name, value in network.state_dict().items() if not value.is_floating_point()}
     load_into(network, constructed | drawn, "the synthetic weights")
 
 

@@ -24,9 +24,7 @@ from esr.cli.compare import INCONCLUSIVE, SAME
 
 pytestmark = [
     pytest.mark.timeout(1500),
-    pytest.mark.skipif(
-        not os.environ.get("ESR_TEST_IMAGE"), reason="make test-image builds and runs the image"
-    ),
+    pytest.mark.skipif(not os.environ.get("ESR_TEST_IMAGE"), reason="make test-image builds and runs the image"),
 ]
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,9 +49,7 @@ class Podman:
                 "--cgroup-manager=cgroupfs", "--storage-driver=overlay"]  # fmt: skip
 
     def __call__(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        run = subprocess.run(
-            [*self.command, *arguments], capture_output=True, text=True, check=False, timeout=1200
-        )
+        run = subprocess.run([*self.command, *arguments], capture_output=True, text=True, check=False, timeout=1200)
         if check and run.returncode:
             pytest.fail(f"podman {' '.join(arguments)}\n{run.stdout[-3000:]}\n{run.stderr[-3000:]}")
         return run
@@ -125,9 +121,7 @@ def build(podman, base, tmp_path_factory):
 @pytest.fixture(scope="session")
 def image(podman, build):
     yield build("localhost/esr-test:first")
-    podman(
-        "image", "prune", "--force", check=False
-    )  # what an earlier run left, but not the layers of this one
+    podman("image", "prune", "--force", check=False)  # what an earlier run left, but not the layers of this one
 
 
 @dataclass
@@ -325,9 +319,7 @@ def test_an_interrupt_reaches_the_first_process_and_leaves_records_whole(podman,
 
 
 def test_a_network_that_exceeds_the_memory_limit_is_recorded_as_failed(container):
-    hungry = NETWORK.replace(
-        "torch.empty(1 << 60, dtype=torch.uint8)", "torch.ones(3 << 30, dtype=torch.uint8)"
-    )
+    hungry = NETWORK.replace("torch.empty(1 << 60, dtype=torch.uint8)", "torch.ones(3 << 30, dtype=torch.uint8)")
     assert hungry != NETWORK
     (container.folder / "tiny.py").write_text(hungry)
     (container.folder / "hungry.yaml").write_text("_target_: tiny.Tiny\nargs: {fault: memory}\n")

@@ -88,9 +88,7 @@ SMOOTH = np.dstack([3 * rows, 2 * columns, rows + columns]).astype(np.uint8)
     ],
 )
 @pytest.mark.parametrize("mode", ["RGB", "L"])
-def test_opencv_and_pillow_decode_alike(
-    tmp_path: Path, suffix: str, options: dict[str, object], mode: str
-) -> None:
+def test_opencv_and_pillow_decode_alike(tmp_path: Path, suffix: str, options: dict[str, object], mode: str) -> None:
     path = tmp_path / f"a{suffix}"
     Image.fromarray(SMOOTH).convert(mode).save(path, **options)
     with Image.open(path) as image:
@@ -329,9 +327,7 @@ def test_luma_is_written_as_grayscale(tmp_path: Path) -> None:
         assert image.mode == "L"
 
 
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.png"
     write_png(path, RGB)
 

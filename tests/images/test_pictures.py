@@ -72,9 +72,7 @@ def test_a_comparison_shows_every_panel_enlarged_in_its_own_pixels():
     for number, part in enumerate([box.of(bicubic), box.of(hr), box.of(bicubic), box.of(hr)], start=1):
         panel = picture[top : top + side, left + number * step : left + number * step + side]
         np.testing.assert_array_equal(panel[8::16, 8::16], part)
-    np.testing.assert_array_equal(
-        picture[top + 32 : top + side : 64, left + 32 : left + side : 64], box.of(lr, 4)
-    )
+    np.testing.assert_array_equal(picture[top + 32 : top + side : 64, left + 32 : left + side : 64], box.of(lr, 4))
     assert picture.shape == (256 + 96, 5 * step + 10, 3)
 
 

@@ -75,9 +75,7 @@ def test_distillation_without_residuals_adds_no_step_to_the_next(x: Tensor) -> N
 
 def test_a_trunk_runs_rows_part_by_part_with_the_same_result(x: Tensor) -> None:
     blocks = nn.Sequential(nn.Sequential(conv(6, 6), nn.ReLU()), conv(6, 6))
-    trunk = ChainedTrunk(
-        head=conv(6, 6), blocks=blocks, after_blocks=conv(6, 6), upsampler=nn.PixelShuffle(1)
-    )
+    trunk = ChainedTrunk(head=conv(6, 6), blocks=blocks, after_blocks=conv(6, 6), upsampler=nn.PixelShuffle(1))
     with torch.inference_mode():
         shallow = trunk.head(x)
         torch.testing.assert_close(trunk(x), trunk.after_blocks(blocks(shallow)) + shallow)

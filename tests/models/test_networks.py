@@ -158,9 +158,7 @@ def test_each_published_entry_has_its_place_in_the_network(name: str) -> None:
     drawn = {key: draw(key, shape) for key, shape in published_shapes(name).items()}
     renamed = to_own_names(drawn, NETWORKS[name].checkpoint)
     floating = {key: value for key, value in build(name).state_dict().items() if value.is_floating_point()}
-    assert {key: value.shape for key, value in renamed.items()} == {
-        key: value.shape for key, value in floating.items()
-    }
+    assert {key: value.shape for key, value in renamed.items()} == {key: value.shape for key, value in floating.items()}
 
 
 @every_network

@@ -216,6 +216,16 @@ def test_every_combination_is_a_job(words, jobs):
     assert sys.modules[every.__module__].combinations(overrides) == jobs
 
 
+def test_submitit_gives_each_network_a_process_of_its_own(run_esr, participant):
+    pytest.importorskip("submitit")
+    network(participant, "broken", args={"fault": "raise"})
+    run = multirun(run_esr, participant, "tiny.yaml,broken.yaml", "hydra/launcher=submitit_local")
+    assert run.code == 1, run.err
+    assert "2 networks: 1 measured, 1 failed" in run.out
+    assert "failed: broken: exception: ValueError: the weather was bad" in run.out
+    assert len(list(participant.rglob("*_result.pkl"))) == 2
+
+
 def test_outcomes_travel_between_processes():
     import cloudpickle
 

@@ -42,9 +42,7 @@ class TestRenaming:
         "checkpoint",
         [CheckpointConf(rename={"(": ""}), CheckpointConf(rename={"a": r"\9"}), CheckpointConf(drop=["["])],
     )
-    def test_what_is_no_regular_expression_is_a_fault_of_the_configuration(
-        self, checkpoint: CheckpointConf
-    ) -> None:
+    def test_what_is_no_regular_expression_is_a_fault_of_the_configuration(self, checkpoint: CheckpointConf) -> None:
         with pytest.raises(ConfigError, match=r"checkpoint\.(rename|drop): .* is not a"):
             to_own_names(self.STATE, checkpoint)
 
@@ -129,9 +127,7 @@ class TestLoading:
         assert network.mask.tolist() == [1.0, -torch.inf]
 
     def test_an_infinity_anywhere_else_is_not(self) -> None:
-        line = refusal(
-            lambda: load_into(Masked(), {"mask": torch.tensor([-torch.inf, -torch.inf])}, "net.pth")
-        )
+        line = refusal(lambda: load_into(Masked(), {"mask": torch.tensor([-torch.inf, -torch.inf])}, "net.pth"))
         assert "hold infinities" in line
 
     def test_a_networks_own_loading_hook_that_fails_is_one_line(self) -> None:
@@ -176,9 +172,7 @@ class TestLoadingAFile:
 
     def test_a_table_that_merges_the_files_names_is_named(self, tmp_path: Path) -> None:
         path = save(tmp_path / "net.pth", self.published())
-        line = refusal(
-            lambda: load_weights(Net(), path, CheckpointConf(rename={"^(conv_first|last)": "head"}))
-        )
+        line = refusal(lambda: load_weights(Net(), path, CheckpointConf(rename={"^(conv_first|last)": "head"})))
         assert line.startswith(f"{path}: checkpoint.rename puts both")
 
     def test_a_file_that_can_be_read_in_two_ways_is_refused(self, tmp_path: Path) -> None:

@@ -65,9 +65,7 @@ class TestFormats:
                 state_dict_under=stated["state_dict_under"], strip_prefix=stated["strip_prefix"]
             )
             state = read_state_dict(path, checkpoint)
-            assert {key: list(value.shape) for key, value in state.items()} == shapes_in_graph(
-                reference, name
-            )
+            assert {key: list(value.shape) for key, value in state.items()} == shapes_in_graph(reference, name)
 
 
 def shapes_in_graph(reference: Path, name: str) -> dict[str, list[int]]:
@@ -217,9 +215,7 @@ class TestDamagedAndForeignFiles:
             (b"\x80", "is damaged"),
         ],
     )
-    def test_what_is_no_weight_file_is_called_what_it_is(
-        self, tmp_path: Path, content: bytes, words: str
-    ) -> None:
+    def test_what_is_no_weight_file_is_called_what_it_is(self, tmp_path: Path, content: bytes, words: str) -> None:
         path = tmp_path / "net.pth"
         path.write_bytes(content)
         assert words in reading(path)
@@ -246,9 +242,7 @@ class TestDamagedAndForeignFiles:
             ({"weight": torch.empty(2, device="meta")}, "`weight` is not a plain dense tensor"),
         ],
     )
-    def test_content_that_is_no_state_dict_is_refused(
-        self, tmp_path: Path, content: object, words: str
-    ) -> None:
+    def test_content_that_is_no_state_dict_is_refused(self, tmp_path: Path, content: object, words: str) -> None:
         assert words in reading(save(tmp_path / "net.pth", content))
 
     def test_a_stated_key_that_holds_something_else_is_refused(self, tmp_path: Path) -> None:

@@ -69,9 +69,7 @@ def test_the_published_table_is_reproduced_but_for_one_cell(published):
 def test_printed_figures_alone_give_every_metrics_rank_but_where_they_tie(challenge):
     blind = [replace(one, published_ranks={}) for one in published_entries(challenge)]
     for row in rank_entries(blind, challenge).rows:
-        printed = next(
-            one for one in published_entries(challenge) if one.key == row.entry.key
-        ).published_ranks
+        printed = next(one for one in published_entries(challenge) if one.key == row.entry.key).published_ranks
         for metric, rank in row.ranks.items():
             twins = [
                 one.key

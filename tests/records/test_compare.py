@@ -92,9 +92,7 @@ def test_faster_one_way_is_slower_the_other_way(value, margin, half):
     mirror = {Outcome.FASTER: Outcome.SLOWER, Outcome.SLOWER: Outcome.FASTER}
     outcome = judge(there, margin)[0]
     edges = (there.low, there.high)
-    if all(
-        abs(math.log(edge)) > 1e-9 and abs(abs(math.log(edge)) - math.log1p(margin)) > 1e-9 for edge in edges
-    ):
+    if all(abs(math.log(edge)) > 1e-9 and abs(abs(math.log(edge)) - math.log1p(margin)) > 1e-9 for edge in edges):
         assert judge(back, margin)[0] is mirror.get(outcome, outcome)
 
 
@@ -218,9 +216,7 @@ def test_the_exit_code_tells_a_script(run_esr, record, tmp_path, ratio, code, wo
 
 def test_folders_are_compared_network_by_network(run_esr, record, tmp_path):
     for name in ("one", "two"):
-        write_record(
-            record((0.5, 0.499, 0.501), networks__candidate__name=name).document, tmp_path / "a" / name
-        )
+        write_record(record((0.5, 0.499, 0.501), networks__candidate__name=name).document, tmp_path / "a" / name)
     changed = record((0.6, 0.599, 0.601), networks__candidate__name="two").document
     write_record(changed, tmp_path / "b" / "two")
     run = run_esr("compare", "a", "b")
@@ -241,7 +237,7 @@ def test_a_record_beside_itself_is_said_to_be_one(run_esr, record, tmp_path):
     write_record(record((0.5, 0.499, 0.501)).document, tmp_path / "a")
     run = run_esr("compare", "a", "a/record.json")
     assert run.code == 0
-    assert "A and B are one record" in run.out
+    assert "A and B are the same record" in run.out
 
 
 def damaged(folder, text):
@@ -290,7 +286,7 @@ def test_a_record_that_is_no_text_is_named(run_esr, record, tmp_path):
         (["a"], "required: B"),
         (["a", "nowhere"], "nowhere"),
         (["a", "a", "--margin", "2"], "from 0 to below 1"),
-        (["a", "empty"], "no record in it"),
+        (["a", "empty"], "contains no record"),
     ],
 )
 def test_mistakes_end_in_one_line(run_esr, record, tmp_path, words, said):

@@ -30,9 +30,7 @@ def changed(document, **fields):
 def test_a_record_that_was_written_is_read_back(document, tmp_path):
     written = write_record(document, tmp_path / "new" / "folder")
     read = load_record(written.path).document
-    assert msgspec.json.format(msgspec.json.encode(read)) == msgspec.json.format(
-        msgspec.json.encode(document)
-    )
+    assert msgspec.json.format(msgspec.json.encode(read)) == msgspec.json.format(msgspec.json.encode(document))
     assert [file.name for file in written.path.parent.iterdir()] == ["record.json"]
 
 
@@ -58,9 +56,7 @@ def test_an_old_record_survives_a_failing_write(document, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(("free", "enough"), [((1 << 20) - 1, False), (1 << 20, True)])
-def test_a_disk_without_room_for_a_record_is_refused_before_anything_is_measured(
-    tmp_path, monkeypatch, free, enough
-):
+def test_a_disk_without_room_for_a_record_is_refused_before_anything_is_measured(tmp_path, monkeypatch, free, enough):
     asked = []
 
     def disk_usage(path):

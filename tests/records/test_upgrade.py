@@ -1,7 +1,7 @@
 """Records of earlier versions, measured by the `esr` of their time, are read as today's.
 
 `data/version1.json` and `data/version2.json` were written by commits 8d3b3d6 and dab9ff2; only paths and the
-description of torch's build were shortened.
+description of torch's build were shortened. `data/telemetry2.json` is what dab9ff2 recorded of a simulated GPU.
 """
 
 import json
@@ -65,6 +65,17 @@ def test_version_2_is_complete(data):
     assert list(samples.altered) == before["networks"]["candidate"]["timing"]["samples"]["new"]
 
 
+def test_a_watched_gpu_is_kept(data):
+    before = old(data, 2)
+    before["telemetry"] = was = json.loads((data / "telemetry2.json").read_text())
+    telemetry = decode(json.dumps(before).encode()).telemetry
+    assert telemetry.gpu.before.name == was["gpu"]["before"]["name"]
+    assert telemetry.gpu.errors["ecc"].code == was["gpu"]["errors"]["ecc"]["code"]
+    assert telemetry.run.gpu_power_w.max == was["run"]["gpu_power_w"]["max"]
+    assert telemetry.run.reason_names == ("hw_slowdown",)
+    assert [one.gpu_sm_mhz.median for one in telemetry.load_windows()] == [1582] * 4
+
+
 def test_a_published_row_and_reasons_are_renamed(data):
     before = old(data, 2)
     before["networks"]["candidate"]["card"]["published"] = {
@@ -74,9 +85,7 @@ def test_a_published_row_and_reasons_are_renamed(data):
         "ranks": {"main": 3, "time": 4},
     }
     before["networks"]["candidate"]["complexity"] = {"unavailable": "no shape fits"}
-    before["verdict"]["reasons"] = [
-        {"reason": "host_load", "severity": "taint", "network": "baseline", "detail": "x"}
-    ]
+    before["verdict"]["reasons"] = [{"reason": "host_load", "severity": "taint", "network": "baseline", "detail": "x"}]
     document = decode(json.dumps(before).encode())
     published = document.networks.candidate.card.published
     assert (published.psnr_rgb, published.runtime_ms) == ({"div2k_valid": 29.0}, 50.86)

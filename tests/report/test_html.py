@@ -136,15 +136,11 @@ def test_the_baseline_has_a_page_of_its_own(tmp_path, challenge):
     rankings.write(made, tmp_path)
     page = rendered(tmp_path, challenge)
     assert embedded(page, "network-1")["role"] == "baseline"
-    assert (
-        page.count('id="image-') == 4
-    )  # LR, HR, the candidate's, and one for bicubic and baseline: they are equal
+    assert page.count('id="image-') == 4  # LR, HR, the candidate's, and one for bicubic and baseline: they are equal
 
 
 def test_a_record_that_does_not_fit_leaves_its_row(tmp_path, challenge):
-    details = one_record(
-        tmp_path, challenge, lambda made: made["networks"]["candidate"]["timing"].update(blocks=[7])
-    )
+    details = one_record(tmp_path, challenge, lambda made: made["networks"]["candidate"]["timing"].update(blocks=[7]))
     assert details["missing"] == "its record could not be read again"
     assert "card" not in details
 
@@ -215,9 +211,7 @@ def test_a_report_holds_only_so_many_pictures(tmp_path):
 
 def test_a_trace_becomes_series_and_tainted_windows_shades(tmp_path):
     lines = ["time_s,gpu_sm_mhz,host_total_s,host_busy_s,host_own_s,cpu0_mhz,cpu1_mhz"]
-    lines += [
-        f"{second},{1500 - second},{4 * second},{3 * second},{2 * second},1000,3000" for second in range(4)
-    ]
+    lines += [f"{second},{1500 - second},{4 * second},{3 * second},{2 * second},1000,3000" for second in range(4)]
     (tmp_path / "t.gz").write_bytes(gzip.compress("\n".join(lines).encode()))
     found = {(one.name, one.unit): one for one in trace.series(tmp_path, "t.gz")}
     assert found["GPU clock", "MHz"].y == [1500, 1499, 1498, 1497]

@@ -106,9 +106,7 @@ class Page:
     def requests(self):
         """Every address asked for, those inside the file itself apart."""
         events = (json.loads(entry["message"])["message"] for entry in self._browser.get_log("performance"))
-        asked = [
-            one["params"]["request"]["url"] for one in events if one["method"] == "Network.requestWillBeSent"
-        ]
+        asked = [one["params"]["request"]["url"] for one in events if one["method"] == "Network.requestWillBeSent"]
         return [url for url in asked if not url.startswith(("data:", "blob:", "about:", self.address))]
 
 
@@ -133,9 +131,7 @@ def measured_ranking(folder, challenge):
     lines += [f"{second},{2 * second},{second},{second / 2},2000" for second in range(30)]
     for number in range(6):
         own = folder / str(number)
-        made = rankings.document(
-            f"net{number}", 0.4 + number / 10, seed=number, params=100_000 * (number + 1)
-        )
+        made = rankings.document(f"net{number}", 0.4 + number / 10, seed=number, params=100_000 * (number + 1))
         outputs = {"candidate": np.full_like(hr, 40 * number), "baseline": bicubic}
         saved = pictures.save(own, "images", "a", 0, hr, lr, bicubic, outputs)
         made["pictures"] = {"comparison": None, "images": [msgspec.to_builtins(saved)]}
@@ -152,9 +148,7 @@ def measured_ranking(folder, challenge):
                     "replaced": False,
                 }
             )
-            made["telemetry"]["windows"] = [
-                {"block": 0, "role": "candidate", "images": 1, "start": 5, "end": 9}
-            ]
+            made["telemetry"]["windows"] = [{"block": 0, "role": "candidate", "images": 1, "start": 5, "end": 9}]
             reason = {"reason": "host_load", "severity": "taint", "role": "candidate", "detail": "busy"}
             made["verdict"] = {"status": "tainted", "reasons": [reason]}
         rankings.write(made, own)
@@ -196,9 +190,7 @@ def test_a_columns_head_sorts_both_ways_with_the_keyboard(published):
     assert len(up) > 30
     head.find_element("tag name", "button").send_keys(" ")
     assert head.get_attribute("aria-sort") == "descending"
-    assert [float(value) for value in published.column(column) if value is not None] == sorted(
-        up, reverse=True
-    )
+    assert [float(value) for value in published.column(column) if value is not None] == sorted(up, reverse=True)
     assert published.run("return document.querySelectorAll('#table [aria-sort]').length") == 1
 
 
@@ -243,9 +235,7 @@ def test_the_filter_hides_rows_and_dims_bubbles(published):
 def test_the_chart_shows_every_network_where_it_belongs(published, challenge):
     entries = published_entries(challenge)
     drawn = [
-        point
-        for name in ("ranked", "not ranked", "baseline")
-        for point in zip(*points(published, name), strict=True)
+        point for name in ("ranked", "not ranked", "baseline") for point in zip(*points(published, name), strict=True)
     ]
     expected = [
         (entry.figures.ratio, entry.figures.psnr_rgb["div2k_valid"])
@@ -259,14 +249,10 @@ def test_the_chart_shows_every_network_where_it_belongs(published, challenge):
 
 
 def test_the_axes_can_be_chosen_and_bars_are_intervals(measured):
-    bars = measured.run(
-        "return document.getElementById('chart').data.find((one) => one.name === 'ranked').error_x"
-    )
+    bars = measured.run("return document.getElementById('chart').data.find((one) => one.name === 'ranked').error_x")
     ratios = points(measured, "ranked")[0]
     assert bars["array"] == pytest.approx([0.01 * ratio for ratio in ratios])
-    options = measured.run(
-        "return [...document.getElementById('chart-x').options].map((one) => one.textContent)"
-    )
+    options = measured.run("return [...document.getElementById('chart-x').options].map((one) => one.textContent)")
     measured.find("#chart-x").send_keys("rank by runtime")
     assert "rank by runtime" in options
     assert sorted(points(measured, "ranked")[0]) == [1, 2, 3, 4, 5, 6]
@@ -288,8 +274,7 @@ def test_the_legend_shows_a_full_mark_for_each_kind_whatever_its_first_bubble(me
 
 def test_a_bubble_opens_its_network(measured):
     measured.run(
-        "const chart = document.getElementById('chart');"
-        "chart.emit('plotly_click', { points: [{ customdata: 3 }] })"
+        "const chart = document.getElementById('chart');chart.emit('plotly_click', { points: [{ customdata: 3 }] })"
     )
     assert measured.run("return decodeURIComponent(location.hash)") == "#network=net3"
     measured.soon("#details h3", "net3")
@@ -324,9 +309,7 @@ def test_the_slider_uncovers_one_picture_over_the_other(measured):
 
 
 def test_tainted_windows_are_shaded(measured):
-    shapes = measured.run(
-        "return document.getElementById('trace').layout.shapes.map((one) => [one.x0, one.x1])"
-    )
+    shapes = measured.run("return document.getElementById('trace').layout.shapes.map((one) => [one.x0, one.x1])")
     assert shapes == [[5, 9]]
     assert "host_load in 1" in measured.find("#details").text
 

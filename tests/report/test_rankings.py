@@ -64,9 +64,7 @@ def measured(tmp_path, challenge):
         if number == 1:
             made["verdict"] = {
                 "status": "tainted",
-                "reasons": [
-                    {"reason": "warmup_cap", "severity": "taint", "role": "candidate", "detail": "x"}
-                ],
+                "reasons": [{"reason": "warmup_cap", "severity": "taint", "role": "candidate", "detail": "x"}],
             }
         rankings.write(made, tmp_path / str(number))
     found = assemble(collect([tmp_path]), challenge)
@@ -78,8 +76,7 @@ def hostile(challenge):
     """The published table with names that try everything."""
     entries = published_entries(challenge)
     named = [
-        replace(one, key=name, team=f"{name} team", name=name)
-        for one, name in zip(entries, HOSTILE, strict=False)
+        replace(one, key=name, team=f"{name} team", name=name) for one, name in zip(entries, HOSTILE, strict=False)
     ]
     return rank_entries([*named, *entries[len(HOSTILE) :]], challenge)
 
@@ -122,10 +119,7 @@ def test_a_taint_is_a_footnote(measured):
 def test_changed_places_name_the_operators(measured):
     for text in (printed(measured, 200), markdown.render(measured), latex.render(measured)):
         plain = text.replace("\\", "")
-        assert (
-            "net00: 1 by FLOPs (1.00 G), 12 by MACs (30.00 G); the challenge's hooks missed aten.mm 29.00 G"
-            in plain
-        )
+        assert "net00: 1 by FLOPs (1.00 G), 12 by MACs (30.00 G); the challenge's hooks missed aten.mm 29.00 G" in plain
         assert "net01: 2 by FLOPs (2.00 G), 1 by MACs (2.00 G); the hooks missed nothing of it" in plain
 
 

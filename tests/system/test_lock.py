@@ -113,9 +113,7 @@ def test_a_link_in_the_folder_leads_nowhere(locks, tmp_path, name):
     assert precious.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_folder_that_was_there_keeps_its_permissions_and_a_new_one_is_everybodys(
-    locks, tmp_path, monkeypatch
-):
+def test_a_folder_that_was_there_keeps_its_permissions_and_a_new_one_is_everybodys(locks, tmp_path, monkeypatch):
     mine = tmp_path / "mine"
     mine.mkdir(mode=0o700)
     with lock.measuring("host", "model=mine", "fail", Silent()):

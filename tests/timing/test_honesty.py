@@ -7,7 +7,7 @@ from esr.timing.honesty import remembers_inputs, unaccounted
 from esr.timing.samples import SampleColumns
 
 
-def turns(walls, claims):
+def blocks_of(walls, claims):
     blocks = [Block(number, number, 0, wall) for number, wall in enumerate(walls)]
     return blocks, SampleColumns(block=list(range(len(claims))), ms=list(claims))
 
@@ -19,22 +19,22 @@ def passes(repeated, new, seed=0):
 
 
 def test_claims_that_fill_the_wall_time_are_believed():
-    assert unaccounted(*turns([103.0] * 8, [100.0] * 8)) is None
+    assert unaccounted(*blocks_of([103.0] * 8, [100.0] * 8)) is None
 
 
 def test_the_cost_of_talking_to_a_worker_is_not_held_against_tiny_passes():
-    assert unaccounted(*turns([9.0] * 8, [1.0] * 8)) is None
+    assert unaccounted(*blocks_of([9.0] * 8, [1.0] * 8)) is None
 
 
 def test_claims_far_below_the_wall_time_are_named_with_both_figures():
-    assert unaccounted(*turns([500.0] * 8, [50.0] * 8)) == "turns claim 50.0 ms of the 500.0 ms that passed"
+    assert unaccounted(*blocks_of([500.0] * 8, [50.0] * 8)) == "blocks report 50.0 ms of 500.0 ms elapsed"
 
 
-def test_a_machine_that_stalled_in_most_turns_is_no_network_that_cheats():
-    assert unaccounted(*turns([500.0] * 5 + [103.0] * 3, [100.0] * 8)) is None
+def test_a_machine_that_stalled_in_most_blocks_is_no_network_that_cheats():
+    assert unaccounted(*blocks_of([500.0] * 5 + [103.0] * 3, [100.0] * 8)) is None
 
 
-def test_without_turns_nothing_is_said():
+def test_without_blocks_nothing_is_said():
     assert unaccounted([], SampleColumns()) is None
 
 

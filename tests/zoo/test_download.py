@@ -77,14 +77,10 @@ class TestAnOrderlyServer:
         fetch(server, target)
         assert len(server.requests) == 1
 
-    def test_a_wrong_file_that_is_there_is_named_and_left_alone(
-        self, server: FaultServer, target: Path
-    ) -> None:
+    def test_a_wrong_file_that_is_there_is_named_and_left_alone(self, server: FaultServer, target: Path) -> None:
         target.parent.mkdir()
         target.write_bytes(b"mine")
-        with pytest.raises(
-            DownloadError, match="is there but has 4 bytes instead of the expected 200000; move it"
-        ):
+        with pytest.raises(DownloadError, match="is there but has 4 bytes instead of the expected 200000; move it"):
             fetch(server, target)
         assert target.read_bytes() == b"mine"
         assert server.requests == []
@@ -101,9 +97,7 @@ class TestAnOrderlyServer:
         fetch(server, target)
         assert [path for path, _ in server.requests] == ["/zoo/net.pth", "/elsewhere/net.pth"]
 
-    def test_a_length_the_server_does_not_tell_is_no_obstacle(
-        self, server: FaultServer, target: Path
-    ) -> None:
+    def test_a_length_the_server_does_not_tell_is_no_obstacle(self, server: FaultServer, target: Path) -> None:
         server.faults += [streams(CONTENT)]
         download(server.url, target, patience=QUICK)
         assert target.read_bytes() == CONTENT
@@ -122,9 +116,7 @@ class TestAnOrderlyServer:
 
 class TestALineThatBreaks:
     @pytest.mark.parametrize("fault", [cuts_after(CUT), stalls_after(CUT)], ids=["cut", "stall"])
-    def test_the_download_goes_on_where_it_broke_off(
-        self, server: FaultServer, target: Path, fault: Fault
-    ) -> None:
+    def test_the_download_goes_on_where_it_broke_off(self, server: FaultServer, target: Path, fault: Fault) -> None:
         server.faults += [fault]
         fetch(server, target)
         assert target.read_bytes() == CONTENT
@@ -132,32 +124,24 @@ class TestALineThatBreaks:
         assert first is None
         assert second == f"bytes={CUT}-"
 
-    def test_a_body_of_untold_length_that_ends_early_is_continued(
-        self, server: FaultServer, target: Path
-    ) -> None:
+    def test_a_body_of_untold_length_that_ends_early_is_continued(self, server: FaultServer, target: Path) -> None:
         server.faults += [streams(CONTENT[:CUT])]
         fetch(server, target)
         assert server.ranges_asked() == [None, f"bytes={CUT}-"]
         assert target.read_bytes() == CONTENT
 
     @pytest.mark.parametrize("fault", [hangs_up(), answers(500), answers(503), answers(429)])
-    def test_a_server_that_recovers_is_asked_again(
-        self, server: FaultServer, target: Path, fault: Fault
-    ) -> None:
+    def test_a_server_that_recovers_is_asked_again(self, server: FaultServer, target: Path, fault: Fault) -> None:
         server.faults += [fault, fault]
         fetch(server, target)
         assert len(server.requests) == 3
 
-    def test_cuts_that_bring_something_new_do_not_use_up_the_attempts(
-        self, server: FaultServer, target: Path
-    ) -> None:
+    def test_cuts_that_bring_something_new_do_not_use_up_the_attempts(self, server: FaultServer, target: Path) -> None:
         server.faults += [cuts_after(CHUNK)] * 8
         fetch(server, target)
         assert len(server.requests) == 9
 
-    def test_after_cuts_in_vain_the_part_stays_for_the_next_call(
-        self, server: FaultServer, target: Path
-    ) -> None:
+    def test_after_cuts_in_vain_the_part_stays_for_the_next_call(self, server: FaultServer, target: Path) -> None:
         server.faults += [cuts_after(CUT), cuts_after(0), cuts_after(0), cuts_after(0)]
         line = refusal(server.url, target)
         assert f"81,920 bytes are kept in {part_of(target)} for the next attempt" in line
@@ -182,9 +166,7 @@ class TestALineThatBreaks:
             refusal(server.url, target)
             assert len(server.requests) == 1 + QUICK.attempts
 
-    def test_a_killed_process_leaves_no_half_file_and_the_next_goes_on(
-        self, server: FaultServer, target: Path
-    ) -> None:
+    def test_a_killed_process_leaves_no_half_file_and_the_next_goes_on(self, server: FaultServer, target: Path) -> None:
         server.faults += [stalls_after(CUT)]
         process = fetch_in_another_process(server, target)
         assert server.stalling.wait(30)
@@ -196,9 +178,7 @@ class TestALineThatBreaks:
 
 
 class TestAnOldPart:
-    def test_is_continued_if_the_digest_can_vouch_for_the_result(
-        self, server: FaultServer, target: Path
-    ) -> None:
+    def test_is_continued_if_the_digest_can_vouch_for_the_result(self, server: FaultServer, target: Path) -> None:
         leave_part(target, CONTENT[:CUT])
         fetch(server, target)
         assert server.ranges_asked() == [f"bytes={CUT}-"]
@@ -232,9 +212,7 @@ class TestAnOldPart:
         assert server.ranges_asked() == [f"bytes={CUT}-", None]
         assert target.read_bytes() == CONTENT
 
-    def test_with_other_bytes_is_found_out_and_fetched_afresh(
-        self, server: FaultServer, target: Path
-    ) -> None:
+    def test_with_other_bytes_is_found_out_and_fetched_afresh(self, server: FaultServer, target: Path) -> None:
         leave_part(target, OTHER[:CUT])
         fetch(server, target)
         assert server.ranges_asked() == [f"bytes={CUT}-", None]

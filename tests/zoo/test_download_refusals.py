@@ -98,9 +98,7 @@ class TestSomethingElseComes:
         assert f"bytes are kept in {part_of(target)}" in line
 
     @pytest.mark.parametrize("status", [401, 403, 404, 410, 204])
-    def test_a_final_answer_is_not_asked_for_twice(
-        self, server: FaultServer, target: Path, status: int
-    ) -> None:
+    def test_a_final_answer_is_not_asked_for_twice(self, server: FaultServer, target: Path, status: int) -> None:
         server.faults += [answers(status)]
         line = refusal(server.url, target)
         assert f"net.pth could not be fetched from {server.url}: the server answers {status}" in line
@@ -116,9 +114,7 @@ class TestSomethingElseComes:
         assert "redirects in circles" in refusal(server.url, target)
 
     @pytest.mark.parametrize("place", ["file:///etc/passwd", "ftp://127.0.0.1/net.pth", "http://[bad/"])
-    def test_a_redirect_away_from_the_web_is_not_followed(
-        self, server: FaultServer, target: Path, place: str
-    ) -> None:
+    def test_a_redirect_away_from_the_web_is_not_followed(self, server: FaultServer, target: Path, place: str) -> None:
         server.faults += [redirects_to(place)]
         assert "is not a valid address" in refusal(server.url, target)
 
@@ -153,9 +149,7 @@ class TestNoWayToTheServer:
             line = refusal(url, target, patience=replace(QUICK, connect_s=0.2, backoff_s=1000))
         assert "127.0.0.1 does not answer within 0.2 s" in line
 
-    def test_a_certificate_file_that_is_not_there_is_named(
-        self, target: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_certificate_file_that_is_not_there_is_named(self, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/bundle.pem")
         line = refusal("https://127.0.0.1:9/net.pth", target)
         assert "/nowhere/bundle.pem" in line
@@ -203,9 +197,7 @@ class TestNoWayToTheServer:
         assert not part_of(target).exists()
 
     @pytest.mark.parametrize("sha256", [SHA256, None])
-    def test_a_folder_in_the_way_is_no_file(
-        self, server: FaultServer, target: Path, sha256: str | None
-    ) -> None:
+    def test_a_folder_in_the_way_is_no_file(self, server: FaultServer, target: Path, sha256: str | None) -> None:
         target.mkdir(parents=True)
         with pytest.raises(DownloadError, match=r"net\.pth is there but is not a file; move it away"):
             download(server.url, target, sha256=sha256, patience=QUICK)
@@ -225,9 +217,7 @@ class TestNoWayToTheServer:
             fetch(server, target)
         assert target.read_bytes() == CONTENT
 
-    def test_tls_that_fails_names_the_setting_for_inspecting_proxies(
-        self, server: FaultServer, target: Path
-    ) -> None:
+    def test_tls_that_fails_names_the_setting_for_inspecting_proxies(self, server: FaultServer, target: Path) -> None:
         line = refusal(server.url.replace("http:", "https:"), target)
         assert "TLS failed" in line
         assert "REQUESTS_CA_BUNDLE" in line
@@ -270,18 +260,12 @@ class TestProxyAndMirror:
         self, server: FaultServer, target: Path, monkeypatch: pytest.MonkeyPatch, slash: str
     ) -> None:
         monkeypatch.setenv("ESR_MIRROR", f"{server.root}/copies{slash}")
-        download(
-            "https://far.invalid/a/b/net.pth?raw=1", target, bytes=len(CONTENT), sha256=SHA256, patience=QUICK
-        )
+        download("https://far.invalid/a/b/net.pth?raw=1", target, bytes=len(CONTENT), sha256=SHA256, patience=QUICK)
         assert server.requests[0][0] == "/copies/net.pth"
 
-    def test_a_mirror_that_is_no_address_is_named(
-        self, target: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_mirror_that_is_no_address_is_named(self, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("ESR_MIRROR", "mirror.local")
-        assert "ESR_MIRROR must begin with https:// or http://" in refusal(
-            "https://far.invalid/net.pth", target
-        )
+        assert "ESR_MIRROR must begin with https:// or http://" in refusal("https://far.invalid/net.pth", target)
 
 
 class TestADiskThatRefuses:

@@ -33,9 +33,7 @@ def test_images_keep_their_paths_and_everything_else_stays_out(archive, tmp_path
         "Set5/HR/.hidden.png": png(),
     }
     seen = []
-    count = unpack(
-        archive(zipped(members)), tmp_path / "out", progress=lambda done, total: seen.append((done, total))
-    )
+    count = unpack(archive(zipped(members)), tmp_path / "out", progress=lambda done, total: seen.append((done, total)))
     assert count == 2
     assert tree(tmp_path / "out") == ["Set5", "Set5/HR", "Set5/HR/baby.png", "Set5/HR/bird.BMP"]
     assert (tmp_path / "out/Set5/HR/baby.png").read_bytes() == png()

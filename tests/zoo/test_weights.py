@@ -40,9 +40,7 @@ class House:
 
     def model(self, *, url: bool = True, file: str | None = "net.pth", source: bool = False) -> ModelConf:
         """A network of esr, or of a participant, whose checkpoint states everything."""
-        checkpoint = CheckpointConf(
-            file=file, url=self.server.url if url else None, bytes=len(CONTENT), sha256=SHA256
-        )
+        checkpoint = CheckpointConf(file=file, url=self.server.url if url else None, bytes=len(CONTENT), sha256=SHA256)
         origin = str(self.submission / "net.yaml") if source else None
         return ModelConf(_target_="mine.Net", name="net", checkpoint=checkpoint, source=origin)
 
@@ -105,9 +103,7 @@ class TestAuto:
         path = put(house.shipped / "net.pth")
         assert resolve(house.model(), "auto") == Weights("published", str(path), SHA256, len(CONTENT))
 
-    def test_looks_past_folders_that_cannot_be_looked_into(
-        self, house: House, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_looks_past_folders_that_cannot_be_looked_into(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
         put(house.cache / "net.pth")
         not_a_folder = put(house.submission / "file")
         monkeypatch.setenv("ESR_ZOO", f"/nowhere{os.pathsep}{not_a_folder}")
@@ -157,9 +153,7 @@ class TestAuto:
         assert "instead of the expected" in found.note
         assert list(house.zoo.glob("net.pth*")) == []
 
-    def test_does_not_try_the_network_when_offline(
-        self, house: House, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_does_not_try_the_network_when_offline(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
         house.bundle()
         monkeypatch.setenv("ESR_OFFLINE", "1")
         found = resolve(house.model(), "auto")
@@ -171,9 +165,7 @@ class TestAuto:
         monkeypatch.setenv("ESR_OFFLINE", "0")
         assert resolve(house.model(), "auto").source == "published"
 
-    def test_of_a_network_that_was_never_published_is_the_bundled_file_without_a_note(
-        self, house: House
-    ) -> None:
+    def test_of_a_network_that_was_never_published_is_the_bundled_file_without_a_note(self, house: House) -> None:
         house.bundle()
         found = resolve(house.model(file=None), "auto")
         assert (found.source, found.note) == ("bundled", None)
@@ -315,9 +307,7 @@ class TestAPath:
     def test_is_relative_to_the_working_directory(self, house: House, tmp_path: Path) -> None:
         put(tmp_path / "my.pth", OTHER)
         digest = hashlib.sha256(OTHER).hexdigest()
-        assert resolve(house.model(), "my.pth") == Weights(
-            "path", str(tmp_path / "my.pth"), digest, len(OTHER)
-        )
+        assert resolve(house.model(), "my.pth") == Weights("path", str(tmp_path / "my.pth"), digest, len(OTHER))
 
     def test_may_begin_at_home(self, house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HOME", str(tmp_path))
@@ -332,9 +322,7 @@ class TestAPath:
         put(tmp_path / "my.pth", OTHER)
         assert resolve(house.model(source=True, file=None), "my.pth").source == "path"
 
-    @pytest.mark.parametrize(
-        "weights", ["missing.pth", "/missing/net.pth", "~nobody-here/net.pth", "", "a\0b"]
-    )
+    @pytest.mark.parametrize("weights", ["missing.pth", "/missing/net.pth", "~nobody-here/net.pth", "", "a\0b"])
     def test_that_is_missing_is_refused(self, house: House, weights: str) -> None:
         assert f"weights={weights}: no such file" in refusal(house.model(), weights)
 

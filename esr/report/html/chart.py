@@ -73,9 +73,7 @@ def chart(ranking: Ranking) -> Chart:
     ]
     across = _runtime_axes(ranking)
     up = [
-        msgspec.structs.replace(
-            axis, fronts=[pareto(x.values, axis.values, axis.better == "high") for x in across]
-        )
+        msgspec.structs.replace(axis, fronts=[pareto(x.values, axis.values, axis.better == "high") for x in across])
         for axis in _quality_axes(ranking.rows)
     ]
     return Chart(networks, across, up)
@@ -89,9 +87,7 @@ def pareto(x: Sequence[float | None], y: Sequence[float | None], y_up: bool) -> 
     """
     sign = -1 if y_up else 1
     points = sorted(
-        (a, sign * b, index)
-        for index, (a, b) in enumerate(zip(x, y, strict=True))
-        if a is not None and b is not None
+        (a, sign * b, index) for index, (a, b) in enumerate(zip(x, y, strict=True)) if a is not None and b is not None
     )
     front: list[int] = []
     best, at = float("inf"), float("-inf")

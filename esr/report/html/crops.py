@@ -121,9 +121,7 @@ def _crop(index: int, images: dict[str, ImageArray], pool: Pool) -> Crop | None:
     if max(height, width) > LARGEST_SIDE:
         box = choose_box(hr, bicubic, LARGEST_SIDE)
     parts = {role: box.of(image, SCALE if role == "lr" else 1) for role, image in images.items()}
-    panels = tuple(
-        Panel(role, pool.add(part), _decibels(role, part, parts.get("hr"))) for role, part in parts.items()
-    )
+    panels = tuple(Panel(role, pool.add(part), _decibels(role, part, parts.get("hr"))) for role, part in parts.items())
     return Crop(index, (box.height, box.width), panels)
 
 

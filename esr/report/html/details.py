@@ -57,9 +57,7 @@ class MeasuredDetails(Details, frozen=True, kw_only=True):
     shades: list[Shade]
 
 
-def details(
-    row: Row, cells: Sequence[tuple[Column, Cell]], ranking: Ranking, file: Path | None, pool: Pool
-) -> Details:
+def details(row: Row, cells: Sequence[tuple[Column, Cell]], ranking: Ranking, file: Path | None, pool: Pool) -> Details:
     """A network for the page's scripts.
 
     Args:

@@ -31,9 +31,7 @@ class PageTable:
 
 def page_table(grid: Grid, indices: Mapping[str, int]) -> PageTable:
     """A grid's rows for the page; `indices`: an entry's key -> its place in the ranking."""
-    rows = [
-        _row(row, cells, indices[row.entry.key]) for row, cells in zip(grid.rows, grid.lines, strict=True)
-    ]
+    rows = [_row(row, cells, indices[row.entry.key]) for row, cells in zip(grid.rows, grid.lines, strict=True)]
     return PageTable(grid.columns, rows)
 
 

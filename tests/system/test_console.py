@@ -1,0 +1,31 @@
+"""The one console: its width without a terminal, and strings printed as they are."""
+
+import io
+
+from rich.console import Console
+
+from esr.system.console import PIPED_WIDTH, StageBars, captured, console
+
+
+def test_a_pipe_has_the_fixed_width_unless_columns_states_another(monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert console().width == PIPED_WIDTH
+    monkeypatch.setenv("COLUMNS", "70")
+    assert console().width == 70
+
+
+def test_markup_and_emoji_codes_are_printed_as_they_are():
+    assert captured(lambda screen: screen.print("[red]a[/red] :smile:")) == "[red]a[/red] :smile:\n"
+
+
+def test_a_stage_replaces_the_bar_of_the_stage_before():
+    text = io.StringIO()
+    with StageBars(Console(file=text, width=100, force_terminal=True)) as bars:
+        bars.stage("[quality]", 4)
+        bars.advance(3)
+        bars.live.refresh()
+        bars.stage("rounds", None)
+        bars.at(1, 2)
+        assert [task.description for task in bars.live.tasks] == ["rounds"]
+    assert "[quality]" in text.getvalue()
+    assert "3/4" in text.getvalue()
