@@ -274,7 +274,8 @@ ON_MIG = f"0 count 2\n0 mig@1 MIG-other,{MIG}\n0 name@1 NVIDIA A100\n0 sm_mhz@1 
 @pytest.mark.parametrize("gpu", [MIG, MIG.removeprefix("MIG-")])
 def test_a_mig_device_is_watched_through_its_gpu(watch, gpu):
     result = watch(ON_MIG, gpu=gpu)
-    assert [(f["reason"], f["severity"], f["detail"]) for f in result["disturbances"]] == [("mig_device", "warning", MIG)]
+    [finding] = result["disturbances"]
+    assert (finding["reason"], finding["severity"], finding["detail"]) == ("mig_device", "warning", MIG)
     found, run = result["telemetry"]["gpu"], result["telemetry"]["run"]
     assert found["mig"] == MIG
     assert (found["before"]["name"], found["before"]["uuid"]) == ("NVIDIA A100", UUIDS[1])
