@@ -82,7 +82,7 @@ OF_A_NETWORK = {
     "outputs_differ": (differing, "3 of 3 checked passes"),
     "warmup_cap": (unsettled, "LR 8×9"),
     "remembers_inputs": (remembering, "50 % of the time of new ones"),
-    "time_unaccounted": (unaccounted, "100.0 ms of the 300.0 ms"),
+    "time_unaccounted": (unaccounted, "100.0 ms of 300.0 ms elapsed"),
     "precision_changed": (halved, "float16 in convolution"),
     "switches_changed": (turned, "benchmark=true, threads=4"),
 }
