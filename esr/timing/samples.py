@@ -15,6 +15,8 @@ class Duration:
     """Between two CUDA events around the pass; on the CPU the wall clock."""
     wall_ms: Positive
     """Wall clock from idle device to idle device."""
+    enqueue_ms: Positive | None = None
+    """Host time until all of the pass was launched, before waiting for it; `None` on the CPU."""
 
 
 @dataclass
@@ -27,6 +29,7 @@ class SampleColumns:
     altered: list[bool] = field(default_factory=list)
     ms: list[float] = field(default_factory=list)
     wall_ms: list[float] = field(default_factory=list)
+    enqueue_ms: list[float | None] = field(default_factory=list)
 
     def add(self, round_: int, block: int, one: Pass, duration: Duration) -> None:
         """Appends one pass."""
@@ -36,9 +39,12 @@ class SampleColumns:
         self.altered.append(one.alteration is not None)
         self.ms.append(duration.ms)
         self.wall_ms.append(duration.wall_ms)
+        self.enqueue_ms.append(duration.enqueue_ms)
 
     def finish(self, outlier: list[bool]) -> Samples:
         """The record's columns, with the passes that are outliers."""
+        enqueue_ms = tuple(ms for ms in self.enqueue_ms if ms is not None)
+        known = len(enqueue_ms) == len(self.enqueue_ms) > 0
         return Samples(
             round=tuple(self.round),
             block=tuple(self.block),
@@ -46,5 +52,6 @@ class SampleColumns:
             altered=tuple(self.altered),
             ms=tuple(self.ms),
             wall_ms=tuple(self.wall_ms),
+            enqueue_ms=enqueue_ms if known else None,
             outlier=tuple(outlier),
         )

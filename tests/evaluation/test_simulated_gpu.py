@@ -84,10 +84,15 @@ def measure(library: Path, tmp_path: Path, run_esr: Callable[..., Run]) -> Measu
         (tmp_path / f"{role}.yaml").write_text(f"_target_: chain.Chain\nargs: {{operators: {operators}}}\n")
 
     def run(
-        scenario: str = "", *arguments: str, devices: tuple[DeviceScript, ...] = (TITAN,), visible: str | None = None
+        scenario: str = "",
+        *arguments: str,
+        devices: tuple[DeviceScript, ...] = (TITAN,),
+        visible: str | None = None,
+        kernel_ms: float = KERNEL_MS,
+        host_ms: float = 0.0,
     ) -> tuple[Run, Document]:
         (tmp_path / "scenario").write_text(f"-1 energy 1\n{scenario}")
-        script = Script(devices=devices, kernel_us=KERNEL_MS * 1000, launch_us=0)
+        script = Script(devices=devices, kernel_us=kernel_ms * 1000, host_us=host_ms * 1000, launch_us=0)
         env = nvml_environment(library, tmp_path / "scenario", write_time(tmp_path / "time"))
         env |= cuda_environment(script)
         if visible is not None:
@@ -133,6 +138,7 @@ def test_an_undisturbed_run_is_clean_and_as_fast_as_the_script_says(measure, run
         assert runtime_ms(network) == pytest.approx(operators * KERNEL_MS, rel=1e-3)
         samples = network.timing.load_samples()
         assert all(wall >= ms for wall, ms in zip(samples.wall_ms, samples.ms, strict=True))
+        assert len(samples.enqueue_ms) == len(samples.ms)
         assert network.worker.device.kind == "cuda"
         assert network.memory.method == "CUDA allocator, max_memory_allocated"
         assert 0 < network.memory.memory_mib <= network.memory.reserved_mib
@@ -263,3 +269,14 @@ def test_a_mig_device_whose_gpu_is_unknown_is_named_as_not_watched(measure):
     run, document = measure(f"-1 mig {MIG}\n-1 mig_parent !999", devices=(gpu,))
     assert (document.verdict.status, reasons(document)) == ("clean", {("not_watched", None)})
     assert f"the GPU of {MIG} was not found" in run.out
+
+
+def test_a_gpu_that_waits_for_its_launches_is_named(measure):
+    run, document = measure(kernel_ms=0.1, host_ms=2.0)
+    assert (document.verdict.status, reasons(document)) == ("clean", {("launch_bound", role) for role in OPERATORS})
+    for role, operators in OPERATORS.items():
+        network = document.networks.of(role)
+        assert runtime_ms(network) == pytest.approx(2.0 * operators + 0.1, rel=1e-3)
+        samples = network.timing.load_samples()
+        assert all(2.0 * operators <= enqueue for enqueue in samples.enqueue_ms)
+    assert "measure the host" in run.out

@@ -300,6 +300,7 @@ def test_esr_s_device_waits_for_its_pass(cuda):
     result, duration = device.timed(lambda: (x + 1) * 2)
     assert duration.ms == pytest.approx(2 * KERNEL_MS, abs=0.1)
     assert duration.wall_ms >= 2 * KERNEL_MS
+    assert 0 < duration.enqueue_ms < duration.wall_ms
     assert result.tolist() == [4.0] * 4
     device.reset_memory()
     y = torch.zeros(3 * MIB, dtype=torch.uint8, device=device.torch_device)
