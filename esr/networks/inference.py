@@ -78,7 +78,7 @@ def forward(network: nn.Module, lr: Tensor, tile: TileConf | None = None) -> Ten
 
 
 def tile_starts(length: int, side: int, overlap: int) -> list[int]:
-    """Where tiles of `side` pixels begin along `length` pixels.
+    """First pixels of tiles of `side` pixels along `length` pixels.
 
     >>> tile_starts(600, side=256, overlap=32)
     [0, 224, 344]

@@ -64,7 +64,7 @@ class Gpu:
         self.errors: dict[str, DriverError] = {}
         """By column or field."""
         self.gone: str | None = None
-        """Why the device does not answer; `None` while it does."""
+        """Reason why the device does not answer; `None` while it does."""
         self.mig: str | None = None
         """UUID of the MIG device in use; all columns are then those of its whole GPU."""
         self._calls = self._table()

@@ -1,4 +1,4 @@
-"""What a long piece of work tells whoever watches it."""
+"""Progress of a long piece of work, for whatever shows it."""
 
 from typing import Protocol
 
