@@ -90,9 +90,10 @@ def measure(library: Path, tmp_path: Path, run_esr: Callable[..., Run]) -> Measu
         visible: str | None = None,
         kernel_ms: float = KERNEL_MS,
         host_ms: float = 0.0,
+        search: float = 1.0,
     ) -> tuple[Run, Document]:
         (tmp_path / "scenario").write_text(f"-1 energy 1\n{scenario}")
-        script = Script(devices=devices, kernel_us=kernel_ms * 1000, host_us=host_ms * 1000, launch_us=0)
+        script = Script(devices, kernel_us=kernel_ms * 1000, host_us=host_ms * 1000, launch_us=0, search=search)
         env = nvml_environment(library, tmp_path / "scenario", write_time(tmp_path / "time"))
         env |= cuda_environment(script)
         if visible is not None:
@@ -280,3 +281,30 @@ def test_a_gpu_that_waits_for_its_launches_is_named(measure):
         samples = network.timing.load_samples()
         assert all(2.0 * operators <= enqueue for enqueue in samples.enqueue_ms)
     assert "measure the host" in run.out
+
+
+def test_a_search_for_algorithms_is_over_before_the_first_timed_pass(measure):
+    # The second process sees the larger shape in its warm-up for the first time.
+    _, document = measure("", "cudnn.benchmark=true", "timing.processes=2", search=10)
+    assert document.verdict.status == "clean"
+    for role, operators in OPERATORS.items():
+        network = document.networks.of(role)
+        assert network.worker.cudnn.benchmark
+        warm_up = next(one for one in network.timing.load_warmup() if (one.process, one.lr_shape) == (1, (16, 24)))
+        first, *others = warm_up.ms
+        assert first > 2 * max(others)
+        samples = network.timing.load_samples()
+        assert max(samples.ms) == pytest.approx(operators * KERNEL_MS, rel=1e-3)
+    assert ratio(document) == pytest.approx(RATIO, rel=1e-3)
+
+
+def test_the_challenge_s_protocol_times_one_pass_with_everything_in_it(measure):
+    _, document = measure("", "timing=ntire2022", "cudnn.benchmark=true", "timing.rounds=1", search=10)
+    for role, operators in OPERATORS.items():
+        network = document.networks.of(role)
+        samples = dict(zip(network.timing.load_samples().image, network.timing.load_samples().ms, strict=True))
+        plain = operators * KERNEL_MS
+        # The first image has a new shape, the second another one; the third is of the first one's.
+        assert [samples[image] for image in range(3)] == pytest.approx([plain + 18 * KERNEL_MS] * 2 + [plain], rel=1e-3)
+        assert network.memory.method == "CUDA allocator, max_memory_allocated"
+        assert network.memory.lr_shape is None

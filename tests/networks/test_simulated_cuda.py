@@ -310,7 +310,9 @@ def test_esr_s_device_waits_for_its_pass(cuda):
 
 def test_nothing_of_it_is_left_behind():
     before = {name: getattr(torch.cuda, name) for name in ("Event", "synchronize", "is_available")}
+    version = torch.version.cuda
     with simulated(SCRIPT, {}):
         assert torch.cuda.is_available()
+        assert torch.version.cuda
     assert {name: getattr(torch.cuda, name) for name in before} == before
-    assert torch.version.cuda is None or torch.cuda.is_available()
+    assert torch.version.cuda == version

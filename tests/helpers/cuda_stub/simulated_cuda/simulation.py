@@ -115,5 +115,7 @@ class Simulation:
 
 
 def has_kernel(func: OpOverload) -> bool:
-    """True if an operator does work on the device."""
-    return not func.is_view and func.overloadpacket.__name__ not in _NO_KERNEL
+    """True if an operator does work on the device, and is no view of its input."""
+    aliases = (one.alias_info for one in func._schema.returns)
+    is_view = any(alias is not None and not alias.is_write for alias in aliases)
+    return not is_view and func.overloadpacket.__name__ not in _NO_KERNEL
