@@ -2,6 +2,7 @@
 
 A scenario's time is that of the timed blocks: block N lasts from N to N + 0.5, and before the first it is negative.
 Durations are the script's, however busy this machine is: a pass takes as many milliseconds as it has operators.
+Passes are long against the sampling of their outputs, whose operators take as long each.
 """
 
 import shutil
@@ -40,9 +41,9 @@ class Chain(nn.Module):
             y = torch.relu(y)
         return nn.functional.pixel_shuffle(self.last(y), 4)
 '''
-OPERATORS = {"candidate": 6, "baseline": 4}
+OPERATORS = {"candidate": 12, "baseline": 8}
 RATIO = 1.5
-KERNEL_MS = 2.0
+KERNEL_MS = 1.0
 ROUNDS = 6
 BLOCKS = 2 * ROUNDS
 ARGUMENTS = (
@@ -163,7 +164,7 @@ def test_blocks_during_a_short_slowdown_are_measured_again(measure):
     assert len(found) == BLOCKS + 2
     assert document.verdict.status == "clean"
     assert ratio(document) == pytest.approx(RATIO, rel=1e-3)
-    assert runtime_ms(document.networks.baseline) == pytest.approx(4 * KERNEL_MS, rel=1e-3)
+    assert runtime_ms(document.networks.baseline) == pytest.approx(8 * KERNEL_MS, rel=1e-3)
 
 
 def test_a_slowdown_that_lasts_is_tried_again_and_then_taints(measure, run_esr):
@@ -221,7 +222,7 @@ def test_a_network_that_runs_out_of_memory_fails_alone(measure, tmp_path):
     assert run.code == 1
     candidate, baseline = document.networks.candidate, document.networks.baseline
     assert (candidate.failure.kind, baseline.failure) == ("out_of_memory", None)
-    assert runtime_ms(baseline) == pytest.approx(4 * KERNEL_MS, rel=1e-3)
+    assert runtime_ms(baseline) == pytest.approx(8 * KERNEL_MS, rel=1e-3)
     assert document.timing.ratio is None
     assert "out of memory" in run.err.lower() + run.out.lower()
 
@@ -273,13 +274,13 @@ def test_a_mig_device_whose_gpu_is_unknown_is_named_as_not_watched(measure):
 
 
 def test_a_gpu_that_waits_for_its_launches_is_named(measure):
-    run, document = measure(kernel_ms=0.1, host_ms=2.0)
+    run, document = measure(kernel_ms=0.1, host_ms=1.0)
     assert (document.verdict.status, reasons(document)) == ("clean", {("launch_bound", role) for role in OPERATORS})
     for role, operators in OPERATORS.items():
         network = document.networks.of(role)
-        assert runtime_ms(network) == pytest.approx(2.0 * operators + 0.1, rel=1e-3)
+        assert runtime_ms(network) == pytest.approx(1.0 * operators + 0.1, rel=1e-3)
         samples = network.timing.load_samples()
-        assert all(2.0 * operators <= enqueue for enqueue in samples.enqueue_ms)
+        assert all(1.0 * operators <= enqueue for enqueue in samples.enqueue_ms)
     assert "measure the host" in run.out
 
 

@@ -94,15 +94,17 @@ def test_an_event_that_takes_no_time_or_was_not_recorded_raises(cuda):
         begin.elapsed_time(untimed)
 
 
+@pytest.mark.parametrize("inference", [False, True])
 @pytest.mark.parametrize(
     "wait", [lambda x: x.cpu(), lambda x: x.tolist(), lambda x: x.to("cpu"), lambda x: x[0].item()]
 )
-def test_reading_a_result_waits_for_it(cuda, wait):
+def test_reading_a_result_waits_for_it(cuda, wait, inference):
     x = torch.zeros(4, device="cuda")
     start = time.perf_counter()
-    for _ in range(5):
-        x.add_(1)
-    wait(x)
+    with torch.inference_mode(inference):
+        for _ in range(5):
+            x.add_(1)
+        wait(x)
     assert time.perf_counter() - start >= 5 * KERNEL_MS / 1000
 
 
@@ -281,6 +283,19 @@ def test_a_captured_graph_is_replayed_with_one_launch():
         torch.cuda.synchronize()
         assert begin.elapsed_time(end) == pytest.approx(0.2, abs=0.01)
         assert y.cpu().tolist() == [8.0] * 4
+
+
+@pytest.mark.parametrize("inference", [False, True])
+@pytest.mark.parametrize("wait", [lambda x: x.sum().item(), lambda x: torch.cuda.synchronize()])
+def test_a_capture_refuses_what_waits(cuda, wait, inference):
+    x = torch.zeros(4, device="cuda")
+    with (
+        torch.inference_mode(inference),
+        pytest.raises(RuntimeError, match="capturing"),
+        torch.cuda.graph(torch.cuda.CUDAGraph()),
+    ):
+        wait(x)
+    torch.cuda.synchronize()
 
 
 def test_a_search_for_algorithms_takes_longer_once_for_each_shape():

@@ -124,6 +124,8 @@ def graph(cuda_graph: CUDAGraph, *_: object, **__: object) -> Iterator[None]:
 
 def synchronize(device: Where = None) -> None:
     """Waits until the device has nothing left to do."""
+    if simulation().recording is not None:
+        raise RuntimeError("CUDA error: operation not permitted when stream is capturing (simulated)")
     simulation().device(device).synchronize()
 
 

@@ -26,8 +26,8 @@ _NO_KERNEL = {
     "new_empty_strided",
     "resize_",
 }
-_WAITS = {"_local_scalar_dense", "equal", "nonzero"}
-"""Operators whose result the host needs."""
+_WAITS = {"_local_scalar_dense", "item", "is_nonzero", "equal", "nonzero"}
+"""Operators whose result the host needs; in inference mode `item` is one of its own."""
 
 
 @dataclass
@@ -91,6 +91,8 @@ class Simulation:
                 if isinstance(leaf, torch.Tensor):
                     device.allocator.add(leaf)
         if self.recording is not None:
+            if func.overloadpacket.__name__ in _WAITS:
+                raise RuntimeError("CUDA error: operation not permitted when stream is capturing (simulated)")
             self.recording.append(launch)
         elif has_kernel(func):
             slower = self._search(func, args)
