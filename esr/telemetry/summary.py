@@ -4,7 +4,9 @@ import statistics
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import pairwise
+from operator import or_
 from typing import TypeAlias
 
 from esr.config.terms import Role
@@ -24,7 +26,7 @@ LEAST_CORE_S = 1.0
 """Core-seconds below which load by other processes is unknown: the kernel counts in steps of 0.01 s, per process."""
 
 CLOCKS = ("gpu_sm_mhz", "gpu_memory_mhz")
-_SPREADS = (*CLOCKS, "gpu_pstate", "gpu_temperature_c", "gpu_power_w", "gpu_utilisation_pct", "host_temperature_c")
+_SPREADS = (*nvml.GAUGES, "host_temperature_c")
 Joules: TypeAlias = tuple[float, str]
 """Joules and their source: `counter`, or `power` where power was integrated."""
 
@@ -138,10 +140,7 @@ def busy(sample: Sample) -> bool:
 
 def _reasons(samples: Iterable[Sample]) -> int | None:
     seen = [int(sample["gpu_reasons"]) for sample in samples if "gpu_reasons" in sample]
-    bits = 0
-    for reason in seen:
-        bits |= reason
-    return bits if seen else None
+    return reduce(or_, seen) if seen else None
 
 
 def _difference(samples: Sequence[Sample], column: str) -> float | None:

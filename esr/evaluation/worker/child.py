@@ -6,7 +6,6 @@ import platform
 import signal
 import sys
 from dataclasses import asdict
-from functools import singledispatchmethod
 from typing import Any
 
 import torch
@@ -43,10 +42,11 @@ class Child:
         self.inputs: list[Tensor] = []
 
     def answer(self, request: Request[Any]) -> Answer:
-        """Carries out one request; an exception becomes a `Refusal`."""
+        """Carries out one request by the method of its stage, `do_…`; an exception becomes a `Refusal`."""
         try:
             with torch.inference_mode():
-                return self.handle(request)
+                answer: Answer = getattr(self, f"do_{request.stage}")(request)
+                return answer
         except NetworkError as error:
             kind = "user" if isinstance(request, to.LoadRequest) else "bad_output"
             return _refusal(kind, str(error), error)
@@ -57,13 +57,7 @@ class Child:
             kind = "out_of_memory" if devices.is_out_of_memory(error) else "exception"
             return _refusal(kind, described(error), error)
 
-    @singledispatchmethod
-    def handle(self, request: Any) -> Answer:
-        """Carries out one request, by the method registered for its type."""
-        raise TypeError(f"no handler for {type(request).__name__}")
-
-    @handle.register
-    def open(self, request: to.OpenRequest) -> to.OpenAnswer:
+    def do_open(self, request: to.OpenRequest) -> to.OpenAnswer:
         """Opens the device and sets its switches."""
         conf = request.settings
         threads = devices.set_threads(conf.device.threads, conf.device.cpus)
@@ -85,8 +79,7 @@ class Child:
             )
         )
 
-    @handle.register
-    def load(self, request: to.LoadRequest) -> Done:
+    def do_load(self, request: to.LoadRequest) -> Done:
         """Builds the network, loads its weights and moves it to the device."""
         self.model = request.model
         self.network = networks.build(self.model)
@@ -94,14 +87,12 @@ class Child:
         self.network.to(self.device.torch_device)
         return Done()
 
-    @handle.register
-    def take_image(self, request: to.ImageRequest) -> Done:
+    def do_image(self, request: to.ImageRequest) -> Done:
         """Keeps one more LR image."""
         self.images.append(inference.to_tensor(request.image, self.model.data_range))
         return Done()
 
-    @handle.register
-    def count(self, request: to.ComplexityRequest) -> to.ComplexityAnswer:
+    def do_complexity(self, request: to.ComplexityRequest) -> to.ComplexityAnswer:
         """Counts parameters, operations, activations, convolutions and live memory."""
         try:
             counted = complexity.measure(self.network, request.height, request.width)
@@ -109,54 +100,46 @@ class Child:
         except NetworkError as error:
             return to.ComplexityAnswer(None, one_line(str(error))[: to.MESSAGE_LIMIT])
 
-    @handle.register
-    def measure_memory(self, request: to.MemoryRequest) -> to.MemoryAnswer:
+    def do_memory(self, request: to.MemoryRequest) -> to.MemoryAnswer:
         """Peak memory of one pass over one image."""
         lr = self._on_device(request.image)
         self.device.reset_memory()
         inference.check_output(self._forward(lr), lr)
         return to.MemoryAnswer(self.device.peak_memory())
 
-    @handle.register
-    def reset_memory(self, _: to.ResetMemoryRequest) -> Done:
-        """Begins the measurement that `read_peak` ends."""
+    def do_reset_memory(self, _: to.ResetMemoryRequest) -> Done:
+        """Begins the measurement that `do_peak` ends."""
         self.device.reset_memory()
         return Done()
 
-    @handle.register
-    def read_peak(self, _: to.PeakRequest) -> to.MemoryAnswer:
-        """Peak memory since `reset_memory`, the challenge's way."""
+    def do_peak(self, _: to.PeakRequest) -> to.MemoryAnswer:
+        """Peak memory since `do_reset_memory`, the challenge's way."""
         return to.MemoryAnswer(self.device.peak_memory())
 
-    @handle.register
-    def keep_memory(self, _: to.KeepMemoryRequest) -> Done:
+    def do_keep_memory(self, _: to.KeepMemoryRequest) -> Done:
         """Keeps freed memory from now on."""
         devices.keep_freed_memory()
         return Done()
 
-    @handle.register
-    def renew(self, request: to.RenewRequest) -> Done:
+    def do_renew(self, request: to.RenewRequest) -> Done:
         """Recompiles the device's kernels, in passes over these images, so that no timed pass pays for it."""
         if self.device.renew_kernels():
             for index in request.images:
                 self._forward(self._on_device(index))
         return Done()
 
-    @handle.register
-    def upscale(self, request: to.QualityRequest) -> to.QualityAnswer:
+    def do_quality(self, request: to.QualityRequest) -> to.QualityAnswer:
         """The 8-bit SR image of one LR image."""
         lr = self._on_device(request.image)
         output = inference.check_output(self._forward(lr), lr)
         return to.QualityAnswer(inference.to_image(output, self.model.data_range))
 
-    @handle.register
-    def prepare(self, request: to.PrepareRequest) -> Done:
+    def do_prepare(self, request: to.PrepareRequest) -> Done:
         """Puts the next block's inputs on the device."""
         self.inputs = [self._input(one) for one in request.passes]
         return Done()
 
-    @handle.register
-    def time(self, request: to.TimeRequest) -> to.TimeAnswer:
+    def do_time(self, request: to.TimeRequest) -> to.TimeAnswer:
         """Times one pass over each prepared input, and samples one output.
 
         The output is sampled at once, so that a network that works on after its pass is caught with an unfinished one.
@@ -173,15 +156,13 @@ class Child:
         self.inputs = []
         return to.TimeAnswer(tuple(durations), sampled)
 
-    @handle.register
-    def sample(self, request: to.SampleRequest) -> to.SampleAnswer:
+    def do_sample(self, request: to.SampleRequest) -> to.SampleAnswer:
         """A sample of the output over one input, in an untimed pass under audit."""
         lr = self._input(request.one)
         output, found = audit(lambda: self._forward(lr), self.settings)
         return to.SampleAnswer(found.precisions, found.switches, self._sample(output, lr, request.seed))
 
-    @handle.register
-    def audit(self, request: to.AuditRequest) -> to.AuditAnswer:
+    def do_audit(self, request: to.AuditRequest) -> to.AuditAnswer:
         """One pass under audit."""
         lr = self._on_device(request.image)
         return audit(lambda: self._forward(lr), self.settings)[1]

@@ -6,11 +6,11 @@ import os
 import secrets
 import select
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
 import time
+from subprocess import DEVNULL, PIPE, STDOUT, Popen, TimeoutExpired
 
 from esr import errors
 from esr.config.terms import FailureKind, Stage
@@ -50,28 +50,20 @@ class Worker:
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
         child_read, self._write = os.pipe()
         self._read, child_write = os.pipe()
+        ends = (child_read, child_write)
         self._reader = PipeReader(self._read)
-        command = [sys.executable, "-c", _BOOT, json.dumps(sys.path), str(child_read), str(child_write)]
+        command = [sys.executable, "-c", _BOOT, json.dumps(sys.path), *map(str, ends)]
         os.set_blocking(self._write, False)
         try:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=self._stderr,
-                stderr=self._stderr,
-                pass_fds=(child_read, child_write),
-                start_new_session=True,  # Ctrl-C is the parent's to handle
+            # In a session of its own: Ctrl-C is the parent's to handle.
+            self._process = Popen(
+                command, stdin=DEVNULL, stdout=self._stderr, stderr=STDOUT, pass_fds=ends, start_new_session=True
             )
         finally:
             os.close(child_read)
             os.close(child_write)
-        self._keeper = subprocess.Popen(
-            ["/bin/sh", "-c", _KEEPER, "sh", str(self._process.pid)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        command = ["/bin/sh", "-c", _KEEPER, "sh", str(self._process.pid)]
+        self._keeper = Popen(command, stdin=PIPE, stdout=DEVNULL, stderr=DEVNULL, start_new_session=True)
 
     def __enter__(self) -> "Worker":
         return self
@@ -141,7 +133,7 @@ class Worker:
     def _death(self, stage: Stage) -> WorkerFailure:
         try:
             code = self._process.wait(_GRACE_S)
-        except subprocess.TimeoutExpired:
+        except TimeoutExpired:
             self.kill()
             cause = "the worker closed its pipe"
         else:
@@ -185,9 +177,8 @@ class Worker:
                 os.close(fd)
         self.resume()
         try:
-            self._process.wait(_GRACE_S)
-        except subprocess.TimeoutExpired:
-            pass
+            with contextlib.suppress(TimeoutExpired):
+                self._process.wait(_GRACE_S)
         finally:
             self.kill()
             self._keeper.kill()
