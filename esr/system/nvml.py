@@ -154,8 +154,7 @@ class Gpu:
 
     def timed(self) -> Sample:
         """The columns in `TIMED` that the device answers; may be called while a network is timed."""
-        values = {column: self._ask(column) for column in TIMED}
-        return {column: value for column, value in values.items() if value is not None}
+        return {column: value for column in TIMED if (value := self._ask(column)) is not None}
 
     def energy(self) -> Sample:
         """The energy counter alone, in joules; empty where there is none."""

@@ -14,6 +14,7 @@ from subprocess import DEVNULL, PIPE, STDOUT, Popen, TimeoutExpired
 
 from esr import errors
 from esr.config.terms import FailureKind, Stage
+from esr.errors import EsrError
 from esr.evaluation.worker.messages import AnswerT, Refusal, Request, open_envelope, pack
 from esr.evaluation.worker.pipe import PipeReader
 from esr.records.network import Failure
@@ -31,6 +32,10 @@ STARTUP_S = 300.0
 """Least seconds for startup: importing torch from a cold disk can take a minute, whatever a forward pass takes."""
 _STDERR_TAIL = 2000
 _GRACE_S = 2.0
+_USER_ERRORS = {
+    name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, EsrError)
+}
+"""Classes that a worker may name in a refusal."""
 
 
 class WorkerFailure(Exception):  # noqa: N818 - a result of measuring, to be recorded
@@ -118,7 +123,7 @@ class Worker:
         if not isinstance(answer, Refusal):
             return answer
         if answer.kind == "user":
-            raise _user_error(answer)
+            raise _USER_ERRORS.get(answer.error, EsrError)(answer.message)
         raise WorkerFailure(stage, answer.kind, answer.message)
 
     def _limit_s(self, stage: Stage) -> float:
@@ -196,10 +201,3 @@ def _cause(code: int) -> str:
         name = f"signal {-code}"
     more = " (as the kernel does when memory runs out)" if -code == signal.SIGKILL else ""
     return f"the worker was ended by {name}{more}"
-
-
-def _user_error(refusal: Refusal) -> errors.EsrError:
-    kind = getattr(errors, refusal.error, errors.EsrError)
-    if not (isinstance(kind, type) and issubclass(kind, errors.EsrError)):
-        kind = errors.EsrError
-    return kind(refusal.message)
