@@ -19,15 +19,8 @@ _DEVICE_IS_GONE = (UNINITIALIZED, DRIVER_NOT_LOADED, GPU_IS_LOST, RESET_REQUIRED
 
 ENERGY = "gpu_energy_j"
 """Counter of joules; Volta and later."""
-TIMED = (
-    "gpu_sm_mhz",
-    "gpu_memory_mhz",
-    "gpu_pstate",
-    "gpu_temperature_c",
-    "gpu_power_w",
-    "gpu_utilisation_pct",
-    "gpu_reasons",
-)
+GAUGES = ("gpu_sm_mhz", "gpu_memory_mhz", "gpu_pstate", "gpu_temperature_c", "gpu_power_w", "gpu_utilisation_pct")
+TIMED = (*GAUGES, "gpu_reasons")
 """Columns cheap enough to be read while a network is timed."""
 
 
@@ -161,8 +154,7 @@ class Gpu:
 
     def timed(self) -> Sample:
         """The columns in `TIMED` that the device answers; may be called while a network is timed."""
-        values = {column: self._ask(column) for column in TIMED}
-        return {column: value for column, value in values.items() if value is not None}
+        return {column: value for column in TIMED if (value := self._ask(column)) is not None}
 
     def energy(self) -> Sample:
         """The energy counter alone, in joules; empty where there is none."""

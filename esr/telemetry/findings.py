@@ -1,7 +1,7 @@
 """Disturbances: what speaks against a measurement, from figures and thresholds. Pure functions."""
 
 import statistics
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from esr.config.telemetry import TelemetryConf
@@ -163,66 +163,57 @@ def _mean(samples: Sequence[Sample], column: str) -> float | None:
     return statistics.fmean(values) if values else None
 
 
-def _slowdowns(reasons: int, block: int) -> list[Disturbance]:
-    return [
-        Disturbance(reason, f"driver's reasons: {', '.join(bit_names(reasons & mask))}", block)
-        for reason, mask in _SLOWDOWNS.items()
-        if reasons & mask
-    ]
+def _slowdowns(reasons: int, block: int) -> Iterator[Disturbance]:
+    for reason, mask in _SLOWDOWNS.items():
+        if reasons & mask:
+            yield Disturbance(reason, f"driver's reasons: {', '.join(bit_names(reasons & mask))}", block)
 
 
-def _clock_out_of_line(summary: Summary, earlier: Sequence[Summary], limit: float, block: int) -> list[Disturbance]:
+def _clock_out_of_line(summary: Summary, earlier: Sequence[Summary], limit: float, block: int) -> Iterator[Disturbance]:
     known = [clock for other in earlier if (clock := other.sm_mhz) is not None]
     if summary.sm_mhz is None or len(known) < _EARLIER:
-        return []
+        return
     usual = statistics.median(known)
     share = abs(summary.sm_mhz / usual - 1)
-    if share <= limit:
-        return []
-    detail = f"{summary.sm_mhz:.0f} MHz here, {usual:.0f} MHz before: {_over(share, limit)}"
-    return [Disturbance("sm_clock_spread", detail, block)]
+    if share > limit:
+        detail = f"{summary.sm_mhz:.0f} MHz here, {usual:.0f} MHz before: {_over(share, limit)}"
+        yield Disturbance("sm_clock_spread", detail, block)
 
 
-def _clock_spread(summaries: Sequence[Summary], limit: float) -> list[Disturbance]:
+def _clock_spread(summaries: Sequence[Summary], limit: float) -> Iterator[Disturbance]:
     """Over the blocks' medians: a boost clock normally flickers by one step within a block."""
     clocks = [clock for summary in summaries if (clock := summary.sm_mhz) is not None]
     if not clocks:
-        return []
+        return
     share = (max(clocks) - min(clocks)) / statistics.median(clocks)
-    if share <= limit:
-        return []
-    detail = f"{min(clocks):.0f} to {max(clocks):.0f} MHz: {_over(share, limit)}"
-    return [Disturbance("sm_clock_spread", detail)]
+    if share > limit:
+        detail = f"{min(clocks):.0f} to {max(clocks):.0f} MHz: {_over(share, limit)}"
+        yield Disturbance("sm_clock_spread", detail)
 
 
-def _rise(gpu: Sequence[Sample], limit: float) -> list[Disturbance]:
+def _rise(gpu: Sequence[Sample], limit: float) -> Iterator[Disturbance]:
     degrees = [sample["gpu_temperature_c"] for sample in gpu if "gpu_temperature_c" in sample]
     if len(degrees) < _LEAST_TEMPERATURES:
-        return []
+        return
     quarter = len(degrees) // 4
     first, last = statistics.median(degrees[:quarter]), statistics.median(degrees[-quarter:])
-    if last - first <= limit:
-        return []
-    return [Disturbance("temperature_rising", f"{first:.0f} to {last:.0f} °C, above {limit:g} °C")]
+    if last - first > limit:
+        yield Disturbance("temperature_rising", f"{first:.0f} to {last:.0f} °C, above {limit:g} °C")
 
 
-def _host_load(summary: Summary, limit: float, block: int | None) -> list[Disturbance]:
+def _host_load(summary: Summary, limit: float, block: int | None) -> Iterator[Disturbance]:
     load = summary.figures.host_load
-    if load is None or load <= limit:
-        return []
-    detail = f"other processes used {100 * load:.1f} % of the cores, above {100 * limit:g} %"
-    return [Disturbance("host_load", detail, block)]
+    if load is not None and load > limit:
+        yield Disturbance("host_load", f"other processes used {_over(load, limit, ' of the cores')}", block)
 
 
-def _power(reasons: int, summaries: Sequence[Summary]) -> list[Disturbance]:
-    found = []
+def _power(reasons: int, summaries: Sequence[Summary]) -> Iterator[Disturbance]:
     if reasons & _POWER_CAP:
         capped = sum(bool((summary.reasons or 0) & _POWER_CAP) for summary in summaries)
-        found.append(Disturbance("power_cap", f"in {capped} of {len(summaries)} blocks", severity=WARNING))
+        yield Disturbance("power_cap", f"in {capped} of {len(summaries)} blocks", severity=WARNING)
     if unknown := reasons & ~sum(BITS):
-        found.append(Disturbance("unknown_clock_reason", f"bits {unknown:#x}", severity=WARNING))
-    return found
+        yield Disturbance("unknown_clock_reason", f"bits {unknown:#x}", severity=WARNING)
 
 
-def _over(share: float, limit: float) -> str:
-    return f"{100 * share:.1f} %, above {100 * limit:g} %"
+def _over(share: float, limit: float, whole: str = "") -> str:
+    return f"{100 * share:.1f} %{whole}, above {100 * limit:g} %"

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -74,19 +75,15 @@ class Host:
                 waiting += self._children(pid)
         self.family |= seen
         for pid in seen - self._tree.keys():
-            try:
+            with suppress(psutil.Error):  # it has ended; its time went to its parent
                 self._tree[pid] = psutil.Process(pid)
-            except psutil.Error:
-                continue  # it has ended; its time went to its parent
 
     def _children(self, pid: int) -> list[int]:
         """Children as the kernel lists them per thread; psutil would read every process of the machine."""
         found = []
         for file in (self._root / "proc" / str(pid) / "task").glob("*/children"):
-            try:
+            with suppress(OSError):  # the thread has ended
                 found += [int(word) for word in file.read_text(encoding="ascii").split()]
-            except OSError:
-                continue  # the thread has ended
         return found
 
 
@@ -115,11 +112,10 @@ class _Rapl:
 
 
 def _frequencies() -> Sample:
-    try:
-        cores = psutil.cpu_freq(percpu=True)
-    except (OSError, NotImplementedError, psutil.Error):
-        return {}
-    return {f"cpu{number}_mhz": core.current for number, core in enumerate(cores) if core.current}
+    with suppress(OSError, NotImplementedError, psutil.Error):
+        cores = enumerate(psutil.cpu_freq(percpu=True))
+        return {f"cpu{number}_mhz": core.current for number, core in cores if core.current}
+    return {}
 
 
 def _temperature() -> Sample:

@@ -104,9 +104,4 @@ class Sampler:
 
     def report(self) -> Sampling:
         """Cost of sampling, for the record."""
-        return Sampling(
-            samples=len(self.samples),
-            interval_s=round(self.interval_s, 3),
-            cpu_s=round(self.cost_s, 4),
-            error=self.error,
-        )
+        return Sampling(len(self.samples), round(self.interval_s, 3), round(self.cost_s, 4), self.error)

@@ -4,7 +4,9 @@ import statistics
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import pairwise
+from operator import or_
 from typing import TypeAlias
 
 from esr.config.terms import Role
@@ -24,7 +26,7 @@ LEAST_CORE_S = 1.0
 """Core-seconds below which load by other processes is unknown: the kernel counts in steps of 0.01 s, per process."""
 
 CLOCKS = ("gpu_sm_mhz", "gpu_memory_mhz")
-_SPREADS = (*CLOCKS, "gpu_pstate", "gpu_temperature_c", "gpu_power_w", "gpu_utilisation_pct", "host_temperature_c")
+_SPREADS = (*nvml.GAUGES, "host_temperature_c")
 Joules: TypeAlias = tuple[float, str]
 """Joules and their source: `counter`, or `power` where power was integrated."""
 
@@ -54,6 +56,8 @@ class Summary:
     """Core-seconds of the host."""
     others_s: float | None
     """Core-seconds used by other processes; `None` where not known."""
+    gpu_energy: Joules | None
+    host_energy: Joules | None
 
     @property
     def sm_mhz(self) -> float | None:
@@ -76,38 +80,39 @@ def summarise(gpu: Sequence[Sample], machine: Sequence[Sample], block: TimedBloc
     others_s = None if busy_s is None or own_s is None else max(0.0, busy_s - own_s)
     gpu_energy = _counted(gpu, nvml.ENERGY, block) or _integrated(gpu, block)
     host_energy = _counted(machine, host.ENERGY, block)
-    return _summary((block,), [*gpu, *machine], (gpu_energy, host_energy), core_s, others_s)
+    return _summary((block,), [*gpu, *machine], core_s, others_s, gpu_energy, host_energy)
 
 
 def combine(summaries: Sequence[Summary], gpu: Sequence[Sample], machine: Sequence[Sample]) -> Summary:
     """Figures of several blocks together: spreads over all their samples, everything else summed."""
     blocks = tuple(block for summary in summaries for block in summary.blocks)
     pool = [sample for block in blocks for source in (gpu, machine) for sample in inside(source, block)]
-    energies = (_added(map(_gpu_energy, summaries)), _added(map(_host_energy, summaries)))
+    gpu_energy, host_energy = _added(s.gpu_energy for s in summaries), _added(s.host_energy for s in summaries)
     loads = [summary for summary in summaries if summary.others_s is not None]
     core_s = sum(summary.core_s for summary in loads)
     others_s = sum(summary.others_s or 0.0 for summary in loads) if loads else None
-    return _summary(blocks, pool, energies, core_s, others_s)
+    return _summary(blocks, pool, core_s, others_s, gpu_energy, host_energy)
 
 
 def _summary(
     blocks: tuple[TimedBlock, ...],
     samples: Sequence[Sample],
-    energies: tuple[Joules | None, Joules | None],
     core_s: float,
     others_s: float | None,
+    gpu_energy: Joules | None,
+    host_energy: Joules | None,
 ) -> Summary:
-    reasons = _reasons(samples)
-    gpu, machine = energies
+    seen = [int(sample["gpu_reasons"]) for sample in samples if "gpu_reasons" in sample]
+    reasons = reduce(or_, seen) if seen else None
     figures = WindowFigures(
         **spreads(samples),
         reasons=None if reasons is None else f"{reasons:#x}",
-        gpu_energy_j=gpu and gpu[0],
-        gpu_energy_method=gpu and gpu[1],
-        host_energy_j=machine and machine[0],
+        gpu_energy_j=gpu_energy and gpu_energy[0],
+        gpu_energy_method=gpu_energy and gpu_energy[1],
+        host_energy_j=host_energy and host_energy[0],
         host_load=None if others_s is None or core_s < LEAST_CORE_S else others_s / core_s,
     )
-    return Summary(blocks, figures, reasons, core_s, others_s)
+    return Summary(blocks, figures, reasons, core_s, others_s, gpu_energy, host_energy)
 
 
 def inside(samples: Sequence[Sample], block: TimedBlock) -> Sequence[Sample]:
@@ -136,14 +141,6 @@ def busy(sample: Sample) -> bool:
     return not int(sample.get("gpu_reasons", 0)) & IDLE
 
 
-def _reasons(samples: Iterable[Sample]) -> int | None:
-    seen = [int(sample["gpu_reasons"]) for sample in samples if "gpu_reasons" in sample]
-    bits = 0
-    for reason in seen:
-        bits |= reason
-    return bits if seen else None
-
-
 def _difference(samples: Sequence[Sample], column: str) -> float | None:
     """Last minus first value of a counter; `None` with fewer than two."""
     values = [sample[column] for sample in samples if column in sample]
@@ -170,16 +167,6 @@ def _integrated(samples: Sequence[Sample], block: TimedBlock) -> Joules | None:
     return sum(seconds * watts for seconds, watts in steps), "power"
 
 
-def _gpu_energy(summary: Summary) -> Joules | None:
-    joules, method = summary.figures.gpu_energy_j, summary.figures.gpu_energy_method
-    return None if joules is None or method is None else (joules, method)
-
-
-def _host_energy(summary: Summary) -> Joules | None:
-    joules = summary.figures.host_energy_j
-    return None if joules is None else (joules, "counter")
-
-
 def _added(parts: Iterable[Joules | None]) -> Joules | None:
     """Sum over the blocks that have an energy."""
     known = [part for part in parts if part is not None]
@@ -197,4 +184,4 @@ def energy_per_image(summaries: Sequence[Summary]) -> EnergyPerImage:
         added, shown = _added(energy for energy, _ in known), sum(count for _, count in known)
         return added and Energy(added[0], shown, added[0] / shown, added[1])
 
-    return EnergyPerImage(gpu=total(map(_gpu_energy, summaries)), host=total(map(_host_energy, summaries)))
+    return EnergyPerImage(total(s.gpu_energy for s in summaries), total(s.host_energy for s in summaries))

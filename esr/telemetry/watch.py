@@ -10,7 +10,7 @@ result = watch.finish(counted=[7])
 import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 
@@ -20,15 +20,8 @@ from esr.config.telemetry import TelemetryConf
 from esr.config.terms import Role
 from esr.records.telemetry import GpuState, GpuWatch, NvmlError, Telemetry, WholeRun, Window
 from esr.system.nvml import Gpu, Sample
-from esr.telemetry.findings import (
-    Disturbance,
-    bit_names,
-    is_steady,
-    judge_block,
-    judge_processes,
-    judge_run,
-    judge_watch,
-)
+from esr.telemetry import findings
+from esr.telemetry.findings import Disturbance
 from esr.telemetry.host import Host
 from esr.telemetry.sampler import ReadSample, Sampler
 from esr.telemetry.summary import Summary, TimedBlock, combine, energy_per_image, inside, summarise
@@ -148,7 +141,7 @@ class Watch:
         ]
         summary = summarise(self._samples("gpu"), self._samples("host"), timed)
         self._summaries[timed.block] = summary
-        found = judge_block(summary, earlier, self._conf) if self._conf.enabled else []
+        found = findings.judge_block(summary, earlier, self._conf) if self._conf.enabled else []
         self._disturbances[timed.block] = found
 
     def disturbances(self, block: int) -> list[Disturbance]:
@@ -165,7 +158,7 @@ class Watch:
             return True
         now = self._now()
         self._asked_since = now if self._asked_since is None else self._asked_since
-        return is_steady(self._samples("gpu"), self._asked_since, now, self._conf)
+        return findings.is_steady(self._samples("gpu"), self._asked_since, now, self._conf)
 
     def _stop(self) -> None:
         if self._stopped:
@@ -192,8 +185,8 @@ class Watch:
         whole = combine(kept, gpu, machine)
         telemetry = self._describe(kept, whole)
         timed = [sample for block in whole.blocks for sample in inside(gpu, block)]
-        disturbances += judge_run(kept, whole, timed, self._conf)
-        disturbances += self._others() + judge_watch(telemetry.gpu)
+        disturbances += findings.judge_run(kept, whole, timed, self._conf)
+        disturbances += self._others() + findings.judge_watch(telemetry.gpu)
         return WatchResult(telemetry, disturbances, [*gpu, *machine])
 
     def _others(self) -> list[Disturbance]:
@@ -202,7 +195,7 @@ class Watch:
         for state in reversed(self._states.values()):
             family = self._host.family if self._host is not None and pids_match else set()
             own = family.union(state.own_processes)
-            if found := judge_processes(state.processes or (), own, pids_match):
+            if found := findings.judge_processes(state.processes or (), own, pids_match):
                 return found
         return []
 
@@ -212,11 +205,12 @@ class Watch:
             Window(**asdict(summary.blocks[0]), **msgspec.structs.asdict(summary.figures))
             for summary in self._summaries.values()
         ]
+        reason_names = tuple(findings.bit_names(whole.reasons or 0))
         return Telemetry(
             enabled=True,
             gpu=self._describe_gpu(),
             host=self._samplers["host"].report(),
-            run=WholeRun(**msgspec.structs.asdict(whole.figures), reason_names=tuple(bit_names(whole.reasons or 0))),
+            run=WholeRun(**msgspec.structs.asdict(whole.figures), reason_names=reason_names),
             energy_per_image={role: energy_per_image([s for s in kept if s.blocks[0].role == role]) for role in roles},
             windows=msgspec.Raw(msgspec.json.encode(windows)),
         )
@@ -236,7 +230,6 @@ class Watch:
 
 def _sees_host_pids() -> bool:
     """True if PIDs here are the host's, as NVML gives them; inside a container they are not."""
-    try:
+    with suppress(OSError):
         return _PID_NAMESPACE.stat().st_ino == _FIRST_NAMESPACE
-    except OSError:
-        return False
+    return False

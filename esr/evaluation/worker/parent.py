@@ -6,14 +6,15 @@ import os
 import secrets
 import select
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
 import time
+from subprocess import DEVNULL, PIPE, STDOUT, Popen, TimeoutExpired
 
 from esr import errors
 from esr.config.terms import FailureKind, Stage
+from esr.errors import EsrError
 from esr.evaluation.worker.messages import AnswerT, Refusal, Request, open_envelope, pack
 from esr.evaluation.worker.pipe import PipeReader
 from esr.records.network import Failure
@@ -31,6 +32,10 @@ STARTUP_S = 300.0
 """Least seconds for startup: importing torch from a cold disk can take a minute, whatever a forward pass takes."""
 _STDERR_TAIL = 2000
 _GRACE_S = 2.0
+_USER_ERRORS = {
+    name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, EsrError)
+}
+"""Classes that a worker may name in a refusal."""
 
 
 class WorkerFailure(Exception):  # noqa: N818 - a result of measuring, to be recorded
@@ -50,28 +55,20 @@ class Worker:
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
         child_read, self._write = os.pipe()
         self._read, child_write = os.pipe()
+        ends = (child_read, child_write)
         self._reader = PipeReader(self._read)
-        command = [sys.executable, "-c", _BOOT, json.dumps(sys.path), str(child_read), str(child_write)]
+        command = [sys.executable, "-c", _BOOT, json.dumps(sys.path), *map(str, ends)]
         os.set_blocking(self._write, False)
         try:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=self._stderr,
-                stderr=self._stderr,
-                pass_fds=(child_read, child_write),
-                start_new_session=True,  # Ctrl-C is the parent's to handle
+            # In a session of its own: Ctrl-C is the parent's to handle.
+            self._process = Popen(
+                command, stdin=DEVNULL, stdout=self._stderr, stderr=STDOUT, pass_fds=ends, start_new_session=True
             )
         finally:
             os.close(child_read)
             os.close(child_write)
-        self._keeper = subprocess.Popen(
-            ["/bin/sh", "-c", _KEEPER, "sh", str(self._process.pid)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        command = ["/bin/sh", "-c", _KEEPER, "sh", str(self._process.pid)]
+        self._keeper = Popen(command, stdin=PIPE, stdout=DEVNULL, stderr=DEVNULL, start_new_session=True)
 
     def __enter__(self) -> "Worker":
         return self
@@ -126,7 +123,7 @@ class Worker:
         if not isinstance(answer, Refusal):
             return answer
         if answer.kind == "user":
-            raise _user_error(answer)
+            raise _USER_ERRORS.get(answer.error, EsrError)(answer.message)
         raise WorkerFailure(stage, answer.kind, answer.message)
 
     def _limit_s(self, stage: Stage) -> float:
@@ -141,7 +138,7 @@ class Worker:
     def _death(self, stage: Stage) -> WorkerFailure:
         try:
             code = self._process.wait(_GRACE_S)
-        except subprocess.TimeoutExpired:
+        except TimeoutExpired:
             self.kill()
             cause = "the worker closed its pipe"
         else:
@@ -185,9 +182,8 @@ class Worker:
                 os.close(fd)
         self.resume()
         try:
-            self._process.wait(_GRACE_S)
-        except subprocess.TimeoutExpired:
-            pass
+            with contextlib.suppress(TimeoutExpired):
+                self._process.wait(_GRACE_S)
         finally:
             self.kill()
             self._keeper.kill()
@@ -205,10 +201,3 @@ def _cause(code: int) -> str:
         name = f"signal {-code}"
     more = " (as the kernel does when memory runs out)" if -code == signal.SIGKILL else ""
     return f"the worker was ended by {name}{more}"
-
-
-def _user_error(refusal: Refusal) -> errors.EsrError:
-    kind = getattr(errors, refusal.error, errors.EsrError)
-    if not (isinstance(kind, type) and issubclass(kind, errors.EsrError)):
-        kind = errors.EsrError
-    return kind(refusal.message)
