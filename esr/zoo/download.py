@@ -314,8 +314,5 @@ def _usable(url: str) -> str:
         if parts.scheme in ("http", "https") and parts.hostname:
             return url
     whose = "ESR_MIRROR" if os.environ.get("ESR_MIRROR") else "the URL"
-    fault, remedy = (
-        f"{shown(url)} is no address to fetch from",
-        f"{whose} must begin with https:// or http://",
-    )
+    fault, remedy = (f"{shown(url)} is no address to fetch from", f"{whose} must begin with https:// or http://")
     raise FetchError(fault, remedy)
