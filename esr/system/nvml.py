@@ -20,14 +20,9 @@ _DEVICE_IS_GONE = (UNINITIALIZED, DRIVER_NOT_LOADED, GPU_IS_LOST, RESET_REQUIRED
 ENERGY = "gpu_energy_j"
 """Counter of joules; Volta and later."""
 TIMED = (
-    "gpu_sm_mhz",
-    "gpu_memory_mhz",
-    "gpu_pstate",
-    "gpu_temperature_c",
-    "gpu_power_w",
-    "gpu_utilisation_pct",
+    "gpu_sm_mhz", "gpu_memory_mhz", "gpu_pstate", "gpu_temperature_c", "gpu_power_w", "gpu_utilisation_pct",
     "gpu_reasons",
-)
+)  # fmt: skip
 """Columns cheap enough to be read while a network is timed."""
 
 
