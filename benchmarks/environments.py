@@ -24,7 +24,7 @@ EVALUATION = ("baseline_weights=bundled", "data=folder", "timing.block_s=0.1", "
 
 @dataclass(frozen=True)
 class Place:
-    """Where the evaluation runs: on the host, or in a container with these options; and what it is held against."""
+    """Place of the evaluation: on the host, or in a container with these options; and what it is held against."""
 
     name: str
     container: tuple[str, ...] | None

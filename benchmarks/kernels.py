@@ -1,4 +1,4 @@
-"""What luck with compiled kernels does to a pair of processes. `python benchmarks/kernels.py`, on a CPU.
+"""Effect of random variation in compiled kernels on a pair of processes. `python benchmarks/kernels.py`, on a CPU.
 
 oneDNN compiles a kernel per convolution and shape, which may come out a tenth faster or slower and stays so until it
 is dropped. Pairs of fresh processes measure IMDN against itself, on the demo images, with every core: once with the

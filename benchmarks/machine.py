@@ -1,4 +1,4 @@
-"""What the benchmarks share: small images, a line about the machine, and a load that disturbs one core."""
+"""Shared by the benchmarks: small images, a line about the machine, and a load that disturbs one core."""
 
 import subprocess
 import sys

@@ -39,7 +39,7 @@ MIB = 2**20
 WARMUP = 3
 """Runs of each before the clock counts."""
 MEDIAN_LIMIT, SINGLE_LIMIT = 1.00, 1.05
-"""What the median over the networks and each network may reach."""
+"""Limits for the median over the networks and for each network."""
 
 Run = Callable[[Tensor], Tensor]
 
@@ -99,7 +99,7 @@ def interleaved(ours: Run, literal: Run, x: Tensor, rounds: int) -> list[tuple[f
 
 
 def seconds(run: Run, x: Tensor) -> float:
-    """How long one run takes."""
+    """Duration of one run."""
     start = time.perf_counter()
     run(x)
     return time.perf_counter() - start

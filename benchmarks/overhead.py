@@ -1,4 +1,4 @@
-"""What the harness itself costs: `python benchmarks/overhead.py`.
+"""Cost of the harness itself: `python benchmarks/overhead.py`.
 
 First, the milliseconds that a worker reports against a bare loop over the same tensors in the same process, turn by
 turn: the ratio has to lie within 1.00 ± 0.02. Second, the wall time of a whole evaluation against the sum of the

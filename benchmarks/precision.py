@@ -1,4 +1,4 @@
-"""What a second of measuring buys: `python benchmarks/precision.py`.
+"""Precision gained per second of measuring: `python benchmarks/precision.py`.
 
 Two networks are measured in paired rounds for a few minutes. From the same passes three ways of spending a time budget
 are made up, many times over: paired rounds; independent runs, where the baseline's rounds come from another time than

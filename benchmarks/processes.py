@@ -1,4 +1,4 @@
-"""What one pair of processes can't tell. `python benchmarks/processes.py`, on a CPU; eleven minutes.
+"""Error that one pair of processes cannot see. `python benchmarks/processes.py`, on a CPU; eleven minutes.
 
 Where a process's code and memory came to lie is chance, stays for as long as it lives, and is worth a percent. Pairs of
 fresh processes measure IMDN against itself; of what they measured, as many rounds are drawn from one pair, from two

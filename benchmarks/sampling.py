@@ -1,4 +1,4 @@
-"""What telemetry costs the network that is timed: `python benchmarks/sampling.py`.
+"""Cost of telemetry to the network being timed: `python benchmarks/sampling.py`.
 
 As in an evaluation, the work runs in a process of its own and the sampler in its waiting parent. Short blocks with and
 without telemetry alternate, the order within each pair shuffled, so that both see the machine at nearly the same speed.
@@ -128,7 +128,7 @@ def paired(run_s: float, block_s: float, gpu: str | int | None, seed: int) -> tu
 
 
 def amplification(on: Sequence[Block]) -> float:
-    """How many times as dense as by default samples were; of the sampler for which it is least."""
+    """Density of the samples as a multiple of the default; of the sampler for which it is least."""
     seconds = sum(one.seconds for one in on)
     pace = {"host": DEFAULT.host_hz, "gpu": DEFAULT.gpu_hz}
     return min(sum(one.samples[name] for one in on) / seconds / pace[name] for name in on[0].samples)

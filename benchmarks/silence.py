@@ -1,4 +1,4 @@
-"""Whether a waiting worker disturbs the one that is measured: `python benchmarks/silence.py`.
+"""Disturbance by a waiting worker of the one being measured: `python benchmarks/silence.py`.
 
 One worker is timed in short turns: beside a second worker that has just run the same network and now waits, stopped,
 as in an evaluation; and without it. The ratio of the two has to lie within 1.00 ± 0.005 with the whole of its interval.

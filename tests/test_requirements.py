@@ -26,7 +26,7 @@ TARGETS = [("3.11", "x86_64"), ("3.12", "x86_64")]
 
 
 def declared() -> list[Requirement]:
-    """What a checkout installs: the dependencies and the extra `dev`."""
+    """Requirements that a checkout installs: the dependencies and the extra `dev`."""
     project = PROJECT["project"]
     return [Requirement(line) for line in (*project["dependencies"], *project["optional-dependencies"]["dev"])]
 

@@ -44,7 +44,7 @@ def add(parser: Parser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Compares; returns the exit code."""
-    from esr.records.compare import ComparisonOutcome, compare, pairs  # noqa: PLC0415 - see `add`
+    from esr.records.compare import compare, pairs  # noqa: PLC0415 - see `add`
 
     matched, alone = pairs(_records(options.a), _records(options.b))
     for name in alone:
@@ -54,9 +54,9 @@ def run(options: argparse.Namespace) -> int:
     comparisons = [compare(a, b, options.margin, force=options.force, tainted=options.tainted) for a, b in matched]
     _write(comparisons, options.format)
     outcomes = {comparison.outcome for comparison in comparisons}
-    if outcomes & {ComparisonOutcome.FASTER, ComparisonOutcome.SLOWER}:
+    if outcomes & {"faster", "slower"}:
         return DIFFERENT
-    return INCONCLUSIVE if ComparisonOutcome.INCONCLUSIVE in outcomes else SAME
+    return INCONCLUSIVE if "inconclusive" in outcomes else SAME
 
 
 def _records(path: Path) -> list["Record"]:

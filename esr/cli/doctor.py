@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
             _print([found])
     status = checks.worst(findings)
     if options.json:
-        report = {"status": status, "findings": [found.as_dict() for found in findings]}
+        report = {"status": status, "findings": msgspec.to_builtins(findings)}
         print(json.dumps(report | ({"noise": msgspec.to_builtins(noise)} if noise else {}), indent=1))
     return 1 if status == "fail" else 0
 

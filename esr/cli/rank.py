@@ -22,8 +22,7 @@ from esr.errors import ConfigError
 from esr.text import did_you_mean
 
 if TYPE_CHECKING:
-    from esr.ranking import Challenge, Constraints, Ranking
-    from esr.ranking.collection import Ranked
+    from esr.ranking import Constraints, Ranking
 
 FORMATS = ("table", "markdown", "csv", "latex", "json", "html")
 CONSTRAINTS = ("report", "enforce")
@@ -43,6 +42,13 @@ def run(options: argparse.Namespace) -> int:
     """Ranks; returns the exit code."""
     # A short run creates many objects and no cycles: collecting cycles takes a fifth of the time for 10,000 records.
     gc.disable()
+    try:
+        return _run(options)
+    finally:
+        gc.enable()
+
+
+def _run(options: argparse.Namespace) -> int:
     paths = [word for word in options.words if "=" not in word or Path(word).exists()]
     settings = DEFAULTS | key_values((word for word in options.words if word not in paths), DEFAULTS)
     if settings["constraints"] not in CONSTRAINTS:
@@ -57,6 +63,8 @@ def _ranking(
     settings: Mapping[str, str], paths: Sequence[str], published: bool, mixed: bool
 ) -> tuple["Ranking", dict[str, Path]]:
     from esr.ranking import load_challenge, published_entries, rank_entries  # noqa: PLC0415 - `--help` is quick
+    from esr.ranking.collection import collect, rank_records  # noqa: PLC0415
+    from esr.text import shown_path  # noqa: PLC0415
 
     constraints: Constraints = "enforce" if settings["constraints"] == "enforce" else "report"
     challenge = load_challenge(settings["challenge"])
@@ -66,26 +74,11 @@ def _ranking(
         return rank_entries(published_entries(challenge), challenge, constraints), {}
     if not paths:
         raise ConfigError("nothing to rank: name record files or folders, as esr rank outputs, or --published")
-    ranked = _collected(paths, challenge, mixed)
-    ranking = rank_entries(
-        ranked.entries,
-        challenge,
-        constraints,
-        baseline=ranked.baseline,
-        conditions=ranked.conditions,
-        notes=ranked.notes,
-    )
-    return ranking, {entry.key: Path(entry.path) for entry in ranked.entries if entry.path}
-
-
-def _collected(paths: Sequence[str], challenge: "Challenge", mixed: bool) -> "Ranked":
-    from esr.ranking.collection import assemble, collect  # noqa: PLC0415 - see `_ranking`
-    from esr.text import shown_path  # noqa: PLC0415
-
     collection = collect(paths)
     for found in collection.left_out:
         print(f"esr: left out {shown_path(found.path)}: {found.reason}", file=sys.stderr)
-    return assemble(collection, challenge, mixed)
+    ranking = rank_records(collection, challenge, constraints, mixed)
+    return ranking, {row.entry.key: Path(row.entry.path) for row in ranking.rows if row.entry.path}
 
 
 def _write(ranking: "Ranking", records: Mapping[str, Path], chosen: str, out: Path | None) -> None:

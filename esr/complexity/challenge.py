@@ -49,11 +49,6 @@ def is_convolution(module: nn.Module, output: Any) -> bool:
     return isinstance(module, CONVOLUTIONS) and isinstance(output, Tensor)
 
 
-def activations(module: nn.Module, output: Any) -> int:
-    """Output elements of one call of a convolution; 0 for other modules."""
-    return output.numel() if is_convolution(module, output) else 0
-
-
 def _linear(inputs: Tensor, output: Tensor) -> int:
     """The script fails on an input without a batch, which counts as a batch of one here."""
     if inputs.dim() == 1:

@@ -131,8 +131,9 @@ class _Watcher:
         self._running.pop()
         row = self._rows[module]
         row.flops += challenge.flops(module, args, kwargs, output)
-        row.activations += challenge.activations(module, output)
-        self.convolutions += challenge.is_convolution(module, output)
+        if challenge.is_convolution(module, output):
+            row.activations += output.numel()
+            self.convolutions += 1
         if module is self._owners[module]:
             row.calls += 1
             tensors = (leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor))

@@ -45,8 +45,7 @@ ADDED: dict[str, Formula] = {
     "conv_tbc": lambda arguments, result: int(result.numel() * arguments[1].shape[:2].numel()),
     # PyTorch's formula takes these operators' flags for the one that says whether a convolution is transposed.
     **dict.fromkeys(
-        ("cudnn_convolution", "miopen_convolution", "mkldnn_convolution", "_slow_conv2d_forward"),
-        _convolution,
+        ("cudnn_convolution", "miopen_convolution", "mkldnn_convolution", "_slow_conv2d_forward"), _convolution
     ),
     **dict.fromkeys(("scaled_dot_product_attention", "_scaled_dot_product_flash_attention_for_cpu"), _attention),
 }
@@ -151,20 +150,15 @@ def _base(operator: Any) -> str:
 
 def _is_view(operator: Any) -> bool:
     """True if each result shares the memory of an argument without writing to it."""
-    returns = operator._schema.returns
-    aliases = [value.alias_info for value in returns]
+    aliases = [value.alias_info for value in operator._schema.returns]
     return bool(aliases) and all(alias is not None and not alias.is_write for alias in aliases)
 
 
 def _is_pointwise(base: str) -> bool:
     """True if PyTorch tags any overload of the ordinary or the in-place form as element-wise."""
-    packets = [getattr(torch.ops.aten, form, None) for form in (base, f"{base}_")]
-    return any(
-        torch.Tag.pointwise in getattr(packet, overload).tags
-        for packet in packets
-        if packet is not None
-        for overload in packet.overloads()
-    )
+    packets = [getattr(torch.ops.aten, form) for form in (base, f"{base}_") if hasattr(torch.ops.aten, form)]
+    overloads = (getattr(packet, overload) for packet in packets for overload in packet.overloads())
+    return any(torch.Tag.pointwise in overload.tags for overload in overloads)
 
 
 class OperatorMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTorch leaves it unannotated
@@ -207,9 +201,7 @@ def _is_composite(operator: Any) -> bool:
     The C++ definition decides, since it is what runs; `OpOverload.decompose` prefers Python definitions made for
     compilers, which break interpolation up.
     """
-    if not isinstance(operator, torch._ops.OpOverload) or operator.namespace in BOOKKEEPING:
-        return False
-    if _formula(operator) is not None:
+    if not isinstance(operator, torch._ops.OpOverload) or operator.namespace in BOOKKEEPING or _formula(operator):
         return False
     schema = operator._schema
     overload = f".{schema.overload_name}" if schema.overload_name else ""

@@ -47,10 +47,9 @@ def observe(network: nn.Module, height: int, width: int, observer: Observer[Seen
         if value < 1:
             raise ConfigError(f"{side} must be at least 1 pixel, not {value}")
     network = getattr(network, "_orig_mod", network)
+    name = type(network).__name__
     if any(is_lazy(tensor) for tensor in registered(network)):
-        raise NetworkError(
-            f"{type(network).__name__} has lazy parameters without a shape: pass one image through it first"
-        )
+        raise NetworkError(f"{name} has lazy parameters without a shape: pass one image through it first")
     reason: Exception | None = None
     with torch.inference_mode(), _as_written(), _without_fast_path():
         for device in dict.fromkeys((META, _device(network))):
@@ -59,17 +58,14 @@ def observe(network: nn.Module, height: int, width: int, observer: Observer[Seen
             except Exception as error:
                 reason = error
     assert reason is not None  # noqa: S101 - the loop ran at least once
-    raise NetworkError(
-        f"{type(network).__name__} fails on a 1×{CHANNELS}×{height}×{width} input "
-        f"({described(reason)[:REASON_LENGTH]}): "
-        "choose a height and width that it accepts, or fix its forward pass"
-    ) from reason
+    fault = f"{name} fails on a 1×{CHANNELS}×{height}×{width} input ({described(reason)[:REASON_LENGTH]})"
+    raise NetworkError(f"{fault}: choose a height and width that it accepts, or fix its forward pass") from reason
 
 
 def unique_bytes(tensors: Iterator[Tensor]) -> int:
     """Bytes of the tensors' storages, shared ones once."""
-    storages = {storage._cdata: storage.nbytes() for storage in (t.untyped_storage() for t in tensors)}
-    return sum(storages.values())
+    storages = (tensor.untyped_storage() for tensor in tensors)
+    return sum({storage._cdata: storage.nbytes() for storage in storages}.values())
 
 
 def registered(network: nn.Module) -> Iterator[Tensor]:

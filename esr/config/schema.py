@@ -4,10 +4,10 @@ Hydra merges the YAML files and the command line into these dataclasses, so that
 type is refused before anything runs. `check_values` checks what a type cannot express.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from omegaconf import MISSING, OmegaConf
 
@@ -16,6 +16,8 @@ from esr.errors import ConfigError
 from esr.text import did_you_mean
 
 Schema = TypeVar("Schema")
+Ranges: TypeAlias = Sequence[tuple[Sequence[str], Callable[[float], bool], str]]
+"""Keys, the test of their values, and its wording."""
 
 SCALE = 4
 """The upscaling factor of the challenge; every network here maps H×W to 4H×4W."""
@@ -248,7 +250,7 @@ _POSITIVE = (
     "model.data_range", "baseline.data_range",
 )  # fmt: skip
 _RATES = ("telemetry.gpu_hz", "telemetry.host_hz")
-_RANGES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
+_RANGES: Ranges = (
     (_AT_LEAST_ONE, lambda value: value >= 1, "at least 1"),
     (_NOT_NEGATIVE, lambda value: 0 <= value < float("inf"), "0 or more, and finite"),
     (_POSITIVE, lambda value: 0 < value < float("inf"), "positive and finite"),
@@ -264,20 +266,38 @@ _CHOICES = {
 }
 
 
+def check_ranges(config: object, ranges: Ranges) -> None:
+    """Checks numbers; `None` is always allowed.
+
+    Raises:
+        ConfigError: A value is out of range; the line names key, value and valid range.
+    """
+    for keys, allowed, wording in ranges:
+        for key in keys:
+            value = attrgetter(key)(config)
+            if value is not None and not allowed(value):
+                raise ConfigError(f"{key}={value}: must be {wording}")
+
+
+def check_choices(config: object, known: Mapping[str, Sequence[str]]) -> None:
+    """Checks words.
+
+    Raises:
+        ConfigError: A word is not among its key's choices; the line names the nearest ones.
+    """
+    for key, choices in known.items():
+        if (word := attrgetter(key)(config)) not in choices:
+            raise ConfigError(f"{key}={word}: no such choice; {did_you_mean(str(word), choices)}")
+
+
 def check_values(config: EsrConf) -> None:
     """Checks what a type cannot express.
 
     Raises:
         ConfigError: A value is out of range; the line names key, value and valid range.
     """
-    for keys, allowed, wording in _RANGES:
-        for key in keys:
-            value = attrgetter(key)(config)
-            if value is not None and not allowed(value):
-                raise ConfigError(f"{key}={value}: must be {wording}")
-    for key, choices in _CHOICES.items():
-        if (word := attrgetter(key)(config)) not in choices:
-            raise ConfigError(f"{key}={word}: no such choice; {did_you_mean(str(word), choices)}")
+    check_ranges(config, _RANGES)
+    check_choices(config, _CHOICES)
     warmup = config.timing.warmup
     if warmup.max_passes < max(warmup.min_passes, 2 * warmup.window):
         raise ConfigError(

@@ -18,7 +18,7 @@ LR_FOLDERS = (("{name}_LR_bicubic/X4", "{name}_LR"), ("LR_x4", "LR_bicubic/X4", 
 """LR folders below a root, likewise."""
 
 FLAT_FOLDER = "image_SRF_4"
-"""A folder that holds both LR and HR, told apart by their file names."""
+"""A folder that holds both LR and HR, distinguished by their file names."""
 
 LR_MARK = re.compile(r"([_-]LR(BI|bic)?([_-]?x4)?|[_-]?x4)$", re.IGNORECASE)
 """The mark that ends the name of an LR file."""

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
 from esr.doctor.state import BASELINE, GpuCondition, State
@@ -28,10 +28,6 @@ class Finding:
     message: str
     remedy: str | None = None
     """Action that solves it; `None` where the status is `ok`."""
-
-    def as_dict(self) -> dict[str, str | None]:
-        """Plain values, for JSON."""
-        return asdict(self)
 
 
 def _remedy(error: str, remedies: Mapping[str, str]) -> str | None:

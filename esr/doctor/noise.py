@@ -1,6 +1,7 @@
 """The machine's noise floor: the baseline measured against itself, as in an evaluation."""
 
 from collections.abc import Sequence
+from statistics import stdev
 
 import msgspec
 
@@ -11,8 +12,6 @@ from esr.records.network import Estimate
 from esr.system.progress import Progress
 from esr.timing import statistics
 
-SECONDS = 30.0
-"""Default duration of the rounds: half of an evaluation's."""
 COARSE = 0.02
 """Noise floor above which a machine is called noisy: challenge entries lie closer together."""
 DOUBTFUL = 0.05
@@ -66,24 +65,18 @@ def examine(timing: Timing, verdict: Verdict) -> Noise:
     length = statistics.fewest_rounds(confidence)
     runs = [per_round[start : start + length] for start in range(0, len(per_round) - length + 1, length)]
     intervals = [_interval(run, confidence, seed) for seed, run in enumerate(runs)]
-    mean = sum(per_round) / max(1, len(per_round))
-    squares = sum((value - mean) ** 2 for value in per_round)
     ratio = timing.ratio or Estimate(1.0)
     return Noise(
         rounds=len(per_round),
         ratio=ratio,
-        floor=_floor(ratio),
+        # The truth is 1: whatever lies between it and the interval's farther end was taken for a difference.
+        floor=None if ratio.low is None or ratio.high is None else max(ratio.high - 1, 1 - ratio.low),
         short_runs=len(runs),
         holding=sum((one.low or 0) <= 1 <= (one.high or 0) for one in intervals),
         confidence=confidence,
-        single_pass=(squares / max(1, len(per_round) - 1)) ** 0.5,
+        single_pass=stdev(per_round) if len(per_round) > 1 else 0.0,
         verdict=verdict,
     )
-
-
-def _floor(ratio: Estimate) -> float | None:
-    # The truth is 1: whatever lies between it and the interval's farther end was taken for a difference.
-    return None if ratio.low is None or ratio.high is None else max(ratio.high - 1, 1 - ratio.low)
 
 
 def _interval(per_round: Sequence[float], confidence: float, seed: int) -> Estimate:
@@ -104,15 +97,11 @@ def finding(noise: Noise) -> Finding:
         f"{noise.single_pass * 100:.2g} %; {noise.holding} of {noise.short_runs} intervals of short runs include 1 "
         f"({noise.confidence * 100:g} % should)"
     )
-    if _too_few_hold(noise):
+    from scipy.stats import binom  # noqa: PLC0415 - takes a second to import
+
+    if binom.cdf(noise.holding, noise.short_runs, noise.confidence) < DOUBTFUL:
         remedy = "do not trust intervals taken now: end other work on this machine, lock the clocks"
         return Finding("noise", "warn", message, remedy)
     if noise.floor > COARSE:
         return Finding("noise", "warn", message, "end other work on this machine, or raise timing.max_seconds")
     return Finding("noise", "ok", message)
-
-
-def _too_few_hold(noise: Noise) -> bool:
-    from scipy.stats import binom  # noqa: PLC0415 - takes a second to import
-
-    return bool(binom.cdf(noise.holding, noise.short_runs, noise.confidence) < DOUBTFUL)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,7 +124,7 @@ def _torch(index: int) -> TorchState:
 
 
 def _gpus() -> tuple[GpuCondition, ...]:
-    count = _asked(lambda nvml: nvml.nvmlDeviceGetCount())
+    count = _asked(lambda api: api.nvmlDeviceGetCount())
     return tuple(_gpu(index) for index in range(int(count or 0)))
 
 
@@ -141,18 +142,11 @@ def _asked(question: Callable[[Any], float]) -> float | None:
         return None
 
 
-def _default_power_limit_w(index: int) -> float | None:
-    return _asked(
-        lambda nvml: nvml.nvmlDeviceGetPowerManagementDefaultLimit(nvml.nvmlDeviceGetHandleByIndex(index)) / 1000
-    )
-
-
 def _gpu(index: int) -> GpuCondition:
-    gpu = nvml.Gpu(index)
-    try:
+    default_mw = _asked(lambda api: api.nvmlDeviceGetPowerManagementDefaultLimit(api.nvmlDeviceGetHandleByIndex(index)))
+    with closing(nvml.Gpu(index)) as gpu:
         fixed, moving = gpu.slow(), gpu.timed()
         reasons = moving.get("gpu_reasons")
-        processes = fixed["processes"]
         return GpuCondition(
             index=index,
             name=fixed["name"],
@@ -161,13 +155,11 @@ def _gpu(index: int) -> GpuCondition:
             max_sm_mhz=fixed["max_sm_mhz"],
             reasons=None if reasons is None else int(reasons),
             power_limit_w=fixed["power_limit_w"],
-            default_power_limit_w=_default_power_limit_w(index),
+            default_power_limit_w=None if default_mw is None else default_mw / 1000,
             persistence=fixed["persistence_mode"],
-            processes=None if processes is None else tuple(processes),
+            processes=fixed["processes"],
             gone=gpu.gone,
         )
-    finally:
-        gpu.close()
 
 
 def _published() -> tuple[set[str], list[str]]:

@@ -51,7 +51,7 @@ class Subject:
     memory: Memory | None = None
     complexity: Complexity | None = None
     uncounted: str | None = None
-    """Why there is no `complexity` although the network ran on the images."""
+    """Reason for a missing `complexity` although the network ran on the images."""
     quality: list[Quality] = field(default_factory=list)
     """One per image; empty without HR."""
     quality_samples: list[Pixels] = field(default_factory=list)

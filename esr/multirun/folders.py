@@ -52,10 +52,9 @@ def link_latest(folder: Path) -> None:
 
 
 def _plain(root: DictConfig) -> Mapping[str, Any]:
-    return relevant(
-        {
-            key: OmegaConf.to_container(root[key], resolve=True) if OmegaConf.is_config(root[key]) else root[key]
-            for key in map(str, root)
-            if key not in EXECUTION_KEYS and not OmegaConf.is_missing(root, key)
-        }
-    )
+    keys = [key for key in map(str, root) if key not in EXECUTION_KEYS and not OmegaConf.is_missing(root, key)]
+    return relevant({key: _resolved(root[key]) for key in keys})
+
+
+def _resolved(value: Any) -> Any:
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value

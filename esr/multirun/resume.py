@@ -9,10 +9,8 @@ import shutil
 import sys
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import Literal
 
 from filelock import FileLock
 from omegaconf import DictConfig
@@ -22,9 +20,11 @@ from esr.config.schema import EsrConf, ModelConf, network_name, typed
 from esr.errors import EsrError, RecordError
 from esr.evaluation.cache_key import cache_key
 from esr.evaluation.evaluate import evaluate
-from esr.multirun.overview import NetworkOutcome, Overview
+from esr.multirun.outcomes import NetworkOutcome, NetworkStatus
+from esr.multirun.overview import Overview
 from esr.records.files import FILE_NAME, Record, load_record
 from esr.report.wording import interval
+from esr.system.files import ANOTHER_OUT
 from esr.system.progress import Progress
 from esr.zoo import weights as zoo
 
@@ -50,81 +50,58 @@ def one_of_many(config: DictConfig, folder: Path, overview: Overview) -> Network
     return NetworkOutcome(name, "refused", reason, folder, seconds=time.monotonic() - started)
 
 
-@contextmanager
-def _claimed(folder: Path) -> Iterator[None]:
-    """Locks the folder against another `esr` with the same command."""
-    lock = FileLock(folder / _LOCK)
+def _claimed(folder: Path) -> AbstractContextManager[object]:
+    """Locks the folder against another `esr` with the same command, until the end of the `with` block."""
     try:
-        lock.acquire()
+        return FileLock(folder / _LOCK).acquire()
     except OSError as error:
-        raise RecordError(
-            f"{folder / _LOCK}: cannot be locked ({error.strerror}); choose another folder with out=DIR"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
+        raise RecordError(f"{folder / _LOCK}: cannot be locked ({error.strerror}); {ANOTHER_OUT}") from error
 
 
 def _measured(config: DictConfig, folder: Path, progress: Progress, started: float) -> NetworkOutcome:
     settings = composition.check(config)
-    _remove_unfinished(folder)
-    if not settings.force and (record := _finished(folder, settings, progress)):
-        return _outcome(record, "skipped", folder)
-    attempt = folder / str(max((int(old.name) for old in _attempts(folder)), default=0) + 1)
+    attempts = _attempts(folder)
+    for unfinished in [old for old in attempts if not (old / FILE_NAME).is_file()]:  # killed
+        shutil.rmtree(unfinished)
+        attempts.remove(unfinished)
+    if attempts and not settings.force and (records := _finished(folder, _key(settings, progress))):
+        return _outcome(records[0], "skipped", folder)
+    attempt = folder / str(int(attempts[0].name) + 1 if attempts else 1)
     record = evaluate(settings, attempt, progress)
     _remove_older(folder, attempt, record)
-    seconds = time.monotonic() - started
+    outcome = _outcome(record, "failed" if record.failed else "measured", folder, time.monotonic() - started)
     if record.failed:
-        _note_failure(folder, reason := _reason(record))
-        return NetworkOutcome(record.candidate.name, "failed", reason, folder, seconds=seconds)
-    (folder / FAILURE).unlink(missing_ok=True)
-    return _outcome(record, "measured", folder, seconds)
+        _note_failure(folder, outcome.detail)
+    else:
+        (folder / FAILURE).unlink(missing_ok=True)
+    return outcome
 
 
 def _attempts(folder: Path) -> list[Path]:
-    return [entry for entry in folder.iterdir() if entry.name.isdecimal() and entry.is_dir()]
+    """Folders of attempts, newest first."""
+    found = [entry for entry in folder.iterdir() if entry.name.isdecimal() and entry.is_dir()]
+    return sorted(found, key=lambda path: int(path.name), reverse=True)
 
 
-def _remove_unfinished(folder: Path) -> None:
-    """Removes the remains of killed attempts."""
-    for attempt in _attempts(folder):
-        if not (attempt / FILE_NAME).is_file():
-            shutil.rmtree(attempt)
-
-
-def _finished(folder: Path, settings: EsrConf, progress: Progress) -> Record | None:
-    """A record with the same cache key and without a failure."""
-    records = _records(folder)
-    if not records:
-        return None
+def _key(settings: EsrConf, progress: Progress) -> str:
     chosen = ((settings.model, settings.weights), (settings.baseline, settings.baseline_weights))
-    weights = [zoo.resolve(model, choice, progress=progress.at) for model, choice in chosen]
-    key = cache_key(settings, weights)
-    return next((record for record in records if _stands_for(record, key)), None)
+    return cache_key(settings, [zoo.resolve(model, choice, progress=progress.at) for model, choice in chosen])
 
 
-def _records(folder: Path) -> list[Record]:
-    """Readable records, newest first; a network whose record is damaged is measured again."""
+def _finished(folder: Path, key: str | None) -> list[Record]:
+    """Records with this cache key and without a failure, newest first; a damaged one counts as none."""
     records = []
-    for attempt in sorted(_attempts(folder), key=lambda path: -int(path.name)):
-        try:
+    for attempt in _attempts(folder):
+        with suppress(RecordError):
             records.append(load_record(attempt))
-        except RecordError:
-            continue
-    return records
-
-
-def _stands_for(record: Record, key: str | None) -> bool:
-    return record.document.cache_key == key and not record.failed
+    return [record for record in records if record.document.cache_key == key and not record.failed]
 
 
 def _remove_older(folder: Path, attempt: Path, record: Record) -> None:
     """Removes older attempts; a success outlives a later failure with the same cache key."""
     kept = {attempt}
     if record.failed:
-        key = record.document.cache_key
-        kept |= {old.path.parent for old in _records(folder) if old.path and _stands_for(old, key)}
+        kept |= {old.path.parent for old in _finished(folder, record.document.cache_key) if old.path}
     for old in _attempts(folder):
         if old not in kept:
             (old / FILE_NAME).unlink(missing_ok=True)  # first, so that it never lacks its files
@@ -141,14 +118,10 @@ def _note_failure(folder: Path, reason: str) -> None:
 def _reason(record: Record) -> str:
     """Failures of the network and of the baseline beside it."""
     named = (("", record.candidate), (f"baseline {record.baseline.name}, ", record.baseline))
-    return "; ".join(
-        f"{whose}{network.failure.kind}: {network.failure.message}" for whose, network in named if network.failure
-    )
+    return "; ".join(f"{whose}{one.failure.kind}: {one.failure.message}" for whose, one in named if one.failure)
 
 
-def _outcome(
-    record: Record, status: Literal["measured", "skipped"], folder: Path, seconds: float = 0.0
-) -> NetworkOutcome:
+def _outcome(record: Record, status: NetworkStatus, folder: Path, seconds: float = 0.0) -> NetworkOutcome:
     verdict = record.verdict.status
-    detail = f"ratio {interval(record.ratio, 3)}, {verdict}"
+    detail = _reason(record) if record.failed else f"ratio {interval(record.ratio, 3)}, {verdict}"
     return NetworkOutcome(record.candidate.name, status, detail, folder, verdict == "tainted", seconds)

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
 from esr.config import compose as composition
-from esr.config.mistakes import explain
+from esr.config.mistakes import in_one_line
 from esr.errors import ConfigError, EsrError, EvaluationFailed
 from esr.multirun import folders
+from esr.multirun.outcomes import NetworkOutcome, summary
 
 if TYPE_CHECKING:
-    from esr.multirun.overview import NetworkOutcome, Overview
+    from esr.multirun.overview import Overview
 
 _SUBMITIT_LOCAL = {
     "_target_": "hydra_plugins.esr_plugins.cluster.SubmititLocal",
@@ -55,7 +55,7 @@ class Task:
         # In another process, the task knows of its own network alone.
         return Task().__dict__
 
-    def __call__(self, config: DictConfig) -> "NetworkOutcome | None":
+    def __call__(self, config: DictConfig) -> NetworkOutcome | None:
         """Measures one network; without `-m` an error is kept in `error`, with it every error is an outcome."""
         from esr.multirun import resume  # noqa: PLC0415 - `--cfg job` and completion measure nothing
         from esr.multirun.overview import Overview  # noqa: PLC0415
@@ -75,7 +75,7 @@ class Task:
         self.end(outcome)
         return outcome
 
-    def end(self, outcome: "NetworkOutcome") -> None:
+    def end(self, outcome: NetworkOutcome) -> None:
         """Notes and shows a network's outcome."""
         self.outcomes.append(outcome)
         if self.overview is not None:
@@ -94,22 +94,18 @@ class Task:
             ConfigError: The command names a choice that does not exist, or no job can be composed; nothing was
                 measured yet.
         """
-        from esr.multirun.overview import NetworkOutcome  # noqa: PLC0415 - see `__call__`
-
         sound: list[Sequence[str]] = []
         refused: list[tuple[Sequence[str], EsrError]] = []
         for overrides in jobs:
             try:
-                compose(overrides)
-            except MissingConfigException as error:
-                self.networks = 0  # nothing to sum up
-                raise explain(error, overrides) from error
-            except EsrError as error:
-                refused.append((overrides, error))
-            except (HydraException, OmegaConfBaseException) as error:
-                refused.append((overrides, explain(error, overrides)))
-            else:
+                with in_one_line(overrides):
+                    compose(overrides)
                 sound.append(overrides)
+            except EsrError as error:
+                if isinstance(error.__cause__, MissingConfigException):
+                    self.networks = 0  # nothing to sum up
+                    raise
+                refused.append((overrides, error))
         if refused and not sound:
             self.networks = 0
             raise refused[0][1]
@@ -150,8 +146,6 @@ class Task:
         """Prints the summary of a multirun; the exit code: 0, 1 if a network failed, 2 if none could start."""
         if not self.networks:
             return 0
-        from esr.multirun.overview import summary  # noqa: PLC0415 - see `__call__`
-
         print("\n".join(summary(self.outcomes, self.networks)))
         if used := [outcome.folder for outcome in self.outcomes if outcome.folder]:
             folders.link_latest(used[-1].parent)
@@ -164,17 +158,13 @@ class Task:
 def _evaluate(config: DictConfig, folder: Path) -> None:
     from esr.evaluation.evaluate import evaluate  # noqa: PLC0415 - see `Task.__call__`
     from esr.report.record_table import print_record  # noqa: PLC0415
-    from esr.system.console import StageBars  # noqa: PLC0415
+    from esr.system.console import StageBars, console  # noqa: PLC0415
 
     settings = composition.check(config)
     with StageBars() as bars:
         record = evaluate(settings, folder, bars)
-    print_record(record)
-    if record.failed:
-        networks = (record.document.networks.of(role) for role in record.failed)
-        failed = "; ".join(
-            f"{network.name} failed ({network.failure.kind}: {network.failure.message})"
-            for network in networks
-            if network.failure
-        )
-        raise EvaluationFailed(f"{failed}; the record holds what was measured")
+    print_record(record, console())
+    networks = (record.candidate, record.baseline)
+    failed = [f"{one.name} failed ({one.failure.kind}: {one.failure.message})" for one in networks if one.failure]
+    if failed:
+        raise EvaluationFailed(f"{'; '.join(failed)}; the record holds what was measured")

@@ -23,34 +23,26 @@ def build(model: ModelConf) -> nn.Module:
     Raises:
         NetworkError: The class cannot be imported or constructed, or is not a torch module.
     """
+    key = f"_target_={model._target_}"
     for folder in (Path.cwd(), Path(model.source).parent if model.source else None):
         if folder is not None and str(folder) not in sys.path and not model._target_.startswith("esr."):
             sys.path.insert(0, str(folder))
     try:
         factory = pkgutil.resolve_name(model._target_)
     except Exception as error:
-        raise NetworkError(
-            f"_target_={model._target_}: cannot be imported ({described(error)}); looked up in the "
-            "YAML's folder, the working directory and installed packages"
-        ) from error
+        places = "the YAML's folder, the working directory and installed packages"
+        raise NetworkError(f"{key}: cannot be imported ({described(error)}); looked up in {places}") from error
     if not callable(factory):
-        raise NetworkError(
-            f"_target_={model._target_}: is a {type(factory).__name__}, expected a torch.nn.Module class"
-        )
+        raise NetworkError(f"{key}: is a {type(factory).__name__}, expected a torch.nn.Module class")
     try:
         network = factory(**model.args)
     except Exception as error:
-        raise NetworkError(
-            f"_target_={model._target_}: cannot be built with args {_arguments(model, factory)} ({described(error)})"
-        ) from error
+        accepted = ", ".join(inspect.signature(factory).parameters) if inspect.isclass(factory) else "..."
+        given = f"{dict(model.args)}; it takes ({accepted})"
+        raise NetworkError(f"{key}: cannot be built with args {given} ({described(error)})") from error
     if not isinstance(network, nn.Module):
-        raise NetworkError(f"_target_={model._target_}: gave a {type(network).__name__}, expected a torch.nn.Module")
+        raise NetworkError(f"{key}: gave a {type(network).__name__}, expected a torch.nn.Module")
     return network.eval().requires_grad_(False)
-
-
-def _arguments(model: ModelConf, factory: object) -> str:
-    accepted = ", ".join(inspect.signature(factory).parameters) if inspect.isclass(factory) else "..."
-    return f"{dict(model.args)}; it takes ({accepted})"
 
 
 def load(network: nn.Module, model: ModelConf, weights: Weights, seed: int = 0) -> None:

@@ -8,10 +8,10 @@ import gc
 import operator
 import os
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import msgspec
 import psutil
@@ -38,33 +38,7 @@ _FLOAT32_BACKENDS = ("mkldnn.conv", "mkldnn.matmul", "cudnn.conv", "cuda.matmul"
 """Below `torch.backends`: settings of torch 2.9 and later for the precision in which float32 is multiplied."""
 
 
-class ComputeDevice(ABC):
-    """A device as a measurement needs it."""
-
-    torch_device: torch.device
-
-    @abstractmethod
-    def timed(self, run: Callable[[], Result]) -> tuple[Result, Duration]:
-        """Runs once, from an idle device to an idle device; the result and its duration."""
-
-    @abstractmethod
-    def reset_memory(self) -> None:
-        """Begins a measurement of peak memory."""
-
-    @abstractmethod
-    def peak_memory(self) -> Memory:
-        """Peak since `reset_memory`."""
-
-    @abstractmethod
-    def fingerprint(self) -> Device:
-        """The device, for the record."""
-
-    def renew_kernels(self) -> bool:
-        """Drops the kernels compiled so far; False where that is not possible."""
-        return False
-
-
-class CpuDevice(ComputeDevice):
+class CpuDevice:
     """The processor; memory is the process's resident set."""
 
     def __init__(self) -> None:
@@ -72,7 +46,7 @@ class CpuDevice(ComputeDevice):
         self._start = 0
 
     def timed(self, run: Callable[[], Result]) -> tuple[Result, Duration]:
-        """See `ComputeDevice`; on the CPU a call returns when its work is done."""
+        """Runs once; the result and its duration. On the CPU a call returns when its work is done."""
         start = time.perf_counter_ns()
         result = run()
         elapsed = (time.perf_counter_ns() - start) / 1e6
@@ -98,10 +72,10 @@ class CpuDevice(ComputeDevice):
         return Device("cpu")
 
     def renew_kernels(self) -> bool:
-        """Evicts all from oneDNN's cache, to which torch gives no access, by as many reorders of a few numbers.
+        """Drops the compiled kernels; False where that is not possible.
 
-        A kernel recompiled for the same convolution and threads may run a tenth faster or slower for as long as it is
-        cached.
+        Reorders of a few numbers evict all from oneDNN's cache, to which torch gives no access. A kernel recompiled for
+        the same convolution and threads may run a tenth faster or slower for as long as it is cached.
         """
         if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
             return False
@@ -110,7 +84,7 @@ class CpuDevice(ComputeDevice):
         return True
 
 
-class CudaDevice(ComputeDevice):
+class CudaDevice:
     """One NVIDIA GPU; memory is that allocated by torch's allocator."""
 
     def __init__(self, index: int) -> None:
@@ -118,7 +92,10 @@ class CudaDevice(ComputeDevice):
         torch.cuda.set_device(self.torch_device)
 
     def timed(self, run: Callable[[], Result]) -> tuple[Result, Duration]:
-        """CUDA events on the current stream, and the wall clock; waits for every stream."""
+        """Runs once, from an idle device to an idle device; the result and its duration.
+
+        CUDA events on the current stream, and the wall clock; waits for every stream.
+        """
         begin = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
         end = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
         torch.cuda.synchronize(self.torch_device)
@@ -126,9 +103,10 @@ class CudaDevice(ComputeDevice):
         begin.record()
         result = run()
         end.record()
+        enqueue = (time.perf_counter_ns() - start) / 1e6
         torch.cuda.synchronize(self.torch_device)
         wall = (time.perf_counter_ns() - start) / 1e6
-        return result, Duration(begin.elapsed_time(end), wall)
+        return result, Duration(begin.elapsed_time(end), wall, enqueue)
 
     def reset_memory(self) -> None:
         """Releases cached blocks and resets the allocator's peaks."""
@@ -157,6 +135,13 @@ class CudaDevice(ComputeDevice):
             memory_mib=properties.total_memory / MIB,
             multiprocessors=properties.multi_processor_count,
         )
+
+    def renew_kernels(self) -> bool:
+        """False: kernels cannot be dropped here."""
+        return False
+
+
+ComputeDevice: TypeAlias = CpuDevice | CudaDevice
 
 
 def open_device(kind: str, index: int = 0) -> ComputeDevice:
@@ -257,9 +242,8 @@ def _bind(cpus: Sequence[int]) -> None:
         raise DeviceError(f"device.cpus={list(cpus)}: this system cannot bind processes to CPUs; leave it out")
     allowed = sorted(os.sched_getaffinity(0))
     if not cpus or set(cpus) - set(allowed):
-        raise DeviceError(
-            f"device.cpus={list(cpus)}: choose from {', '.join(map(str, allowed))}, which this process may use"
-        )
+        choice = ", ".join(map(str, allowed))
+        raise DeviceError(f"device.cpus={list(cpus)}: choose from {choice}, which this process may use")
     # Existing threads keep their own mask: importing torch started some.
     for thread in psutil.Process().threads():
         os.sched_setaffinity(thread.id, cpus)
@@ -280,11 +264,9 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def _reset_high_water_mark() -> bool:
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return False
-    return True
+    with suppress(OSError):
+        return Path("/proc/self/clear_refs").write_text("5") > 0
+    return False
 
 
 def _high_water_mark() -> int:

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,14 +69,13 @@ def to_program(network: nn.Module, size: tuple[int, int] = EXAMPLE) -> tuple[Exp
     Raises:
         NetworkError: The network cannot be exported, even for a single size.
     """
-    example, other = _example(size), _larger(size)
     dynamic = ({2: Dim.DYNAMIC, 3: Dim.DYNAMIC},)
     reason: Exception | None = None
     for shapes in (dynamic, None):
         try:
             with _quiet(), torch.no_grad():
-                program = torch.export.export(network, (example,), dynamic_shapes=shapes)
-                if shapes is None or _agrees(_runnable(program), network, other):
+                program = torch.export.export(network, (_example(size),), dynamic_shapes=shapes)
+                if shapes is None or _agrees(_runnable(program), network, size):
                     return program, shapes is not None
         except Exception as error:
             reason = error
@@ -110,7 +110,7 @@ def to_torchscript(network: nn.Module, size: tuple[int, int] = EXAMPLE) -> Expor
         with _quiet(), torch.no_grad():
             traced = torch.jit.trace(network, _example(size), check_trace=False)  # type: ignore[no-untyped-call]
             torch.jit.save(traced, buffer)
-            any_size = _agrees(traced, network, _larger(size))
+            any_size = _agrees(traced, network, size)
     except Exception as error:
         raise _refused(network, "torch.jit.trace", error) from error
     return Exported(buffer.getvalue(), any_size)
@@ -141,13 +141,9 @@ def _runnable(program: ExportedProgram) -> nn.Module:
         return program.module()
 
 
-def _larger(size: tuple[int, int]) -> Tensor:
-    """An image of another size, a multiple of 8 for the default example."""
-    return _example((size[0] + 3, size[1] + 6))
-
-
-def _agrees(exported: Any, network: nn.Module, image: Tensor) -> bool:
-    """True if the exported network gives the network's own output for an image."""
+def _agrees(exported: Any, network: nn.Module, size: tuple[int, int]) -> bool:
+    """True if the exported network gives the network's own output for an image larger than the example."""
+    image = _example((size[0] + 3, size[1] + 6))  # a multiple of 8 for the default example
     expected: Tensor = network(image)
     try:
         found = exported(image)
@@ -159,38 +155,28 @@ def _agrees(exported: Any, network: nn.Module, image: Tensor) -> bool:
 
 def _converted(program: ExportedProgram) -> bytes:
     """The program as ONNX; not optimised if the optimiser fails, as it does on IMDeception's split tensors."""
-    for optimize in (True, False):
+    convert = partial(
+        torch.onnx.export, program, input_names=["lr"], output_names=["sr"], opset_version=OPSET, verbose=False
+    )
+    with _quiet():
         try:
-            with _quiet():
-                converted = torch.onnx.export(
-                    program,
-                    input_names=["lr"],
-                    output_names=["sr"],
-                    opset_version=OPSET,
-                    optimize=optimize,
-                    verbose=False,
-                )
-            break
+            converted = convert(optimize=True)
         except Exception:
-            if not optimize:
-                raise
-    assert converted is not None  # noqa: S101 - none only where a file is asked for
+            converted = convert(optimize=False)
+    assert converted is not None  # noqa: S101 - `None` only where a file is asked for
     return _without_traces(converted.model_proto)
 
 
 def _without_traces(model: Any) -> bytes:
     """The ONNX file without the exporter's metadata on each node, which names paths on this machine."""
-    for node in model.graph.node:
-        del node.metadata_props[:]
-    for entry in (model.graph, model, *model.graph.value_info, *model.graph.input, *model.graph.output):
+    graph = model.graph
+    for entry in (model, graph, *graph.node, *graph.value_info, *graph.input, *graph.output):
         del entry.metadata_props[:]
-    content: bytes = model.SerializeToString(deterministic=True)
-    return content
+    return bytes(model.SerializeToString(deterministic=True))
 
 
 def _refused(network: nn.Module, step: str, error: Exception | None) -> NetworkError:
-    reason = one_line(str(error))[:200]
-    return NetworkError(f"{type(network).__name__} cannot be exported: {step} says {reason}")
+    return NetworkError(f"{type(network).__name__} cannot be exported: {step} says {one_line(str(error))[:200]}")
 
 
 @contextmanager

@@ -25,9 +25,7 @@ def to_tensor(lr: npt.NDArray[np.uint8], data_range: float, device: torch.device
 
 def to_image(sr: Tensor, data_range: float) -> npt.NDArray[np.uint8]:
     """A 1×3×H×W tensor with values from 0 to `data_range` as an 8-bit H×W×3 image."""
-    scaled = sr[0].float().clamp(0, data_range).div(data_range).mul(255.0).round()
-    image: npt.NDArray[np.uint8] = scaled.to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
-    return image
+    return _rounded(sr[0].permute(1, 2, 0), data_range)
 
 
 def to_values(sr: Tensor, data_range: float, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
@@ -39,11 +37,15 @@ def to_values(sr: Tensor, data_range: float, positions: npt.NDArray[np.int64]) -
     channels, height, width = sr.shape[1:]
     pixel, channel = np.divmod(positions, channels)
     index = torch.from_numpy(channel * height * width + pixel).to(sr.device)
-    picked = sr[0].reshape(-1)[index].float()
+    picked = sr[0].reshape(-1)[index]
     if not bool(torch.isfinite(picked).all()):
         raise NetworkError("output of a timed pass holds values that are NaN or infinite")
-    scaled = picked.clamp(0, data_range).div(data_range).mul(255.0).round()
-    values: npt.NDArray[np.uint8] = scaled.to(torch.uint8).cpu().numpy()
+    return _rounded(picked, data_range)
+
+
+def _rounded(sr: Tensor, data_range: float) -> npt.NDArray[np.uint8]:
+    scaled = sr.float().clamp(0, data_range).div(data_range).mul(255.0).round()
+    values: npt.NDArray[np.uint8] = scaled.to(torch.uint8).contiguous().cpu().numpy()
     return values
 
 
@@ -78,7 +80,7 @@ def forward(network: nn.Module, lr: Tensor, tile: TileConf | None = None) -> Ten
 
 
 def tile_starts(length: int, side: int, overlap: int) -> list[int]:
-    """Where tiles of `side` pixels begin along `length` pixels.
+    """First pixels of tiles of `side` pixels along `length` pixels.
 
     >>> tile_starts(600, side=256, overlap=32)
     [0, 224, 344]
@@ -142,9 +144,7 @@ def super_resolve(network: nn.Module, lr: npt.NDArray[np.uint8]) -> npt.NDArray[
         except RuntimeError as error:
             if is_out_of_memory(error):
                 raise
-            height, width = lr.shape[:2]
-            raise NetworkError(
-                f"{type(network).__name__}: cannot upscale an image of {height}×{width} px ({described(error)}); some "
-                "networks need 15 pixels a side or more"
-            ) from error
+            fault = f"cannot upscale an image of {lr.shape[0]}×{lr.shape[1]} px ({described(error)})"
+            remedy = "some networks need 15 pixels a side or more"
+            raise NetworkError(f"{type(network).__name__}: {fault}; {remedy}") from error
         return to_image(check_output(output, inputs), data_range)

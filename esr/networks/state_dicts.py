@@ -7,6 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -23,9 +24,7 @@ LOOKS_FOREIGN = 0.5
 """Below this share of the network's entries found in a file, the file belongs to another network."""
 _NOT_WEIGHTS = {
     b"version https://git-lfs": "a Git LFS pointer, not the weights: run `git lfs pull`",
-    b"<!doctype html": "a web page, not weights: download the raw file itself",
-    b"<html": "a web page, not weights: download the raw file itself",
-    b"<?xml": "a web page, not weights: download the raw file itself",
+    **dict.fromkeys((b"<!doctype html", b"<html", b"<?xml"), "a web page, not weights: download the raw file itself"),
 }
 """First bytes of what people save by mistake -> its description."""
 
@@ -44,10 +43,8 @@ def read_state_dict(path: Path, checkpoint: CheckpointConf) -> dict[str, Tensor]
     """
     content = _read_safetensors(path) if _is_safetensors(path) else _read_torch(path)
     state = _find_state(content, checkpoint.state_dict_under, path)
-    prefix = checkpoint.strip_prefix
-    if not prefix:
-        return state
-    return _rename(state, {key: key.removeprefix(prefix) for key in state}, "checkpoint.strip_prefix")
+    stripped = {key: key.removeprefix(checkpoint.strip_prefix or "") for key in state}
+    return _rename(state, stripped, "checkpoint.strip_prefix")
 
 
 def to_own_names(state: Mapping[str, Tensor], checkpoint: CheckpointConf) -> dict[str, Tensor]:
@@ -69,10 +66,9 @@ def to_own_names(state: Mapping[str, Tensor], checkpoint: CheckpointConf) -> dic
             for expression, replacement in checkpoint.rename.items():
                 names[key] = re.sub(expression, replacement, names[key])
     except re.error as error:
-        table = "drop" if error.pattern in checkpoint.drop else "rename"
-        raise ConfigError(
-            f"checkpoint.{table}: {error.pattern!r} is not a valid regular expression or replacement: {error}"
-        ) from error
+        table = f"checkpoint.{'drop' if error.pattern in checkpoint.drop else 'rename'}"
+        fault = f"{error.pattern!r} is not a valid regular expression or replacement: {error}"
+        raise ConfigError(f"{table}: {fault}") from error
     return _rename(state, names, "checkpoint.rename")
 
 
@@ -91,9 +87,8 @@ def load_into(network: nn.Module, state: Mapping[str, Tensor], origin: str) -> N
     Raises:
         WeightsError: Something does not fit; the network is unchanged.
     """
-    own = {name: value for name, value in network.state_dict().items() if isinstance(value, Tensor)}
-    misfits = _misfits(own, state)
-    if misfits:
+    own = _own_state(network)
+    if misfits := _misfits(own, state):
         raise WeightsError(f"{origin} does not fit {type(network).__name__}: {misfits}")
     converted = {name: state[name].detach().to(value.dtype) for name, value in own.items()}
     broken = [name for name, value in own.items() if not _is_sound(converted[name], value)]
@@ -119,8 +114,11 @@ def load_weights(network: nn.Module, path: Path, checkpoint: CheckpointConf) -> 
         ConfigError: As `to_own_names`.
     """
     state = read_state_dict(path, checkpoint)
-    own = {name for name, value in network.state_dict().items() if isinstance(value, Tensor)}
-    load_into(network, _best_reading(state, own, checkpoint, path), str(path))
+    load_into(network, _best_reading(state, set(_own_state(network)), checkpoint, path), str(path))
+
+
+def _own_state(network: nn.Module) -> dict[str, Tensor]:
+    return {name: value for name, value in network.state_dict().items() if isinstance(value, Tensor)}
 
 
 def random_weights(network: nn.Module, seed: int = 0) -> None:
@@ -167,8 +165,7 @@ def _is_safetensors(path: Path) -> bool:
         return True
     if head.startswith(b"PK\x03\x04"):
         _check_archive(path)
-        return False
-    if head.startswith(b"\x80"):
+    if head.startswith((b"PK\x03\x04", b"\x80")):
         return False
     for start, description in _NOT_WEIGHTS.items():
         if head.lstrip().lower().startswith(start):
@@ -201,18 +198,15 @@ def _read_torch(path: Path) -> object:
         # An open file, because torch.load goes by the suffix of a path.
         with warnings.catch_warnings(), path.open("rb") as file:
             warnings.simplefilter("ignore")  # each of torch's warnings here is followed by its error
-            content: object = torch.load(file, map_location="cpu", weights_only=True)
+            return cast(object, torch.load(file, map_location="cpu", weights_only=True))
     except Exception as error:  # hostile bytes can make the unpickler raise anything
-        foreign = re.search(r"GLOBAL (\S+)", str(error))
-        if foreign:
-            raise WeightsError(
-                f"{path} was not opened: it asks for `{escaped(foreign[1])}`, and weights hold tensors only; {SAVE_IT}"
-            ) from error
         raise _damaged(path, error) from error
-    return content
 
 
 def _damaged(path: Path, error: Exception) -> WeightsError:
+    if foreign := re.search(r"GLOBAL (\S+)", str(error)):
+        asked = f"it asks for `{escaped(foreign[1])}`, and weights hold tensors only"
+        return WeightsError(f"{path} was not opened: {asked}; {SAVE_IT}")
     if "Weights only load failed" in str(error):
         return WeightsError(f"{path} is damaged or holds more than tensors: fetch it again, or {SAVE_IT}")
     return WeightsError(f"{path} is damaged or truncated ({_reason(error)}): fetch it again")
@@ -229,10 +223,8 @@ def _find_state(content: object, under: str | None, path: Path) -> dict[str, Ten
         return _checked_state(content[under], f" under `{under}`", path)
     inside = [key for key, value in content.items() if isinstance(key, str) and _is_state(value)]
     if len(inside) > 1:
-        raise WeightsError(
-            f"{path} holds {len(inside)} state dicts ({listed(inside)}): "
-            f"choose one with model.checkpoint.state_dict_under={escaped(inside[0])}"
-        )
+        remedy = f"choose one with model.checkpoint.state_dict_under={escaped(inside[0])}"
+        raise WeightsError(f"{path} holds {len(inside)} state dicts ({listed(inside)}): {remedy}")
     if inside:
         return _checked_state(content[inside[0]], f" under `{escaped(inside[0])}`", path)
     return _checked_state(content, "", path)
@@ -262,18 +254,15 @@ def _rename(state: Mapping[str, Tensor], names: Mapping[str, str], table: str) -
     origin: dict[str, str] = {}
     for key, name in names.items():
         if name in origin:
-            raise WeightsError(
-                f"{table} puts both `{escaped(origin[name])}` and `{escaped(key)}` under `{escaped(name)}`: "
-                "tell them apart, or drop one with checkpoint.drop"
-            )
+            fault = f"puts both `{escaped(origin[name])}` and `{escaped(key)}` under `{escaped(name)}`"
+            raise WeightsError(f"{table} {fault}: tell them apart, or drop one with checkpoint.drop")
         origin[name] = key
     return {name: state[key] for name, key in origin.items()}
 
 
 def _best_reading(state: dict[str, Tensor], own: set[str], checkpoint: CheckpointConf, path: Path) -> dict[str, Tensor]:
     """The reading of a file that has exactly the network's names, or else the closest one."""
-    readings: list[dict[str, Tensor]] = []
-    collision: WeightsError | None = None
+    readings, collision = [], None
     for unwrapped in _unwrapped(state):
         readings.append(unwrapped)
         try:
@@ -313,14 +302,10 @@ def _misfits(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
         "have another kind of number": [f"{n} is {a.dtype} for {b.dtype}" for n, (a, b) in retyped.items()],
     }
     found = [f"{len(entries)} {fault} ({listed(entries)})" for fault, entries in faults.items() if entries]
-    if not found:
-        return ""
-    remedy = (
-        "these look like another network's weights, pass the file made for this one"
-        if len(pairs) - len(reshaped) < LOOKS_FOREIGN * len(own)
-        else "check model.args, and checkpoint.rename where the names differ"
-    )
-    return f"{', '.join(found)}; {remedy}"
+    remedy = "check model.args, and checkpoint.rename where the names differ"
+    if len(pairs) - len(reshaped) < LOOKS_FOREIGN * len(own):
+        remedy = "these look like another network's weights, pass the file made for this one"
+    return f"{', '.join(found)}; {remedy}" if found else ""
 
 
 def _number_kind(value: Tensor) -> str:

@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import msgspec
-import yaml
 
 import esr.conf
 from esr.errors import ConfigError
-from esr.text import did_you_mean
+from esr.text import did_you_mean, one_line
 
 Metric = Literal["runtime", "params", "flops", "macs", "activations", "memory"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
@@ -95,10 +94,10 @@ def load_challenge(choice: str) -> Challenge:
             raise ConfigError(f"challenge={choice}: no such challenge; {did_you_mean(choice, names())}")
         path = folder() / f"{choice}.yaml"
     try:
-        return msgspec.convert(yaml.safe_load(path.read_text(encoding="utf-8")), Challenge)
+        return msgspec.yaml.decode(path.read_bytes(), type=Challenge)
     except OSError as error:
         raise ConfigError(f"challenge={choice}: cannot be read ({error.strerror})") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"challenge={choice}: not YAML ({' '.join(str(error).split())})") from error
-    except (msgspec.ValidationError, UnicodeDecodeError) as error:
+    except msgspec.ValidationError as error:
         raise ConfigError(f"challenge={choice}: {error}") from error
+    except msgspec.DecodeError as error:
+        raise ConfigError(f"challenge={choice}: not YAML ({one_line(str(error))})") from error

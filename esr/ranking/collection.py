@@ -5,17 +5,20 @@ An unusable file is left out and reported, so that one bad file does not stop th
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
 
 from esr.config.terms import Role, Status
 from esr.errors import RecordError
 from esr.ranking.challenge import Challenge
 from esr.ranking.published import published_figures, published_ranks
-from esr.ranking.structures import Entry, Figures, Interval
+from esr.ranking.structures import Constraints, Entry, Figures, Interval, Ranking
+from esr.ranking.table import rank_entries
 from esr.records.document import Cpu, Document, decoded_images
 from esr.records.files import FILE_NAME, NotARecord, decode, read_bytes
 from esr.records.finding import LeftOut, json_files
@@ -24,51 +27,26 @@ from esr.records.reasons import CPU_NOTE
 from esr.text import shown_path
 
 CPU = "CPU"
+MUST_AGREE = ("data set", "images", "timing protocol", "baseline", "input size of the counts")
+"""Conditions without which nothing can be compared."""
+MIXABLE = ("device", "settings")
+"""Conditions across which the ratio to the baseline remains meaningful."""
+_IN_HEAD = ("data set", "device", "settings", "timing protocol")
 _COUNTS = ("params", "flops", "macs", "activations", "convolutions")
 _SWITCHES = ("allow_tf32", "benchmark", "deterministic")
 _CLEANEST: Mapping[Status, int] = {"clean": 2, "tainted": 1, "failed": 0}
 
 
-@dataclass(frozen=True)
-class Conditions:
-    """Conditions of a measurement; figures in one table must share them. Empty where unknown."""
-
-    data: str
-    """Name of the data set."""
-    images: str
-    """The same for the same LR pixels."""
-    protocol: str
-    baseline: str
-    counted_on: str
-    """Input size of the counts."""
-    device: str
-    settings: str
-    """Version of torch, threads and cuDNN switches."""
-
-
-MUST_AGREE = {
-    "data": "data set",
-    "images": "images",
-    "protocol": "timing protocol",
-    "baseline": "baseline",
-    "counted_on": "input size of the counts",
-}
-"""Conditions without which nothing can be compared."""
-MIXABLE = {"device": "device", "settings": "settings"}
-"""Conditions across which the ratio to the baseline remains meaningful."""
-
-
-@dataclass(frozen=True)
-class Rankable:
+class Rankable(msgspec.Struct, frozen=True):
     """A record that can be ranked."""
 
     entry: Entry
-    conditions: Conditions
+    conditions: Mapping[str, str]
+    """Each of `MUST_AGREE` and `MIXABLE`; empty where unknown."""
     ended: datetime
 
 
-@dataclass(frozen=True)
-class Collection:
+class Collection(msgspec.Struct, frozen=True):
     """Records found under the given paths."""
 
     kept: tuple[Rankable, ...]
@@ -79,38 +57,28 @@ class Collection:
     read: tuple[Rankable, ...]
     """Every usable record, duplicates included."""
 
-    def differences(self, names: Mapping[str, str]) -> list[str]:
+    def differences(self, conditions: Sequence[str]) -> str:
         """Conditions that differ between records: how many share each value, and a file of the rarer ones."""
-        return [
-            f"{words} ({'; '.join(self._shares(name, counts))})"
-            for name, words in names.items()
-            if len(counts := self._values(name)) > 1
-        ]
+        counted = {name: self._values(name) for name in conditions}
+        found = (f"{name} ({self._shares(name, values)})" for name, values in counted.items() if len(values) > 1)
+        return "; ".join(found)
 
     def _values(self, name: str) -> Counter[str]:
         # A network that failed at once leaves its device unknown.
-        return Counter(value for one in self.read if (value := getattr(one.conditions, name)))
+        return Counter(value for one in self.read if (value := one.conditions[name]))
 
-    def _shares(self, name: str, counts: Counter[str]) -> Iterator[str]:
-        for place, (value, count) in enumerate(counts.most_common(3)):
+    def _shares(self, name: str, values: Counter[str]) -> str:
+        shares = []
+        for place, (value, count) in enumerate(values.most_common(3)):
             label = f"set {place + 1}" if name == "images" else value
-            example = next(one.entry.path for one in self.read if getattr(one.conditions, name) == value)
-            yield f"{label}: {count}, as {shown_path(example or '')}" if place else f"{label}: {count}"
+            example = next(one.entry.path for one in self.read if one.conditions[name] == value)
+            shares.append(f"{label}: {count}, as {shown_path(example or '')}" if place else f"{label}: {count}")
+        return "; ".join(shares)
 
-    def phrases(self) -> list[str]:
+    def shared(self) -> list[str]:
         """Conditions that all records share, for the table's head."""
-        names = ("data", "device", "settings", "protocol")
-        return [next(iter(values)) for name in names if len(values := self._values(name)) == 1]
-
-
-@dataclass(frozen=True)
-class Ranked:
-    """Arguments of `esr.ranking.rank_entries`."""
-
-    entries: tuple[Entry, ...]
-    baseline: str
-    conditions: tuple[str, ...]
-    notes: tuple[str, ...]
+        counted = [self._values(name) for name in _IN_HEAD]
+        return [value for values in counted for value in values if len(values) == 1]
 
 
 def collect(paths: Sequence[str | os.PathLike[str]]) -> Collection:
@@ -127,7 +95,7 @@ def collect(paths: Sequence[str | os.PathLike[str]]) -> Collection:
             document = decode(read_bytes(file))
         except RecordError as error:
             if named or file.name == FILE_NAME or not isinstance(error, NotARecord):
-                left_out.append(LeftOut(file, str(error), "unusable"))
+                left_out.append(LeftOut(file, str(error)))
             continue
         found.append(Rankable(_entry(file, document, "candidate"), _conditions(document), document.ended))
         if newest is None or document.ended >= newest[1].ended:
@@ -137,12 +105,15 @@ def collect(paths: Sequence[str | os.PathLike[str]]) -> Collection:
     return Collection(tuple(_distinct(kept)), baseline, (*left_out, *duplicates), tuple(found))
 
 
-def assemble(collection: Collection, challenge: Challenge, mixed: bool = False) -> Ranked:
-    """Entries of one ranking: every measured network, and their baseline.
+def rank_records(
+    collection: Collection, challenge: Challenge, constraints: Constraints = "report", mixed: bool = False
+) -> Ranking:
+    """Ranks every measured network, and shows their baseline.
 
     Args:
         collection: Records found.
-        challenge: Names the networks that are shown without a rank.
+        challenge: Rules; names the networks that are shown without a rank.
+        constraints: As for `rank_entries`.
         mixed: Allows records of several devices or settings; their ratios are ranked, and figures that depend on the
             device (milliseconds, memory, energy) are left out.
 
@@ -153,32 +124,27 @@ def assemble(collection: Collection, challenge: Challenge, mixed: bool = False) 
     if baseline is None:
         raise RecordError("no record that can be ranked; esr model=NAME makes one")
     if unlike := collection.differences(MUST_AGREE):
-        raise RecordError(f"the records differ in {'; '.join(unlike)}; rank those that agree separately")
+        raise RecordError(f"the records differ in {unlike}; rank those that agree separately")
     apart = collection.differences(MIXABLE)
     if apart and not mixed:
-        raise RecordError(
-            f"the records differ in {'; '.join(apart)}; rank those that agree separately, or pass --mixed to rank "
-            "ratios to the baseline"
-        )
-    entries = [
-        replace(one.entry, reference=True) if one.entry.name in challenge.references else one.entry
-        for one in collection.kept
-    ]
+        remedy = "rank those that agree separately, or pass --mixed to rank ratios to the baseline"
+        raise RecordError(f"the records differ in {apart}; {remedy}")
+    entries = [one.entry for one in collection.kept]
     if baseline.name not in {entry.name for entry in entries}:
         entries.append(baseline)
     notes = []
     if apart:
-        entries = [replace(entry, figures=_portable(entry.figures)) for entry in entries]
-        notes.append(f"mixed: records differ in {'; '.join(apart)}; only figures that carry over are compared")
+        own = {"runtime_ms": None, "memory_mib": None, "energy_mj": None}
+        entries = [replace(entry, figures=replace(entry.figures, **own)) for entry in entries]
+        notes.append(f"mixed: records differ in {apart}; only figures that carry over are compared")
     if baseline.name != challenge.baseline:
         notes.append(f"ratios are relative to {baseline.name}; the challenge's baseline is {challenge.baseline}")
-    if any(one.conditions.device.startswith(CPU) for one in collection.read):
+    if any(one.conditions["device"].startswith(CPU) for one in collection.read):
         notes.append(CPU_NOTE)
-    return Ranked(tuple(entries), baseline.name, tuple(collection.phrases()), tuple(notes))
-
-
-def _portable(figures: Figures) -> Figures:
-    return replace(figures, runtime_ms=None, memory_mib=None, energy_mj=None)
+    entries = [replace(one, reference=True) if one.name in challenge.references else one for one in entries]
+    return rank_entries(
+        entries, challenge, constraints, baseline=baseline.name, conditions=collection.shared(), notes=notes
+    )
 
 
 def _newest_clean(found: Sequence[Rankable]) -> tuple[list[Rankable], list[LeftOut]]:
@@ -191,10 +157,8 @@ def _newest_clean(found: Sequence[Rankable]) -> tuple[list[Rankable], list[LeftO
         best = max(group, key=lambda one: (_CLEANEST[one.entry.verdict], one.ended))
         kept.append(best)
         ranked_by = f"is ranked by {shown_path(best.entry.path or '')} ({best.entry.verdict})"
-        left_out += [
-            LeftOut(Path(entry.path or ""), f"{entry.name} ({entry.verdict}) {ranked_by}", "duplicate")
-            for entry in (other.entry for other in group if other is not best)
-        ]
+        for entry in (other.entry for other in group if other is not best):
+            left_out.append(LeftOut(Path(entry.path or ""), f"{entry.name} ({entry.verdict}) {ranked_by}"))
     return kept, left_out
 
 
@@ -256,7 +220,7 @@ def _figures(document: Document, role: Role) -> Figures:
     return Figures(
         runtime_ms=network.timing.runtime_ms.value if network.timing else None,
         ratio=ratio.value if ratio else None,
-        ratio_interval=_interval(ratio) if ratio else None,
+        ratio_interval=Interval(ratio.low, ratio.high) if ratio and ratio.low and ratio.high else None,
         memory_mib=network.memory.memory_mib if network.memory else None,
         energy_mj=spent.joules_per_image * 1000 if spent else None,
         psnr_rgb={} if psnr is None else {document.data.name: psnr},
@@ -264,11 +228,7 @@ def _figures(document: Document, role: Role) -> Figures:
     )
 
 
-def _interval(ratio: Estimate) -> Interval | None:
-    return None if ratio.low is None or ratio.high is None else Interval(ratio.low, ratio.high)
-
-
-def _conditions(document: Document) -> Conditions:
+def _conditions(document: Document) -> Mapping[str, str]:
     candidate, baseline = document.networks.candidate, document.networks.baseline
     device = settings = ""
     if worker := candidate.worker or baseline.worker:
@@ -277,19 +237,22 @@ def _conditions(document: Document) -> Conditions:
         switches = [name for name in _SWITCHES if getattr(worker.cudnn, name)]
         threads = [f"threads={worker.threads}"] if on_cpu else []
         settings = ", ".join([f"torch {worker.torch}", *threads, *switches])
-    return Conditions(
-        data=document.data.name,
-        images=_image_set(bytes(document.data.images)),
-        protocol=f"{document.timing.protocol}, {document.timing.confidence:.0%} intervals",
-        baseline=baseline.name,
-        counted_on="×".join(map(str, candidate.complexity.input_shape)) if candidate.complexity else "",
-        device=device,
-        settings=settings,
-    )
+    return {
+        "data set": document.data.name,
+        "images": _image_set(bytes(document.data.images)),
+        "timing protocol": f"{document.timing.protocol}, {document.timing.confidence:.0%} intervals",
+        "baseline": baseline.name,
+        "input size of the counts": "×".join(map(str, candidate.complexity.input_shape))
+        if candidate.complexity
+        else "",
+        "device": device,
+        "settings": settings,
+    }
 
 
 @lru_cache(maxsize=64)
 def _image_set(raw: bytes) -> str:
+    """The same for the same LR pixels."""
     return " ".join(sorted(image.lr_sha256 for image in decoded_images(raw)))
 
 

@@ -23,13 +23,10 @@ def correlations(entries: Sequence[Entry], seed: int) -> tuple[Correlation, ...]
     """Spearman's rho and Kendall's tau-b of runtime with each other metric, over networks that have both."""
     found = []
     for metric in METRICS:
-        pairs = [
-            (entry.figures.ratio, entry.figures.metric(metric))
-            for entry in entries
-            if entry.figures.ratio is not None and entry.figures.metric(metric) is not None
-        ]
-        if metric != "runtime" and len(pairs) >= FEWEST_NETWORKS:
-            runtime, other = np.asarray(pairs, float).T
+        pairs = [(entry.figures.ratio, entry.figures.metric(metric)) for entry in entries]
+        known = [pair for pair in pairs if None not in pair]
+        if metric != "runtime" and len(known) >= FEWEST_NETWORKS:
+            runtime, other = np.asarray(known, float).T
             if np.ptp(runtime) and np.ptp(other):
                 found.append(_correlation(metric, runtime, other, seed))
     return tuple(found)

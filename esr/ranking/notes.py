@@ -16,17 +16,13 @@ def excluded(entry: Entry, gates: Sequence[GateResult]) -> str | None:
         return f"failed: {entry.failure}"
     if entry.figures.ratio is None:
         return "no runtime"
-    failed = [gate for gate in gates if gate.verdict == "fail"]
-    if failed:
-        return "; ".join(f"PSNR on {gate.data} misses the gate by {-(gate.margin or 0):.3f} dB" for gate in failed)
-    return None
+    missed = [gate for gate in gates if gate.verdict == "fail"]
+    return "; ".join(f"PSNR on {gate.data} misses the gate by {-(gate.margin or 0):.3f} dB" for gate in missed) or None
 
 
-def entry_notes(entry: Entry, gates: Sequence[GateResult]) -> tuple[str, ...]:
-    """Footnotes of one network."""
-    notes = []
-    if (why := excluded(entry, gates)) and not entry.reference:
-        notes.append(f"not ranked: {why}")
+def entry_notes(entry: Entry, gates: Sequence[GateResult], why: str | None) -> tuple[str, ...]:
+    """Footnotes of one network; `why` is the reason for which it is not ranked."""
+    notes = [f"not ranked: {why}"] if why and not entry.reference else []
     notes += _verdict_notes(entry.reasons)
     if entry.weights in WEIGHTS_NOTES:
         notes.append(WEIGHTS_NOTES[entry.weights])
@@ -40,14 +36,11 @@ def _verdict_notes(reasons: Sequence[Reason]) -> list[str]:
     """One sentence for taints, one for warnings; reasons that concern the baseline alone are labelled."""
     notes = []
     for severity, words in (("taint", "tainted"), ("warning", "warning")):
-        concerned: dict[str, set[str | None]] = {}
-        for found in reasons:
-            if found.severity == severity:
-                concerned.setdefault(found.reason, set()).add(found.role)
-        phrases = [
-            REASONS[reason] + (" (the baseline)" if roles == {"baseline"} else "")
-            for reason, roles in concerned.items()
-        ]
+        given = [found for found in reasons if found.severity == severity]
+        phrases = []
+        for reason in dict.fromkeys(found.reason for found in given):
+            roles = {found.role for found in given if found.reason == reason}
+            phrases.append(REASONS[reason] + (" (the baseline)" if roles == {"baseline"} else ""))
         if phrases:
             notes.append(f"{words}: {'; '.join(phrases)}")
     return notes
@@ -73,8 +66,7 @@ def table_notes(rows: Sequence[Row], challenge: Challenge, constraints: str) -> 
         rule = f"at least as good as the baseline in ({'; '.join(asked)})" if asked else "none"
         notes.append(f"constraints enforced in addition to the PSNR gate: {rule}")
     notes += [scoring for track in challenge.tracks if (scoring := _scoring(track))]
-    ranked = [row for row in rows if row.ranked]
-    measured = [row for row in ranked if row.entry.source == "measured"]
+    measured = [row for row in rows if row.ranked and row.entry.source == "measured"]
     short = sum(row.rank_interval is None for row in measured)
     if short < len(measured):
         notes.append(

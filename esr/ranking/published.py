@@ -2,7 +2,6 @@
 
 import csv
 from collections.abc import Mapping
-from pathlib import Path
 
 import msgspec
 
@@ -25,21 +24,16 @@ def published_entries(challenge: Challenge) -> list[Entry]:
         raise ConfigError(
             f"challenge={challenge.name}: its published table is not shipped; --published knows {with_table}"
         )
-    rows = _rows(folder() / challenge.published)
+    with (folder() / challenge.published).open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
     baseline = next(_published(row) for row in rows if row["team_id"] == _BASELINE_ID)
     return [_entry(row, baseline) for row in rows]
 
 
-def _rows(file: Path) -> list[dict[str, str]]:
-    lines = file.read_text(encoding="utf-8").splitlines()
-    return list(csv.DictReader(line for line in lines if not line.startswith("#")))
-
-
 def _published(row: Mapping[str, str]) -> Published:
-    plain: dict[str, str | dict[str, str]] = {name: row[name] for name in Published.__struct_fields__ if row.get(name)}
-    plain["psnr_rgb"] = _group(row, "psnr_rgb_")
-    plain["ranks"] = _group(row, "rank_")
-    return msgspec.convert(plain, Published, strict=False)
+    plain = {name: row[name] for name in Published.__struct_fields__ if row.get(name)}
+    groups = {"psnr_rgb": _group(row, "psnr_rgb_"), "ranks": _group(row, "rank_")}
+    return msgspec.convert({**plain, **groups}, Published, strict=False)
 
 
 def _group(row: Mapping[str, str], prefix: str) -> dict[str, str]:

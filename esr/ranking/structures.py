@@ -1,8 +1,9 @@
 """Input and output of a ranking: plain data, which `--format json` prints as it is."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal
+
+import msgspec
 
 from esr.config.terms import FailureKind, Status, WeightsSource
 from esr.ranking.challenge import Metric, Track
@@ -16,16 +17,14 @@ _FIELDS: Mapping[Metric, str] = {"runtime": "ratio", "memory": "memory_mib"}
 """Fields of `Figures` that are not named like their metric."""
 
 
-@dataclass(frozen=True)
-class Interval:
+class Interval(msgspec.Struct, frozen=True):
     """Bounds of an interval, at 95 % unless stated otherwise."""
 
     low: float
     high: float
 
 
-@dataclass(frozen=True)
-class Figures:
+class Figures(msgspec.Struct, frozen=True):
     """One network's figures; `None` where not known. Counts are plain numbers, not millions."""
 
     runtime_ms: float | None = None
@@ -44,7 +43,7 @@ class Figures:
     convolutions: float | None = None
     energy_mj: float | None = None
     """Millijoules per image."""
-    psnr_rgb: Mapping[str, float] = field(default_factory=dict)
+    psnr_rgb: Mapping[str, float] = {}
     """dB over RGB, unrounded, by data set; only where meaningful (not with random weights)."""
 
     def metric(self, metric: Metric) -> float | None:
@@ -53,8 +52,7 @@ class Figures:
         return value
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """A network to be ranked."""
 
     key: str
@@ -73,7 +71,7 @@ class Entry:
     """A baseline of the challenge: shown, never ranked."""
     published: Figures | None = None
     """Row of the challenge's table; `None` where it has none."""
-    published_ranks: Mapping[str, int] = field(default_factory=dict)
+    published_ranks: Mapping[str, int] = {}
     """Published ranks by track and metric: main, sub1, sub2, runtime, params, flops, activations, memory."""
     ratio_per_round: tuple[float, ...] = ()
     process_of_round: tuple[int, ...] = ()
@@ -83,16 +81,15 @@ class Entry:
     failure: FailureKind | None = None
     weights: WeightsSource | None = None
     baseline_weights: WeightsSource | None = None
-    missed_by_hooks: Mapping[str, int] = field(default_factory=dict)
+    missed_by_hooks: Mapping[str, int] = {}
     """Operator -> MACs that the challenge's script does not see."""
-    without_formula: Mapping[str, int] = field(default_factory=dict)
+    without_formula: Mapping[str, int] = {}
     """Operator -> calls that `macs` leaves out."""
     path: str | None = None
     """The record's file."""
 
 
-@dataclass(frozen=True)
-class GateResult:
+class GateResult(msgspec.Struct, frozen=True):
     """A network against one PSNR gate."""
 
     data: str
@@ -105,8 +102,7 @@ class GateResult:
     """Reason why it was not tested."""
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """A network in one track."""
 
     rank: int | None
@@ -117,8 +113,7 @@ class Place:
     """Reason why it has no rank."""
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(msgspec.Struct, frozen=True):
     """A network in the ranking."""
 
     entry: Entry
@@ -127,9 +122,9 @@ class Row:
     """Passed (or could not be tested against) the gates, and is not a reference."""
     excluded: str | None = None
     """Reason why it is not ranked."""
-    ranks: Mapping[Metric, int] = field(default_factory=dict)
+    ranks: Mapping[Metric, int] = {}
     """Rank by metric among the ranked; the table's subscripts."""
-    places: Mapping[str, Place] = field(default_factory=dict)
+    places: Mapping[str, Place] = {}
     """By the track's key."""
     rank_interval: tuple[int, int] | None = None
     """Rank range by runtime (95 % CI); `None` with too few rounds."""
@@ -139,8 +134,7 @@ class Row:
     """Footnotes of this network, each a sentence."""
 
 
-@dataclass(frozen=True)
-class Correlation:
+class Correlation(msgspec.Struct, frozen=True):
     """Rank correlation of one metric with runtime over the ranked networks."""
 
     metric: Metric
@@ -152,8 +146,7 @@ class Correlation:
     kendall_interval: Interval | None
 
 
-@dataclass(frozen=True)
-class PlaceChange:
+class PlaceChange(msgspec.Struct, frozen=True):
     """A network whose rank by the challenge's FLOPs differs from its rank by the dispatcher's MACs."""
 
     key: str
@@ -165,8 +158,7 @@ class PlaceChange:
     """Operator -> MACs; empty where it only moved because others did."""
 
 
-@dataclass(frozen=True)
-class Ranking:
+class Ranking(msgspec.Struct, frozen=True):
     """The whole table. `esr rank --format json` prints exactly this, with `format` and `version` in front."""
 
     challenge: str

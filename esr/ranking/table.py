@@ -1,17 +1,20 @@
 """The whole ranking, from its entries."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from esr.ranking.challenge import Challenge
 from esr.ranking.correlation import correlations
 from esr.ranking.gates import gate_results
 from esr.ranking.notes import entry_notes, excluded, table_notes
-from esr.ranking.structures import Constraints, Entry, PlaceChange, Ranking, Row
+from esr.ranking.structures import Constraints, Entry, Place, PlaceChange, Ranking, Row
 from esr.ranking.tracks import metric_ranks, places
-from esr.ranking.uncertainty import Uncertainty, uncertainty
+from esr.ranking.uncertainty import resamples_for, uncertainty
 
 SEED = 0
+"""Seed of every resampling."""
 
 
 def rank_entries(
@@ -22,7 +25,6 @@ def rank_entries(
     baseline: str | None = None,
     conditions: Sequence[str] = (),
     notes: Sequence[str] = (),
-    seed: int = SEED,
 ) -> Ranking:
     """Ranks networks by a challenge's rules.
 
@@ -34,19 +36,12 @@ def rank_entries(
         baseline: Network that ratios are relative to, if it is not the challenge's.
         conditions: Conditions of the measurements, as short phrases.
         notes: Footnotes to print before the table's own.
-        seed: Seed of every resampling.
     """
-    # Resampling goes network by network: the order of the files must not change what it draws.
+    # The order of the files must not change what resampling draws.
     rows = [_gated(entry, challenge) for entry in sorted(entries, key=lambda entry: entry.key)]
-    ranked = [row.entry for row in rows if row.ranked]
-    unsure = uncertainty(
-        [entry.figures.ratio or 0.0 for entry in ranked],
-        [entry.ratio_per_round for entry in ranked],
-        [entry.process_of_round for entry in ranked],
-        seed,
-    )
-    first = _placed([row for row in rows if row.ranked], unsure, challenge, constraints)
-    everything = (*first, *sorted((row for row in rows if not row.ranked), key=_last))
+    ranked = [row for row in rows if row.ranked]
+    rows = _placed(ranked, challenge, constraints) + [row for row in rows if not row.ranked]
+    rows.sort(key=lambda row: _order(row, challenge.tracks[0].key))
     return Ranking(
         challenge=challenge.name,
         title=challenge.title,
@@ -55,26 +50,31 @@ def rank_entries(
         tracks=challenge.tracks,
         source=entries[0].source if entries else "measured",
         conditions=tuple(conditions),
-        rows=everything,
-        correlations=correlations(ranked, seed),
-        changes=_changes(first),
-        resamples=unsure.resamples,
-        notes=(*notes, *table_notes(everything, challenge, constraints)),
+        rows=tuple(rows),
+        correlations=correlations([row.entry for row in ranked], SEED),
+        changes=_changes(rows),
+        resamples=resamples_for(len(ranked)),
+        notes=(*notes, *table_notes(rows, challenge, constraints)),
     )
 
 
 def _gated(entry: Entry, challenge: Challenge) -> Row:
     gates = gate_results(entry, challenge)
     why = excluded(entry, gates)
-    return Row(entry, gates, ranked=why is None, excluded=why, notes=entry_notes(entry, gates))
+    return Row(entry, gates, ranked=why is None, excluded=why, notes=entry_notes(entry, gates, why))
 
 
-def _placed(rows: Sequence[Row], unsure: Uncertainty, challenge: Challenge, constraints: Constraints) -> list[Row]:
-    """Ranked networks, by their place in the first track."""
+def _placed(rows: Sequence[Row], challenge: Challenge, constraints: Constraints) -> list[Row]:
     entries = [row.entry for row in rows]
     ranks = metric_ranks(entries)
     tracks = {track.key: places(entries, ranks, track, constraints == "enforce") for track in challenge.tracks}
-    placed = [
+    unsure = uncertainty(
+        [entry.figures.ratio or 0.0 for entry in entries],
+        [entry.ratio_per_round for entry in entries],
+        [entry.process_of_round for entry in entries],
+        SEED,
+    )
+    return [
         replace(
             row,
             ranks=ranks[index],
@@ -84,21 +84,12 @@ def _placed(rows: Sequence[Row], unsure: Uncertainty, challenge: Challenge, cons
         )
         for index, row in enumerate(rows)
     ]
-    return sorted(placed, key=lambda row: _order(row, challenge.tracks[0].key))
 
 
-def _last(row: Row) -> tuple[bool, float, str]:
-    # Baselines of the challenge come after networks that missed a gate or failed.
-    return row.entry.reference, row.entry.figures.ratio or float("inf"), row.entry.key
-
-
-def _order(row: Row, track: str) -> tuple[float, float, str]:
-    place, last = row.places[track], float("inf")
-    return (
-        last if place.rank is None else place.rank,
-        last if place.score is None else place.score,
-        row.entry.key,
-    )
+def _order(row: Row, track: str) -> tuple[bool, bool, float, float, str]:
+    """Ranked networks by their place in a track, the others by their ratio, the challenge's baselines last."""
+    place = row.places.get(track, Place(None, row.entry.figures.ratio))
+    return row.entry.reference, not row.ranked, place.rank or math.inf, place.score or math.inf, row.entry.key
 
 
 def _changes(rows: Sequence[Row]) -> tuple[PlaceChange, ...]:

@@ -8,14 +8,8 @@ from typing import Any
 from esr.ranking.challenge import METRICS, Metric, Track
 from esr.ranking.structures import Entry, Place
 
-_WORSE: Mapping[Metric, str] = {
-    "runtime": "slower",
-    "params": "more parameters",
-    "flops": "more FLOPs",
-    "macs": "more MACs",
-    "activations": "more activations",
-    "memory": "more memory",
-}
+_WORSE = {"runtime": "slower", "params": "more parameters", "flops": "more FLOPs", "macs": "more MACs"}
+"""Metrics for which it is not `more METRIC`."""
 _EXPONENT = 2.0
 """The challenges since 2024 score exp(2 · figure / baseline's figure)."""
 _LARGEST_EXPONENT = 700.0
@@ -39,13 +33,10 @@ def metric_ranks(entries: Sequence[Entry]) -> list[dict[Metric, int]]:
 
     The organisers ranked unrounded figures: where two were printed alike, their printed ranks say which is smaller.
     """
-    found: list[dict[Metric, int]] = [{} for _ in entries]
-    for metric in METRICS:
-        keyed = [_comparable(entry, metric) for entry in entries]
-        for ranks, rank in zip(found, ranks_of(keyed), strict=True):
-            if rank is not None:
-                ranks[metric] = rank
-    return found
+    columns = {metric: ranks_of([_comparable(entry, metric) for entry in entries]) for metric in METRICS}
+    return [
+        {metric: rank for metric, column in columns.items() if (rank := column[index])} for index in range(len(entries))
+    ]
 
 
 def _comparable(entry: Entry, metric: Metric) -> tuple[float, int] | None:
@@ -75,13 +66,13 @@ def _score(entry: Entry, ranks: Mapping[Metric, int], track: Track) -> float | N
     if track.ranks:
         known = [ranks[metric] for metric in track.ranks if metric in ranks]
         return float(sum(known)) if len(known) == len(track.ranks) else None
-    shares = {metric: relative(entry, metric) for metric in track.weights}
-    terms = [
-        track.weights[metric] * math.exp(min(_EXPONENT * share, _LARGEST_EXPONENT))
-        for metric, share in shares.items()
-        if share is not None
-    ]
-    return sum(terms) if len(terms) == len(shares) else None
+    score = 0.0
+    for metric, weight in track.weights.items():
+        share = relative(entry, metric)
+        if share is None:
+            return None
+        score += weight * math.exp(min(_EXPONENT * share, _LARGEST_EXPONENT))
+    return score
 
 
 def relative(entry: Entry, metric: Metric) -> float | None:
@@ -98,5 +89,5 @@ def _excluded(entry: Entry, score: float | None, track: Track, enforce: bool) ->
     for metric in track.enforce if enforce else ():
         share = relative(entry, metric)
         if share is None or share > 1:
-            return f"{_WORSE[metric]} than the baseline"
+            return f"{_WORSE.get(metric, f'more {metric}')} than the baseline"
     return None

@@ -1,13 +1,13 @@
 """Rank ranges by runtime, and brackets of networks whose runtimes cannot be distinguished.
 
 Every network's rounds are resampled on their own (each record is its own measurement, and pairing with the baseline is
-already inside each round's ratio); each resample ranks all networks together.
+already inside each round's ratio), those of as many rounds in one array; each resample ranks all networks together.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri
@@ -19,19 +19,17 @@ MOST_RESAMPLES = 2000
 FEWEST_RESAMPLES = 200
 _RESAMPLES_TIMES_NETWORKS = 1_000_000
 """Limits time and memory with thousands of networks."""
-_BATCH_VALUES = 4_000_000
+_BATCH_VALUES = 1_000_000
 """Rounds drawn at once: limits memory where a record has thousands of them."""
 
 
-@dataclass(frozen=True)
-class Uncertainty:
+class Uncertainty(msgspec.Struct, frozen=True):
     """Uncertainty of the order; one item per network, in the order given."""
 
     intervals: list[tuple[int, int] | None]
     """Lowest and highest rank; `None` with too few rounds."""
     brackets: list[tuple[int, ...]]
     """Numbers of the brackets each belongs to."""
-    resamples: int
 
 
 def resamples_for(networks: int) -> int:
@@ -57,49 +55,48 @@ def uncertainty(
     resamples = resamples_for(len(ratios))
     random = np.random.default_rng(seed)
     point = np.asarray(ratios, float)
-    judged = np.array([len(values) >= fewest_rounds(CONFIDENCE) for values in rounds], bool)
     drawn = np.repeat(point[:, None], resamples, axis=1)
+    judged = np.zeros(len(point), bool)
+    alike: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for index, values in enumerate(rounds):
-        if judged[index]:
-            drawn[index] = _resampled(np.asarray(values), processes[index], ratios[index], resamples, random)
-    return Uncertainty(_intervals(point, drawn, judged), _brackets(point, drawn, judged), resamples)
+        alike[tuple(processes[index]) or (0,) * len(values)].append(index)
+    for process_of_round, networks in alike.items():
+        if len(process_of_round) >= fewest_rounds(CONFIDENCE):
+            together = np.array([rounds[index] for index in networks])
+            drawn[networks] += _deviations(together, process_of_round, resamples, random)
+            judged[networks] = True
+    return Uncertainty(_intervals(point, drawn, judged), _brackets(point, drawn, judged))
 
 
-def _resampled(
-    rounds: Array, processes: Sequence[int], ratio: float, resamples: int, random: np.random.Generator
-) -> Array:
-    """One network's ratio in each resample; in batches, where a record holds thousands of rounds."""
-    batch = max(1, _BATCH_VALUES // len(rounds))
-    medians = [
-        _medians(_picked(rounds, processes, min(batch, resamples - start), random))
-        for start in range(0, resamples, batch)
-    ]
-    away = np.concatenate(medians) - _medians(rounds[None])
-    return np.asarray(ratio + away * _widening(len(rounds)))
+def _deviations(rounds: Array, process_of_round: Sequence[int], resamples: int, random: np.random.Generator) -> Array:
+    """Each resample's median less that of all rounds, networks × resamples, for networks × rounds."""
+    batch = max(1, _BATCH_VALUES // rounds.size)
+    first = np.arange(0, rounds.size, rounds.shape[1])[:, None, None]
+    medians = []
+    for start in range(0, resamples, batch):
+        picked = _picked(process_of_round, (len(rounds), min(batch, resamples - start)), random)
+        medians.append(_medians(rounds.ravel()[first + picked]))
+    away = np.concatenate(medians, axis=1) - _medians(rounds)[:, None]
+    # Resamples of few rounds lie too close together.
+    return np.asarray(away * small_sample_quantile(CONFIDENCE, rounds.shape[1]) / ndtri((1 + CONFIDENCE) / 2))
 
 
-@cache
-def _widening(rounds: int) -> float:
-    """Factor by which resamples of few rounds lie too close together."""
-    return float(small_sample_quantile(CONFIDENCE, rounds) / ndtri((1 + CONFIDENCE) / 2))
-
-
-def _picked(rounds: Array, processes: Sequence[int], resamples: int, random: np.random.Generator) -> Array:
-    """Rounds drawn with replacement, resamples × rounds; with several processes, these are drawn first."""
-    parts = [rounds[np.asarray(processes) == one] for one in dict.fromkeys(processes)]
-    if len(parts) < 2:  # noqa: PLR2004 - one process is a bootstrap of one level
-        return rounds[random.integers(len(rounds), size=(resamples, len(rounds)))]
-    sizes = np.array([len(part) for part in parts])
-    padded = np.array([np.resize(part, sizes.max()) for part in parts])
-    chosen = random.integers(len(parts), size=(resamples, len(parts)))[:, :, None]
-    within = random.random((resamples, len(parts), len(rounds) // len(parts)))
-    return np.asarray(padded[chosen, (within * sizes[chosen]).astype(int)].reshape(resamples, -1))
+def _picked(processes: Sequence[int], shape: tuple[int, int], random: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Rounds drawn with replacement, `shape` × rounds; with several processes, these are drawn first."""
+    members = [np.flatnonzero(np.equal(processes, one)) for one in dict.fromkeys(processes)]
+    if len(members) < 2:  # noqa: PLR2004 - one process is a bootstrap of one level
+        return random.integers(len(processes), size=(*shape, len(processes)))
+    sizes = np.array([len(rounds) for rounds in members])
+    padded = np.array([np.resize(rounds, sizes.max()) for rounds in members])
+    chosen = random.integers(len(members), size=(*shape, len(members), 1))
+    within = random.random((*shape, len(members), len(processes) // len(members)))
+    return np.asarray(padded[chosen, (within * sizes[chosen]).astype(int)].reshape(*shape, -1))
 
 
 def _medians(rows: Array) -> Array:
-    """Median of each row; `numpy.median` is several times slower on thousands of small arrays."""
-    ordered, count = np.sort(rows, axis=1), rows.shape[1]
-    return np.asarray((ordered[:, (count - 1) // 2] + ordered[:, count // 2]) / 2)
+    """Medians along the last axis; `numpy.median` is several times slower on many short rows."""
+    ordered, count = np.sort(rows), rows.shape[-1]
+    return np.asarray((ordered[..., (count - 1) // 2] + ordered[..., count // 2]) / 2)
 
 
 def _intervals(point: Array, drawn: Array, judged: npt.NDArray[np.bool_]) -> list[tuple[int, int] | None]:
@@ -117,8 +114,7 @@ def _brackets(point: Array, drawn: Array, judged: npt.NDArray[np.bool_]) -> list
     """Longest runs, by ratio, whose first and last network cannot be distinguished."""
     found: list[list[int]] = [[] for _ in point]
     order = [index for index in np.argsort(point, kind="stable") if judged[index]]
-    brackets = 0
-    end = 0
+    brackets = end = 0
     for start in range(len(order)):
         last = max(end, start)
         while last + 1 < len(order) and _alike(drawn[order[start]], drawn[order[last + 1]]):

@@ -6,8 +6,7 @@ tell one machine from another.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from enum import Enum
+from typing import Literal
 
 import msgspec
 
@@ -17,6 +16,8 @@ from esr.records.files import Record
 from esr.records.network import Estimate
 from esr.records.reasons import TAINT
 
+ComparisonOutcome = Literal["same", "faster", "slower", "inconclusive"]
+"""B in comparison with A."""
 MARGIN = 0.02
 """Default change of the ratio up to which two measurements are called the same."""
 WIDENED = 3.0
@@ -24,17 +25,7 @@ WIDENED = 3.0
 heavy load, gave 0.786 (0.545 to 0.868), off by 2.4 times its reach."""
 
 
-class ComparisonOutcome(Enum):
-    """Result of comparing B with A."""
-
-    SAME = "same"
-    FASTER = "faster"
-    SLOWER = "slower"
-    INCONCLUSIVE = "inconclusive"
-
-
-@dataclass(frozen=True)
-class Difference:
+class Difference(msgspec.Struct, frozen=True):
     """One value that the two records do not share, as plain JSON types."""
 
     key: str
@@ -42,8 +33,7 @@ class Difference:
     b: object
 
 
-@dataclass(frozen=True)
-class Comparison:
+class Comparison(msgspec.Struct, frozen=True):
     """Two records of one network, and the conclusion."""
 
     a: Record
@@ -59,17 +49,15 @@ class Comparison:
     """Every other difference of configuration and environment."""
 
 
-_HARMLESS_TAINTS = {
-    "precision_not_reached": "a wide interval is as honest as a narrow one",
-    "precision_changed": "the network does it in every pass; a difference between A and B voids the comparison",
-    "switches_changed": "the network does it in every pass; a difference between A and B is listed",
-}
-"""Taints that do not discredit the ratio's interval, and why; every other one does."""
+_HARMLESS_TAINTS = {"precision_not_reached", "precision_changed", "switches_changed"}
+"""Taints that do not discredit the ratio's interval: a wide one is as honest as a narrow one; what a network changes,
+it changes in every pass, and a difference between A and B is listed or voids the comparison."""
 _COUNTS = ("params", "flops", "macs", "activations", "convolutions", "input_shape")
 _NOT_LISTED = (
-    *("config.out", "config.lock", "config.force"),
+    *("worker.pid", "config.out", "config.lock", "config.force"),
     *("config.model.source", "config.baseline.source", "config.model.published", "config.baseline.published"),
 )
+"""Starts of keys that differ in every run or describe the network."""
 _MISSING = "–"
 _LONGEST = 24
 """Characters of a value in an error message."""
@@ -92,33 +80,31 @@ def compare(a: Record, b: Record, margin: float = MARGIN, *, force: bool = False
     Raises:
         RecordError: A difference voids the comparison.
     """
-    differences = tuple(_differences(a, b))
+    differences = sorted(_differences(_listed(a), _listed(b)), key=lambda found: found.key)
     if failed := _failed(a, b):
-        return Comparison(a, b, ComparisonOutcome.INCONCLUSIVE, None, failed, (), differences)
-    voiding = tuple(_voiding(a, b))
+        return Comparison(a, b, "inconclusive", None, failed, (), tuple(differences))
+    voiding = _differences(_must_agree(a), _must_agree(b))
     if voiding and not force:
-        named = "; ".join(f"{entry.key} ({_short(entry.a)} and {_short(entry.b)})" for entry in voiding)
+        named = "; ".join(f"{found.key} ({_short(found.a)} and {_short(found.b)})" for found in voiding)
         raise RecordError(
             f"{_where(a)} and {_where(b)} differ in what voids a comparison: {named}; --force compares them anyway"
         )
     change = _change(a.ratio, b.ratio)
     outcome, why = judge(change, margin)
-    if change and outcome is not ComparisonOutcome.INCONCLUSIVE and not tainted and (taints := _taints(a, b)):
-        if judge(_widened(change), margin)[0] is outcome:
+    if change and outcome != "inconclusive" and not tainted and (taints := _taints(a, b)):
+        if judge(_widened(change), margin)[0] == outcome:
             why = f"{why}, even with an interval {WIDENED:g} times as wide, as {taints}"
         else:
             why = (
-                f"{taints}, so the interval is taken {WIDENED:g} times as wide (as measured: {outcome.value}); "
+                f"{taints}, so the interval is taken {WIDENED:g} times as wide (as measured: {outcome}); "
                 "measure again, or judge by the interval as measured with --tainted"
             )
-            outcome = ComparisonOutcome.INCONCLUSIVE
-    return Comparison(a, b, outcome, change, why, voiding, differences)
+            outcome = "inconclusive"
+    return Comparison(a, b, outcome, change, why, tuple(voiding), tuple(differences))
 
 
 def _widened(change: Estimate) -> Estimate:
-    if change.low is None or change.high is None:
-        return change
-    low, high = (change.value * (end / change.value) ** WIDENED for end in (change.low, change.high))
+    low, high = (end and change.value * (end / change.value) ** WIDENED for end in (change.low, change.high))
     return Estimate(change.value, low, high)
 
 
@@ -134,64 +120,55 @@ def _failed(a: Record, b: Record) -> str:
 
 def _taints(a: Record, b: Record) -> str:
     """Taints that discredit the ratios' intervals; empty where there are none."""
-    reasons = {
-        label: sorted(
-            {found.reason for found in record.verdict.reasons if found.severity == TAINT} - _HARMLESS_TAINTS.keys()
-        )
-        for label, record in (("A", a), ("B", b))
-    }
-    return " and ".join(f"{label} is tainted by {', '.join(found)}" for label, found in reasons.items() if found)
+    found = []
+    for label, record in (("A", a), ("B", b)):
+        reasons = {given.reason for given in record.verdict.reasons if given.severity == TAINT} - _HARMLESS_TAINTS
+        if reasons:
+            found.append(f"{label} is tainted by {', '.join(sorted(reasons))}")
+    return " and ".join(found)
 
 
 def judge(change: Estimate | None, margin: float) -> tuple[ComparisonOutcome, str]:
     """The outcome for a change, and its grounds.
 
-    >>> judge(Estimate(1.001, 0.996, 1.006), 0.02)[0].value
+    >>> judge(Estimate(1.001, 0.996, 1.006), 0.02)[0]
     'same'
-    >>> judge(Estimate(0.9, 0.88, 0.92), 0.02)[0].value
+    >>> judge(Estimate(0.9, 0.88, 0.92), 0.02)[0]
     'faster'
-    >>> judge(Estimate(1.03, 1.01, 1.05), 0.02)[0].value
+    >>> judge(Estimate(1.03, 1.01, 1.05), 0.02)[0]
     'inconclusive'
     """
     if change is None:
-        return ComparisonOutcome.INCONCLUSIVE, "one of them has no ratio"
+        return "inconclusive", "one of them has no ratio"
     if change.low is None or change.high is None:
-        return ComparisonOutcome.INCONCLUSIVE, "one of them has too few rounds for an interval"
-    least, most = 1 / (1 + margin), 1 + margin
+        return "inconclusive", "one of them has too few rounds for an interval"
+    least, most, percent = 1 / (1 + margin), 1 + margin, f"{margin * 100:g} %"
     if least <= change.low and change.high <= most:
-        return ComparisonOutcome.SAME, f"the change lies within {margin * 100:g} %"
-    if change.high < least:
-        return ComparisonOutcome.FASTER, f"the change exceeds {margin * 100:g} %"
-    if change.low > most:
-        return ComparisonOutcome.SLOWER, f"the change exceeds {margin * 100:g} %"
-    return ComparisonOutcome.INCONCLUSIVE, (
-        f"the change may lie within {margin * 100:g} % or beyond; more rounds (timing.max_seconds) narrow the intervals"
-    )
+        return "same", f"the change lies within {percent}"
+    if change.high < least or change.low > most:
+        return "faster" if change.high < least else "slower", f"the change exceeds {percent}"
+    why = f"the change may lie within {percent} or beyond; more rounds (timing.max_seconds) narrow the intervals"
+    return "inconclusive", why
 
 
 def _change(a: Estimate | None, b: Estimate | None) -> Estimate | None:
     """B over A; the interval from both intervals, on the logarithm (Zou and Donner, Statistics in Medicine 2008)."""
     if a is None or b is None:
         return None
-    centre = math.log(b.value / a.value)
-    below, above = _reach(b), _reach(a)
-    if below is None or above is None:
-        return Estimate(math.exp(centre))
-    low = centre - math.hypot(below[0], above[1])
-    high = centre + math.hypot(below[1], above[0])
-    return Estimate(math.exp(centre), math.exp(low), math.exp(high))
+    value = b.value / a.value
+    if a.low is None or a.high is None or b.low is None or b.high is None:
+        return Estimate(value)
+    below = math.hypot(math.log(b.value / b.low), math.log(a.high / a.value))
+    above = math.hypot(math.log(b.high / b.value), math.log(a.value / a.low))
+    return Estimate(value, value * math.exp(-below), value * math.exp(above))
 
 
-def _reach(estimate: Estimate) -> tuple[float, float] | None:
-    """Distance of the bounds below and above the estimate, in logarithms."""
-    if estimate.low is None or estimate.high is None:
-        return None
-    return math.log(estimate.value / estimate.low), math.log(estimate.high / estimate.value)
-
-
-def _voiding(a: Record, b: Record) -> Iterator[Difference]:
-    one, other = _must_agree(a), _must_agree(b)
-    yield from (Difference(key, one[key], other[key]) for key in one if one[key] != other[key])
+def _differences(one: Mapping[str, object], other: Mapping[str, object]) -> list[Difference]:
+    return [
+        Difference(key, a, b)
+        for key in dict.fromkeys([*one, *other])
+        if (a := one.get(key, _MISSING)) != (b := other.get(key, _MISSING))
+    ]
 
 
 def _must_agree(record: Record) -> dict[str, object]:
@@ -209,28 +186,17 @@ def _must_agree(record: Record) -> dict[str, object]:
     return found
 
 
-def _differences(a: Record, b: Record) -> Iterator[Difference]:
-    one, other = (dict(_leaves(_comparable(record))) for record in (a, b))
-    for key in sorted(one.keys() | other.keys()):
-        left, right = one.get(key, _MISSING), other.get(key, _MISSING)
-        if left != right and not key.startswith(_NOT_LISTED):
-            yield Difference(key, left, right)
-
-
-def _comparable(record: Record) -> Mapping[str, object]:
-    """Configuration, environment and changed switches, without what is new in every run."""
-    worker = record.candidate.worker
-    changed = {
-        f"{role} changed {switch}": value
-        for role in ROLES
-        for switch, value in record.document.networks.of(role).switches_changed.items()
-    }
-    return {
-        "config": record.document.load_config(),
-        **msgspec.to_builtins(record.document.environment),
-        "worker": msgspec.to_builtins(msgspec.structs.replace(worker, pid=0)) if worker else {},
-        **msgspec.to_builtins(changed),
-    }
+def _listed(record: Record) -> dict[str, object]:
+    """Configuration, environment and changed switches by dotted key, without what is new in every run."""
+    document = record.document
+    parts = {"config": document.load_config(), **msgspec.structs.asdict(document.environment)}
+    parts["worker"] = record.candidate.worker or {}
+    for role in ROLES:
+        parts |= {
+            f"{role} changed {name}": value for name, value in document.networks.of(role).switches_changed.items()
+        }
+    leaves = _leaves(msgspec.to_builtins(parts))
+    return {key: value for key, value in leaves if not key.startswith(_NOT_LISTED)}
 
 
 def _leaves(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:

@@ -9,18 +9,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Raw
 
-from esr.config.terms import (
-    Count,
-    Digest,
-    Ending,
-    Figure,
-    LrOrigin,
-    Positive,
-    Protocol,
-    Role,
-    Severity,
-    Status,
-)
+from esr.config.terms import Count, Digest, Ending, Figure, LrOrigin, Positive, Protocol, Role, Severity, Status
 from esr.records.network import Estimate, Network, Shape
 from esr.records.part import Part, load_raw
 from esr.records.reasons import ReasonName
@@ -134,8 +123,7 @@ class Networks(Part, frozen=True):
 
     def of(self, role: Role) -> Network:
         """The network in a role."""
-        network: Network = getattr(self, role)
-        return network
+        return self.candidate if role == "candidate" else self.baseline
 
 
 class Process(Part, frozen=True):

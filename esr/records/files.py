@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +28,7 @@ class NotARecord(RecordError):  # noqa: N818 - not always an error: the file may
     """Valid JSON that does not call itself a record."""
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     """One evaluation: a candidate, the baseline it was paired with, and everything needed to recompute each figure."""
 
     document: Document
@@ -103,14 +101,7 @@ def _second_try(raw: bytes, error: Exception) -> Document:
         )
     try:
         return _DOCUMENT.decode(msgspec.json.encode(upgraded(plain, version)))
-    except (
-        msgspec.MsgspecError,
-        ArithmeticError,
-        LookupError,
-        TypeError,
-        ValueError,
-        AttributeError,
-    ) as wrong:
+    except (msgspec.MsgspecError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as wrong:
         raise RecordError(f"not what a record of version {version} holds ({wrong!r})") from None
 
 
@@ -168,6 +159,5 @@ def write_record(document: Document, folder: Path) -> Record:
     raw = msgspec.json.encode(document)
     checked = decode(raw)
     check_raw(checked)
-    target = folder / FILE_NAME
-    files.write(target, msgspec.json.format(raw, indent=1), RecordError)
-    return Record(checked, target)
+    files.write(folder / FILE_NAME, msgspec.json.format(raw, indent=1), RecordError)
+    return Record(checked, folder / FILE_NAME)

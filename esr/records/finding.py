@@ -3,21 +3,19 @@
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+
+import msgspec
 
 from esr.errors import RecordError
 from esr.text import shown_path
 
 
-@dataclass(frozen=True)
-class LeftOut:
+class LeftOut(msgspec.Struct, frozen=True):
     """A file or folder left out of a ranking."""
 
     path: Path
     reason: str
-    kind: Literal["unusable", "duplicate"]
 
 
 def json_files(paths: Sequence[str | os.PathLike[str]], left_out: list[LeftOut]) -> Iterator[tuple[Path, bool]]:
@@ -42,7 +40,7 @@ def json_files(paths: Sequence[str | os.PathLike[str]], left_out: list[LeftOut])
             except FileNotFoundError:
                 continue  # a link that leads nowhere
             except OSError as error:
-                left_out.append(_unreadable(file, error))
+                left_out.append(_unreadable(error))
                 continue
             # A pipe would be waited for.
             if stat.S_ISREG(status.st_mode) and (status.st_dev, status.st_ino) not in seen:
@@ -63,13 +61,10 @@ def _mode(path: Path) -> int:
 
 
 def _below(folder: Path, left_out: list[LeftOut]) -> Iterator[Path]:
-    def unreadable(error: OSError) -> None:
-        left_out.append(_unreadable(Path(error.filename), error))
-
-    for parent, folders, names in os.walk(folder, onerror=unreadable):
+    for parent, folders, names in os.walk(folder, onerror=lambda error: left_out.append(_unreadable(error))):
         folders.sort()
         yield from (Path(parent, name) for name in sorted(names) if name.endswith(".json"))
 
 
-def _unreadable(path: Path, error: OSError) -> LeftOut:
-    return LeftOut(path, f"cannot be read ({error.strerror})", "unusable")
+def _unreadable(error: OSError) -> LeftOut:
+    return LeftOut(Path(error.filename), f"cannot be read ({error.strerror})")

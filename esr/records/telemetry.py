@@ -9,6 +9,7 @@ from esr.records.part import Part, load_raw
 
 Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=1e9)]
 """Since the watch began."""
+RawWindows: TypeAlias = Annotated[Raw, Meta(extra_json_schema={"type": "array", "items": {"$ref": "#/$defs/Window"}})]
 
 
 class Spread(Part, frozen=True):
@@ -103,6 +104,8 @@ class GpuWatch(Part, frozen=True):
     after: GpuState | None
     gone: str | None
     """Reason why the device stopped answering; `None` while it answered."""
+    mig: str | None
+    """UUID of the MIG device in use: clocks, temperature, power and energy are those of its whole GPU."""
     errors: dict[str, NvmlError]
     """By column or field."""
     sampling: Sampling
@@ -134,9 +137,7 @@ class Telemetry(Part, frozen=True):
     host: Sampling | None = None
     run: WholeRun | None = None
     energy_per_image: dict[Role, EnergyPerImage] = field(default_factory=dict)
-    windows: Annotated[Raw, Meta(extra_json_schema={"type": "array", "items": {"$ref": "#/$defs/Window"}})] = field(
-        default_factory=lambda: Raw(b"[]")
-    )
+    windows: RawWindows = field(default_factory=lambda: Raw(b"[]"))
     trace: str | None = None
     """File beside the record that holds every sample."""
 

@@ -4,7 +4,6 @@ Version 1 knew neither processes, precision, telemetry nor result cache keys; wh
 Version 2 had other names for `cache_key`, `role`, `worker`, `runtime_ms`, `memory_mib` and `altered`.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from esr.config.terms import ROLES
@@ -18,13 +17,14 @@ def upgraded(document: Any, version: int) -> Any:
     Raises:
         ArithmeticError, LookupError, TypeError, ValueError, AttributeError: It is not what its version says.
     """
-    for step in _STEPS[version - OLDEST :]:
-        step(document)
+    if version == OLDEST:
+        _from_1(document)
+    _from_2(document)
     return document
 
 
 def _from_1(old: Any) -> None:
-    old["telemetry"] = {"enabled": False, "trace": None}
+    old["telemetry"] = {"enabled": False}
     old["pictures"] = {"comparison": None, "images": []}
     timing = old["timing"]
     timing |= {"ratio_plain": None, "spread": None, "precision": None, "processes": []}
@@ -37,7 +37,6 @@ def _from_1(old: Any) -> None:
 
 def _network_from_1(network: Any) -> None:
     network |= {"precisions": {}, "switches_changed": {}}
-    network["output_check"]["stale"] = 0
     if runtime := network["runtime"]:
         runtime["cpus"] = None
     if timing := network["timing"]:
@@ -60,6 +59,8 @@ def _from_2(old: Any) -> None:
         reason["role"] = reason.pop("network")
     telemetry = old["telemetry"]
     telemetry.pop("thresholds", None)  # they are part of the configuration
+    if telemetry.get("gpu"):
+        telemetry["gpu"]["mig"] = None
     if telemetry.get("host"):
         telemetry["host"] = telemetry["host"]["sampling"]
     for window in telemetry.get("windows", ()):
@@ -81,7 +82,7 @@ def _network_from_2(network: Any) -> None:
         timing["runtime_ms_plain"] = timing.pop("ms_per_image_plain")
         timing["median_ms"] = [image["median_ms"] for image in timing.pop("images")]
         timing["passes"] = len(timing["samples"]["ms"])
-        timing["samples"]["altered"] = timing["samples"].pop("new")
+        timing["samples"] |= {"altered": timing["samples"].pop("new"), "enqueue_ms": None}
 
 
 def _card_from_2(card: Any) -> None:
@@ -93,7 +94,3 @@ def _card_from_2(card: Any) -> None:
     published["runtime_ms"] = published.pop("time_ms", None)
     if ranks := published.pop("ranks", None):
         published["ranks"] = {"runtime" if name == "time" else name: rank for name, rank in ranks.items()}
-
-
-_STEPS: tuple[Callable[[Any], None], ...] = (_from_1, _from_2)
-"""By the version that a step reads."""

@@ -5,50 +5,48 @@ from collections.abc import Sequence
 
 import msgspec
 from rich.console import Console
-from rich.table import Table
 
 from esr.records.compare import Comparison, Difference
 from esr.records.files import Record
-from esr.records.network import Estimate
-from esr.report import markdown
-from esr.report.wording import DASH, interval, number
+from esr.report import markdown, ranking_table
+from esr.report.table import Cell, Column, Grid
+from esr.report.wording import interval, number
 
-_NAMES = ("network", "data", "B is")
-_HEADER = (*_NAMES, "change of ratio", "ratio in A", "ratio in B", "ms in A", "ms in B")
 _TITLE = "B against A"
 MANY = 20
 """Comparisons from which a few wrong ones by chance alone are to be expected."""
+_COLUMNS: tuple[Column[Comparison], ...] = (
+    Column("network", "network", lambda pair: Cell(pair.a.candidate.name), left=True),
+    Column("data", "data", lambda pair: Cell(pair.a.document.data.name), left=True),
+    Column("outcome", "B is", lambda pair: Cell(pair.outcome), left=True),
+    Column("change", "change of ratio", lambda pair: Cell(interval(pair.change, 3))),
+    Column("a_ratio", "ratio in A", lambda pair: Cell(interval(pair.a.ratio, 3))),
+    Column("b_ratio", "ratio in B", lambda pair: Cell(interval(pair.b.ratio, 3))),
+    Column("a_ms", "ms in A", lambda pair: Cell(_ms(pair.a))),
+    Column("b_ms", "ms in B", lambda pair: Cell(_ms(pair.b))),
+)
 
 
-def _cells(comparison: Comparison) -> list[str]:
-    a, b = comparison.a, comparison.b
-    return [
-        *(a.candidate.name, a.document.data.name, comparison.outcome.value),
-        *(interval(estimate, 3) for estimate in (comparison.change, a.ratio, b.ratio)),
-        *(number(ms.value, 2) if (ms := _runtime_ms(record)) else DASH for record in (a, b)),
-    ]
-
-
-def _runtime_ms(record: Record) -> Estimate | None:
-    return record.candidate.timing.runtime_ms if record.candidate.timing else None
+def _ms(record: Record) -> str:
+    timing = record.candidate.timing
+    return number(timing.runtime_ms.value if timing else None, 2)
 
 
 def _lines(comparisons: Sequence[Comparison]) -> list[str]:
     """Below the table: each comparison's reason, verdicts and differences."""
     said = [line for comparison in comparisons for line in _explained(comparison)]
     if len(comparisons) >= MANY:
-        wrong = round(len(comparisons) * 0.05)
-        said.append(f"{len(comparisons)} comparisons at 95 %: about {wrong} may be wrong by chance alone")
+        count = len(comparisons)
+        said.append(f"{count} comparisons at 95 %: about {round(count * 0.05)} may be wrong by chance alone")
     return said
 
 
 def _explained(comparison: Comparison) -> list[str]:
-    said = [f"{comparison.a.candidate.name}: {comparison.outcome.value}: {comparison.why}"]
+    said = [f"{comparison.a.candidate.name}: {comparison.outcome}: {comparison.why}"]
     if comparison.a.document.id == comparison.b.document.id:
         said.append("A and B are the same record: nothing was measured twice")
     for label, record in (("A", comparison.a), ("B", comparison.b)):
-        reasons = sorted({found.reason for found in record.verdict.reasons})
-        if reasons:
+        if reasons := sorted({found.reason for found in record.verdict.reasons}):
             said.append(f"{label} is {record.verdict.status}: {', '.join(reasons)}")
     said += [f"voids the comparison: {_difference(found)}" for found in comparison.voiding]
     return said + [_difference(found) for found in comparison.differences]
@@ -61,26 +59,19 @@ def _difference(found: Difference) -> str:
 
 def print_comparisons(comparisons: Sequence[Comparison], screen: Console) -> None:
     """Prints a table, and below it the reasons for each outcome."""
-    table = Table(title=_TITLE, title_justify="left")
-    for header in _HEADER:
-        table.add_column(header, justify="left" if header in _NAMES else "right")
-    for comparison in comparisons:
-        table.add_row(*_cells(comparison))
-    screen.print(table)
-    for line in _lines(comparisons):
-        screen.print(f"· {line}")
+    screen.print(ranking_table.drawn(Grid(_COLUMNS, comparisons), title=_TITLE, title_justify="left"))
+    screen.print(*(f"· {line}" for line in _lines(comparisons)), sep="\n")
 
 
 def to_markdown(comparisons: Sequence[Comparison]) -> str:
     """A table, and below it the reasons for each outcome."""
-    rows = [_cells(comparison) for comparison in comparisons]
-    table = markdown.lines(_HEADER, rows, names=len(_NAMES))
+    table = markdown.drawn(Grid(_COLUMNS, comparisons))
     return f"# {_TITLE}\n\n{table}\n\n{markdown.bullets(_lines(comparisons))}\n"
 
 
 def to_json(comparisons: Sequence[Comparison]) -> str:
     """An array with one object per comparison."""
-    raw = msgspec.json.encode([_plain(comparison) for comparison in comparisons])
+    raw = msgspec.json.encode([*map(_plain, comparisons)])
     return msgspec.json.format(raw, indent=1).decode() + "\n"
 
 
@@ -99,5 +90,6 @@ def _plain(comparison: Comparison) -> dict[str, object]:
 
 
 def _side(record: Record) -> dict[str, object]:
-    ms = _runtime_ms(record)
-    return {"path": str(record.path), "ratio": record.ratio, "runtime_ms": ms, "verdict": record.verdict}
+    timing = record.candidate.timing
+    runtime_ms = timing.runtime_ms if timing else None
+    return {"path": str(record.path), "ratio": record.ratio, "runtime_ms": runtime_ms, "verdict": record.verdict}

@@ -5,7 +5,7 @@ import io
 
 import msgspec
 
-from esr.ranking import METRICS, Ranking, Row
+from esr.ranking import METRICS, Figures, Ranking, Row
 from esr.report.table import bracket_letters
 from esr.text import shown_path
 
@@ -35,9 +35,8 @@ def to_csv(ranking: Ranking) -> str:
 
 
 def _line(row: Row, ranking: Ranking) -> dict[str, object]:
-    entry, figures = row.entry, row.entry.figures
+    entry, figures, ratio = row.entry, row.entry.figures, row.entry.figures.ratio_interval
     low, high = row.rank_interval or (None, None)
-    ratio = figures.ratio_interval
     line: dict[str, object] = {
         "network": _cell(entry.key),
         "team": _cell(entry.team or ""),
@@ -52,24 +51,14 @@ def _line(row: Row, ranking: Ranking) -> dict[str, object]:
     line |= {f"rank_{metric}": row.ranks.get(metric) for metric in METRICS}
     line |= {"rank_runtime_low": low, "rank_runtime_high": high, "brackets": bracket_letters(row.brackets)}
     line |= {f"psnr_rgb_{_cell(name)}": value for name, value in figures.psnr_rgb.items()}
-    line |= {
-        "runtime_ms": figures.runtime_ms,
-        "ratio": figures.ratio,
-        "ratio_low": ratio.low if ratio else None,
-        "ratio_high": ratio.high if ratio else None,
-        **{name: getattr(figures, name) for name in _FIGURES},
-    }
+    line |= {"runtime_ms": figures.runtime_ms, "ratio": figures.ratio}
+    line |= {"ratio_low": ratio.low if ratio else None, "ratio_high": ratio.high if ratio else None}
+    line |= {name: getattr(figures, name) for name in _FIGURES}
     if ranking.source == "measured":
-        line |= {
-            f"published_{metric}": entry.published.metric(metric) if entry.published else None
-            for metric in METRICS
-            if metric != "macs"
-        }
-    return line | {
-        "status": entry.verdict,
-        "notes": _cell("; ".join(row.notes)),
-        "record": _cell(shown_path(entry.path)) if entry.path else None,
-    }
+        published = entry.published or Figures()
+        line |= {f"published_{metric}": published.metric(metric) for metric in METRICS if metric != "macs"}
+    record = _cell(shown_path(entry.path)) if entry.path else None
+    return line | {"status": entry.verdict, "notes": _cell("; ".join(row.notes)), "record": record}
 
 
 def _cell(text: str) -> str:

@@ -1,11 +1,11 @@
 """A ranking as LaTeX: `table*` environments for an `input`; the preamble has to load booktabs and nothing else."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from esr.ranking import Ranking
 from esr.report import table
-from esr.report.table import Cell, Grid
+from esr.report.table import Cell, Grid, RowType
 
 _TABLE = r"""
 \ \textbackslash{}  ~ \textasciitilde{}  ^ \textasciicircum{}  < \textless{}  > \textgreater{}  { \{  } \}
@@ -23,18 +23,13 @@ diaeresis, macron, dot, breve, caron, ring, double acute, cedilla."""
 
 def render(ranking: Ranking) -> str:
     """The whole ranking as one file."""
-    numbered = enumerate(table.numbered_notes(ranking), 1)
-    notes = [f"$^{{{number}}}$ {escape(note)}." for number, note in numbered]
+    notes = [f"$^{{{number}}}$ {escape(note)}." for number, note in enumerate(table.numbered_notes(ranking), 1)]
     notes += [f"{escape(note)}." for note in ranking.notes]
-    parts = [
-        r"% \usepackage{booktabs}",
-        _float(table.title(ranking), _tabular(table.ranking_grid(ranking)), notes),
-    ]
+    parts = [r"% \usepackage{booktabs}", _float(table.title(ranking), table.ranking_grid(ranking), notes)]
     if printed := table.published_grid(ranking):
-        parts.append(_float(table.PUBLISHED_TITLE, _tabular(printed), []))
-    if ranking.correlations:
-        rows = [[escape(text) for text in row] for row in table.correlation_rows(ranking)]
-        parts.append(_float(table.CORRELATIONS_TITLE, _booktabs("lrr", table.CORRELATIONS_HEADER, rows), []))
+        parts.append(_float(table.PUBLISHED_TITLE, printed))
+    if correlations := table.correlation_grid(ranking):
+        parts.append(_float(table.CORRELATIONS_TITLE, correlations))
     if changes := table.change_lines(ranking):
         parts.append("\n\n".join(f"{escape(line)}." for line in changes))
     return "\n\n".join(parts) + "\n"
@@ -66,43 +61,32 @@ def _character(character: str) -> str:
     return f"(U+{ord(character):04X})"
 
 
-def _float(caption: str, tabular: str, notes: Sequence[str]) -> str:
-    below = [r"\par\medskip\parbox{\textwidth}{\footnotesize " + r"\newline ".join(notes) + "}"] if notes else []
-    lines = [
-        r"\begin{table*}[tp]",
-        r"\centering\scriptsize\setlength{\tabcolsep}{2.5pt}",
-        rf"\caption{{{escape(caption)}}}",
-        r"\def\esrtable{%",
-        f"{tabular}}}",
-        # Smaller type where it would be wider than the page, which only LaTeX can tell.
-        r"\setbox0=\hbox{\esrtable}\ifdim\wd0>\textwidth\tiny\setlength{\tabcolsep}{1pt}\fi",
-        r"\esrtable",
-        *below,
-        r"\end{table*}",
-    ]
+def _float(caption: str, grid: Grid[RowType], notes: Sequence[str] = ()) -> str:
+    below = r"\par\medskip\parbox{\textwidth}{\footnotesize " + r"\newline ".join(notes) + "}\n" if notes else ""
+    # Smaller type where it would be wider than the page, which only LaTeX can tell.
+    return rf"""\begin{{table*}}[tp]
+\centering\scriptsize\setlength{{\tabcolsep}}{{2.5pt}}
+\caption{{{escape(caption)}}}
+\def\esrtable{{%
+{_tabular(grid)}}}
+\setbox0=\hbox{{\esrtable}}\ifdim\wd0>\textwidth\tiny\setlength{{\tabcolsep}}{{1pt}}\fi
+\esrtable
+{below}\end{{table*}}"""
+
+
+def _tabular(grid: Grid[RowType]) -> str:
+    align = "".join("l" if column.left else "r" for column in grid.columns)
+    head = _row(escape(column.header) for column in grid.columns)
+    body = [_row(_cell(cell) for _, cell in line) for _, line in grid.lines]
+    lines = [rf"\begin{{tabular}}{{{align}}}", r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}"]
     return "\n".join(lines)
 
 
-def _tabular(grid: Grid) -> str:
-    align = "".join("l" if column.left else "r" for column in grid.columns)
-    head = [escape(column.header) for column in grid.columns]
-    return _booktabs(align, head, [[_cell(cell) for cell in line] for line in grid.cells])
+def _row(cells: Iterable[str]) -> str:
+    return " & ".join(cells) + r" \\"
 
 
 def _cell(cell: Cell) -> str:
     rank = "" if cell.rank is None else f"$_{{({cell.rank})}}$"
     notes = f"$^{{{','.join(map(str, cell.notes))}}}$" if cell.notes else ""
     return f"{escape(cell.text)}{rank}{notes}"
-
-
-def _booktabs(align: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [
-        rf"\begin{{tabular}}{{{align}}}",
-        r"\toprule",
-        " & ".join(header) + r" \\",
-        r"\midrule",
-        *(" & ".join(row) + r" \\" for row in rows),
-        r"\bottomrule",
-        r"\end{tabular}",
-    ]
-    return "\n".join(lines)

@@ -1,8 +1,8 @@
 """Report files, written whole or not at all."""
 
+import os
 from pathlib import Path
 
-from esr.errors import ConfigError
 from esr.system import files
 
 
@@ -12,12 +12,11 @@ def write_text(text: str, target: Path) -> None:
     Raises:
         ConfigError: It cannot be written.
     """
-    try:
+    with files.writing(target, "choose another --out"):
+        resolved = Path(os.path.realpath(target))
+        if resolved.is_symlink():
+            resolved.stat()  # raises: a loop of links
         if target.exists() and not (target.is_file() or target.is_dir()):
-            with target.open("w", encoding="utf-8") as device:  # /dev/null must not be replaced
-                device.write(text)
-            return
-        files.replace(target.resolve(), text.encode())
-    except (OSError, RuntimeError) as error:  # a loop of links is the latter up to Python 3.12
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise ConfigError(f"{target}: cannot be written ({reason}); choose another --out") from error
+            target.write_text(text, encoding="utf-8")  # a device: /dev/null must not be replaced
+        else:
+            files.replace(resolved, text.encode())

@@ -1,69 +1,83 @@
 """A record as a table on the terminal."""
 
-from collections.abc import Callable
-
 from rich.console import Console
 from rich.table import Table
 
 from esr.config.terms import ROLES
+from esr.ranking import Metric
 from esr.records.files import Record
-from esr.records.network import Network, Quality
+from esr.records.network import Complexity, Network
 from esr.report import wording
-from esr.report.wording import count, interval, number
-from esr.system.console import console
+from esr.report.wording import COUNTS, DASH, count, interval, number
 
 
 def record_table(record: Record) -> Table:
     """One evaluation: a row per figure, a column per network, published figures beside measured ones."""
     candidate, baseline = record.candidate, record.baseline
-    table = Table(
-        title=f"{candidate.name} against {baseline.name} on {record.document.data.name}",
-        title_justify="left",
-    )
+    title = f"{candidate.name} against {baseline.name} on {record.document.data.name}"
+    table = Table(title=title, title_justify="left")
     table.add_column("", no_wrap=True)
     table.add_column(candidate.name, justify="right")
     table.add_column(f"{baseline.name} (baseline)", justify="right")
-    published = wording.published_rows(candidate)
+    published = _published(candidate)
     if published:
         table.add_column(f"{candidate.name}, published", justify="right", style="dim")
-    for label, cell in _ROWS.items():
-        cells = [label, cell(candidate), cell(baseline)]
+    cells = zip(_figures(candidate).items(), _figures(baseline).values(), strict=True)
+    for (label, text), beside in cells:
         if label == "params":
             table.add_row("ratio to baseline", interval(record.ratio, 3), "1")
             table.add_row("ratio of total times", interval(record.document.timing.ratio_plain, 3), "1")
-        table.add_row(*cells, *([published.get(label, "")] if published else []))
+        table.add_row(label, text, beside, *([published.get(label, "")] if published else []))
     table.add_row("verdict", *(wording.verdict_words(record, role) for role in ROLES))
     return table
 
 
-def _quality(digits: int, figure: Callable[[Quality], float | None]) -> Callable[[Network], str]:
-    def cell(network: Network) -> str:
-        quality = network.quality
-        return number(figure(quality.mean) if quality and quality.meaningful else None, digits)
-
-    return cell
-
-
-_ROWS: dict[str, Callable[[Network], str]] = {
-    "PSNR RGB [dB]": _quality(2, lambda mean: mean.psnr_rgb),
-    "SSIM RGB": _quality(4, lambda mean: mean.ssim_rgb),
-    "PSNR luma [dB]": _quality(2, lambda mean: mean.psnr_y),
-    "SSIM luma": _quality(4, lambda mean: mean.ssim_y),
-    "runtime [ms]": lambda network: interval(network.timing.runtime_ms if network.timing else None, 2),
-    "params": lambda network: count(network.complexity, "params", 1e6, "M", 3),
-    "FLOPs (challenge)": lambda network: count(network.complexity, "flops", 1e9, "G", 2),
-    "MACs (dispatcher)": lambda network: count(network.complexity, "macs", 1e9, "G", 2),
-    "activations": lambda network: count(network.complexity, "activations", 1e6, "M", 2),
-    "convolutions": lambda network: count(network.complexity, "convolutions", 1, "", 0),
-    "tensor memory [MiB]": lambda network: number(wording.live_memory(network), 1),
-    "peak memory [MiB]": lambda network: number(network.memory.memory_mib if network.memory else None, 1),
-}
-"""Label -> a network's figure."""
+def _figures(network: Network) -> dict[str, str]:
+    """A network's figures, by label."""
+    mean = network.quality.mean if network.quality and network.quality.meaningful else None
+    counts = network.complexity
+    live = counts.live_memory if counts else None
+    counted: tuple[Metric, ...] = ("params", "flops", "macs", "activations")
+    return {
+        "PSNR RGB [dB]": _number(mean, "psnr_rgb", 2),
+        "SSIM RGB": _number(mean, "ssim_rgb", 4),
+        "PSNR luma [dB]": _number(mean, "psnr_y", 2),
+        "SSIM luma": _number(mean, "ssim_y", 4),
+        "runtime [ms]": interval(network.timing.runtime_ms if network.timing else None, 2),
+        **{COUNTS[metric].words: _count(metric, counts) for metric in counted},
+        "convolutions": _number(counts, "convolutions", 0),
+        # Of one pass over the counted size, weights and input included.
+        "tensor memory [MiB]": number(live.total if live else None, 1, 2**20),
+        "peak memory [MiB]": _number(network.memory, "memory_mib", 1),
+    }
 
 
-def print_record(record: Record, screen: Console | None = None) -> None:
+def _number(part: object, name: str, digits: int) -> str:
+    return number(getattr(part, name, None), digits)
+
+
+def _count(metric: Metric, counts: Complexity | None) -> str:
+    if counts is None:
+        return DASH
+    return f"{count(metric, getattr(counts, metric), counts.without_formula)} {COUNTS[metric].symbol}"
+
+
+def _published(network: Network) -> dict[str, str]:
+    """Published figures that are known, by label."""
+    row = network.card.published
+    figures = {
+        "runtime [ms]": _number(row, "runtime_ms", 2),
+        "params": f"{_number(row, 'params_m', 3)} M",
+        "FLOPs (challenge)": f"{_number(row, 'flops_g', 2)} G",
+        "activations": f"{_number(row, 'activations_m', 2)} M",
+        "convolutions": _number(row, "convolutions", 0),
+        "peak memory [MiB]": _number(row, "memory_mib", 1),
+    }
+    return {label: text for label, text in figures.items() if not text.startswith(DASH)}
+
+
+def print_record(record: Record, screen: Console) -> None:
     """Prints the table, its footnotes, and the paths of the record and the picture."""
-    screen = screen or console()
     screen.print(record_table(record))
     for note in wording.footnotes(record):
         screen.print(f"· {note}")

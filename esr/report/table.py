@@ -1,32 +1,20 @@
 """The ranking's tables, cell by cell: every format draws what stands here."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Generic, TypeAlias, TypeVar
 
-from esr.ranking import Interval, Metric, Ranking, Row, Track
-from esr.report.wording import DASH, number
+from esr.ranking import Figures, Metric, Ranking, Row, Track
+from esr.ranking.structures import Correlation
+from esr.report.wording import COUNTS, DASH, bounds, count, number
 
-METRIC_WORDS: dict[Metric, str] = {
-    "runtime": "runtime",
-    "params": "params",
-    "flops": "FLOPs (challenge)",
-    "macs": "MACs (dispatcher)",
-    "activations": "activations",
-    "memory": "memory",
-}
 PUBLISHED_TITLE = "Measured, and published in parentheses"
 CORRELATIONS_TITLE = "Rank correlation with runtime, with 95 % intervals"
-CORRELATIONS_HEADER = ("metric", "Spearman", "Kendall")
 CHANGES_TITLE = "Ranks by FLOPs (challenge) that differ from ranks by MACs (dispatcher)"
-_COUNTS: tuple[tuple[Metric, str, float, int], ...] = (
-    ("params", "params [M]", 1e6, 3),
-    ("flops", "FLOPs [G]", 1e9, 2),
-    ("macs", "MACs [G]", 1e9, 2),
-    ("activations", "acts [M]", 1e6, 2),
-    ("memory", "mem [MiB]", 1, 1),
-)
 _LARGEST_PLAIN_SCORE = 1e6
 """Larger scores are printed with an exponent."""
+RowType = TypeVar("RowType")
 
 
 @dataclass(frozen=True)
@@ -43,31 +31,34 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Column:
+class Column(Generic[RowType]):
     """One column of a table."""
 
     key: str
     header: str
-    cell: Callable[[Row], Cell]
+    cell: Callable[[RowType], Cell]
     left: bool = False
     """Text, not a figure."""
 
 
+Line: TypeAlias = Sequence[tuple[Column[RowType], Cell]]
+"""A row's cells, each with its column."""
+
+
 @dataclass(frozen=True)
-class Grid:
-    """A table: columns, and a line of cells for each row."""
+class Grid(Generic[RowType]):
+    """A table."""
 
-    columns: Sequence[Column]
-    rows: Sequence[Row]
-    cells: Sequence[Sequence[Cell]]
+    columns: Sequence[Column[RowType]]
+    rows: Sequence[RowType]
 
-    @property
-    def lines(self) -> Iterable[list[tuple[Column, Cell]]]:
-        """Each row's cells with their columns."""
-        return ([*zip(self.columns, line, strict=True)] for line in self.cells)
+    @cached_property
+    def lines(self) -> list[tuple[RowType, Line[RowType]]]:
+        """Each row with its cells."""
+        return [(row, [(column, column.cell(row)) for column in self.columns]) for row in self.rows]
 
 
-def ranking_grid(ranking: Ranking) -> Grid:
+def ranking_grid(ranking: Ranking) -> Grid[Row]:
     """The ranking's table; columns without any figure are left out."""
     first = ranking.tracks[0].key
     numbers = {note: number for number, note in enumerate(numbered_notes(ranking), 1)}
@@ -77,47 +68,50 @@ def ranking_grid(ranking: Ranking) -> Grid:
         return Cell(number(rank, 0), key=rank)
 
     def network(row: Row) -> Cell:
-        name = row.entry.key
-        return Cell(name, key=name.casefold(), notes=tuple(numbers[note] for note in row.notes))
+        return replace(_name(row.entry.key), notes=tuple(numbers[note] for note in row.notes))
 
-    def team(row: Row) -> Cell:
-        name = row.entry.team
-        return Cell(name or DASH, key=name.casefold() if name else None)
-
+    team: Column[Row] = Column("team", "team", lambda row: _name(row.entry.team), left=True)
     teams = any(row.entry.team and row.entry.team != row.entry.key for row in ranking.rows)
     sets = dict.fromkeys(name for row in ranking.rows for name in row.entry.figures.psnr_rgb)
     columns = [
         Column("place", "#", place),
         Column("network", "network", network, left=True),
-        *([Column("team", "team", team, left=True)] if teams else []),
+        *([team] if teams else []),
         *map(_psnr_column, sets),
         *_runtime_columns(ranking),
-        *(_metric_column(*count) for count in _COUNTS),
+        *map(_metric_column, COUNTS),
         Column("convolutions", "convs", lambda row: _figure(row.entry.figures.convolutions, 0)),
         Column("energy", "energy [mJ]", lambda row: _figure(row.entry.figures.energy_mj, 1)),
         *(_track_column(track) for track in ranking.tracks if len(track.ranks) != 1),
     ]
-    grid = _grid(columns, ranking.rows)
-    kept = [at for at, _ in enumerate(columns) if any(line[at].text not in (DASH, "") for line in grid.cells)]
-    return Grid([columns[at] for at in kept], grid.rows, [[line[at] for at in kept] for line in grid.cells])
+    kept = [column for column in columns if any(column.cell(row).text not in (DASH, "") for row in ranking.rows)]
+    return Grid(kept, ranking.rows)
 
 
-def published_grid(ranking: Ranking) -> Grid | None:
+def published_grid(ranking: Ranking) -> Grid[Row] | None:
     """The challenge's printed figures beside the measured ones; `None` where none were printed."""
     rows = [row for row in ranking.rows if row.entry.published]
     if ranking.source == "published" or not rows:
         return None
     columns = [
-        Column("network", "network", lambda row: Cell(row.entry.key, key=row.entry.key.casefold()), left=True),
+        Column("network", "network", lambda row: _name(row.entry.key), left=True),
         Column("rank", "rank by runtime", _rank_beside),
-        _column_beside("ratio", f"ratio to {ranking.baseline}", "runtime", 1, 3),
-        *(
-            _column_beside(metric, header, metric, unit, digits)
-            for metric, header, unit, digits in _COUNTS
-            if metric != "macs"  # of which nothing was printed
-        ),
+        _column_beside("ratio", f"ratio to {ranking.baseline}", "runtime", 3),
     ]
-    return _grid(columns, rows)
+    for metric, shown in COUNTS.items():
+        if metric != "macs":  # not in the challenge's table
+            columns.append(_column_beside(metric, shown.header, metric, shown.digits, shown.unit))
+    return Grid(columns, rows)
+
+
+def correlation_grid(ranking: Ranking) -> Grid[Correlation] | None:
+    """Rank correlations with runtime; `None` where there are too few networks."""
+    columns: list[Column[Correlation]] = [
+        Column("by", "metric", lambda row: Cell(f"{COUNTS[row.metric].words} ({row.networks} networks)"), left=True),
+        Column("spearman", "Spearman", lambda row: Cell(f"{row.spearman:.2f}{bounds(row.spearman_interval, 2)}")),
+        Column("kendall", "Kendall", lambda row: Cell(f"{row.kendall:.2f}{bounds(row.kendall_interval, 2)}")),
+    ]
+    return Grid(columns, ranking.correlations) if ranking.correlations else None
 
 
 def numbered_notes(ranking: Ranking) -> list[str]:
@@ -131,45 +125,17 @@ def title(ranking: Ranking) -> str:
     return f"{ranking.title}: {', '.join((source, *ranking.conditions))}"
 
 
-def correlation_rows(ranking: Ranking) -> list[tuple[str, str, str]]:
-    """Cells under `CORRELATIONS_HEADER`."""
-    return [
-        (
-            f"{METRIC_WORDS[found.metric]} ({found.networks} networks)",
-            coefficient(found.spearman, found.spearman_interval),
-            coefficient(found.kendall, found.kendall_interval),
-        )
-        for found in ranking.correlations
-    ]
-
-
-def coefficient(value: float, interval: Interval | None) -> str:
-    """A correlation with its interval.
-
-    >>> coefficient(0.45, Interval(0.12, 0.7))
-    '0.45 [0.12, 0.70]'
-    """
-    return f"{value:.2f}{bounds(interval, 2)}"
-
-
 def change_lines(ranking: Ranking) -> list[str]:
     """A sentence for each network that FLOPs and MACs rank differently, with the reason."""
     lines = []
     for change in ranking.changes:
-        missed = ", ".join(
-            f"{operator} {macs / 1e9:.2f} G" for operator, macs in sorted(change.missed_by_hooks.items())
-        )
+        missed = ", ".join(f"{name} {macs / 1e9:.2f} G" for name, macs in sorted(change.missed_by_hooks.items()))
         why = f"the challenge's hooks missed {missed}" if missed else "the hooks missed nothing of it"
         lines.append(
             f"{change.key}: {change.flops_rank} by FLOPs ({change.flops / 1e9:.2f} G), "
             f"{change.macs_rank} by MACs ({change.macs / 1e9:.2f} G); {why}"
         )
     return lines
-
-
-def bounds(interval: Interval | None, digits: int) -> str:
-    """An interval to follow its figure; empty without one."""
-    return f" [{interval.low:.{digits}f}, {interval.high:.{digits}f}]" if interval else ""
 
 
 def bracket_letters(brackets: Sequence[int]) -> str:
@@ -209,24 +175,20 @@ def set_words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _grid(columns: Sequence[Column], rows: Sequence[Row]) -> Grid:
-    return Grid(columns, rows, [[column.cell(row) for column in columns] for row in rows])
+def _name(name: str | None) -> Cell:
+    return Cell(name or DASH, key=name.casefold() if name else None)
 
 
-def _figure(value: float | None, digits: int, unit: float = 1, rank: int | None = None) -> Cell:
-    return Cell(_in_unit(value, unit, digits), rank, value)
+def _figure(value: float | None, digits: int, rank: int | None = None) -> Cell:
+    return Cell(number(value, digits), rank, value)
 
 
-def _in_unit(value: float | None, unit: float, digits: int) -> str:
-    return number(None if value is None else value / unit, digits)
-
-
-def _psnr_column(name: str) -> Column:
+def _psnr_column(name: str) -> Column[Row]:
     header = f"PSNR {set_words(name)}"
     return Column(f"psnr_rgb_{name}", header, lambda row: _figure(row.entry.figures.psnr_rgb.get(name), 2))
 
 
-def _runtime_columns(ranking: Ranking) -> list[Column]:
+def _runtime_columns(ranking: Ranking) -> list[Column[Row]]:
     """The rank stands beside what was ranked: the ratio where it was measured, the milliseconds where printed."""
     printed = ranking.source == "published"
 
@@ -248,16 +210,15 @@ def _runtime_columns(ranking: Ranking) -> list[Column]:
     ]
 
 
-def _metric_column(metric: Metric, header: str, unit: float, digits: int) -> Column:
+def _metric_column(metric: Metric) -> Column[Row]:
     def cell(row: Row) -> Cell:
         value = row.entry.figures.metric(metric)
-        least = "≥ " if metric == "macs" and row.entry.without_formula else ""
-        return Cell(least + _in_unit(value, unit, digits), row.ranks.get(metric), value)
+        return Cell(count(metric, value, row.entry.without_formula), row.ranks.get(metric), value)
 
-    return Column(metric, header, cell)
+    return Column(metric, COUNTS[metric].header, cell)
 
 
-def _track_column(track: Track) -> Column:
+def _track_column(track: Track) -> Column[Row]:
     def cell(row: Row) -> Cell:
         place = row.places.get(track.key)
         return Cell(DASH) if place is None else Cell(score(place.score), place.rank, place.score)
@@ -270,10 +231,10 @@ def _rank_beside(row: Row) -> Cell:
     return Cell(f"{number(own, 0)} ({number(row.entry.published_ranks.get('runtime'), 0)})", key=own)
 
 
-def _column_beside(key: str, header: str, metric: Metric, unit: float, digits: int) -> Column:
+def _column_beside(key: str, header: str, metric: Metric, digits: int, unit: float = 1) -> Column[Row]:
     def cell(row: Row) -> Cell:
         value = row.entry.figures.metric(metric)
-        printed = row.entry.published.metric(metric) if row.entry.published else None
-        return Cell(f"{_in_unit(value, unit, digits)} ({_in_unit(printed, unit, digits)})", key=value)
+        printed = (row.entry.published or Figures()).metric(metric)
+        return Cell(f"{number(value, digits, unit)} ({number(printed, digits, unit)})", key=value)
 
     return Column(key, header, cell)

@@ -1,38 +1,62 @@
 """Words for figures and findings, whatever the report is printed on."""
 
-from typing import Literal, TypeAlias
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
 from esr.config.terms import Role
 from esr.records.document import Networks, Reason, Timing
 from esr.records.files import Record
-from esr.records.network import Complexity, Estimate, Failure, Network, NetworkTiming
+from esr.records.network import Estimate, Failure, Network
 from esr.records.reasons import CPU_NOTE, REASONS, TAINT, WEIGHTS_NOTES, formula_note
+
+if TYPE_CHECKING:
+    from esr.ranking import Interval, Metric
 
 DASH = "–"
 """Stands where there is no figure."""
 _MINUTE, _HOUR = 60, 3600
-CountName: TypeAlias = Literal["params", "flops", "macs", "activations", "convolutions"]
-_PUBLISHED = (
-    ("runtime [ms]", "runtime_ms", 2, ""),
-    ("params", "params_m", 3, " M"),
-    ("FLOPs (challenge)", "flops_g", 2, " G"),
-    ("activations", "activations_m", 2, " M"),
-    ("convolutions", "convolutions", 0, ""),
-    ("peak memory [MiB]", "memory_mib", 1, ""),
-)
+UNWARMED = "one unwarmed pass, as the challenge's script takes it: no interval, not comparable with paired rounds"
 ONE_PAIR = (
     "one pair of processes: on a CPU another pair's ratio may differ by a percent, which the interval does not "
     "include; timing.processes=4 timing.max_seconds=15 takes as long and includes it"
 )
 
 
-def number(value: float | None, digits: int) -> str:
-    """A figure with so many decimals; a dash for `None`.
+class CountFormat(NamedTuple):
+    """A metric in tables."""
 
-    >>> number(28.434, 2), number(None, 2)
-    ('28.43', '–')
+    words: str
+    header: str
+    symbol: str
+    """Of the unit."""
+    unit: float
+    digits: int
+    """Decimals."""
+
+
+COUNTS: Mapping["Metric", CountFormat] = {
+    "params": CountFormat("params", "params [M]", "M", 1e6, 3),
+    "flops": CountFormat("FLOPs (challenge)", "FLOPs [G]", "G", 1e9, 2),
+    "macs": CountFormat("MACs (dispatcher)", "MACs [G]", "G", 1e9, 2),
+    "activations": CountFormat("activations", "acts [M]", "M", 1e6, 2),
+    "memory": CountFormat("memory", "mem [MiB]", "MiB", 1, 1),
+}
+"""Every metric but runtime."""
+
+
+def number(value: float | None, digits: int, unit: float = 1) -> str:
+    """A figure in a unit, with so many decimals; a dash for `None`.
+
+    >>> number(28.434, 2), number(317_000, 3, 1e6), number(None, 2)
+    ('28.43', '0.317', '–')
     """
-    return DASH if value is None else f"{value:.{digits}f}"
+    return DASH if value is None else f"{value / unit:.{digits}f}"
+
+
+def count(metric: "Metric", value: float | None, without_formula: Mapping[str, int]) -> str:
+    """A count in its unit; `≥` where MACs leave out operators without a formula."""
+    least = "≥ " if metric == "macs" and without_formula else ""
+    return least + number(value, COUNTS[metric].digits, COUNTS[metric].unit)
 
 
 def interval(estimate: Estimate | None, digits: int) -> str:
@@ -41,21 +65,14 @@ def interval(estimate: Estimate | None, digits: int) -> str:
     >>> interval(Estimate(0.5, 0.49, 0.51), 2), interval(Estimate(0.5), 2)
     ('0.50 [0.49, 0.51]', '0.50')
     """
-    if estimate is None:
-        return DASH
-    text = number(estimate.value, digits)
-    if estimate.low is None:
-        return text
-    return f"{text} [{number(estimate.low, digits)}, {number(estimate.high, digits)}]"
+    return DASH if estimate is None else number(estimate.value, digits) + bounds(estimate, digits)
 
 
-def count(complexity: Complexity | None, name: CountName, unit: float, suffix: str, digits: int) -> str:
-    """A count in a unit; `≥` where operators without a formula are left out."""
-    if complexity is None:
-        return DASH
-    value: int = getattr(complexity, name)
-    least = "≥ " if name == "macs" and complexity.without_formula else ""
-    return f"{least}{number(value / unit, digits)} {suffix}".rstrip()
+def bounds(known: "Estimate | Interval | None", digits: int) -> str:
+    """An interval to follow its figure; empty without one."""
+    if known is None or known.low is None or known.high is None:
+        return ""
+    return f" [{known.low:.{digits}f}, {known.high:.{digits}f}]"
 
 
 def duration(seconds: float) -> str:
@@ -72,28 +89,12 @@ def duration(seconds: float) -> str:
     return f"{hours} h {rest} min"
 
 
-def live_memory(network: Network) -> float | None:
-    """MiB of live tensors at the peak of one pass over the counted size, weights and input included."""
-    live = network.complexity and network.complexity.live_memory
-    return live.total / 2**20 if live else None
-
-
-def published_rows(network: Network) -> dict[str, str]:
-    """Published figures, by the label of the row that shows the measured one."""
-    return {
-        label: number(value, digits) + suffix
-        for label, name, digits, suffix in _PUBLISHED
-        if (value := getattr(network.card.published, name, None)) is not None
-    }
-
-
 def verdict_words(record: Record, role: Role) -> str:
     """`clean`, `failed`, or `tainted` with the reasons that concern this network or both."""
     if failure := record.document.networks.of(role).failure:
         return f"failed: {failure.kind}"
-    taints = {
-        found.reason for found in record.verdict.reasons if found.role in (role, None) and found.severity == TAINT
-    }
+    concerning = [found for found in record.verdict.reasons if found.role in (role, None)]
+    taints = {found.reason for found in concerning if found.severity == TAINT}
     return f"tainted: {', '.join(sorted(taints))}" if taints else "clean"
 
 
@@ -111,14 +112,14 @@ def footnotes(record: Record) -> list[str]:
     notes += [reason_line(networks, found) for found in record.verdict.reasons]
     timing = record.document.timing
     if timing.protocol == "single":
-        notes.append(
-            "one unwarmed pass, as the challenge's script takes it: no interval, not comparable with paired rounds"
-        )
+        notes.append(UNWARMED)
     elif timing.ratio is not None:
         own = [network.timing for network in (candidate, baseline) if network.timing]
+        flagged, passes = sum(one.outliers for one in own), sum(one.passes for one in own)
         notes.append(
             f"in brackets: {timing.confidence * 100:g} % interval, bootstrapped over "
-            f"{len(timing.ratio_per_round)} rounds{_in_processes(timing)}; {_outliers(own)}"
+            f"{len(timing.ratio_per_round)} rounds{_in_processes(timing)}; "
+            f"{flagged} of {passes} passes are flagged as outliers, all are kept"
         )
     if timing.aa:
         notes.append("A/A: the same network twice; the ratio's distance from 1 is this machine's noise")
@@ -127,11 +128,6 @@ def footnotes(record: Record) -> list[str]:
         has_interval = timing.ratio is not None and timing.ratio.low is not None
         notes += [*([ONE_PAIR] if has_interval and len(timing.processes) == 1 else []), CPU_NOTE]
     return notes
-
-
-def _outliers(timings: list[NetworkTiming]) -> str:
-    flagged, passes = sum(one.outliers for one in timings), sum(one.passes for one in timings)
-    return f"{flagged} of {passes} passes are flagged as outliers, all are kept"
 
 
 def _in_processes(timing: Timing) -> str:
@@ -150,15 +146,12 @@ def reason_line(networks: Networks, found: Reason) -> str:
 
 
 def _network_notes(network: Network) -> list[str]:
-    notes = []
-    if network.weights.source in WEIGHTS_NOTES:
-        notes.append(WEIGHTS_NOTES[network.weights.source])
-    if network.weights.note:
-        notes.append(network.weights.note)
-    if network.failure:
-        notes.append(f"failed {failure_words(network.failure)}")
-    if network.uncounted:
-        notes.append(f"not counted: {network.uncounted}; try complexity.height and complexity.width")
-    if network.complexity and network.complexity.without_formula:
-        notes.append(formula_note(network.complexity.without_formula))
-    return notes
+    weights, uncounted, complexity = network.weights, network.uncounted, network.complexity
+    notes = [
+        WEIGHTS_NOTES.get(weights.source),
+        weights.note,
+        f"failed {failure_words(network.failure)}" if network.failure else None,
+        f"not counted: {uncounted}; try complexity.height and complexity.width" if uncounted else None,
+        formula_note(complexity.without_formula) if complexity and complexity.without_formula else None,
+    ]
+    return [note for note in notes if note]

@@ -1,23 +1,23 @@
-"""Progress of a long piece of work, for whoever watches it."""
+"""Progress of a long piece of work, for whatever shows it."""
 
 from typing import Protocol
 
 
 class Progress(Protocol):
-    """Receives each stage and each step in it."""
+    """Told of each stage and of each step in it."""
 
     def stage(self, title: str, steps: int | None) -> None:
-        """Begins a stage with a number of steps; `None`: not known beforehand."""
+        """A new stage begins; it has so many steps, none: not known beforehand."""
 
     def advance(self, steps: int = 1) -> None:
-        """Adds steps to those that are done."""
+        """So many steps of the stage are done."""
 
     def at(self, done: int, steps: int | None) -> None:
-        """Sets the number of steps that are done, and of all."""
+        """The stage has come to this step of so many."""
 
 
 class Silent:
-    """Shows nothing, as the Python API does."""
+    """Tells nobody; what the Python API uses."""
 
     def stage(self, title: str, steps: int | None) -> None:
         """See `Progress`."""

@@ -37,7 +37,7 @@ class Sampler:
         """
         self.samples: list[Sample] = []
         self.error: str | None = None
-        """Why sampling ended early; `None` if it did not."""
+        """Reason for an early end of sampling; `None` if there was none."""
         self.cost_s = 0.0
         """CPU seconds spent sampling."""
         self.interval_s = 1 / min(hz, FASTEST_HZ)

@@ -1,6 +1,7 @@
 """Estimates and intervals from raw samples: every figure of a record can be recomputed with these functions."""
 
 from collections.abc import Callable, Collection, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,8 @@ from esr.timing.samples import SampleColumns
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
+Groups: TypeAlias = Sequence[int] | None
+"""Process of each round; `None`: all of one process."""
 Statistic = Callable[[Array], Array]
 """Reduces the last two axes, rounds × columns, to one figure."""
 
@@ -78,9 +81,7 @@ def outliers(images: Sequence[int], ms: Sequence[float]) -> list[bool]:
     return [bool(flag) for flag in flagged]
 
 
-def runtime_ms(
-    table: Array, confidence: float, resamples: int, seed: int, groups: Sequence[int] | None = None
-) -> Estimate:
+def runtime_ms(table: Array, confidence: float, resamples: int, seed: int, groups: Groups = None) -> Estimate:
     """Mean over the images of each image's median over the rounds; the interval comes from resampling rounds.
 
     Args:
@@ -90,13 +91,15 @@ def runtime_ms(
         seed: Seed of the resampling.
         groups: Process of each round; `None`: all of one process.
     """
-    return _bootstrap(
-        table, lambda picked: np.asarray(np.median(picked, axis=-2).mean(axis=-1)), confidence, resamples, seed, groups
-    )
+
+    def of_images(picked: Array) -> Array:
+        return np.asarray(np.median(picked, axis=-2).mean(axis=-1))
+
+    return _bootstrap(table, of_images, confidence, resamples, seed, groups)
 
 
 def ratio(
-    candidate: Array, baseline: Array, confidence: float, resamples: int, seed: int, groups: Sequence[int] | None = None
+    candidate: Array, baseline: Array, confidence: float, resamples: int, seed: int, groups: Groups = None
 ) -> Estimate:
     """Robust ratio: median over the rounds of candidate / baseline, each summed over the images.
 
@@ -113,7 +116,7 @@ def ratio(
 
 
 def ratio_plain(
-    candidate: Array, baseline: Array, confidence: float, resamples: int, seed: int, groups: Sequence[int] | None = None
+    candidate: Array, baseline: Array, confidence: float, resamples: int, seed: int, groups: Groups = None
 ) -> Estimate:
     """Ratio of total times, outliers included in full; arguments as in `ratio`."""
     sums = np.stack([candidate.sum(axis=1), baseline.sum(axis=1)], axis=1)
@@ -151,27 +154,18 @@ def spreads(per_round: Sequence[float], groups: Sequence[int]) -> tuple[float | 
     return within, between
 
 
-def _expanded(confidence: float, rounds: int) -> float:
-    """Level whose percentiles have the nominal coverage with few rounds (Hesterberg, The American Statistician 2015).
-
-    Plain percentiles are too narrow, like a normal interval with the population's formula.
-    """
-    from scipy.special import ndtr  # noqa: PLC0415 - see `_bootstrap`
-
-    return float(1 - 2 * ndtr(-small_sample_quantile(confidence, rounds)))
-
-
 def _bootstrap(
-    table: Array, statistic: Statistic, confidence: float, resamples: int, seed: int, groups: Sequence[int] | None
+    table: Array, statistic: Statistic, confidence: float, resamples: int, seed: int, groups: Groups
 ) -> Estimate:
-    value = float(statistic(table))
-    rounds = len(table)
+    value, rounds = float(statistic(table)), len(table)
     if rounds < fewest_rounds(confidence):
         return Estimate(value)
     # Imported here: it takes a second or two, which a run that fails should not wait for.
+    from scipy.special import ndtr  # noqa: PLC0415
     from scipy.stats import bootstrap  # noqa: PLC0415
 
-    level = _expanded(confidence, rounds)
+    # Plain percentiles are too narrow with few rounds, like a normal interval with the population's formula.
+    level = float(1 - 2 * ndtr(-small_sample_quantile(confidence, rounds)))
     random = np.random.default_rng(seed)
     if groups is not None and len(set(groups)) > 1:
         tail = (1 - level) / 2

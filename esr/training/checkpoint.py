@@ -19,10 +19,8 @@ from esr.training.config import TrainConf
 Plain: TypeAlias = str | int | float | bool | None
 
 VERSION = 1
-_FREE_TO_CHANGE = (
-    "model", "data_root", "validate_root", "out", "device", "save_as",
-    "checkpoint_every", "validate_every", "log_every",
-)  # fmt: skip
+_OUTPUT = ("out", "save_as", "checkpoint_every", "validate_every", "log_every")
+_FREE_TO_CHANGE = ("model", "data_root", "validate_root", "device", *_OUTPUT)
 """Keys that do not affect the resulting weights; the network and the images are compared by content."""
 
 
@@ -86,7 +84,7 @@ def load(path: Path, identity: Mapping[str, Plain]) -> Checkpoint:
         version = content.pop("version")
         checkpoint = Checkpoint(**content) if version == VERSION else None
         sound = not checkpoint or (
-            min(checkpoint.step, checkpoint.seconds) >= 0 and isinstance(checkpoint.identity, dict)
+            isinstance(checkpoint.identity, dict) and min(checkpoint.step, checkpoint.seconds) >= 0
         )
     except Exception as error:  # a damaged file can make torch raise nearly anything
         raise damaged(path, error) from error
@@ -97,18 +95,15 @@ def load(path: Path, identity: Mapping[str, Plain]) -> Checkpoint:
     for key in {**checkpoint.identity, **identity}:
         there, here = checkpoint.identity.get(key), identity.get(key)
         if there != here:
-            raise ConfigError(
-                f"{path} belongs to another run: {key} is {there} there and {here} here; pass another out=FOLDER, "
-                "or move it away to start over"
-            )
+            fault = f"belongs to another run: {key} is {there} there and {here} here"
+            raise ConfigError(f"{path} {fault}; pass another out=FOLDER, or move it away to start over")
     return checkpoint
 
 
 def damaged(path: Path, error: Exception) -> WeightsError:
     """Error for a checkpoint that cannot be restored."""
-    return WeightsError(
-        f"{path} is damaged or not a checkpoint of esr train ({type(error).__name__}); move it away to start over"
-    )
+    fault = f"is damaged or not a checkpoint of esr train ({type(error).__name__})"
+    return WeightsError(f"{path} {fault}; move it away to start over")
 
 
 def export(network: nn.Module, path: Path, precision: str, about: Mapping[str, str]) -> None:

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
 from esr.config import compose as composition
 from esr.config.mistakes import all_keys, in_one_line, key_of
-from esr.config.schema import DeviceConf, ModelConf, typed
+from esr.config.schema import DeviceConf, ModelConf, Ranges, check_choices, check_ranges, typed
 from esr.errors import ConfigError
 from esr.text import did_you_mean
 
@@ -79,7 +78,14 @@ class TrainConf:
 
 _AT_LEAST_ONE = ("batch", "patch", "device.threads", "checkpoint_every", "validate_every", "log_every")
 _NOT_NEGATIVE = ("seed", "device.index")
-_PHASES = ("l1", "l2")
+_RANGES: Ranges = (
+    (_AT_LEAST_ONE, lambda value: value >= 1, "at least 1"),
+    (_NOT_NEGATIVE, lambda value: value >= 0, "0 or more"),
+    (("ema",), lambda value: 0 <= value < 1, "0 or more and less than 1, as 0.999"),
+    (("l1.steps", "l1.warmup", "l2.steps", "l2.warmup"), lambda value: value >= 0, "at least 0"),
+    (("l1.halve_every", "l2.halve_every"), lambda value: value >= 1, "at least 1"),
+    (("l1.lr", "l2.lr"), lambda value: 0 < value < float("inf"), "positive and finite"),
+)
 _CHOICES = {
     "device.kind": ("auto", "cuda", "cpu"),
     "save_as": ("float16", "float32"),
@@ -94,14 +100,13 @@ def compose(overrides: Sequence[str]) -> TrainConf:
     Raises:
         ConfigError: An override is wrong; the line names it and the nearest valid names.
     """
-    words = list(overrides)
-    _refuse_unknown(words)
+    _refuse_unknown(overrides)
     store = ConfigStore.instance()
     store.store(name="train_schema", node=TrainConf)
     defaults = ["train_schema", {"model": None}, {"device": "auto"}, {RECIPE_GROUP: "default"}, "_self_"]
     store.store(name="train_run", node={"defaults": defaults})
-    with in_one_line(words):
-        composed = composition.compose_unchecked("train_run", words)
+    with in_one_line(overrides):
+        composed = composition.compose_unchecked("train_run", overrides)
         composition.require_network(composed)
         if OmegaConf.is_missing(composed, "data_root"):
             raise ConfigError("no images to train on: add data_root=FOLDER, a folder of HR images")
@@ -116,30 +121,10 @@ def check_values(settings: TrainConf) -> None:
     Raises:
         ConfigError: A value is out of range; the line names key, value and valid range.
     """
-    for key in _AT_LEAST_ONE:
-        value = attrgetter(key)(settings)
-        if value is not None and value < 1:
-            raise ConfigError(f"{key}={value}: must be at least 1")
-    for key in _NOT_NEGATIVE:
-        if (value := attrgetter(key)(settings)) < 0:
-            raise ConfigError(f"{key}={value}: must be 0 or more")
-    if not 0 <= settings.ema < 1:
-        raise ConfigError(f"ema={settings.ema}: must be 0 or more and less than 1, as 0.999")
-    for name in _PHASES:
-        _check_phase(name, getattr(settings, name))
+    check_ranges(settings, _RANGES)
+    check_choices(settings, _CHOICES)
     if settings.steps == 0:
         raise ConfigError("l1.steps=0 l2.steps=0: nothing to train; give one of them a number of steps")
-    for key, choices in _CHOICES.items():
-        if (word := attrgetter(key)(settings)) not in choices:
-            raise ConfigError(f"{key}={word}: no such choice; {did_you_mean(word, choices)}")
-
-
-def _check_phase(name: str, phase: PhaseConf) -> None:
-    for key, least in (("steps", 0), ("warmup", 0), ("halve_every", 1)):
-        if getattr(phase, key) < least:
-            raise ConfigError(f"{name}.{key}={getattr(phase, key)}: must be at least {least}")
-    if not 0 < phase.lr < float("inf"):
-        raise ConfigError(f"{name}.lr={phase.lr}: must be positive and finite")
 
 
 def _refuse_unknown(words: Sequence[str]) -> None:

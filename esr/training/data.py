@@ -52,10 +52,8 @@ def read_pairs(folder: str, key: str, least: int) -> list[TrainingPair]:
 def _read_pair(file: Path, key: str, least: int) -> TrainingPair:
     hr = read_rgb(file)
     if min(hr.shape[:2]) < least * SCALE:
-        raise DataError(
-            f"{file} of {describe_size(hr.shape)} px in {key} is too small: HR must be at least "
-            f"{least * SCALE}×{least * SCALE}; remove it or reduce the patch size"
-        )
+        needed = f"HR must be at least {least * SCALE}×{least * SCALE}; remove it or reduce the patch size"
+        raise DataError(f"{file} of {describe_size(hr.shape)} px in {key} is too small: {needed}")
     hr = np.ascontiguousarray(crop_to_multiple(hr))
     return TrainingPair(file.name, bicubic_downscale(hr), hr)
 
@@ -100,9 +98,5 @@ def random_patch(pair: TrainingPair, patch: int, random: np.random.Generator) ->
     lr = pair.lr[top : top + patch, left : left + patch]
     top, left, size = SCALE * top, SCALE * left, SCALE * patch
     hr = pair.hr[top : top + size, left : left + size]
-    return _oriented(lr, turns, mirror), _oriented(hr, turns, mirror)
-
-
-def _oriented(image: ImageArray, turns: int, mirror: bool) -> ImageArray:
-    turned = np.rot90(image, turns)
-    return turned[:, ::-1] if mirror else turned
+    step = -1 if mirror else 1
+    return np.rot90(lr, turns)[:, ::step], np.rot90(hr, turns)[:, ::step]

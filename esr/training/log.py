@@ -34,12 +34,9 @@ class Log:
 
     def add(self, **values: object) -> None:
         """Appends one row; columns not given stay empty."""
-        row = _as_csv([[_text(values.get(name)) for name in COLUMNS]])
-        try:
-            with self._path.open("ab") as file:
-                file.write(row)
-        except OSError as error:
-            raise ConfigError(f"{self._path}: cannot be written ({error.strerror}); {files.ANOTHER_OUT}") from error
+        row = _as_csv([[_text(values.get(name, "")) for name in COLUMNS]])
+        with files.writing(self._path), self._path.open("ab") as file:
+            file.write(row)
 
 
 def _is_done(row: list[str], steps_done: int) -> bool:
@@ -53,6 +50,4 @@ def _as_csv(rows: list[list[str]]) -> bytes:
 
 
 def _text(value: object) -> str:
-    if value is None:
-        return ""
     return f"{value:.6g}" if isinstance(value, float) else str(value)

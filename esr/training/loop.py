@@ -67,10 +67,8 @@ def train(settings: TrainConf, say: Callable[[str], None] = lambda _: None) -> T
     except (MemoryError, RuntimeError) as error:
         if not devices.is_out_of_memory(error):
             raise
-        raise TrainingError(
-            f"out of memory: batch={settings.batch} of patch={settings.patch} (or an image in validate_root) does "
-            f"not fit; lower one of them and pass another out=FOLDER"
-        ) from error
+        fault = f"batch={settings.batch} of patch={settings.patch} (or an image in validate_root) does not fit"
+        raise TrainingError(f"out of memory: {fault}; lower one of them and pass another out=FOLDER") from error
 
 
 @dataclass
@@ -122,9 +120,8 @@ class _Run:
             self._export()  # a run killed just after a checkpoint left older weights
             self.say(f"resuming from step {self.step}")
         elif os.path.lexists(self._weights):
-            raise ConfigError(
-                f"{self._weights} exists without its checkpoint; move it away, or pass another out=FOLDER"
-            )
+            remedy = "move it away, or pass another out=FOLDER"
+            raise ConfigError(f"{self._weights} exists without its checkpoint; {remedy}")
         else:
             self._save()
         self.log = Log(self.out / LOG, self.step)
@@ -149,7 +146,7 @@ class _Run:
         self.step += 1
         self.average.update(self.step)
         last = self.step == self.settings.steps
-        if self.step % self.settings.validate_every == 0 or last:
+        if self.validation and (self.step % self.settings.validate_every == 0 or last):
             self._validate()
         if self.step % self.settings.log_every == 0 or last or self.quality:
             self._report(now)
@@ -168,10 +165,8 @@ class _Run:
         error = recipe.loss(phase, output, hr, self.range)
         value = float(error.detach())
         if not math.isfinite(value):
-            raise TrainingError(
-                f"the loss is {value} at step {self.step}; lower {phase}.lr={getattr(self.settings, phase).lr} and "
-                "pass another out=FOLDER"
-            )
+            remedy = f"lower {phase}.lr={getattr(self.settings, phase).lr} and pass another out=FOLDER"
+            raise TrainingError(f"the loss is {value} at step {self.step}; {remedy}")
         error.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
         return value
@@ -182,15 +177,13 @@ class _Run:
         except Exception as error:
             if devices.is_out_of_memory(error):
                 raise
-            raise NetworkError(
-                f"model={network_name(self.settings.model)}: its forward pass failed at step {self.step} on "
-                f"{tuple(lr.shape)} ({described(error)}); fix the network, or choose another patch="
-            ) from error
+            fault = f"its forward pass failed at step {self.step} on {tuple(lr.shape)} ({described(error)})"
+            remedy = "fix the network, or choose another patch="
+            raise NetworkError(f"model={network_name(self.settings.model)}: {fault}; {remedy}") from error
         return output
 
     def _validate(self) -> None:
-        if self.validation:
-            self.quality = validate(self.average.network, self.validation, self.range, self.device)
+        self.quality = validate(self.average.network, self.validation, self.range, self.device)
 
     def _elapsed(self) -> float:
         return self.seconds + time.monotonic() - self.clock
@@ -207,31 +200,23 @@ class _Run:
         random = [torch.get_rng_state()]
         if self.device.type == "cuda":
             random.append(torch.cuda.get_rng_state(self.device))
-        state = checkpoint.Checkpoint(
-            self.identity,
-            self.step,
-            self._elapsed(),
-            self.network.state_dict(),
-            self.average.network.state_dict(),
-            self.optimiser.state_dict(),
-            random,
-        )
-        checkpoint.save(state, self.out / CHECKPOINT)
+        network, average = self.network.state_dict(), self.average.network.state_dict()
+        optimiser = self.optimiser.state_dict()
+        progress = (self.identity, self.step, self._elapsed())
+        checkpoint.save(checkpoint.Checkpoint(*progress, network, average, optimiser, random), self.out / CHECKPOINT)
         self._export()
 
     def _export(self) -> None:
-        checkpoint.export(self.average.network, self._weights, self.settings.save_as, self._about())
+        about = {key: str(value) for key, value in {**self.identity, "steps_done": self.step}.items()}
+        checkpoint.export(self.average.network, self._weights, self.settings.save_as, about)
 
     @property
     def _weights(self) -> Path:
         return self.out / f"{network_name(self.settings.model)}.safetensors"
 
-    def _about(self) -> dict[str, str]:
-        return {key: str(value) for key, value in {**self.identity, "steps_done": self.step}.items()}
-
     def result(self) -> Trained:
         """Result of the finished run."""
-        if self.quality is None:
+        if self.validation and self.quality is None:
             self._validate()
         return Trained(self._weights, self.step, self._elapsed(), self.quality)
 

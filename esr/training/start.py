@@ -77,15 +77,12 @@ def interpolate(network: nn.Module, name: str) -> None:
     """
     ends = _ends(network)
     if ends is None:
-        raise ConfigError(
-            f"init=interpolation: {name} has no long skip connection between a first and a last convolution; "
-            "pass init=scratch"
-        )
+        fault = f"{name} has no long skip connection between a first and a last convolution"
+        raise ConfigError(f"init=interpolation: {fault}; pass init=scratch")
     head, last, upsampler = ends
     last.weight.mul_(_QUIET)
     upsampler.weight.mul_(_QUIET)
-    middle = head.kernel_size[0] // 2
-    around = upsampler.kernel_size[0] // 2
+    middle, around = head.kernel_size[0] // 2, upsampler.kernel_size[0] // 2
     window = slice(around - 1, around + 2)
     for conv in (last, upsampler, head):
         if conv.bias is not None:
@@ -105,11 +102,9 @@ def _ends(network: nn.Module) -> tuple[nn.Conv2d, nn.Conv2d, nn.Conv2d] | None:
     head, last, upsampler = network.head, network.after_blocks, network.upsampler[0]
     if not (isinstance(head, nn.Conv2d) and isinstance(last, nn.Conv2d) and isinstance(upsampler, nn.Conv2d)):
         return None
-    if head.in_channels != 3 or upsampler.out_channels != 3 * SCALE**2:  # noqa: PLR2004 - RGB
-        return None
-    if len(network.upsampler) != 2 or upsampler.kernel_size[0] < 3:  # noqa: PLR2004 - conv and shuffle; 3×3 taps
-        return None
-    return head, last, upsampler
+    rgb = head.in_channels == 3 and upsampler.out_channels == 3 * SCALE**2  # noqa: PLR2004
+    fits = len(network.upsampler) == 2 and upsampler.kernel_size[0] >= 3  # noqa: PLR2004 - conv and shuffle; 3×3 taps
+    return (head, last, upsampler) if rgb and fits else None
 
 
 def quadratic_taps() -> Tensor:

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, run_job, setup_globals
@@ -25,10 +25,9 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from esr.errors import ConfigError
+from esr.multirun import folders
+from esr.multirun.outcomes import NetworkOutcome
 from hydra_plugins.esr_plugins._base import NetworkLauncher
-
-if TYPE_CHECKING:
-    from esr.multirun.overview import NetworkOutcome
 
 _POLL_S = 1.0
 _QUEUE_S = 10.0
@@ -83,8 +82,6 @@ class SubmititLauncher(NetworkLauncher):
     def __call__(self, overrides: Sequence[str], number: int, state: Any) -> JobReturn:
         """Runs one network; submitit calls it in the job."""
         import submitit  # noqa: PLC0415 - an extra
-
-        from esr.multirun import folders  # noqa: PLC0415 - Hydra imports this module at every start
 
         folders.register()
         # Slurm ends a job's workers, too; that must not become the network's failure in a record.
@@ -164,10 +161,8 @@ class SubmititLauncher(NetworkLauncher):
         """The jobs that have ended, with or without a result."""
         return [one for one in running if one.job.done()]
 
-    def _outcome(self, one: _Submitted) -> "NetworkOutcome":
+    def _outcome(self, one: _Submitted) -> NetworkOutcome:
         """A job's result; a job that was ended before it had one is its network's failure."""
-        from esr.multirun.overview import NetworkOutcome  # noqa: PLC0415 - see `__call__`
-
         if one.job.paths.result_pickle.exists():
             try:
                 outcome: NetworkOutcome = one.job.result().return_value

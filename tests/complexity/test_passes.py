@@ -1,4 +1,4 @@
-"""What happens to a network that is looked at, and how its work is told module by module."""
+"""Side effects on an observed network, and the attribution of its work module by module."""
 
 import copy
 import threading

@@ -82,10 +82,20 @@ OF_A_NETWORK = {
     "outputs_differ": (differing, "3 of 3 checked passes"),
     "warmup_cap": (unsettled, "LR 8×9"),
     "remembers_inputs": (remembering, "50 % of the time of new ones"),
-    "time_unaccounted": (unaccounted, "100.0 ms of the 300.0 ms"),
+    "time_unaccounted": (unaccounted, "100.0 ms of 300.0 ms elapsed"),
     "precision_changed": (halved, "float16 in convolution"),
     "switches_changed": (turned, "benchmark=true, threads=4"),
 }
+
+
+def test_launches_that_the_gpu_waits_for_are_a_warning():
+    subject = measured()
+    subject.samples.enqueue_ms = [99.0] * 8
+    result = verdict([subject, measured("baseline")], REACHED, CALM, [])
+    assert result.status == "clean"
+    (reason,) = result.reasons
+    assert (reason.reason, reason.severity, reason.role) == ("launch_bound", "warning", "candidate")
+    assert "8 of 8 passes" in reason.detail
 
 
 @pytest.mark.parametrize("name", OF_A_NETWORK)
@@ -153,4 +163,4 @@ def test_the_fixed_list_is_the_documented_one():
     of_telemetry = TELEMETRY_REASONS.keys()
     assert listed("telemetry.md") == of_telemetry
     assert listed("measuring.md") == REASONS.keys() - of_telemetry
-    assert OF_A_NETWORK.keys() | {"precision_not_reached"} == REASONS.keys() - of_telemetry
+    assert OF_A_NETWORK.keys() | {"precision_not_reached", "launch_bound"} == REASONS.keys() - of_telemetry

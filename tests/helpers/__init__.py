@@ -1,1 +1,1 @@
-"""What several tests share; imported as `helpers.NAME`."""
+"""Shared by several tests; imported as `helpers.NAME`."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Run:
-    """What a run of the command line left behind."""
+    """Result of a run of the command line."""
 
     code: int
     out: str

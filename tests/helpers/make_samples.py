@@ -63,7 +63,7 @@ def _braces(numbers: list[int]) -> str:
 
 
 def entry(reference: Path, name: str) -> synthetic.Sample:
-    """What is committed about one network."""
+    """Committed facts about one network."""
     graph = (reference / "graphs" / f"{name}.txt").read_text()
     shapes = {key: shape for key, shape, floating in synthetic.published_entries(graph) if floating}
     templates = compact(shapes)

@@ -1,4 +1,4 @@
-"""Where the repository and the reference data lie."""
+"""Paths of the repository and the reference data."""
 
 from pathlib import Path
 

@@ -23,7 +23,7 @@ def by_network(records: list[Path]) -> dict[str, Path]:
 
 
 def times(records: list[Path]) -> dict[str, str]:
-    """When each network was measured: equal as long as nothing was measured again."""
+    """Time of each network's measurement: equal as long as nothing was measured again."""
     return {name: json.loads(file.read_text())["ended"] for name, file in by_network(records).items()}
 
 

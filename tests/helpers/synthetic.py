@@ -33,7 +33,7 @@ Array = npt.NDArray[np.float32]
 
 
 class Sample(TypedDict):
-    """What is committed about one network's synthetic output."""
+    """Committed facts about one network's synthetic output."""
 
     shapes: dict[str, list[int]]
     """Published floating-point entries; keys are templates for `expand`."""
@@ -54,7 +54,7 @@ def configurations() -> dict[str, ModelConf]:
 
 
 def reference_name(model: ModelConf) -> str:
-    """What the reference data calls a network: the baselines by their names, the others by their teams."""
+    """Name of a network in the reference data: the baselines by their names, the others by their teams."""
     return {-1: "imdn", 0: "rfdn"}.get(model.team_id or 0, f"team{model.team_id:02d}")
 
 
@@ -148,7 +148,7 @@ def run(network: Callable[[Tensor], Tensor], x: Tensor) -> Array:
 
 
 def rounding(network: nn.Module, x: Tensor) -> float:
-    """What float32 alone may set two outputs apart: synthetic weights make some networks (ESAN, AALN) ill-conditioned.
+    """Difference that float32 alone may make: synthetic weights make some networks (ESAN, AALN) ill-conditioned.
 
     Either side may be twice as far from the exact output as the network is on this CPU.
     """

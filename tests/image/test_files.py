@@ -1,4 +1,4 @@
-"""What can be said of the container's files without building it."""
+"""The container's files, checked without building it."""
 
 import os
 import shlex
@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def told(variant: str, **environment: str) -> list[str]:
-    """What `docker/build.sh` says to the engine."""
+    """Arguments of `docker/build.sh` to the engine."""
     run = subprocess.run(
         ["sh", "docker/build.sh", variant],
         cwd=ROOT,

@@ -58,7 +58,7 @@ def threads(count: int) -> Iterator[None]:
 
 @contextmanager
 def double_precision() -> Iterator[None]:
-    """What a graph makes without naming a type is float64, like the input."""
+    """Tensors that a graph creates without naming a type are float64, like the input."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
@@ -107,7 +107,7 @@ def literal_input(name: str) -> Tensor:
 
 
 def allowed(name: str, network: nn.Module, x: Tensor, extent: float) -> float:
-    """How far a synthetic output of some range may be from the reference's."""
+    """Tolerance between a synthetic output of some range and the reference's."""
     return PUBLISHED_TOLERANCE * extent + (rounding(network, x) if name in ILL_CONDITIONED else 0)
 
 

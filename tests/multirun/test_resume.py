@@ -70,7 +70,7 @@ def stub(key: str, number: int, failure: str | None) -> dict:
 
 
 def numbers(job: Path) -> list[int]:
-    """Which evaluation each record in the folder is of; each has its own picture."""
+    """Evaluation of each record in the folder; each has its own picture."""
     found = []
     for file in sorted(job.rglob("record.json")):
         from PIL import Image

@@ -17,7 +17,8 @@ from esr.config import compose as composition
 from esr.config.cards import model_names
 from esr.errors import ConfigError
 from esr.multirun import folders
-from esr.multirun.overview import NetworkOutcome, Overview, summary
+from esr.multirun.outcomes import NetworkOutcome, summary
+from esr.multirun.overview import Overview
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,13 @@
 """The challenge's rules: gates, ranks, tracks; the published table is recomputed from its own figures."""
 
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from esr.errors import ConfigError
 from esr.ranking import Entry, Figures, load_challenge, published_entries, rank_entries

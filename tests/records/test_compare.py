@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from esr.errors import RecordError
-from esr.records.compare import ComparisonOutcome as Outcome
 from esr.records.compare import compare, judge, pairs
 from esr.records.files import Record, decode, load_record, write_record
 from esr.records.network import Estimate
@@ -56,27 +55,27 @@ def record(measured):
 @pytest.mark.parametrize(
     ("a", "b", "outcome"),
     [
-        ((0.5, 0.499, 0.501), (0.501, 0.5, 0.502), Outcome.SAME),
-        ((0.5, 0.499, 0.501), (0.45, 0.449, 0.451), Outcome.FASTER),
-        ((0.5, 0.499, 0.501), (0.55, 0.549, 0.551), Outcome.SLOWER),
-        ((0.5, 0.45, 0.55), (0.52, 0.47, 0.57), Outcome.INCONCLUSIVE),
-        ((0.5, None, None), (0.5, 0.499, 0.501), Outcome.INCONCLUSIVE),
+        ((0.5, 0.499, 0.501), (0.501, 0.5, 0.502), "same"),
+        ((0.5, 0.499, 0.501), (0.45, 0.449, 0.451), "faster"),
+        ((0.5, 0.499, 0.501), (0.55, 0.549, 0.551), "slower"),
+        ((0.5, 0.45, 0.55), (0.52, 0.47, 0.57), "inconclusive"),
+        ((0.5, None, None), (0.5, 0.499, 0.501), "inconclusive"),
     ],
 )
 def test_the_outcome_follows_from_the_ratios_intervals(record, a, b, outcome):
-    assert compare(record(a), record(b)).outcome is outcome
+    assert compare(record(a), record(b)).outcome == outcome
 
 
 def test_a_small_change_that_is_certain_is_still_the_same(record):
-    assert compare(record((0.5, 0.4999, 0.5001)), record((0.505, 0.5049, 0.5051))).outcome is Outcome.SAME
+    assert compare(record((0.5, 0.4999, 0.5001)), record((0.505, 0.5049, 0.5051))).outcome == "same"
     strict = compare(record((0.5, 0.4999, 0.5001)), record((0.505, 0.5049, 0.5051)), margin=0.0)
-    assert strict.outcome is Outcome.SLOWER
+    assert strict.outcome == "slower"
 
 
 def test_milliseconds_alone_decide_nothing(record):
     ratio = (0.5, 0.499, 0.501)
     slow = record(ratio, networks__candidate__timing__runtime_ms={"value": 1e6, "low": 1e6, "high": 1e6})
-    assert compare(record(ratio), slow).outcome is Outcome.SAME
+    assert compare(record(ratio), slow).outcome == "same"
 
 
 def test_the_changes_interval_adds_both_uncertainties(record):
@@ -89,11 +88,11 @@ def test_the_changes_interval_adds_both_uncertainties(record):
 def test_faster_one_way_is_slower_the_other_way(value, margin, half):
     there = Estimate(value, value / (1 + half), value * (1 + half))
     back = Estimate(1 / value, 1 / there.high, 1 / there.low)
-    mirror = {Outcome.FASTER: Outcome.SLOWER, Outcome.SLOWER: Outcome.FASTER}
+    mirror = {"faster": "slower", "slower": "faster"}
     outcome = judge(there, margin)[0]
     edges = (there.low, there.high)
     if all(abs(math.log(edge)) > 1e-9 and abs(abs(math.log(edge)) - math.log1p(margin)) > 1e-9 for edge in edges):
-        assert judge(back, margin)[0] is mirror.get(outcome, outcome)
+        assert judge(back, margin)[0] == mirror.get(outcome, outcome)
 
 
 @pytest.mark.parametrize(
@@ -124,41 +123,41 @@ BEARABLE = {"precision_not_reached", "precision_changed", "switches_changed"}
 def test_a_taint_that_speaks_against_an_interval_leaves_small_changes_undecided(record, name, side):
     clean, spoilt = record((0.5, 0.48, 0.52)), record((0.55, 0.53, 0.57), taints=[name])
     one, other = (spoilt, clean) if side == "A" else (clean, spoilt)
-    alone = Outcome.FASTER if side == "A" else Outcome.SLOWER
+    alone = "faster" if side == "A" else "slower"
     found = compare(one, other)
     if name in BEARABLE:
-        assert found.outcome is alone
+        assert found.outcome == alone
     else:
-        assert found.outcome is Outcome.INCONCLUSIVE
+        assert found.outcome == "inconclusive"
         assert f"{side} is tainted by {name}" in found.why
-        assert f"as measured: {alone.value}" in found.why
+        assert f"as measured: {alone}" in found.why
         assert "--tainted" in found.why
-    assert compare(one, other, tainted=True).outcome is alone
+    assert compare(one, other, tainted=True).outcome == alone
 
 
 def test_a_change_that_no_taint_explains_is_told_all_the_same(record):
     found = compare(record((0.5, 0.48, 0.52)), record((1.0, 0.95, 1.05), taints=["warmup_cap"]))
-    assert found.outcome is Outcome.SLOWER
+    assert found.outcome == "slower"
     assert "even with an interval 3 times as wide, as B is tainted by warmup_cap" in found.why
 
 
 def test_a_tainted_record_is_called_the_same_only_by_three_times_its_interval(record):
-    for half_width, outcome in ((0.001, Outcome.SAME), (0.004, Outcome.INCONCLUSIVE)):
+    for half_width, outcome in ((0.001, "same"), (0.004, "inconclusive")):
         ratio = (0.5, 0.5 - half_width, 0.5 + half_width)
-        assert compare(record(ratio), record(ratio)).outcome is Outcome.SAME
-        assert compare(record(ratio), record(ratio, taints=["warmup_cap"])).outcome is outcome
+        assert compare(record(ratio), record(ratio)).outcome == "same"
+        assert compare(record(ratio), record(ratio, taints=["warmup_cap"])).outcome == outcome
 
 
 def test_a_warning_does_not_keep_from_judging(record):
     ratio = (0.5, 0.499, 0.501)
     warned = record(ratio, verdict__reasons=[reason("power_cap", "warning")])
-    assert compare(record(ratio), warned).outcome is Outcome.SAME
+    assert compare(record(ratio), warned).outcome == "same"
 
 
 def test_a_failed_measurement_leaves_it_undecided(record):
     failure = {"stage": "time", "kind": "crashed", "message": "boom"}
     found = compare(record(), record(networks__candidate__failure=failure, timing__ratio=None))
-    assert found.outcome is Outcome.INCONCLUSIVE
+    assert found.outcome == "inconclusive"
     assert found.why == "tiny failed in B (crashed)"
 
 

@@ -6,7 +6,6 @@ import os
 import re
 import struct
 import zlib
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -15,11 +14,12 @@ import pytest
 from helpers import rankings
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from PIL import Image
 
 from esr.images import pictures
 from esr.ranking import load_challenge, published_entries, rank_entries
-from esr.ranking.collection import assemble, collect
+from esr.ranking.collection import collect, rank_records
 from esr.records.document import Picture
 from esr.records.network import Block
 from esr.records.telemetry import Window
@@ -56,9 +56,8 @@ def save_pictures(folder, made):
 
 
 def rendered(folder, challenge):
-    ranked = assemble(collect([folder]), challenge)
-    ranking = rank_entries(ranked.entries, challenge, baseline=ranked.baseline, conditions=ranked.conditions)
-    return html.render(ranking, {entry.key: Path(entry.path) for entry in ranked.entries if entry.path})
+    ranking = rank_records(collect([folder]), challenge)
+    return html.render(ranking, {row.entry.key: Path(row.entry.path) for row in ranking.rows if row.entry.path})
 
 
 def one_record(folder, challenge, change=lambda made: None):
@@ -222,10 +221,7 @@ def test_a_trace_becomes_series_and_tainted_windows_shades(tmp_path):
         Window(block=0, role="candidate", images=1, start=0.0, end=1.0),
         Window(block=1, role="baseline", images=1, start=1.0, end=2.0),
     ]
-    blocks = {
-        "candidate": {0: Block(0, 0, 0, 1.0, ("host_load",), replaced=True)},
-        "baseline": {1: Block(1, 0, 0, 1.0)},
-    }
+    blocks = {0: Block(0, 0, 0, 1.0, ("host_load",), replaced=True), 1: Block(1, 0, 0, 1.0)}
     assert trace.shades(windows, blocks) == [trace.Shade("candidate", 0.0, 1.0, ("host_load",), True)]
 
 
@@ -237,8 +233,9 @@ def test_a_trace_becomes_series_and_tainted_windows_shades(tmp_path):
         gzip.compress(b"time_s,gpu_sm_mhz\nnan,inf\n1,x\n"),
         gzip.compress(b"\0" * (trace.LARGEST_BYTES + 1)),
         gzip.compress(b"time_s\n1\n2\n")[:-4],
+        gzip.compress(b"time_s\n1\n2\n")[:10] + b"\xff" * 20,
     ],
-    ids=["empty", "not compressed", "not finite", "too large", "cut off"],
+    ids=["empty", "not compressed", "not finite", "too large", "cut off", "damaged"],
 )
 def test_a_trace_that_is_none_is_left_out(tmp_path, content):
     (tmp_path / "t.gz").write_bytes(content)

@@ -4,7 +4,6 @@ import gzip
 import json
 import shutil
 import time
-from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -12,10 +11,11 @@ import msgspec
 import numpy as np
 import pytest
 from helpers import rankings
+from msgspec.structs import replace
 
 from esr.images import pictures
 from esr.ranking import load_challenge, published_entries, rank_entries
-from esr.ranking.collection import assemble, collect
+from esr.ranking.collection import collect, rank_records
 from esr.report import html
 
 pytestmark = pytest.mark.browser
@@ -153,9 +153,8 @@ def measured_ranking(folder, challenge):
             made["verdict"] = {"status": "tainted", "reasons": [reason]}
         rankings.write(made, own)
         (own / "telemetry.csv.gz").write_bytes(gzip.compress("\n".join(lines).encode()))
-    ranked = assemble(collect([folder]), challenge)
-    ranking = rank_entries(ranked.entries, challenge, baseline=ranked.baseline, conditions=ranked.conditions)
-    return ranking, {entry.key: Path(entry.path) for entry in ranked.entries if entry.path}
+    ranking = rank_records(collect([folder]), challenge)
+    return ranking, {row.entry.key: Path(row.entry.path) for row in ranking.rows if row.entry.path}
 
 
 @pytest.fixture(scope="module")

@@ -7,15 +7,17 @@ import os
 import re
 import shutil
 import subprocess
-from dataclasses import replace
 
 import pytest
 from helpers import rankings
+from msgspec.structs import replace
 from rich.cells import cell_len
 
+from esr.errors import ConfigError
 from esr.ranking import load_challenge, published_entries, rank_entries
-from esr.ranking.collection import assemble, collect
+from esr.ranking.collection import collect, rank_records
 from esr.report import data, latex, markdown, table
+from esr.report.output import write_text
 from esr.report.ranking_table import MOST_ROWS, print_ranking
 from esr.system.console import captured
 
@@ -67,8 +69,7 @@ def measured(tmp_path, challenge):
                 "reasons": [{"reason": "warmup_cap", "severity": "taint", "role": "candidate", "detail": "x"}],
             }
         rankings.write(made, tmp_path / str(number))
-    found = assemble(collect([tmp_path]), challenge)
-    return rank_entries(found.entries, challenge, baseline=found.baseline, conditions=found.conditions)
+    return rank_records(collect([tmp_path]), challenge)
 
 
 @pytest.fixture
@@ -183,7 +184,9 @@ def test_json_has_a_stable_structure(measured):
 
 def test_the_whole_ranking_is_the_same_every_time(measured, challenge):
     entries = [row.entry for row in reversed(measured.rows)]
-    again = rank_entries(entries, challenge, baseline=measured.baseline, conditions=measured.conditions)
+    again = rank_entries(
+        entries, challenge, baseline=measured.baseline, conditions=measured.conditions, notes=measured.notes[:1]
+    )
     assert data.to_json(again) == data.to_json(measured)
 
 
@@ -281,3 +284,14 @@ def test_help_names_every_setting(run_esr):
     assert run.code == 0
     for word in ("challenge=", "constraints=", "--mixed", "--published", "--format", "--out"):
         assert word in run.out
+
+
+def test_a_report_goes_where_a_link_leads_but_not_round_in_circles(tmp_path):
+    target, link, loop = (tmp_path / name for name in ("report.md", "link.md", "loop.md"))
+    link.symlink_to(target)
+    write_text("new", link)
+    assert target.read_text(encoding="utf-8") == "new"
+    assert link.is_symlink()
+    loop.symlink_to(loop)
+    with pytest.raises(ConfigError, match=r"loop\.md: cannot be written .*symbolic links.*choose another --out"):
+        write_text("new", loop)

@@ -14,10 +14,10 @@ import msgspec
 
 from esr.ranking import Ranking
 from esr.report import table
+from esr.report.html import marks
 from esr.report.html.chart import chart, correlations
 from esr.report.html.crops import Pool
 from esr.report.html.details import details
-from esr.report.html.page_table import page_table
 
 SCRIPTS = ("page.js", "table.js", "chart.js", "crops.js", "network.js")
 """In the order in which they need one another."""
@@ -37,36 +37,21 @@ def render(ranking: Ranking, records: Mapping[str, Path]) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - only this format renders
     from plotly.offline import get_plotlyjs  # noqa: PLC0415 - only this format draws
 
-    environment = Environment(
-        loader=PackageLoader("esr.report.html"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.loader = PackageLoader("esr.report.html")
     scripts = [get_plotlyjs(), *map(_asset, SCRIPTS)]
     pool = Pool()
-    grid, printed = table.ranking_grid(ranking), table.published_grid(ranking)
-    indices = {row.entry.key: index for index, row in enumerate(ranking.rows)}
-    networks = [
-        details(row, cells, ranking, records.get(row.entry.key), pool)
-        for row, cells in zip(grid.rows, grid.lines, strict=True)
-    ]
+    grid = table.ranking_grid(ranking)
+    networks = [details(row, cells, ranking, records.get(row.entry.key), pool) for row, cells in grid.lines]
     return environment.get_template("report.html.j2").render(
-        title=table.title(ranking),
         ranking=ranking,
+        grid=grid,
+        tables=table,
         tallies=_tallies(ranking),
-        table=page_table(grid, indices),
-        published=page_table(printed, indices) if printed else None,
-        published_title=table.PUBLISHED_TITLE,
-        numbered_notes=table.numbered_notes(ranking),
-        correlations=table.correlation_rows(ranking),
+        indices={row.entry.key: index for index, row in enumerate(ranking.rows)},
+        marks=marks,
         first_rows=FIRST_ROWS,
-        changes=table.change_lines(ranking),
-        data={
-            "chart-data": script_json(chart(ranking)),
-            "correlation-data": script_json(correlations(ranking)),
-        },
+        data={"chart-data": script_json(chart(ranking)), "correlation-data": script_json(correlations(ranking))},
         networks=[script_json(network) for network in networks],
         images=pool.uris,
         policy=_policy(scripts),

@@ -4,19 +4,13 @@ from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
+from msgspec.structs import asdict
 
-from esr.ranking import Metric, Ranking, Row
+from esr.ranking import Ranking, Row
 from esr.report import table
-from esr.report.html.page_table import flag, kind
-from esr.report.wording import number
+from esr.report.html.marks import flag, kind
+from esr.report.wording import COUNTS, bounds, number
 
-_COSTS: tuple[tuple[Metric, str, float], ...] = (
-    ("params", "params [M]", 1e6),
-    ("flops", "FLOPs (challenge) [G]", 1e9),
-    ("macs", "MACs (dispatcher) [G]", 1e9),
-    ("activations", "activations [M]", 1e6),
-    ("memory", "memory [MiB]", 1),
-)
 LOGARITHMIC_FROM = 3
 """Largest over smallest runtime above which their axis is logarithmic."""
 
@@ -32,27 +26,19 @@ class Bubble(msgspec.Struct, frozen=True):
     """Lines shown beside the pointer."""
 
 
-class RuntimeAxis(msgspec.Struct, frozen=True):
-    """An axis of runtime: lower is better. Each list follows the ranking's rows."""
+class Axis(msgspec.Struct, frozen=True):
+    """An axis of runtime, quality or cost. `values`, `low` and `high` follow the ranking's rows."""
 
     id: str
     label: str
-    values: list[float | None]
+    values: Sequence[float | None]
+    better: Literal["high", "low"] = "low"
     low: list[float | None] | None = None
     """Bounds of intervals; `None` where the axis has none."""
     high: list[float | None] | None = None
     log: bool = False
-
-
-class QualityAxis(msgspec.Struct, frozen=True):
-    """An axis of quality or cost."""
-
-    id: str
-    label: str
-    better: Literal["high", "low"]
-    gate: float | None
+    gate: float | None = None
     """dB that a network must reach."""
-    values: list[float | None]
     fronts: list[list[int]] = []
     """For each axis of runtime, indices of the networks on the Pareto front."""
 
@@ -61,8 +47,8 @@ class Chart(msgspec.Struct, frozen=True):
     """Networks and axes."""
 
     networks: list[Bubble]
-    x: list[RuntimeAxis]
-    y: list[QualityAxis]
+    x: list[Axis]
+    y: list[Axis]
 
 
 def chart(ranking: Ranking) -> Chart:
@@ -71,10 +57,11 @@ def chart(ranking: Ranking) -> Chart:
         Bubble(row.entry.key, kind(row), flag(row), row.entry.figures.params, _hover(row, ranking.baseline))
         for row in ranking.rows
     ]
-    across = _runtime_axes(ranking)
+    across = [axis for axis in _runtime_axes(ranking) if _known(axis.values)]
     up = [
         msgspec.structs.replace(axis, fronts=[pareto(x.values, axis.values, axis.better == "high") for x in across])
         for axis in _quality_axes(ranking.rows)
+        if _known(axis.values)
     ]
     return Chart(networks, across, up)
 
@@ -100,54 +87,48 @@ def pareto(x: Sequence[float | None], y: Sequence[float | None], y_up: bool) -> 
 
 def correlations(ranking: Ranking) -> list[dict[str, object]]:
     """The ranking's correlations, each with its metric in words as `label`."""
-    return [vars(found) | {"label": table.METRIC_WORDS[found.metric]} for found in ranking.correlations]
+    return [asdict(found) | {"label": COUNTS[found.metric].words} for found in ranking.correlations]
 
 
-def _runtime_axes(ranking: Ranking) -> list[RuntimeAxis]:
+def _known(values: Sequence[float | None]) -> list[float]:
+    return [value for value in values if value is not None]
+
+
+def _runtime_axes(ranking: Ranking) -> list[Axis]:
     figures = [row.entry.figures for row in ranking.rows]
     intervals = [one.ratio_interval for one in figures]
-    ranges = [row.rank_interval for row in ranking.rows]
-    axes = [
-        RuntimeAxis(
-            "ratio",
-            f"runtime, ratio to {ranking.baseline}",
-            [one.ratio for one in figures],
-            [one.low if one else None for one in intervals],
-            [one.high if one else None for one in intervals],
-        ),
-        RuntimeAxis("runtime_ms", "runtime [ms per image]", [one.runtime_ms for one in figures]),
-        RuntimeAxis(
-            "rank",
-            "rank by runtime",
-            [row.ranks.get("runtime") for row in ranking.rows],
-            [one[0] if one else None for one in ranges],
-            [one[1] if one else None for one in ranges],
-        ),
-    ]
+    ratios = [(one.low, one.high) if one else (None, None) for one in intervals]
+    ranks = [row.ranks.get("runtime") for row in ranking.rows]
+    ranges = [row.rank_interval or (None, None) for row in ranking.rows]
     return [
-        msgspec.structs.replace(axis, log=axis.id != "rank" and max(known) > LOGARITHMIC_FROM * min(known))
-        for axis in axes
-        if (known := [value for value in axis.values if value is not None])
+        _runtime_axis("ratio", f"runtime, ratio to {ranking.baseline}", [one.ratio for one in figures], ratios),
+        _runtime_axis("runtime_ms", "runtime [ms per image]", [one.runtime_ms for one in figures], []),
+        _runtime_axis("rank", "rank by runtime", ranks, ranges),
     ]
 
 
-def _quality_axes(rows: Sequence[Row]) -> list[QualityAxis]:
+def _runtime_axis(
+    name: str, label: str, values: Sequence[float | None], intervals: Sequence[tuple[float | None, float | None]]
+) -> Axis:
+    known = _known(values)
+    logarithmic = bool(known) and name != "rank" and max(known) > LOGARITHMIC_FROM * min(known)
+    low, high = [one[0] for one in intervals], [one[1] for one in intervals]
+    return Axis(name, label, values, low=low or None, high=high or None, log=logarithmic)
+
+
+def _quality_axes(rows: Sequence[Row]) -> list[Axis]:
     """Quality first, then costs."""
     figures = [row.entry.figures for row in rows]
-    axes = [
-        QualityAxis(
-            f"psnr_rgb_{name}",
-            f"PSNR on {table.set_words(name)} [dB]",
-            "high",
-            _gate(rows, name),
-            [one.psnr_rgb.get(name) for one in figures],
-        )
-        for name in dict.fromkeys(name for one in figures for name in one.psnr_rgb)
-    ]
-    for metric, label, unit in _COSTS:
+    axes = []
+    for name in dict.fromkeys(name for one in figures for name in one.psnr_rgb):
+        values = [one.psnr_rgb.get(name) for one in figures]
+        label = f"PSNR on {table.set_words(name)} [dB]"
+        axes.append(Axis(f"psnr_rgb_{name}", label, values, better="high", gate=_gate(rows, name)))
+    for metric, shown in COUNTS.items():
         costs = [one.metric(metric) for one in figures]
-        axes.append(QualityAxis(metric, label, "low", None, [cost and cost / unit for cost in costs]))
-    return [axis for axis in axes if any(value is not None for value in axis.values)]
+        label = f"{shown.words} [{shown.symbol}]"
+        axes.append(Axis(metric, label, [cost and cost / shown.unit for cost in costs]))
+    return axes
 
 
 def _gate(rows: Sequence[Row], data: str) -> float | None:
@@ -164,8 +145,7 @@ def _hover(row: Row, baseline: str) -> list[str]:
     figures = row.entry.figures
     lines = [f"PSNR {table.set_words(name)}: {value:.2f} dB" for name, value in figures.psnr_rgb.items()]
     if figures.ratio is not None:
-        interval = table.bounds(figures.ratio_interval, 3)
-        lines.append(f"{number(figures.ratio, 3)}{interval} of {baseline}'s runtime")
+        lines.append(f"{number(figures.ratio, 3)}{bounds(figures.ratio_interval, 3)} of {baseline}'s runtime")
     if row.rank_interval:
         rank = number(row.ranks.get("runtime"), 0)
         lines.append(f"rank by runtime {rank}, rank range {table.rank_range(row)}")

@@ -56,19 +56,15 @@ class Pool:
     def __init__(self, budget: int = BUDGET) -> None:
         self.uris: dict[str, str] = {}
         """Id -> data URI."""
-        self._left = budget
-
-    @property
-    def full(self) -> bool:
-        """True if the budget is spent."""
-        return self._left <= 0
+        self.left = budget
+        """Characters; none is added once they are spent."""
 
     def add(self, image: ImageArray) -> str:
         """Takes an image, H×W×3 uint8; returns its id."""
         key = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()[:20]
         if key not in self.uris:
             self.uris[key] = f"data:image/png;base64,{base64.b64encode(encode_png(image)).decode('ascii')}"
-            self._left -= len(self.uris[key])
+            self.left -= len(self.uris[key])
         return key
 
 
@@ -76,12 +72,12 @@ def crops(folder: Path, pictures: tuple[Picture, ...], pool: Pool) -> list[Crop]
     """A record's pictures; unusable ones are left out."""
     found = []
     for picture in pictures[:MOST]:
-        if pool.full:
+        if pool.left <= 0:
             break
-        files = picture.files
-        images = {role: image for role in PANELS if (image := _read(folder, files.get(role))) is not None}
-        if crop := _crop(picture.image, images, pool):
-            found.append(crop)
+        named = {role: picture.files[role] for role in PANELS if role in picture.files}
+        images = {role: image for role, name in named.items() if (image := _read(folder, name)) is not None}
+        if "bicubic" in images:
+            found.append(_crop(picture.image, images, pool))
     return found
 
 
@@ -95,37 +91,29 @@ def inside(folder: Path, name: str, largest: int) -> Path | None:
     return file if usable else None
 
 
-def _read(folder: Path, name: str | None) -> ImageArray | None:
-    file = None if name is None else inside(folder, name, LARGEST_BYTES)
+def _read(folder: Path, name: str) -> ImageArray | None:
+    file = inside(folder, name, LARGEST_BYTES)
     if file is None:
         return None
     try:
         with file.open("rb") as opened:
-            if opened.read(len(_PNG)) != _PNG:
-                return None
-        return read_rgb(file)
+            is_png = opened.read(len(_PNG)) == _PNG
+        return read_rgb(file) if is_png else None
     except (OSError, DataError):
         return None
 
 
-def _crop(index: int, images: dict[str, ImageArray], pool: Pool) -> Crop | None:
-    bicubic = images.get("bicubic")
-    if bicubic is None:
-        return None
+def _crop(index: int, images: dict[str, ImageArray], pool: Pool) -> Crop:
+    bicubic = images["bicubic"]
     shape = bicubic.shape
     expected = {role: (shape[0] // SCALE, shape[1] // SCALE, 3) if role == "lr" else shape for role in PANELS}
     images = {role: image for role, image in images.items() if image.shape == expected[role]}
     hr = images.get("hr")
     height, width = shape[:2]
-    box = Box(0, 0, height, width)
-    if max(height, width) > LARGEST_SIDE:
-        box = choose_box(hr, bicubic, LARGEST_SIDE)
+    box = choose_box(hr, bicubic, LARGEST_SIDE) if max(height, width) > LARGEST_SIDE else Box(0, 0, height, width)
     parts = {role: box.of(image, SCALE if role == "lr" else 1) for role, image in images.items()}
-    panels = tuple(Panel(role, pool.add(part), _decibels(role, part, parts.get("hr"))) for role, part in parts.items())
-    return Crop(index, (box.height, box.width), panels)
-
-
-def _decibels(role: str, part: ImageArray, hr: ImageArray | None) -> float | None:
-    if hr is None or role in ("lr", "hr"):
-        return None
-    return psnr(part, hr, border=0)
+    panels = []
+    for role, part in parts.items():
+        decibels = None if hr is None or role in ("lr", "hr") else psnr(part, parts["hr"], border=0)
+        panels.append(Panel(role, pool.add(part), decibels))
+    return Crop(index, (box.height, box.width), tuple(panels))

@@ -1,36 +1,35 @@
 """One network's section of the page, shown once the network is chosen."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import timezone
 from pathlib import Path
 from typing import TypeAlias
 
 import msgspec
 
-from esr.config.terms import ROLES, Role
+from esr.config.terms import Role
 from esr.errors import RecordError
 from esr.ranking import Ranking, Row
-from esr.records.document import Document, Environment
+from esr.records.document import Document
 from esr.records.files import decode, read_bytes
-from esr.records.network import Network, Quality
+from esr.records.network import Network, WorkerReport
 from esr.records.reasons import TAINT
 from esr.report.html.crops import Crop, Pool, crops
-from esr.report.html.page_table import flag
+from esr.report.html.marks import flag
 from esr.report.html.trace import Series, Shade, series, shades
-from esr.report.table import Cell, Column, set_words
+from esr.report.table import Line, set_words
 from esr.report.wording import DASH, duration, failure_words, number, reason_line
 
 Pairs: TypeAlias = list[tuple[str, str]]
 """Labels and values."""
-MIB_PER_GIB = 1024
 MOST_IMAGES = 1000
 """Rows of the table of images; a data set of the challenge has 100."""
 SHOWN_DIGEST = 12
 _SWITCHES = ("allow_tf32", "benchmark", "deterministic")
 
 
-class Details(msgspec.Struct, frozen=True, kw_only=True):
-    """A network for the page's scripts, as far as the ranking knows it."""
+class Details(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A network for the page's scripts; the fields from `role` on come from its record."""
 
     name: str
     flag: str | None
@@ -38,26 +37,21 @@ class Details(msgspec.Struct, frozen=True, kw_only=True):
     notes: list[str]
     missing: str | None = None
     """Reason why the record adds nothing."""
-
-
-class MeasuredDetails(Details, frozen=True, kw_only=True):
-    """A network with what its record adds."""
-
-    role: Role
-    roles: dict[Role, str]
+    role: Role | None = None
+    roles: dict[Role, str] | None = None
     """Names of both networks."""
-    card: Pairs
-    environment: Pairs
-    findings: list[str]
-    images: list[list[str]]
+    card: Pairs | None = None
+    environment: Pairs | None = None
+    findings: list[str] | None = None
+    images: list[list[str]] | None = None
     """Cells of the table of images."""
-    crops: list[Crop]
-    crops_missing: bool
-    series: list[Series]
-    shades: list[Shade]
+    crops: list[Crop] | None = None
+    crops_missing: bool = False
+    series: list[Series] | None = None
+    shades: list[Shade] | None = None
 
 
-def details(row: Row, cells: Sequence[tuple[Column, Cell]], ranking: Ranking, file: Path | None, pool: Pool) -> Details:
+def details(row: Row, cells: Line[Row], ranking: Ranking, file: Path | None, pool: Pool) -> Details:
     """A network for the page's scripts.
 
     Args:
@@ -67,42 +61,33 @@ def details(row: Row, cells: Sequence[tuple[Column, Cell]], ranking: Ranking, fi
         file: Its record; `None` without one.
         pool: Takes its pictures.
     """
-    said = Details(
-        name=row.entry.key,
-        flag=flag(row),
-        facts=_facts(row, cells, ranking),
-        notes=[*([f"not ranked: {row.excluded}"] if row.excluded else []), *row.notes],
-    )
+    notes = [*([f"not ranked: {row.excluded}"] if row.excluded else []), *row.notes]
+    known = Details(name=row.entry.key, flag=flag(row), facts=_facts(row, cells, ranking), notes=notes)
     if file is None:
-        return said
+        return known
     try:
-        return _measured(said, row.entry.name, decode(read_bytes(file)), file.parent, pool)
+        return _measured(known, row.entry.name, decode(read_bytes(file)), file.parent, pool)
     except RecordError:
-        return msgspec.structs.replace(said, missing="its record could not be read again")
+        return msgspec.structs.replace(known, missing="its record could not be read again")
 
 
-def _measured(said: Details, name: str, document: Document, folder: Path, pool: Pool) -> MeasuredDetails:
+def _measured(known: Details, name: str, document: Document, folder: Path, pool: Pool) -> Details:
+    """Adds what the record holds."""
     candidate, baseline = document.networks.candidate, document.networks.baseline
     network, beside = (candidate, baseline) if candidate.name == name else (baseline, None)
     telemetry, pictures = document.telemetry, document.pictures.images
-    blocks = {
-        role: {block.block: block for block in timing.load_blocks()}
-        for role in ROLES
-        if (timing := document.networks.of(role).timing)
-    }
-    shaded = shades(telemetry.load_windows(), blocks)
-    images = _images(document, network, beside)
+    timings = [one.timing for one in (candidate, baseline) if one.timing]
+    blocks = {block.block: block for timing in timings for block in timing.load_blocks()}
+    shaded, images = shades(telemetry.load_windows(), blocks), _images(document, network, beside)
     shown = crops(folder, pictures, pool)
-    return MeasuredDetails(
-        name=said.name,
-        flag=said.flag,
-        facts=said.facts,
+    return msgspec.structs.replace(
+        known,
         # The record's own findings say the same, with figures.
-        notes=[note for note in said.notes if not note.startswith(f"{TAINT}ed: ")],
+        notes=[note for note in known.notes if not note.startswith(f"{TAINT}ed: ")],
         role="candidate" if beside else "baseline",
         roles={"candidate": candidate.name, "baseline": baseline.name},
-        card=_card(network),
-        environment=_environment(document, network),
+        card=_known(_card(network)),
+        environment=_known(_environment(document, network)),
         findings=[reason_line(document.networks, found) for found in document.verdict.reasons],
         images=images,
         crops=shown,
@@ -112,19 +97,15 @@ def _measured(said: Details, name: str, document: Document, folder: Path, pool: 
     )
 
 
-def _facts(row: Row, cells: Sequence[tuple[Column, Cell]], ranking: Ranking) -> Pairs:
+def _facts(row: Row, cells: Line[Row], ranking: Ranking) -> Pairs:
     """Places, then every figure in the table, then gates."""
     facts: Pairs = []
     for track in ranking.tracks:
-        place = row.places.get(track.key)
-        if place is not None and place.rank is not None:
-            facts.append((track.title, f"rank {place.rank}"))
-        elif place is not None and place.excluded and row.ranked:
-            facts.append((track.title, place.excluded))
+        if (place := row.places.get(track.key)) and row.ranked:
+            facts += _known({track.title: place.excluded if place.rank is None else f"rank {place.rank}"})
     skipped = {"place", "network", "team", *(track.key for track in ranking.tracks)}
-    labels = {"rank_interval": "rank range (95 % CI)"}
     facts += [
-        (labels.get(column.key, column.header), cell.text)
+        ("rank range (95 % CI)" if column.key == "rank_interval" else column.header, cell.text)
         for column, cell in cells
         if column.key not in skipped and cell.text != DASH
     ]
@@ -136,62 +117,50 @@ def _facts(row: Row, cells: Sequence[tuple[Column, Cell]], ranking: Ranking) -> 
     return facts
 
 
-def _card(network: Network) -> Pairs:
+def _card(network: Network) -> Mapping[str, str | None]:
     card, weights = network.card, network.weights
     digest = f", sha256 {weights.sha256[:SHOWN_DIGEST]}…" if weights.sha256 else ""
-    return _known(
-        {
-            "title": card.title,
-            "team": card.team,
-            "paper": card.paper,
-            "weights": f"{weights.source}{digest}",
-            "about the weights": weights.note,
-            "licence": card.licence,
-            "note": card.note,
-            "failed": failure_words(network.failure) if network.failure else None,
-        }
-    )
+    return {
+        "title": card.title,
+        "team": card.team,
+        "paper": card.paper,
+        "weights": f"{weights.source}{digest}",
+        "about the weights": weights.note,
+        "licence": card.licence,
+        "note": card.note,
+        "failed": failure_words(network.failure) if network.failure else None,
+    }
 
 
-def _environment(document: Document, network: Network) -> Pairs:
-    machine, worker = document.environment, network.worker
-    started = document.started.astimezone(timezone.utc)
-    known: dict[str, str | None] = {}
-    if worker:
-        device = worker.device
-        on = [name for name in _SWITCHES if getattr(worker.cudnn, name)]
-        known = {
-            "device": device.name or device.kind.upper(),
-            "device memory": _gib(device.memory_mib) if device.memory_mib else None,
-            "threads": str(worker.threads),
-            "torch": worker.torch,
-            "CUDA": worker.torch_cuda,
-            "cuDNN": ", ".join((str(worker.torch_cudnn), *on)) if worker.torch_cudnn else None,
-        }
-    return _known(
-        {
-            **known,
-            "processor": _processor(machine),
-            "memory": _gib(machine.memory_mib),
-            "driver": machine.driver.version,
-            "system": f"{machine.os.name or machine.os.system}, {machine.os.system} {machine.os.release}",
-            "container": machine.container,
-            "Python": machine.python,
-            "esr": machine.esr.version + (f", commit {machine.esr.commit}" if machine.esr.commit else ""),
-            "measured": f"{started:%Y-%m-%d %H:%M:%S} UTC, {duration(document.duration_s)}",
-        }
-    )
-
-
-def _processor(machine: Environment) -> str:
-    cpu = machine.cpu
+def _environment(document: Document, network: Network) -> Mapping[str, str | None]:
+    machine, cpu = document.environment, document.environment.cpu
     cores = f"{cpu.usable_cores} cores" if cpu.usable_cores else None
     governor = f"governor {cpu.governor}" if cpu.governor else None
-    return ", ".join(word for word in (cpu.model, cores, governor) if word)
+    started = document.started.astimezone(timezone.utc)
+    return {
+        **(_device(network.worker) if network.worker else {}),
+        "processor": ", ".join(filter(None, (cpu.model, cores, governor))),
+        "memory": f"{number(machine.memory_mib, 1, 1024)} GiB",
+        "driver": machine.driver.version,
+        "system": f"{machine.os.name or machine.os.system}, {machine.os.system} {machine.os.release}",
+        "container": machine.container,
+        "Python": machine.python,
+        "esr": machine.esr.version + (f", commit {machine.esr.commit}" if machine.esr.commit else ""),
+        "measured": f"{started:%Y-%m-%d %H:%M:%S} UTC, {duration(document.duration_s)}",
+    }
 
 
-def _gib(mib: float) -> str:
-    return f"{mib / MIB_PER_GIB:.1f} GiB"
+def _device(worker: WorkerReport) -> Mapping[str, str | None]:
+    device = worker.device
+    switches = [name for name in _SWITCHES if getattr(worker.cudnn, name)]
+    return {
+        "device": device.name or device.kind.upper(),
+        "device memory": f"{number(device.memory_mib, 1, 1024)} GiB" if device.memory_mib else None,
+        "threads": str(worker.threads),
+        "torch": worker.torch,
+        "CUDA": worker.torch_cuda,
+        "cuDNN": ", ".join((str(worker.torch_cudnn), *switches)) if worker.torch_cudnn else None,
+    }
 
 
 def _known(values: Mapping[str, str | None]) -> Pairs:
@@ -202,30 +171,21 @@ def _images(document: Document, network: Network, beside: Network | None) -> lis
     """Per image: name, LR size, PSNR, its difference to the baseline, SSIM, milliseconds, their ratio."""
     rows = []
     for index, image in enumerate(document.data.load_images()[:MOST_IMAGES]):
-        own, other = _quality(network, index), _quality(beside, index)
-        ms, base = _median_ms(network, index), _median_ms(beside, index)
-        psnr, base_psnr = (one.psnr_rgb if one else None for one in (own, other))
-        rows.append(
-            [
-                image.name,
-                f"{image.lr_shape[1]}×{image.lr_shape[0]}",
-                number(psnr, 2),
-                DASH if psnr is None or base_psnr is None else f"{psnr - base_psnr:+.2f}",
-                number(own.ssim_rgb if own else None, 4),
-                number(ms, 2),
-                number(ms / base if ms and base else None, 3),
-            ]
-        )
+        psnr, ssim, ms = _figures(network, index)
+        base_psnr, _, base_ms = _figures(beside, index) if beside else (None, None, None)
+        difference = DASH if psnr is None or base_psnr is None else f"{psnr - base_psnr:+.2f}"
+        ratio = number(ms / base_ms if ms and base_ms else None, 3)
+        height, width = image.lr_shape
+        size = f"{width}×{height}"
+        rows.append([image.name, size, number(psnr, 2), difference, number(ssim, 4), number(ms, 2), ratio])
     return rows
 
 
-def _quality(network: Network | None, index: int) -> Quality | None:
-    """Quality of one image; `None` where it is not meaningful or not measured."""
-    quality = network.quality if network else None
-    images = quality.images if quality and quality.meaningful else ()
-    return images[index] if index < len(images) else None
-
-
-def _median_ms(network: Network | None, index: int) -> float | None:
-    medians = network.timing.median_ms if network and network.timing else ()
-    return medians[index] if index < len(medians) else None
+def _figures(network: Network, index: int) -> tuple[float | None, float | None, float | None]:
+    """PSNR, SSIM and milliseconds of one image; `None` where not meaningful or not measured."""
+    images = network.quality.images if network.quality and network.quality.meaningful else ()
+    medians = network.timing.median_ms if network.timing else ()
+    ms = medians[index] if index < len(medians) else None
+    if index >= len(images):
+        return None, None, ms
+    return images[index].psnr_rgb, images[index].ssim_rgb, ms

@@ -2,7 +2,9 @@
 
 import gzip
 import math
-from collections.abc import Callable, Mapping, Sequence
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import TypeAlias
 
@@ -27,7 +29,18 @@ SHORTEST_S = 0.5
 MOST_WINDOWS = 400
 Points: TypeAlias = list[tuple[float, float]]
 """Seconds and values."""
-_CHUNK = 1 << 20
+_CORE_CLOCK, _OWN_LOAD, _OTHER_LOAD = "core_mhz", "own_cores", "other_cores"
+"""Columns that are derived from a trace's."""
+_LINES = (
+    ("GPU clock", "MHz", "gpu_sm_mhz"),
+    ("mean core clock", "MHz", _CORE_CLOCK),
+    ("GPU", "°C", "gpu_temperature_c"),
+    ("processor", "°C", "host_temperature_c"),
+    ("GPU", "W", "gpu_power_w"),
+    ("esr", "cores", _OWN_LOAD),
+    ("others", "cores", _OTHER_LOAD),
+)
+"""Name, unit and column of each series."""
 
 
 class Series(msgspec.Struct, frozen=True):
@@ -60,34 +73,27 @@ def series(folder: Path, name: str) -> list[Series]:
         samples = [sample for sample in read_trace(file) if TIME in sample]
     except RecordError:
         return []
-    lines: list[tuple[str, str, Points]] = [
-        ("GPU clock", "MHz", _column(samples, "gpu_sm_mhz")),
-        ("mean core clock", "MHz", _points(samples, _core_mhz)),
-        ("GPU", "°C", _column(samples, "gpu_temperature_c")),
-        ("processor", "°C", _column(samples, "host_temperature_c")),
-        ("GPU", "W", _column(samples, "gpu_power_w")),
-        ("esr", "cores", _cores(samples, lambda one: one[host.OWN])),
-        ("others", "cores", _cores(samples, lambda one: one[host.BUSY] - one[host.OWN])),
-    ]
-    return [
-        Series(name, unit, [round(x, 2) for x, _ in points], [float(f"{y:.5g}") for _, y in points])
-        for name, unit, points in ((name, unit, thinned(points)) for name, unit, points in lines)
-        if len(points) > 1
-    ]
+    samples += [*_core_clocks(samples), *_loads(samples)]
+    found = []
+    for title, unit, column in _LINES:
+        points = thinned([(sample[TIME], sample[column]) for sample in samples if _finite(sample, column)])
+        if len(points) > 1:
+            x, y = [round(x, 2) for x, _ in points], [float(f"{y:.5g}") for _, y in points]
+            found.append(Series(title, unit, x, y))
+    return found
 
 
-def shades(windows: Sequence[Window], blocks: Mapping[Role, Mapping[int, Block]]) -> list[Shade]:
+def shades(windows: Sequence[Window], blocks: Mapping[int, Block]) -> list[Shade]:
     """The tainted windows.
 
     Args:
         windows: All of a record's.
-        blocks: Blocks of each role by their number.
+        blocks: Blocks of both networks by their number.
     """
-    found = [(window, blocks.get(window.role, {}).get(window.block)) for window in windows]
     return [
         Shade(window.role, window.start, window.end, block.reasons, block.replaced)
-        for window, block in found
-        if block is not None and block.reasons
+        for window in windows
+        if (block := blocks.get(window.block)) and block.reasons
     ][:MOST_WINDOWS]
 
 
@@ -103,47 +109,37 @@ def thinned(points: Points, buckets: int = BUCKETS) -> Points:
     kept: Points = []
     for start in range(0, len(points), size):
         bucket = points[start : start + size]
-        extremes = {min(bucket, key=lambda one: one[1]), max(bucket, key=lambda one: one[1])}
-        kept += sorted(extremes)
+        kept += sorted({min(bucket, key=itemgetter(1)), max(bucket, key=itemgetter(1))})
     return kept
 
 
 def _small_unpacked(file: Path) -> bool:
     """True if it unpacks to at most `LARGEST_BYTES`: a few bytes of gzip can hold more than the machine has."""
-    total = 0
     try:
         with gzip.open(file) as unpacked:
-            while chunk := unpacked.read(_CHUNK):
-                total += len(chunk)
-                if total > LARGEST_BYTES:
-                    return False
-    except (OSError, EOFError, ValueError):
+            return len(unpacked.read(LARGEST_BYTES + 1)) <= LARGEST_BYTES
+    except (OSError, EOFError, ValueError, zlib.error):
         return False
-    return True
 
 
-def _points(samples: Sequence[Sample], value: Callable[[Sample], float | None]) -> Points:
-    found = [(sample[TIME], value(sample)) for sample in samples]
-    return [(x, y) for x, y in found if y is not None and math.isfinite(x) and math.isfinite(y)]
+def _finite(sample: Sample, column: str) -> bool:
+    return column in sample and math.isfinite(sample[TIME]) and math.isfinite(sample[column])
 
 
-def _column(samples: Sequence[Sample], name: str) -> Points:
-    return _points(samples, lambda sample: sample.get(name))
+def _core_clocks(samples: Sequence[Sample]) -> Iterator[Sample]:
+    for sample in samples:
+        cores = [value for name, value in sample.items() if name.startswith("cpu") and name.endswith("_mhz")]
+        if cores:
+            yield {TIME: sample[TIME], _CORE_CLOCK: sum(cores) / len(cores)}
 
 
-def _core_mhz(sample: Sample) -> float | None:
-    cores = [value for name, value in sample.items() if name.startswith("cpu") and name.endswith("_mhz")]
-    return sum(cores) / len(cores) if cores else None
-
-
-def _cores(samples: Sequence[Sample], spent: Callable[[Sample], float]) -> Points:
-    """Cores in use between samples, from counters of core-seconds; each point stands at the end of its span."""
+def _loads(samples: Sequence[Sample]) -> Iterator[Sample]:
+    """Cores in use between samples, from counters of core-seconds; each stands at the end of its span."""
     known = [sample for sample in samples if host.OWN in sample and host.BUSY in sample]
-    points: Points = []
     last = known[0] if known else {}
     for sample in known[1:]:
         span = sample[TIME] - last[TIME]
         if span >= SHORTEST_S:
-            points.append((sample[TIME], max(0.0, spent(sample) - spent(last)) / span))
+            own, busy = (sample[column] - last[column] for column in (host.OWN, host.BUSY))
+            yield {TIME: sample[TIME], _OWN_LOAD: max(0.0, own) / span, _OTHER_LOAD: max(0.0, busy - own) / span}
             last = sample
-    return [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)]

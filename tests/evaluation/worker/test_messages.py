@@ -44,7 +44,7 @@ def timed(ms: object, sample: object = None, passes: int = 1) -> dict:
 
 
 def answered(said: bytes, request):
-    """What the parent makes of bytes in a worker's pipe."""
+    """The parent's reading of bytes in a worker's pipe."""
     end = said.find(b"\n") + 1
     envelope = open_envelope(said[:end], TICKET)
     return request.read(envelope.message, said[end : end + envelope.bytes])
