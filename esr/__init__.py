@@ -19,14 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Record", "__version__", "create_model", "evaluate", "list_models", "load_record", "super_resolve"]
 
-_HOMES = {
-    "create_model": "esr.api",
-    "evaluate": "esr.api",
-    "list_models": "esr.api",
-    "super_resolve": "esr.networks.inference",
-    "Record": "esr.records.files",
-    "load_record": "esr.records.files",
-}
+_HOMES = dict.fromkeys(("create_model", "evaluate", "list_models"), "esr.api")
+_HOMES |= dict.fromkeys(("Record", "load_record"), "esr.records.files")
+_HOMES["super_resolve"] = "esr.networks.inference"
 
 
 def __getattr__(name: str) -> object:

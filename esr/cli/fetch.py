@@ -11,12 +11,8 @@ folder. Sizes and sha256 are checked; an interrupted download resumes where it s
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from esr.cli.parser import Parser, number, one_of
-
-if TYPE_CHECKING:
-    from esr.config.schema import CheckpointConf
 
 FORMATS = ("published", "safetensors")
 _MOST_JOBS = 64
@@ -59,13 +55,9 @@ def run(options: argparse.Namespace) -> int:
     if options.list:
         print_catalogue(assets, folder)
         return 0
-    convert = _to_safetensors if options.format == "safetensors" else None
+    convert: fetch.Converter | None = None
+    if options.format == "safetensors":
+        from esr.networks.convert import to_safetensors as convert  # noqa: PLC0415 - torch, for conversion alone
     with FetchScreen() as screen:
         results = fetch.fetch(assets, screen, folder=folder, jobs=options.jobs, convert=convert)
     return 0 if all(result.path for result in results) else 2
-
-
-def _to_safetensors(path: Path, folder: Path, checkpoint: "CheckpointConf", notes: dict[str, str]) -> Path:
-    from esr.networks.convert import to_safetensors  # noqa: PLC0415 - torch, for conversion alone
-
-    return to_safetensors(path, folder, checkpoint, notes)

@@ -5,56 +5,32 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
+from rich import progress as bars
 from rich.table import Table
 
-from esr.system.console import console
+from esr.system.console import TITLE, Bars, console
 from esr.zoo.catalogue import Asset
 from esr.zoo.fetch import Fetched, present
 
 
-class FetchScreen:
-    """Shows progress and results; an `esr.zoo.fetch.Watcher` and a context manager."""
+class FetchScreen(Bars):
+    """Shows progress and results; an `esr.zoo.fetch.Watcher`."""
 
     def __init__(self) -> None:
-        self._console = console(stderr=True)
+        speed = bars.DownloadColumn(), bars.TransferSpeedColumn(), bars.TimeRemainingColumn()
+        super().__init__(console(stderr=True), TITLE, bars.BarColumn(), *speed)
         self._lock = threading.Lock()
         self._announced: set[tuple[str, str]] = set()
-        self._tasks: dict[str, TaskID] = {}
-        self._bars = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
-            console=self._console,
-            transient=True,
-            disable=not self._console.is_terminal,
-        )
-
-    def __enter__(self) -> "FetchScreen":
-        self._bars.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bars.stop()
+        self._tasks: dict[str, bars.TaskID] = {}
 
     def at(self, asset: Asset, step: str, done: int, total: int | None) -> None:
         """Moves the asset's bar; in a pipe, prints each slow step once."""
         text = f"{asset.name}: {step}"
         with self._lock:
-            if self._console.is_terminal:
+            if self.screen.is_terminal:
                 if asset.name not in self._tasks:
-                    self._tasks[asset.name] = self._bars.add_task(text, total=None)
-                self._bars.update(self._tasks[asset.name], description=text, completed=done, total=total)
+                    self._tasks[asset.name] = self.live.add_task(text, total=None)
+                self.live.update(self._tasks[asset.name], description=text, completed=done, total=total)
             elif step.startswith(("fetching", "waiting")) and (asset.name, step) not in self._announced:
                 self._announced.add((asset.name, step))
                 print(f"{text} ({size(total)})" if total else text, file=sys.stderr, flush=True)
@@ -63,7 +39,7 @@ class FetchScreen:
         """Prints the asset's path to standard output, or the error to standard error."""
         with self._lock:
             if fetched.asset.name in self._tasks:
-                self._bars.remove_task(self._tasks.pop(fetched.asset.name))
+                self.live.remove_task(self._tasks.pop(fetched.asset.name))
             if fetched.path is None:
                 self._say(f"esr: {fetched.line}", error=True)
             else:
@@ -71,8 +47,8 @@ class FetchScreen:
 
     def _say(self, line: str, *, error: bool = False) -> None:
         """Prints above the bars if there are any."""
-        if self._console.is_terminal and (error or sys.stdout.isatty()):
-            self._bars.print(line, soft_wrap=True)
+        if self.screen.is_terminal and (error or sys.stdout.isatty()):
+            self.live.print(line, soft_wrap=True)
         else:
             print(line, file=sys.stderr if error else sys.stdout, flush=True)
 

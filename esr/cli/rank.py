@@ -15,14 +15,13 @@ import gc
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from esr.cli.parser import Parser, key_values, one_of
 from esr.errors import ConfigError
-from esr.text import did_you_mean
-
-if TYPE_CHECKING:
-    from esr.ranking import Constraints, Ranking
+from esr.ranking import Constraints, Ranking, load_challenge, published_entries, rank_entries
+from esr.ranking.collection import collect, rank_records
+from esr.report.output import write_text
+from esr.text import did_you_mean, shown_path
 
 FORMATS = ("table", "markdown", "csv", "latex", "json", "html")
 CONSTRAINTS = ("report", "enforce")
@@ -61,11 +60,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _ranking(
     settings: Mapping[str, str], paths: Sequence[str], published: bool, mixed: bool
-) -> tuple["Ranking", dict[str, Path]]:
-    from esr.ranking import load_challenge, published_entries, rank_entries  # noqa: PLC0415 - `--help` is quick
-    from esr.ranking.collection import collect, rank_records  # noqa: PLC0415
-    from esr.text import shown_path  # noqa: PLC0415
-
+) -> tuple[Ranking, dict[str, Path]]:
     constraints: Constraints = "enforce" if settings["constraints"] == "enforce" else "report"
     challenge = load_challenge(settings["challenge"])
     if published:
@@ -81,11 +76,9 @@ def _ranking(
     return ranking, {row.entry.key: Path(row.entry.path) for row in ranking.rows if row.entry.path}
 
 
-def _write(ranking: "Ranking", records: Mapping[str, Path], chosen: str, out: Path | None) -> None:
-    from esr.report.output import write_text  # noqa: PLC0415 - see `_ranking`
-
+def _write(ranking: Ranking, records: Mapping[str, Path], chosen: str, out: Path | None) -> None:
     if chosen == "table" and out is None:
-        from esr.report.ranking_table import print_ranking  # noqa: PLC0415 - see `_ranking`
+        from esr.report.ranking_table import print_ranking  # noqa: PLC0415 - each format pays for itself
         from esr.system.console import console  # noqa: PLC0415
 
         print_ranking(ranking, console())
@@ -98,12 +91,12 @@ def _write(ranking: "Ranking", records: Mapping[str, Path], chosen: str, out: Pa
     print(f"esr: {out} written", file=sys.stderr)
 
 
-def _text(ranking: "Ranking", records: Mapping[str, Path], chosen: str) -> str:
+def _text(ranking: Ranking, records: Mapping[str, Path], chosen: str) -> str:
     if chosen == "html":
         from esr.report.html import render  # noqa: PLC0415 - brings the drawing library
 
         return render(ranking, dict(records))
-    from esr.report import data, latex, markdown, ranking_table  # noqa: PLC0415 - see `_ranking`
+    from esr.report import data, latex, markdown, ranking_table  # noqa: PLC0415 - each format pays for itself
 
     formats = {
         "table": ranking_table.render,

@@ -1,13 +1,11 @@
 """The shipped networks and their cards; a card is read from `conf/model/NAME.yaml` without Hydra or torch."""
 
 import re
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-import yaml
 
 import esr.conf
 from esr.config.terms import Count, Figure, Number, Psnr, Rank
@@ -76,25 +74,6 @@ _AS_CONFIGURED = ("team", "team_id", "paper", "note", "data_range", "published")
 _PUBLISHED_KEYS = (*Published.__struct_fields__, *Ranks.__struct_fields__)
 
 
-class _Checkpoint(msgspec.Struct, frozen=True):
-    licence: str | None = None
-
-
-class _Configured(msgspec.Struct, frozen=True, kw_only=True):
-    """The part of a network's configuration that its card shows."""
-
-    _target_: str
-    name: str | None = None
-    title: str | None = None
-    team: str | None = None
-    team_id: Number | None = None
-    paper: str | None = None
-    note: str | None = None
-    data_range: Figure = 1.0
-    checkpoint: _Checkpoint = _Checkpoint()
-    published: Published | None = None
-
-
 def folder() -> Path:
     """The shipped `conf/model` folder."""
     return Path(esr.conf.__file__).parent / "model"
@@ -151,31 +130,27 @@ def card(name: str) -> Card:
     """
     if name not in model_names():
         raise ConfigError(f"{name}: no such network; {did_you_mean(name, model_names())}")
-    with (folder() / f"{name}.yaml").open(encoding="utf-8") as file:
-        return card_of_model(yaml.safe_load(file))
+    from esr.config.schema import ModelConf  # noqa: PLC0415 - names alone do without OmegaConf
+
+    return card_of_model(msgspec.yaml.decode((folder() / f"{name}.yaml").read_bytes(), type=ModelConf))
 
 
-def card_of_model(model: "ModelConf | Mapping[str, object]", where: str = "") -> Card:
+def card_of_model(model: "ModelConf", where: str = "") -> Card:
     """The card in a network's configuration, a shipped one's or a participant's.
 
     Args:
-        model: The network's configuration, or the content of its YAML.
+        model: The network's configuration.
         where: Start of an error's line, as `my.yaml: `.
 
     Raises:
         ConfigError: A published figure has an unknown key or is out of range.
     """
+    name = model.name or model._target_.rpartition(".")[2]
+    facts = {"name": name, "title": model.title or name, "licence": model.checkpoint.licence}
     try:
-        given = msgspec.convert(model, _Configured, from_attributes=True)
+        return msgspec.convert(facts | {key: getattr(model, key) for key in _AS_CONFIGURED}, Card)
     except msgspec.ValidationError as error:
         reason, _, path = str(error).partition(" - at `$.")
         unknown = re.search("unknown field `(.*)`", reason)
         hint = f"; {did_you_mean(unknown[1], _PUBLISHED_KEYS)}" if unknown else ""
         raise ConfigError(f"{where}{path.rstrip('`')}: {reason}{hint}") from None
-    name = given.name or given._target_.rpartition(".")[2]
-    return Card(
-        name=name,
-        title=given.title or name,
-        licence=given.checkpoint.licence,
-        **{key: getattr(given, key) for key in _AS_CONFIGURED},
-    )

@@ -12,21 +12,9 @@ Protocol = Literal["paired", "single"]
 """Interleaved rounds against the baseline, or the challenge's one unwarmed pass."""
 
 Stage = Literal[
-    "open",
-    "load",
-    "image",
-    "complexity",
-    "memory",
-    "peak",
-    "reset_memory",
-    "keep_memory",
-    "renew",
-    "quality",
-    "prepare",
-    "time",
-    "sample",
-    "audit",
-]
+    "open", "load", "image", "complexity", "memory", "peak", "reset_memory", "keep_memory", "renew", "quality",
+    "prepare", "time", "sample", "audit",
+]  # fmt: skip
 """A request to a worker, and the stage at which a network failed."""
 
 FailureKind = Literal["crashed", "timeout", "out_of_memory", "bad_output", "exception"]

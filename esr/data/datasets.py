@@ -8,13 +8,12 @@ belongs to `0801.png`).
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple
 
 from esr.config.schema import SCALE, DataConf
 from esr.config.terms import LrOrigin
@@ -26,13 +25,20 @@ from esr.images.pixels import ImageArray, crop_to_multiple, describe_size
 from esr.images.quality import SSIM_WINDOW
 from esr.text import did_you_mean
 
-Loader: TypeAlias = Callable[[], ImageArray]
-
 DEMO = ("astronaut", "chelsea", "coffee", "rocket")
 """HR photographs in the package's folder `demo`, with sources and licences in its `LICENCES.md`."""
 
 _HR_MARK = re.compile(r"[_-](HR|GT)([_-]?x4)?$", re.IGNORECASE)
 _READERS = min(8, os.cpu_count() or 1)  # decoding releases the interpreter's lock
+
+
+class _Files(NamedTuple):
+    """A pair whose images have not been checked yet."""
+
+    name: str
+    lr: Path
+    """HR's own file where LR is made from it."""
+    hr: Path | None
 
 
 @dataclass(frozen=True)
@@ -45,8 +51,9 @@ class ImagePair:
     """Height and width of LR, in pixels."""
     lr_sha256: str
     """SHA-256 of LR's raw pixels, row-major RGB; it does not depend on the file format."""
-    load_lr: Loader
-    load_hr: Loader | None
+    lr_file: Path
+    """HR's own file where LR is made from it."""
+    hr_file: Path | None
 
     def lr(self) -> ImageArray:
         """LR, H×W×3 uint8.
@@ -54,7 +61,7 @@ class ImagePair:
         Raises:
             DataError: The file has become unreadable since the data set was loaded.
         """
-        return self.load_lr()
+        return bicubic_downscale(self.hr()) if self.lr_file == self.hr_file else read_rgb(self.lr_file)
 
     def hr(self) -> ImageArray:
         """HR, 4H×4W×3 uint8, cropped to the multiple of 4 that belongs to LR.
@@ -62,9 +69,9 @@ class ImagePair:
         Raises:
             DataError: There is no HR, or the file has become unreadable since the data set was loaded.
         """
-        if self.load_hr is None:
+        if self.hr_file is None:
             raise DataError(f"{self.name} has no HR image, so its quality cannot be measured")
-        return self.load_hr()
+        return _read_cropped(self.hr_file)
 
 
 @dataclass(frozen=True)
@@ -78,18 +85,7 @@ class Dataset:
     @property
     def has_hr(self) -> bool:
         """True if quality can be measured."""
-        return self.pairs[0].load_hr is not None
-
-
-@dataclass(frozen=True)
-class _Source:
-    """A pair whose images have not been checked yet."""
-
-    name: str
-    lr: Loader
-    hr: Loader | None
-    lr_made: bool
-    """True if LR is made from HR."""
+        return self.pairs[0].hr_file is not None
 
 
 def load_dataset(conf: DataConf, border: int = 4) -> Dataset:
@@ -115,11 +111,11 @@ def load_dataset(conf: DataConf, border: int = 4) -> Dataset:
     else:
         raise ConfigError(f"data.kind={conf.kind}: no such choice; {did_you_mean(conf.kind, ['demo', 'folder'])}")
     sources = sorted(sources, key=lambda source: _natural(source.name))[: conf.limit]
-    return Dataset(conf.name, _check_all(sources, border), "bicubic" if sources[0].lr_made else "files")
+    return Dataset(conf.name, _check_all(sources, border), "bicubic" if sources[0].lr == sources[0].hr else "files")
 
 
-def _check_all(sources: Sequence[_Source], border: int) -> tuple[ImagePair, ...]:
-    def attempt(source: _Source) -> ImagePair | DataError:
+def _check_all(sources: Sequence[_Files], border: int) -> tuple[ImagePair, ...]:
+    def attempt(source: _Files) -> ImagePair | DataError:
         try:
             return _checked(source, border)
         except DataError as error:
@@ -134,9 +130,9 @@ def _check_all(sources: Sequence[_Source], border: int) -> tuple[ImagePair, ...]
     return tuple(outcome for outcome in outcomes if isinstance(outcome, ImagePair))
 
 
-def _checked(source: _Source, border: int) -> ImagePair:
-    hr = source.hr() if source.hr else None
-    lr = bicubic_downscale(hr) if source.lr_made and hr is not None else source.lr()  # decodes HR once
+def _checked(source: _Files, border: int) -> ImagePair:
+    hr = _read_cropped(source.hr) if source.hr else None
+    lr = bicubic_downscale(hr) if hr is not None and source.lr == source.hr else read_rgb(source.lr)
     if hr is not None:
         _check_sizes(source.name, lr, hr, border)
     digest = hashlib.sha256(lr.tobytes()).hexdigest()
@@ -158,10 +154,6 @@ def _check_sizes(name: str, lr: ImageArray, hr: ImageArray, border: int) -> None
         )
 
 
-def _downscaled(load_hr: Loader) -> ImageArray:
-    return bicubic_downscale(load_hr())
-
-
 def _read_cropped(path: Path) -> ImageArray:
     image = read_rgb(path)
     try:
@@ -170,43 +162,33 @@ def _read_cropped(path: Path) -> ImageArray:
         raise DataError(f"{path}: {error}; leave the image out") from error
 
 
-def _demo_sources(conf: DataConf) -> list[_Source]:
+def _demo_sources(conf: DataConf) -> list[_Files]:
     given = [key for key in ("root", "hr", "lr") if getattr(conf, key)]
     if given:
         raise ConfigError(f"data.{given[0]}={getattr(conf, given[0])}: the demo takes no folder; add data=folder")
-    return [_made_from_hr(name, partial(_read_demo, name)) for name in DEMO]
+    images = {name: Path(str(files("esr.data") / "demo" / f"{name}.png")) for name in DEMO}
+    for path in images.values():
+        if not path.is_file():
+            raise DataError(
+                f"this installation lacks {path}, a demo image; reinstall esr, or pass data=folder data.root=FOLDER"
+            )
+    return [_Files(name, path, path) for name, path in images.items()]
 
 
-def _made_from_hr(name: str, hr: Loader) -> _Source:
-    return _Source(name, partial(_downscaled, hr), hr, lr_made=True)
-
-
-def _read_demo(name: str) -> ImageArray:
-    path = Path(str(files("esr.data") / "demo" / f"{name}.png"))
-    if not path.is_file():
-        raise DataError(
-            f"this installation lacks {path}, a demo image; reinstall esr, or pass data=folder data.root=FOLDER"
-        )
-    return read_rgb(path)
-
-
-def _folder_sources(conf: DataConf) -> list[_Source]:
+def _folder_sources(conf: DataConf) -> list[_Files]:
     hr_files, lr_files = find_files(conf)
     if not lr_files:
         named = _distinct((file.stem, file) for file in hr_files)
-        return [_made_from_hr(name, partial(_read_cropped, file)) for name, file in named.items()]
+        return [_Files(name, file, file) for name, file in named.items()]
     if hr_files:
-        return [
-            _Source(name, partial(read_rgb, lr), partial(_read_cropped, hr), lr_made=False)
-            for name, lr, hr in _paired(lr_files, hr_files)
-        ]
+        return _paired(lr_files, hr_files)
     marked = all(LR_MARK.search(file.stem) for file in lr_files)
     named = _distinct((LR_MARK.sub("", file.stem) if marked else file.stem, file) for file in lr_files)
-    return [_Source(name, partial(read_rgb, file), None, lr_made=False) for name, file in named.items()]
+    return [_Files(name, file, None) for name, file in named.items()]
 
 
-def _paired(lr_files: Sequence[Path], hr_files: Sequence[Path]) -> list[tuple[str, Path, Path]]:
-    """Name, LR and HR of each pair, matched by the same name or by LR's name without its mark."""
+def _paired(lr_files: Sequence[Path], hr_files: Sequence[Path]) -> list[_Files]:
+    """The pairs, matched by the same name or by LR's name without its mark."""
     hr_by_name = _distinct((_HR_MARK.sub("", file.stem), file) for file in hr_files)
     spelling = {name.casefold(): name for name in hr_by_name}
     matches, without_hr = [], []
@@ -225,7 +207,7 @@ def _paired(lr_files: Sequence[Path], hr_files: Sequence[Path]) -> list[tuple[st
                 f"no {missing} image in {other.parent} belongs to {some(lonely)}; complete the set, "
                 "or name the right folders with data.hr=FOLDER and data.lr=FOLDER"
             )
-    return [(name, lr_by_name[name], hr) for name, hr in hr_by_name.items()]
+    return [_Files(name, lr_by_name[name], hr) for name, hr in hr_by_name.items()]
 
 
 def _distinct(named: Iterable[tuple[str, Path]]) -> dict[str, Path]:

@@ -14,10 +14,7 @@ from esr.images.pixels import SUFFIXES
 HR_FOLDERS = (("{name}_HR",), ("HR", "GTmod12", "GT"))
 """HR folders below a root, in upper or lower case; the first group with an existing folder counts."""
 
-LR_FOLDERS = (
-    ("{name}_LR_bicubic/X4", "{name}_LR"),
-    ("LR_x4", "LR_bicubic/X4", "LRbicx4", "LR"),
-)
+LR_FOLDERS = (("{name}_LR_bicubic/X4", "{name}_LR"), ("LR_x4", "LR_bicubic/X4", "LRbicx4", "LR"))
 """LR folders below a root, likewise."""
 
 FLAT_FOLDER = "image_SRF_4"
@@ -82,10 +79,7 @@ def find_files(conf: DataConf) -> tuple[list[Path], list[Path]]:
             hr = lr = next(iter(_below(root, FLAT_FOLDER)), root)
     if hr is not None and hr == lr:
         both = image_files(hr, _remedy(conf))
-        return (
-            [f for f in both if not LR_MARK.search(f.stem)],
-            [f for f in both if LR_MARK.search(f.stem)],
-        )
+        return ([f for f in both if not LR_MARK.search(f.stem)], [f for f in both if LR_MARK.search(f.stem)])
     return (image_files(hr, _remedy(conf)) if hr else [], image_files(lr, _remedy(conf)) if lr else [])
 
 

@@ -40,7 +40,7 @@ class Gallery:
         if self._folder is None or not outputs:
             return
         lr = pair.lr()
-        hr = pair.hr() if pair.load_hr is not None else None
+        hr = pair.hr() if pair.hr_file else None
         bicubic = bicubic_upscale(lr)
         box = pictures.choose_box(hr, bicubic)
         by_role = {role: image for role, (_, image) in outputs.items()}

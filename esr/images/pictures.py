@@ -192,11 +192,7 @@ def _window_sums(score: npt.NDArray[np.int64], side: int) -> npt.NDArray[np.int6
 
 
 def _checked(
-    hr: ImageArray | None,
-    lr: ImageArray,
-    bicubic: ImageArray,
-    outputs: Mapping[str, ImageArray],
-    box: Box | None,
+    hr: ImageArray | None, lr: ImageArray, bicubic: ImageArray, outputs: Mapping[str, ImageArray], box: Box | None
 ) -> Box:
     """The part to show, once every image is known to have the right shape."""
     check_image(lr)

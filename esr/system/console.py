@@ -3,10 +3,15 @@
 import io
 import os
 from collections.abc import Callable
+from typing import TypeVar
 
 from rich import progress as bars
 from rich.console import Console
 
+Shown = TypeVar("Shown", bound="Bars")
+
+TITLE = bars.TextColumn("{task.description}", markup=False)
+"""A bar's description; a column keeps no state."""
 PIPED_WIDTH = 160
 """Columns where no terminal states its width; `COLUMNS` overrides it."""
 
@@ -31,32 +36,28 @@ def captured(draw: Callable[[Console], None], width: int = PIPED_WIDTH) -> str:
     return printed.get()
 
 
-class StageBars:
-    """A bar for the current stage, on standard error where that is a terminal; a context manager.
+class Bars:
+    """Bars that show while the block runs, if the console is a terminal; a context manager."""
 
-    Implements `esr.system.progress.Progress`.
-    """
+    def __init__(self, screen: Console, *columns: bars.ProgressColumn) -> None:
+        self.screen = screen
+        self.live = bars.Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal)
 
-    def __init__(self, screen: Console | None = None) -> None:
-        self.screen = screen or console(stderr=True)
-        self.live = bars.Progress(
-            bars.SpinnerColumn(),
-            bars.TextColumn("{task.description}", markup=False),
-            bars.BarColumn(),
-            bars.MofNCompleteColumn(),
-            bars.TimeElapsedColumn(),
-            console=self.screen,
-            transient=True,
-            disable=not self.screen.is_terminal,
-        )
-        self._stage: bars.TaskID | None = None
-
-    def __enter__(self) -> "StageBars":
+    def __enter__(self: Shown) -> Shown:
         self.live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.live.stop()
+
+
+class StageBars(Bars):
+    """A bar for the current stage, on standard error; an `esr.system.progress.Progress`."""
+
+    def __init__(self, screen: Console | None = None) -> None:
+        done = bars.MofNCompleteColumn(), bars.TimeElapsedColumn()
+        super().__init__(screen or console(stderr=True), bars.SpinnerColumn(), TITLE, bars.BarColumn(), *done)
+        self._stage: bars.TaskID | None = None
 
     def stage(self, title: str, steps: int | None) -> None:
         """Replaces the bar of the stage before."""

@@ -38,12 +38,8 @@ def measuring(device: str, what: str, when_held: str, progress: Progress) -> Ite
     """
     file = _folder() / f"{file_stem(device, 'device')}.lock"
     lock = FileLock(file, mode=_SHARED_FILE)
-    try:
+    with _in_one_line(f"{file}: cannot be locked"):
         _acquire(lock, file, device, when_held, progress)
-    except OSError as error:
-        raise DeviceError(
-            f"{file}: cannot be locked ({error.strerror}); choose another folder with {FOLDER_VARIABLE}=DIR"
-        ) from error
     note = _note(file)
     try:
         _write(note, what)
@@ -68,15 +64,20 @@ def _acquire(lock: FileLock, file: Path, device: str, when_held: str, progress: 
 def _folder() -> Path:
     named = os.environ.get(FOLDER_VARIABLE)
     folder = Path(named) if named else Path(tempfile.gettempdir()) / "esr-locks"
-    try:
+    with _in_one_line(f"{folder}: cannot be used for locks"):
         if not folder.is_dir():
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(_SHARED)  # only a new folder: an existing one may be somebody's home
-    except OSError as error:
-        raise DeviceError(
-            f"{folder}: cannot be used for locks ({error.strerror}); choose another folder with {FOLDER_VARIABLE}=DIR"
-        ) from error
     return folder
+
+
+@contextmanager
+def _in_one_line(trouble: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        fault = f"{trouble} ({error.strerror})"
+        raise DeviceError(f"{fault}; choose another folder with {FOLDER_VARIABLE}=DIR") from error
 
 
 def _note(file: Path) -> Path:

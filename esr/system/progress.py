@@ -4,20 +4,20 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Told of each stage and of each step in it."""
+    """Receives each stage and each step in it."""
 
     def stage(self, title: str, steps: int | None) -> None:
-        """A new stage begins; it has so many steps, none: not known beforehand."""
+        """Begins a stage with a number of steps; `None`: not known beforehand."""
 
     def advance(self, steps: int = 1) -> None:
-        """So many steps of the stage are done."""
+        """Adds steps to those that are done."""
 
     def at(self, done: int, steps: int | None) -> None:
-        """The stage has come to this step of so many."""
+        """Sets the number of steps that are done, and of all."""
 
 
 class Silent:
-    """Tells nobody; what the Python API uses."""
+    """Shows nothing, as the Python API does."""
 
     def stage(self, title: str, steps: int | None) -> None:
         """See `Progress`."""

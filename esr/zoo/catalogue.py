@@ -9,7 +9,7 @@ import msgspec
 
 import esr.conf
 from esr.config.cards import model_file, model_names
-from esr.config.schema import CheckpointConf
+from esr.config.schema import CheckpointConf, ModelConf
 from esr.errors import ConfigError
 from esr.text import did_you_mean, one_line
 
@@ -52,12 +52,6 @@ class Asset(msgspec.Struct, frozen=True):
         return sum(sizes) if len(sizes) == len(self.files) else None
 
 
-class _Model(msgspec.Struct):
-    """A network's YAML, as far as the catalogue needs it."""
-
-    checkpoint: CheckpointConf = msgspec.field(default_factory=CheckpointConf)
-
-
 class _DataSet(msgspec.Struct):
     page: str
     archives: tuple[Remote, ...]
@@ -86,7 +80,7 @@ def data_sets() -> Mapping[str, Asset]:
 def checkpoint_of(name: str) -> CheckpointConf:
     """The checkpoint of a shipped network; without a file where there is no such network."""
     file = model_file(name)
-    return msgspec.yaml.decode(file.read_bytes(), type=_Model).checkpoint if file else CheckpointConf()
+    return msgspec.yaml.decode(file.read_bytes(), type=ModelConf).checkpoint if file else CheckpointConf()
 
 
 def select(names: Sequence[str], *, every_weights: bool = False) -> list[Asset]:

@@ -29,6 +29,8 @@ class Patience:
     """Seconds for a connection to each address of the host; short, so that offline machines get on."""
     stall_s: float = 20.0
     """Seconds without a byte after which a connection counts as lost; also the longest pause between requests."""
+    slow_s: float = 30.0
+    """Seconds in which more than a trickle has to come: `esr.zoo.download.CHUNK` bytes."""
     attempts: int = 4
     """Attempts in a row that bring next to nothing."""
     backoff_s: float = 0.5

@@ -241,7 +241,8 @@ class _Transfer:
             raise self._failed(room, f"make room, or set {self.setting}=FOLDER to another disk")
         if begin == 0:
             self._remember(response)
-        done = begin
+        done = since_done = begin
+        since = time.monotonic()
         report = self.progress or (lambda *_: None)
         report(done, expected)
         with self.part.open("ab" if begin else "wb") as file:
@@ -249,10 +250,13 @@ class _Transfer:
                 done += len(piece)
                 if self.bytes is not None and done > self.bytes:
                     self._discard()
-                    more = f"the server sends more than the expected {self.bytes} bytes"
-                    raise self._failed(more, _REPLACED)
+                    raise self._failed(f"the server sends more than the expected {self.bytes} bytes", _REPLACED)
                 file.write(piece)
                 report(done, expected)
+                if time.monotonic() - since >= self.patience.slow_s:
+                    if done - since_done < CHUNK:
+                        raise _Interrupted(f"only {done - since_done:,} bytes came in {self.patience.slow_s:g} s")
+                    since, since_done = time.monotonic(), done
             file.flush()
             os.fsync(file.fileno())
         if expected is not None and done < expected:
@@ -314,8 +318,4 @@ def _usable(url: str) -> str:
         if parts.scheme in ("http", "https") and parts.hostname:
             return url
     whose = "ESR_MIRROR" if os.environ.get("ESR_MIRROR") else "the URL"
-    fault, remedy = (
-        f"{shown(url)} is no address to fetch from",
-        f"{whose} must begin with https:// or http://",
-    )
-    raise FetchError(fault, remedy)
+    raise FetchError(f"{shown(url)} is no address to fetch from", f"{whose} must begin with https:// or http://")

@@ -138,11 +138,8 @@ def present(asset: Asset, folder: Path | None = None) -> Path | None:
         except DataError:  # a folder without images
             return None
         return there[0] if there else None
-    for path in _places(asset, folder):
-        # unlike Path.is_file, it says no to an impossible name
-        if os.path.isfile(path) and asset.bytes in (None, path.stat().st_size):
-            return path
-    return None
+    files = filter(os.path.isfile, _places(asset, folder))  # unlike Path.is_file, it says no to an impossible name
+    return next((file for file in files if asset.bytes in (None, file.stat().st_size)), None)
 
 
 def _places(asset: Asset, folder: Path | None) -> list[Path]:

@@ -24,7 +24,7 @@ from esr.zoo.connection import Patience
 from esr.zoo.download import PATIENCE, BytesDone, FetchError, download, mismatch, refuse_offline, sha256_of
 
 CHOICES = ("auto", "published", "bundled", "random")
-HASTY = Patience(connect_s=1.5, stall_s=3.0, attempts=2)
+HASTY = Patience(connect_s=1.5, stall_s=3.0, slow_s=10.0, attempts=2)
 """Limits where bundled weights can stand in for the published ones: a silent firewall costs a few seconds."""
 SHIPPED = Path(__file__).parents[1] / "model_zoo"
 OTHERWISE = "pass weights=random or weights=PATH (baseline_weights=... for the baseline)"

@@ -149,6 +149,19 @@ def answers_raw(head: bytes) -> Fault:
     return lambda handler: handler.wfile.write(head + b"\r\n\r\n") and None
 
 
+def trickles(pause_s: float) -> Fault:
+    """One byte after the other, with pauses too short to count as silence."""
+
+    def fault(handler: _Handler) -> None:
+        serve(handler, sent=0)
+        for number in range(len(handler.site.content)):
+            handler.wfile.write(handler.site.content[number : number + 1])
+            if handler.site.closing.wait(pause_s):
+                return
+
+    return fault
+
+
 def sends(content: bytes) -> Fault:
     """Other bytes than the file's."""
     return lambda handler: serve(handler, content=content)

@@ -28,8 +28,8 @@ pytestmark = [
 ]
 
 ROOT = Path(__file__).resolve().parents[2]
-CONTEXT = ("Dockerfile", ".dockerignore", "docker", "esr", "hydra_plugins", "models", "conf", "model_zoo", "pyproject.toml", "README.md",
-           "LICENSE")  # fmt: skip
+CONTEXT = ("Dockerfile", ".dockerignore", "docker", "esr", "hydra_plugins", "models", "conf", "model_zoo",
+           "pyproject.toml", "README.md", "LICENSE")  # fmt: skip
 BASE = "localhost/esr-test-base:bookworm"
 HARDENED = ("--network", "none", "--read-only", "--tmpfs", "/tmp:rw,size=64m", "--cap-drop", "all", "--security-opt",
             "no-new-privileges", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024")  # fmt: skip

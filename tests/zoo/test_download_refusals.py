@@ -29,6 +29,7 @@ from helpers.faultserver import (
     sends,
     shows_page,
     streams,
+    trickles,
 )
 
 from esr.errors import DownloadError
@@ -162,6 +163,36 @@ class TestNoWayToTheServer:
     ) -> None:
         monkeypatch.setenv("http_proxy", proxy)
         assert "or the proxy is not a valid address" in refusal("http://nowhere.invalid/net.pth", target)
+
+    def test_a_trickle_is_given_up_and_what_came_is_kept(self, server: FaultServer, target: Path) -> None:
+        server.faults += [trickles(0.02)] * 9
+        line = refusal(server.url, target, patience=replace(QUICK, slow_s=0.3))
+        assert "bytes came in 0.3 s" in line
+        assert "are kept in" in line
+        assert part_of(target).stat().st_size > 0
+        assert len(server.requests) == QUICK.attempts
+
+    def test_a_trickle_is_an_interrupted_attempt_that_the_next_continues(
+        self, server: FaultServer, target: Path
+    ) -> None:
+        server.faults += [trickles(0.02)]
+        fetch(server, target, replace(QUICK, slow_s=0.3))
+        assert target.read_bytes() == CONTENT
+        first, second = server.ranges_asked()
+        assert first is None
+        assert second is not None
+        assert 0 < int(second.removeprefix("bytes=").rstrip("-")) < CUT
+
+    def test_a_slow_body_that_is_no_trickle_is_fetched_in_one_attempt(
+        self, server: FaultServer, target: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("esr.zoo.download.CHUNK", 3)
+        server.content = CONTENT[:40]
+        server.faults += [trickles(0.02)]
+        digest = hashlib.sha256(CONTENT[:40]).hexdigest()
+        patience = replace(QUICK, slow_s=0.2)
+        download(server.url, target, bytes=40, sha256=digest, patience=patience)
+        assert len(server.requests) == 1
 
     def test_a_pause_that_a_server_asks_for_is_made(self, server: FaultServer, target: Path) -> None:
         server.faults += [answers(429, {"Retry-After": "1"})] * 2
