@@ -6,6 +6,7 @@ A network that fails is recorded as failed, and the other one is measured to the
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -63,8 +64,9 @@ def evaluate(settings: EsrConf, folder: Path | None = None, progress: Progress |
     key = cache_key(settings, [subject.weights for subject in evaluation.subjects])
     measure = _single if settings.timing.protocol == "single" else _paired
     processes, watched = measure(evaluation)
-    telemetry = watched.write_trace(folder) if folder else watched.telemetry
-    document = build_document(evaluation, processes, telemetry, watched.disturbances, key, started)
+    if folder:
+        watched = replace(watched, telemetry=watched.write_trace(folder))
+    document = build_document(evaluation, processes, watched, key, started)
     if folder is None:
         return records.Record(records.decode(msgspec.json.encode(document)))
     return records.write_record(document, folder)
