@@ -64,7 +64,7 @@ benchmark: $(STAMP)  ## measure the harness: its overhead, its intervals, its sp
 	for name in overhead silence sampling kernels processes aa precision reading collection; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 schema: $(STAMP)  ## regenerate esr/records/record.schema.json from the record's types
-	$(BIN)/python -m esr.records.schema
+	$(BIN)/python tests/helpers/record_schema.py
 
 lock: $(STAMP)  ## renew constraints.txt and the locks in docker/ from pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.5'

@@ -61,6 +61,7 @@ def generate(folder: Path, count: int, images: int, rounds: int, seed: int = 0) 
                 "altered": [False] * len(passes),
                 "ms": milliseconds,
                 "wall_ms": milliseconds,
+                "enqueue_ms": None,
                 "outlier": [False] * len(passes),
             }
         total += rankings.write(made, folder / f"{number:05}").stat().st_size

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from esr.config.terms import Role, Severity, Status
 from esr.evaluation.subject import OUTPUT_TOLERANCE, Subject
 from esr.records.document import Precision, Process, Reason, Verdict
-from esr.records.reasons import TAINT
+from esr.records.reasons import TAINT, WARNING
 from esr.telemetry.findings import Disturbance
 from esr.timing import honesty
+from esr.timing.launches import launch_bound
 
 
 def verdict(
@@ -52,7 +53,10 @@ def _of_network(subject: Subject) -> list[Reason]:
         "precision_changed": "; ".join(dtypes),
         "switches_changed": ", ".join(switches),
     }
-    return [Reason(name, TAINT, subject.role, detail) for name, detail in details.items() if detail]
+    reasons = [Reason(name, TAINT, subject.role, detail) for name, detail in details.items() if detail]
+    if launches := launch_bound(subject.counted, subject.samples):
+        reasons.append(Reason("launch_bound", WARNING, subject.role, launches))
+    return reasons
 
 
 def _word(value: object) -> str:

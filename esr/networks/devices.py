@@ -103,9 +103,10 @@ class CudaDevice:
         begin.record()
         result = run()
         end.record()
+        enqueue = (time.perf_counter_ns() - start) / 1e6
         torch.cuda.synchronize(self.torch_device)
         wall = (time.perf_counter_ns() - start) / 1e6
-        return result, Duration(begin.elapsed_time(end), wall)
+        return result, Duration(begin.elapsed_time(end), wall, enqueue)
 
     def reset_memory(self) -> None:
         """Releases cached blocks and resets the allocator's peaks."""

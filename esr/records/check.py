@@ -63,7 +63,8 @@ def _check_network(role: str, network: Network) -> None:
 
 def _check_timing(role: str, timing: NetworkTiming, images: int) -> None:
     samples = timing.load_samples()
-    if any(len(getattr(samples, column)) != timing.passes for column in samples.__struct_fields__):
+    columns = [getattr(samples, column) for column in samples.__struct_fields__]
+    if any(column is not None and len(column) != timing.passes for column in columns):
         raise RecordError(f"{role}'s samples: not {timing.passes} values in each column")
     if len(timing.median_ms) != images or max(samples.image, default=0) >= images:
         raise RecordError(f"{role}'s timing: not of the data set's {images} images")

@@ -217,6 +217,8 @@ class Samples(Part, frozen=True):
     ms: tuple[Figure, ...]
     """CUDA events on a GPU, wall clock on the CPU."""
     wall_ms: tuple[Figure, ...]
+    enqueue_ms: tuple[Figure, ...] | None
+    """Host time until all of a pass was launched; `None` on the CPU, and in records older than the column."""
     outlier: tuple[bool, ...]
     """Modified z-score above 3.5 among the passes over this image."""
 

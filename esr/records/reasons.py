@@ -15,6 +15,7 @@ TELEMETRY_REASONS = {
     "temperature_rising": "the GPU was still warming up during timing",
     "other_process": "another process used the GPU",
     "host_load": "CPU contention from other processes",
+    "mig_device": "a MIG device was used: clocks, temperature, power and energy are those of its whole GPU",
     "unknown_clock_reason": "the driver gave a reason for its clocks that has no known name",
     "not_watched": "the GPU could not be watched: throttling not checked",
 }
@@ -26,6 +27,7 @@ REASONS = {
     "precision_not_reached": "target precision not reached",
     "remembers_inputs": "passes over inputs seen before are faster than passes over new ones",
     "time_unaccounted": "the worker reports less time than passed on the parent's clock",
+    "launch_bound": "the GPU waited for the host to launch its work: runtime and ratio measure the host",
     "precision_changed": "the network does not run in float32",
     "switches_changed": "the network changed what the configuration sets: cuDNN, TF32, threads, CPUs",
     **TELEMETRY_REASONS,

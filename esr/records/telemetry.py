@@ -104,6 +104,8 @@ class GpuWatch(Part, frozen=True):
     after: GpuState | None
     gone: str | None
     """Reason why the device stopped answering; `None` while it answered."""
+    mig: str | None
+    """UUID of the MIG device in use: clocks, temperature, power and energy are those of its whole GPU."""
     errors: dict[str, NvmlError]
     """By column or field."""
     sampling: Sampling

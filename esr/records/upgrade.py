@@ -59,6 +59,8 @@ def _from_2(old: Any) -> None:
         reason["role"] = reason.pop("network")
     telemetry = old["telemetry"]
     telemetry.pop("thresholds", None)  # they are part of the configuration
+    if telemetry.get("gpu"):
+        telemetry["gpu"]["mig"] = None
     if telemetry.get("host"):
         telemetry["host"] = telemetry["host"]["sampling"]
     for window in telemetry.get("windows", ()):
@@ -80,7 +82,7 @@ def _network_from_2(network: Any) -> None:
         timing["runtime_ms_plain"] = timing.pop("ms_per_image_plain")
         timing["median_ms"] = [image["median_ms"] for image in timing.pop("images")]
         timing["passes"] = len(timing["samples"]["ms"])
-        timing["samples"]["altered"] = timing["samples"].pop("new")
+        timing["samples"] |= {"altered": timing["samples"].pop("new"), "enqueue_ms": None}
 
 
 def _card_from_2(card: Any) -> None:

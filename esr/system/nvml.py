@@ -49,7 +49,7 @@ class Gpu:
         """Opens NVML and finds the device.
 
         Args:
-            which: UUID, with or without the leading `GPU-`, or NVML's index.
+            which: UUID, with or without the leading `GPU-` or `MIG-`, or NVML's index.
             clock: Seconds, for the times of errors.
         """
         import pynvml  # noqa: PLC0415 - only a machine with a driver gains from it
@@ -57,12 +57,16 @@ class Gpu:
         self._nvml = pynvml
         self._clock = clock
         self._handle: Any = None
+        self._used: Any = None
+        """The device itself: `_handle`, or the MIG device on it."""
         self._refused: set[str] = set()
         self._opened = False
         self.errors: dict[str, DriverError] = {}
         """By column or field."""
         self.gone: str | None = None
         """Reason why the device does not answer; `None` while it does."""
+        self.mig: str | None = None
+        """UUID of the MIG device in use; all columns are then those of its whole GPU."""
         self._calls = self._table()
         self._open(which)
 
@@ -70,14 +74,36 @@ class Gpu:
         try:
             self._nvml.nvmlInit()
             self._opened = True
-            if isinstance(which, int):
-                self._handle = self._nvml.nvmlDeviceGetHandleByIndex(which)
-            else:
-                uuid = which if which.startswith(("GPU-", "MIG-")) else f"GPU-{which}"
-                self._handle = self._nvml.nvmlDeviceGetHandleByUUID(uuid.encode())
+            self._handle = self._used = self._find(which)
         except self._nvml.NVMLError as error:
             self._note("device", error)
             self.gone = str(error)
+        else:
+            self._turn_to_whole_gpu()
+
+    def _find(self, which: str | int) -> Any:
+        if isinstance(which, int):
+            return self._nvml.nvmlDeviceGetHandleByIndex(which)
+        if which.startswith(("GPU-", "MIG-")):
+            return self._nvml.nvmlDeviceGetHandleByUUID(which.encode())
+        try:
+            return self._nvml.nvmlDeviceGetHandleByUUID(f"GPU-{which}".encode())
+        except self._nvml.NVMLError_NotFound:
+            # CUDA gives the UUID of a MIG device where it runs on one, likewise without its prefix.
+            return self._nvml.nvmlDeviceGetHandleByUUID(f"MIG-{which}".encode())
+
+    def _turn_to_whole_gpu(self) -> None:
+        """Replaces a MIG device by its GPU, since NVML knows clocks, power and temperature of whole GPUs only."""
+        try:
+            if not self._nvml.nvmlDeviceIsMigDeviceHandle(self._used):
+                return
+        except self._nvml.NVMLError:  # a driver from before MIG
+            return
+        try:
+            self.mig = self._nvml.nvmlDeviceGetUUID(self._used)
+            self._handle = self._nvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(self._used)
+        except self._nvml.NVMLError as error:
+            self._note("mig", error)
 
     def _table(self) -> dict[str, Callable[[], Any]]:
         nvml = self._nvml
@@ -98,7 +124,7 @@ class Gpu:
             "persistence_mode": lambda: bool(nvml.nvmlDeviceGetPersistenceMode(self._handle)),
             "ecc": lambda: bool(nvml.nvmlDeviceGetEccMode(self._handle)[0]),
             "fan_pct": lambda: nvml.nvmlDeviceGetFanSpeed(self._handle),
-            "memory_used_mib": lambda: nvml.nvmlDeviceGetMemoryInfo(self._handle).used / 2**20,
+            "memory_used_mib": lambda: nvml.nvmlDeviceGetMemoryInfo(self._used).used / 2**20,
             "processes": self._processes,
         }
 
@@ -111,7 +137,7 @@ class Gpu:
             return int(self._calls["gpu_reasons"]())
 
     def _processes(self) -> tuple[int, ...]:
-        running = self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle)
+        running = self._nvml.nvmlDeviceGetComputeRunningProcesses(self._used)
         return tuple(sorted(process.pid for process in running))
 
     def _ask(self, field: str) -> Any:
@@ -148,7 +174,8 @@ class Gpu:
 
         Returns:
             `processes` (PIDs), `fan_pct`, `ecc`, `persistence_mode`, `power_limit_w`, `max_sm_mhz`,
-            `max_memory_mhz`, `memory_used_mib`, `name`, `uuid`; `None` where not readable.
+            `max_memory_mhz`, `memory_used_mib`, `name`, `uuid`; `None` where not readable. Processes and memory are
+            those of the MIG device where one is in use.
         """
         fields = (field for field in self._calls if field not in TIMED and field != ENERGY)
         return {field: self._ask(field) for field in fields}

@@ -119,14 +119,18 @@ def judge_processes(pids: Collection[int], own: Collection[int], pids_match: boo
 
 
 def judge_watch(gpu: GpuWatch | None) -> list[Disturbance]:
-    """Failure to watch the GPU; `None` where there is no GPU to watch."""
+    """Limits of the watch over a GPU; `None` where there is no GPU to watch."""
     if gpu is None:
         return []
     if because := gpu.gone or gpu.sampling.error:
         at = max((error.at_s for error in gpu.errors.values()), default=0.0)
         when = f" after {at:.1f} s" if gpu.sampling.samples else ""
         return [Disturbance("not_watched", f"{because}{when}", severity=WARNING)]
-    return [
+    if "mig" in gpu.errors:
+        detail = f"the GPU of {gpu.mig or 'the MIG device'} was not found: {gpu.errors['mig'].error}"
+        return [Disturbance("not_watched", detail, severity=WARNING)]
+    shared = [] if gpu.mig is None else [Disturbance("mig_device", gpu.mig, severity=WARNING)]
+    return shared + [
         Disturbance("not_watched", f"{column}: {gpu.errors[column].error}", severity=WARNING)
         for column in ("gpu_reasons", "gpu_sm_mhz")
         if column in gpu.errors

@@ -228,6 +228,7 @@ class Watch:
             before=self._states.get("before"),
             after=self._states.get("after"),
             gone=self._gpu.gone,
+            mig=self._gpu.mig,
             errors={field: NvmlError(*astuple(error)) for field, error in self._gpu.errors.items()},
             sampling=self._samplers["gpu"].report(),
         )

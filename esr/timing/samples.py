@@ -1,6 +1,7 @@
 """Timed passes: one pass's duration, and the columns that collect them."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from esr.config.terms import Positive
 from esr.records.network import Samples
@@ -15,6 +16,8 @@ class Duration:
     """Between two CUDA events around the pass; on the CPU the wall clock."""
     wall_ms: Positive
     """Wall clock from idle device to idle device."""
+    enqueue_ms: Positive | None = None
+    """Host time until all of the pass was launched, before waiting for it; `None` on the CPU."""
 
 
 @dataclass
@@ -27,6 +30,7 @@ class SampleColumns:
     altered: list[bool] = field(default_factory=list)
     ms: list[float] = field(default_factory=list)
     wall_ms: list[float] = field(default_factory=list)
+    enqueue_ms: list[float | None] = field(default_factory=list)
 
     def add(self, round_: int, block: int, one: Pass, duration: Duration) -> None:
         """Appends one pass."""
@@ -36,8 +40,11 @@ class SampleColumns:
         self.altered.append(one.alteration is not None)
         self.ms.append(duration.ms)
         self.wall_ms.append(duration.wall_ms)
+        self.enqueue_ms.append(duration.enqueue_ms)
 
     def finish(self, outlier: list[bool]) -> Samples:
         """The record's columns, with the passes that are outliers."""
-        columns = {name: tuple(column) for name, column in vars(self).items()}
+        columns: dict[str, Any] = {name: tuple(column) for name, column in vars(self).items()}
+        if not self.enqueue_ms or None in self.enqueue_ms:
+            columns["enqueue_ms"] = None
         return Samples(**columns, outlier=tuple(outlier))

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from helpers.command import wait_for
 from helpers.participants import SMALL
+from helpers.record_schema import record_schema
 
 import esr
 from esr.errors import NetworkError
-from esr.records.schema import record_schema
 from esr.timing import statistics
 
 ROUNDS = 7

@@ -88,6 +88,16 @@ OF_A_NETWORK = {
 }
 
 
+def test_launches_that_the_gpu_waits_for_are_a_warning():
+    subject = measured()
+    subject.samples.enqueue_ms = [99.0] * 8
+    result = verdict([subject, measured("baseline")], REACHED, CALM, [])
+    assert result.status == "clean"
+    (reason,) = result.reasons
+    assert (reason.reason, reason.severity, reason.role) == ("launch_bound", "warning", "candidate")
+    assert "8 of 8 passes" in reason.detail
+
+
 @pytest.mark.parametrize("name", OF_A_NETWORK)
 def test_what_a_network_does_is_a_reason_of_its_own(name):
     subject = measured()
@@ -153,4 +163,4 @@ def test_the_fixed_list_is_the_documented_one():
     of_telemetry = TELEMETRY_REASONS.keys()
     assert listed("telemetry.md") == of_telemetry
     assert listed("measuring.md") == REASONS.keys() - of_telemetry
-    assert OF_A_NETWORK.keys() | {"precision_not_reached"} == REASONS.keys() - of_telemetry
+    assert OF_A_NETWORK.keys() | {"precision_not_reached", "launch_bound"} == REASONS.keys() - of_telemetry

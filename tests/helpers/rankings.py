@@ -55,7 +55,7 @@ def network(name: str, ratio: float, psnr: float, team: str | None = None, **cou
         outliers=0,
         passes=0,
         warmup=Raw(b"[]"),
-        samples=Raw(msgspec.json.encode(networks.Samples((), (), (), (), (), (), ()))),
+        samples=Raw(msgspec.json.encode(networks.Samples((), (), (), (), (), (), (), ()))),
         blocks=Raw(b"[]"),
     )
     return networks.Network(

@@ -28,7 +28,7 @@ pytestmark = [
 ]
 
 ROOT = Path(__file__).resolve().parents[2]
-CONTEXT = ("Dockerfile", ".dockerignore", "docker", "esr", "models", "conf", "model_zoo", "pyproject.toml", "README.md",
+CONTEXT = ("Dockerfile", ".dockerignore", "docker", "esr", "hydra_plugins", "models", "conf", "model_zoo", "pyproject.toml", "README.md",
            "LICENSE")  # fmt: skip
 BASE = "localhost/esr-test-base:bookworm"
 HARDENED = ("--network", "none", "--read-only", "--tmpfs", "/tmp:rw,size=64m", "--cap-drop", "all", "--security-opt",

@@ -110,7 +110,9 @@ def test_a_truncated_record_is_refused(document, tmp_path):
 
 BLOCK = {"block": 0, "round": 0, "process": 0, "parent_wall_ms": 1.0, "reasons": [], "replaced": False}
 PASS = {"round": 0, "block": 0, "image": 0, "altered": False, "ms": 2.5, "wall_ms": 2.6, "outlier": False}
+PASS |= {"enqueue_ms": 1.1}
 ONE_PASS = {column: [value] for column, value in PASS.items()}
+NO_PASS: dict[str, list[float]] = {column: [] for column in PASS}
 
 
 @pytest.mark.parametrize(
@@ -118,6 +120,7 @@ ONE_PASS = {column: [value] for column, value in PASS.items()}
     [
         ("samples", {"ms": []}, "samples: .*required field"),
         ("samples", ONE_PASS, "not 0 values in each column"),
+        ("samples", {**NO_PASS, "enqueue_ms": [1.0]}, "not 0 values in each column"),
         ("samples", 7, "samples: Expected `object`"),
         ("blocks", [{**BLOCK, "surprise": 1}], "blocks: .*surprise"),
         ("blocks", [{**BLOCK, "reasons": ["<b>"]}], "block 0: reason '<b>': no such reason"),

@@ -6,10 +6,10 @@ import jsonschema
 import msgspec
 import pytest
 from helpers import rankings
+from helpers.record_schema import FILE, record_schema, text
 
 from esr.records.files import load_record, write_record
 from esr.records.reasons import REASONS
-from esr.records.schema import FILE, record_schema, text
 
 
 def properties(part):

@@ -63,6 +63,7 @@ def test_version_2_is_complete(data):
     ]
     samples = document.networks.candidate.timing.load_samples()
     assert list(samples.altered) == before["networks"]["candidate"]["timing"]["samples"]["new"]
+    assert samples.enqueue_ms is None
 
 
 def test_a_watched_gpu_is_kept(data):
@@ -70,6 +71,7 @@ def test_a_watched_gpu_is_kept(data):
     before["telemetry"] = was = json.loads((data / "telemetry2.json").read_text())
     telemetry = decode(json.dumps(before).encode()).telemetry
     assert telemetry.gpu.before.name == was["gpu"]["before"]["name"]
+    assert telemetry.gpu.mig is None
     assert telemetry.gpu.errors["ecc"].code == was["gpu"]["errors"]["ecc"]["code"]
     assert telemetry.run.gpu_power_w.max == was["run"]["gpu_power_w"]["max"]
     assert telemetry.run.reason_names == ("hw_slowdown",)

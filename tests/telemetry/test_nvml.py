@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from helpers.nvml_stub import UUID, build, environment
+from helpers.nvml_stub import UUID, UUIDS, build, environment
 
 from esr.records.telemetry import Telemetry
 
@@ -265,6 +265,37 @@ def test_a_gpu_is_found_by_its_uuid_as_torch_writes_it_or_by_index(watch):
     assert watch(gpu=UUID.removeprefix("GPU-"))["disturbances"] == []
     assert watch(gpu=0)["disturbances"] == []
     assert [f["detail"] for f in watch(gpu="GPU-other")["disturbances"]] == ["Not Found"]
+
+
+MIG = "MIG-5f3c1a2b-0000-4000-8000-000000000007"
+ON_MIG = f"0 count 2\n0 mig@1 MIG-other,{MIG}\n0 name@1 NVIDIA A100\n0 sm_mhz@1 1410\n0 processes@1 4000001"
+
+
+@pytest.mark.parametrize("gpu", [MIG, MIG.removeprefix("MIG-")])
+def test_a_mig_device_is_watched_through_its_gpu(watch, gpu):
+    result = watch(ON_MIG, gpu=gpu)
+    [finding] = result["disturbances"]
+    assert (finding["reason"], finding["severity"], finding["detail"]) == ("mig_device", "warning", MIG)
+    found, run = result["telemetry"]["gpu"], result["telemetry"]["run"]
+    assert found["mig"] == MIG
+    assert (found["before"]["name"], found["before"]["uuid"]) == ("NVIDIA A100", UUIDS[1])
+    assert found["before"]["processes"] == []
+    assert (run["gpu_sm_mhz"]["median"], run["gpu_power_w"]["median"]) == (1410, 180)
+    assert "hw_slowdown" in reasons(watch(f"{ON_MIG}\n0 reasons@1 0x8", gpu=gpu))
+    assert reasons(watch(f"{ON_MIG}\n0 mig_processes@1 4000002", gpu=gpu)) == {"mig_device", "other_process"}
+
+
+def test_a_mig_device_without_a_way_to_its_gpu_is_not_watched(watch):
+    result = watch(f"{ON_MIG}\n0 mig_parent !999", gpu=MIG)
+    [finding] = result["disturbances"]
+    assert (finding["reason"], finding["severity"]) == ("not_watched", "warning")
+    assert finding["detail"] == f"the GPU of {MIG} was not found: Unknown Error"
+    assert result["telemetry"]["gpu"]["mig"] == MIG
+    assert "gpu_sm_mhz" not in result["telemetry"]["run"]
+
+
+def test_a_whole_gpu_is_no_mig_device(watch):
+    assert watch(ON_MIG, gpu=UUID)["telemetry"]["gpu"]["mig"] is None
 
 
 def test_warm_up_waits_for_temperature_and_clock(watch):

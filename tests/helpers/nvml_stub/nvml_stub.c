@@ -1,4 +1,4 @@
-/* A stand-in for the NVIDIA driver's libnvidia-ml.so.1, with one GPU that behaves as a scenario file says.
+/* A stand-in for the NVIDIA driver's libnvidia-ml.so.1, with GPUs that behave as a scenario file says.
  *
  * Build:     cc -shared -fPIC -o libnvidia-ml.so.1 nvml_stub.c
  * Load:      LD_LIBRARY_PATH=FOLDER, or mount it over the library's place in a container.
@@ -7,46 +7,62 @@
  * A scenario's lines are "SECONDS FIELD VALUE", in order of time: from so many seconds after nvmlInit on, the field has
  * that value. "!CODE" as value makes the field's calls return that NVML error. The fields are those of `defaults`
  * below; "init" and "device" carry only errors, for nvmlInit and for every call afterwards. "# …" is a comment.
+ * "FIELD@1" is the field of GPU 1 alone.
  *
- * Signatures and numbers are those of NVIDIA's public nvml.h.
+ * NVML_STUB_TIME=FILE keeps the scenario's time in a file of one double, which a simulated CUDA device reads as well.
+ * It then stands still but for the energy counter: each reading first adds half a second. The watch over an evaluation
+ * reads that counter before and after each timed block only, so with a time of -0.5 at the start block N lasts from N
+ * to N + 0.5, however long this machine takes.
+ *
+ * Signatures and numbers are those of NVIDIA's public nvml.h. A MIG device has a UUID, a name, memory and processes of
+ * its own; all else is asked of its GPU, and a MIG handle gives NOT_SUPPORTED, as utilisation does in MIG mode.
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 enum {
     SUCCESS = 0,
     UNINITIALIZED = 1,
     INVALID_ARGUMENT = 2,
+    NOT_SUPPORTED = 3,
     NOT_FOUND = 6,
     INSUFFICIENT_SIZE = 7,
 };
 
-typedef struct { double at; char field[32]; char value[128]; } Line;
+typedef struct { double at; char field[32]; char value[128]; int gpu; } Line;
 typedef struct { unsigned int gpu, memory; } Utilization;
 typedef struct { unsigned long long total, free, used; } Memory;
+typedef struct { int gpu; int mig; } Device;
 typedef struct { unsigned int pid; unsigned long long memory; unsigned int gpu_instance, compute_instance; } Process;
 
-static const Line defaults[] = {
-    {0, "init", "0"}, {0, "device", "0"}, {0, "count", "1"},
-    {0, "driver", "560.35.03"}, {0, "cuda", "12060"}, {0, "name", "NVIDIA TITAN Xp"},
-    {0, "uuid", "GPU-0e5a0e5a-0000-4000-8000-000000000000"},
-    {0, "capability", "61"}, {0, "memory_mib", "12288"}, {0, "memory_used_mib", "300"},
-    {0, "sm_mhz", "1582"}, {0, "memory_mhz", "5508"}, {0, "max_sm_mhz", "1911"}, {0, "max_memory_mhz", "5705"},
-    {0, "pstate", "2"}, {0, "temperature_c", "70"}, {0, "power_w", "180"}, {0, "power_limit_w", "250"},
-    {0, "utilisation_pct", "97"}, {0, "fan_pct", "45"}, {0, "persistence", "1"},
-    {0, "reasons", "0x0"},        /* both names of the call */
-    {0, "event_reasons", "0"},    /* "!13": a driver that knows the old name only */
-    {0, "ecc", "!3"},             /* a Titan Xp has none */
-    {0, "energy", "!3"},          /* "1": a counter that adds up power_w, as Volta and later have */
-    {0, "processes", "-"},        /* PIDs with commas between; "-": none */
+static const struct { const char *field, *value; } defaults[] = {
+    {"init", "0"}, {"device", "0"}, {"count", "1"},
+    {"driver", "560.35.03"}, {"cuda", "12060"}, {"name", "NVIDIA TITAN Xp"},
+    {"uuid", "GPU-0e5a0e5a-0000-4000-8000-00000000000%d"},
+    {"capability", "61"}, {"memory_mib", "12288"}, {"memory_used_mib", "300"},
+    {"sm_mhz", "1582"}, {"memory_mhz", "5508"}, {"max_sm_mhz", "1911"}, {"max_memory_mhz", "5705"},
+    {"pstate", "2"}, {"temperature_c", "70"}, {"power_w", "180"}, {"power_limit_w", "250"},
+    {"utilisation_pct", "97"}, {"fan_pct", "45"}, {"persistence", "1"},
+    {"reasons", "0x0"},        /* both names of the call */
+    {"event_reasons", "0"},    /* "!13": a driver that knows the old name only */
+    {"ecc", "!3"},             /* a Titan Xp has none */
+    {"energy", "!3"},          /* "1": a counter that adds up power_w, as Volta and later have */
+    {"processes", "-"},        /* PIDs with commas between; "-": none */
+    {"mig", "!3"},             /* UUIDs of its MIG devices with commas between; "-": in MIG mode without any */
+    {"mig_parent", "0"},       /* carries only errors, for the way from a MIG device to its GPU */
+    {"mig_processes", "-"},    /* of each MIG device */
 };
-enum { DEFAULTS = sizeof defaults / sizeof *defaults, MOST = 1024 };
+enum { DEFAULTS = sizeof defaults / sizeof *defaults, MOST = 1024, GPUS = 8, MIGS = 7, WHOLE = MIGS };
 
 static Line lines[MOST];
-static int count_of_lines, initialised, device_0;
-static double began, counted_until, counted_mj, set_time = -1;
+static Device devices[GPUS][MIGS + 1];
+static int count_of_lines, initialised;
+static double began, counted_until[GPUS], counted_mj[GPUS], set_time = -1, *shared_time;
 
 static double seconds(void)
 {
@@ -55,8 +71,8 @@ static double seconds(void)
     return now.tv_sec + now.tv_nsec * 1e-9;
 }
 
-/* The scenario's time: seconds since nvmlInit, unless a test has set it. */
-static double now_s(void) { return set_time >= 0 ? set_time : seconds() - began; }
+/* The scenario's time: seconds since nvmlInit, unless a test has set it or keeps it in a file. */
+static double now_s(void) { return shared_time ? *shared_time : set_time >= 0 ? set_time : seconds() - began; }
 
 /* Not NVML's: from now on the scenario stands at this time, so that a test depends on no clock. */
 void nvmlStubSetTime(double at) { set_time = at; }
@@ -65,6 +81,19 @@ static void give_up(const char *what, const char *text)
 {
     fprintf(stderr, "nvml_stub: %s: %s\n", what, text);
     abort();
+}
+
+static void share_time(void)
+{
+    const char *path = getenv("NVML_STUB_TIME");
+    int file;
+    if (!path || shared_time)
+        return;
+    file = open(path, O_RDWR);
+    shared_time = mmap(NULL, sizeof *shared_time, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    if (file < 0 || shared_time == MAP_FAILED)
+        give_up("cannot be shared", path);
+    close(file);
 }
 
 static const char *default_of(const char *field)
@@ -79,7 +108,7 @@ static const char *default_of(const char *field)
 static void read_scenario(void)
 {
     const char *path = getenv("NVML_STUB");
-    char text[256];
+    char text[256], *at;
     FILE *file;
 
     count_of_lines = 0;
@@ -93,17 +122,22 @@ static void read_scenario(void)
             continue;
         if (count_of_lines == MOST || sscanf(text, "%lf %31s %127[^\n]", &line->at, line->field, line->value) != 3)
             give_up("not SECONDS FIELD VALUE, or too many lines", text);
+        line->gpu = WHOLE;
+        if ((at = strchr(line->field, '@'))) {
+            line->gpu = atoi(at + 1);
+            *at = '\0';
+        }
         default_of(line->field);
         count_of_lines++;
     }
     fclose(file);
 }
 
-static const char *value_at(const char *field, double at)
+static const char *value_at(const char *field, int gpu, double at)
 {
     const char *value = default_of(field);
     for (int i = 0; i < count_of_lines; i++)
-        if (lines[i].at <= at && !strcmp(lines[i].field, field))
+        if (lines[i].at <= at && (lines[i].gpu == WHOLE || lines[i].gpu == gpu) && !strcmp(lines[i].field, field))
             value = lines[i].value;
     return value;
 }
@@ -111,34 +145,63 @@ static const char *value_at(const char *field, double at)
 static int error_in(const char *value) { return value[0] == '!' ? atoi(value + 1) : SUCCESS; }
 
 /* The field's value now; returns an NVML error where the scenario wants one. */
-static int ask(const char *field, const char **value)
+static int ask(int gpu, const char *field, const char **value)
 {
     double now = now_s();
     int error;
     if (!initialised)
         return UNINITIALIZED;
-    if ((error = error_in(value_at("device", now))))
+    if ((error = error_in(value_at("device", gpu, now))))
         return error;
-    *value = value_at(field, now);
+    *value = value_at(field, gpu, now);
     return error_in(*value);
 }
 
-static int ask_number(const char *field, double scale, unsigned int *result)
+static int ask_number(int gpu, const char *field, double scale, unsigned int *result)
 {
     const char *value;
-    int error = ask(field, &value);
+    int error = ask(gpu, field, &value);
     if (!error)
         *result = (unsigned int)(atof(value) * scale + 0.5);
     return error;
 }
 
-static int ask_text(const char *field, char *text, unsigned int length)
+static int ask_text(int gpu, const char *field, char *text, unsigned int length)
 {
     const char *value;
-    int error = ask(field, &value);
+    int error = ask(gpu, field, &value);
     if (error)
         return error;
     return snprintf(text, length, "%s", value) < (int)length ? SUCCESS : INSUFFICIENT_SIZE;
+}
+
+/* What only a whole GPU tells. */
+static int ask_gpu(const Device *d, const char *field, double scale, unsigned int *result)
+{
+    return d->mig == WHOLE ? ask_number(d->gpu, field, scale, result) : NOT_SUPPORTED;
+}
+
+/* The part with this number of a list with commas between; 0 where it has fewer. */
+static int part_of(const char *list, int number, char *text, unsigned int length)
+{
+    for (; number; number--) {
+        if (!(list = strchr(list, ',')))
+            return 0;
+        list++;
+    }
+    snprintf(text, length, "%.*s", (int)strcspn(list, ","), list);
+    return 1;
+}
+
+static int uuid_of(const Device *d, char *text, unsigned int length)
+{
+    const char *value;
+    int error = ask(d->gpu, d->mig == WHOLE ? "uuid" : "mig", &value);
+    if (error)
+        return error;
+    if (d->mig != WHOLE)
+        return part_of(value, d->mig, text, length) ? SUCCESS : NOT_FOUND;
+    return snprintf(text, length, value, d->gpu) < (int)length ? SUCCESS : INSUFFICIENT_SIZE;
 }
 
 int nvmlInitWithFlags(unsigned int flags)
@@ -147,10 +210,15 @@ int nvmlInitWithFlags(unsigned int flags)
     (void)flags;
     if (!initialised) {
         read_scenario();
+        share_time();
         began = seconds();
-        counted_until = counted_mj = 0;
+        for (int gpu = 0; gpu < GPUS; gpu++) {
+            counted_until[gpu] = counted_mj[gpu] = 0;
+            for (int mig = 0; mig <= WHOLE; mig++)
+                devices[gpu][mig] = (Device){gpu, mig};
+        }
     }
-    error = error_in(value_at("init", now_s()));
+    error = error_in(value_at("init", WHOLE, now_s()));
     initialised += !error;
     return error;
 }
@@ -172,38 +240,67 @@ const char *nvmlErrorString(int code)
     return text;
 }
 
-int nvmlSystemGetDriverVersion(char *text, unsigned int length) { return ask_text("driver", text, length); }
-int nvmlSystemGetCudaDriverVersion_v2(int *version) { return ask_number("cuda", 1, (unsigned int *)version); }
-int nvmlDeviceGetCount_v2(unsigned int *count) { return ask_number("count", 1, count); }
+int nvmlSystemGetDriverVersion(char *text, unsigned int length) { return ask_text(WHOLE, "driver", text, length); }
+int nvmlSystemGetCudaDriverVersion_v2(int *version) { return ask_number(WHOLE, "cuda", 1, (unsigned int *)version); }
+int nvmlDeviceGetCount_v2(unsigned int *count) { return ask_number(WHOLE, "count", 1, count); }
 
-int nvmlDeviceGetHandleByIndex_v2(unsigned int index, void **device)
+int nvmlDeviceGetHandleByIndex_v2(unsigned int index, Device **device)
 {
     unsigned int count;
-    int error = ask_number("count", 1, &count);
+    int error = ask_number(WHOLE, "count", 1, &count);
     if (error)
         return error;
-    *device = &device_0;
-    return index < count ? SUCCESS : INVALID_ARGUMENT;
+    if (index >= count || index >= GPUS)
+        return INVALID_ARGUMENT;
+    *device = &devices[index][WHOLE];
+    return SUCCESS;
 }
 
-int nvmlDeviceGetHandleByUUID(const char *uuid, void **device)
+int nvmlDeviceGetHandleByUUID(const char *uuid, Device **device)
 {
-    const char *value;
-    int error = ask("uuid", &value);
+    unsigned int count;
+    char text[128];
+    int error = ask_number(WHOLE, "count", 1, &count);
     if (error)
         return error;
-    *device = &device_0;
-    return strcmp(uuid, value) ? NOT_FOUND : SUCCESS;
+    for (unsigned int gpu = 0; gpu < count && gpu < GPUS; gpu++)
+        for (int mig = 0; mig <= WHOLE; mig++) {
+            *device = &devices[gpu][mig];
+            if (!uuid_of(*device, text, sizeof text) && !strcmp(uuid, text))
+                return SUCCESS;
+        }
+    return NOT_FOUND;
 }
 
-int nvmlDeviceGetName(void *d, char *text, unsigned int length) { (void)d; return ask_text("name", text, length); }
-int nvmlDeviceGetUUID(void *d, char *text, unsigned int length) { (void)d; return ask_text("uuid", text, length); }
+int nvmlDeviceIsMigDeviceHandle(const Device *d, unsigned int *is_mig)
+{
+    *is_mig = d->mig != WHOLE;
+    return SUCCESS;
+}
 
-int nvmlDeviceGetCudaComputeCapability(void *d, int *major, int *minor)
+int nvmlDeviceGetDeviceHandleFromMigDeviceHandle(const Device *d, Device **device)
+{
+    unsigned int unused;
+    if (d->mig == WHOLE)
+        return NOT_FOUND;
+    *device = &devices[d->gpu][WHOLE];
+    return ask_number(d->gpu, "mig_parent", 1, &unused);
+}
+
+int nvmlDeviceGetName(const Device *d, char *text, unsigned int length)
+{
+    int error = ask_text(d->gpu, "name", text, length);
+    if (!error && d->mig != WHOLE)
+        strncat(text, " MIG 1g.5gb", length - strlen(text) - 1);
+    return error;
+}
+
+int nvmlDeviceGetUUID(const Device *d, char *text, unsigned int length) { return uuid_of(d, text, length); }
+
+int nvmlDeviceGetCudaComputeCapability(const Device *d, int *major, int *minor)
 {
     unsigned int both;
-    int error = ask_number("capability", 1, &both);
-    (void)d;
+    int error = ask_number(d->gpu, "capability", 1, &both);
     if (!error) {
         *major = both / 10;
         *minor = both % 10;
@@ -211,12 +308,11 @@ int nvmlDeviceGetCudaComputeCapability(void *d, int *major, int *minor)
     return error;
 }
 
-int nvmlDeviceGetMemoryInfo(void *d, Memory *memory)
+int nvmlDeviceGetMemoryInfo(const Device *d, Memory *memory)
 {
     unsigned int total, used;
-    int error = ask_number("memory_mib", 1, &total);
-    (void)d;
-    if (error || (error = ask_number("memory_used_mib", 1, &used)))
+    int error = ask_number(d->gpu, "memory_mib", 1, &total);
+    if (error || (error = ask_number(d->gpu, "memory_used_mib", 1, &used)))
         return error;
     memory->total = (unsigned long long)total << 20;
     memory->used = (unsigned long long)used << 20;
@@ -224,85 +320,82 @@ int nvmlDeviceGetMemoryInfo(void *d, Memory *memory)
     return SUCCESS;
 }
 
-int nvmlDeviceGetUtilizationRates(void *d, Utilization *rates)
+int nvmlDeviceGetUtilizationRates(const Device *d, Utilization *rates)
 {
-    (void)d;
+    const char *migs;
     rates->memory = 0;
-    return ask_number("utilisation_pct", 1, &rates->gpu);
+    if (d->mig != WHOLE || !ask(d->gpu, "mig", &migs))
+        return NOT_SUPPORTED;
+    return ask_number(d->gpu, "utilisation_pct", 1, &rates->gpu);
 }
 
-int nvmlDeviceGetTemperature(void *d, int sensor, unsigned int *degrees)
+int nvmlDeviceGetTemperature(const Device *d, int sensor, unsigned int *degrees)
 {
-    (void)d;
-    return sensor ? INVALID_ARGUMENT : ask_number("temperature_c", 1, degrees);
+    return sensor ? INVALID_ARGUMENT : ask_gpu(d, "temperature_c", 1, degrees);
 }
 
-int nvmlDeviceGetClockInfo(void *d, int clock, unsigned int *mhz)
+int nvmlDeviceGetClockInfo(const Device *d, int clock, unsigned int *mhz)
 {
-    (void)d;
-    return ask_number(clock == 2 ? "memory_mhz" : "sm_mhz", 1, mhz);
+    return ask_gpu(d, clock == 2 ? "memory_mhz" : "sm_mhz", 1, mhz);
 }
 
-int nvmlDeviceGetMaxClockInfo(void *d, int clock, unsigned int *mhz)
+int nvmlDeviceGetMaxClockInfo(const Device *d, int clock, unsigned int *mhz)
 {
-    (void)d;
-    return ask_number(clock == 2 ? "max_memory_mhz" : "max_sm_mhz", 1, mhz);
+    return ask_gpu(d, clock == 2 ? "max_memory_mhz" : "max_sm_mhz", 1, mhz);
 }
 
-int nvmlDeviceGetPowerUsage(void *d, unsigned int *mw) { (void)d; return ask_number("power_w", 1000, mw); }
-int nvmlDeviceGetEnforcedPowerLimit(void *d, unsigned int *mw) { (void)d; return ask_number("power_limit_w", 1000, mw); }
-int nvmlDeviceGetPerformanceState(void *d, unsigned int *state) { (void)d; return ask_number("pstate", 1, state); }
-int nvmlDeviceGetFanSpeed(void *d, unsigned int *percent) { (void)d; return ask_number("fan_pct", 1, percent); }
-int nvmlDeviceGetPersistenceMode(void *d, unsigned int *on) { (void)d; return ask_number("persistence", 1, on); }
+int nvmlDeviceGetPowerUsage(const Device *d, unsigned int *mw) { return ask_gpu(d, "power_w", 1000, mw); }
+int nvmlDeviceGetEnforcedPowerLimit(const Device *d, unsigned int *mw) { return ask_gpu(d, "power_limit_w", 1000, mw); }
+int nvmlDeviceGetPerformanceState(const Device *d, unsigned int *state) { return ask_gpu(d, "pstate", 1, state); }
+int nvmlDeviceGetFanSpeed(const Device *d, unsigned int *percent) { return ask_gpu(d, "fan_pct", 1, percent); }
+int nvmlDeviceGetPersistenceMode(const Device *d, unsigned int *on) { return ask_gpu(d, "persistence", 1, on); }
 
-int nvmlDeviceGetEccMode(void *d, unsigned int *current, unsigned int *pending)
+int nvmlDeviceGetEccMode(const Device *d, unsigned int *current, unsigned int *pending)
 {
-    int error = ask_number("ecc", 1, current);
-    (void)d;
+    int error = ask_gpu(d, "ecc", 1, current);
     if (!error)
         *pending = *current;
     return error;
 }
 
-int nvmlDeviceGetCurrentClocksThrottleReasons(void *d, unsigned long long *reasons)
+int nvmlDeviceGetCurrentClocksThrottleReasons(const Device *d, unsigned long long *reasons)
 {
     const char *value;
-    int error = ask("reasons", &value);
-    (void)d;
+    int error = d->mig == WHOLE ? ask(d->gpu, "reasons", &value) : NOT_SUPPORTED;
     if (!error)
         *reasons = strtoull(value, NULL, 0);
     return error;
 }
 
-int nvmlDeviceGetCurrentClocksEventReasons(void *d, unsigned long long *reasons)
+int nvmlDeviceGetCurrentClocksEventReasons(const Device *d, unsigned long long *reasons)
 {
     const char *value;
-    int error = ask("event_reasons", &value);
+    int error = ask(d->gpu, "event_reasons", &value);
     return error ? error : nvmlDeviceGetCurrentClocksThrottleReasons(d, reasons);
 }
 
-/* The integral of power_w since nvmlInit, in millijoules, in steps of a millisecond. */
-int nvmlDeviceGetTotalEnergyConsumption(void *d, unsigned long long *millijoules)
+/* The integral of power_w over the scenario's time from 0 on, in millijoules, in steps of a millisecond. */
+int nvmlDeviceGetTotalEnergyConsumption(const Device *d, unsigned long long *millijoules)
 {
-    const char *value;
-    int error = ask("energy", &value);
-    double now = now_s();
-    (void)d;
+    unsigned int supported;
+    double *until = &counted_until[d->gpu], now;
+    int error = ask_gpu(d, "energy", 1, &supported);
     if (error)
         return error;
-    for (; counted_until < now; counted_until += 1e-3)
-        counted_mj += atof(value_at("power_w", counted_until));
-    *millijoules = (unsigned long long)counted_mj;
+    if (shared_time)
+        *shared_time += 0.5;
+    for (now = now_s(); *until < now; *until += 1e-3)
+        counted_mj[d->gpu] += atof(value_at("power_w", d->gpu, *until));
+    *millijoules = (unsigned long long)counted_mj[d->gpu];
     return SUCCESS;
 }
 
-int nvmlDeviceGetComputeRunningProcesses_v3(void *d, unsigned int *count, Process *processes)
+int nvmlDeviceGetComputeRunningProcesses_v3(const Device *d, unsigned int *count, Process *processes)
 {
     const char *value, *rest;
     char *end;
     unsigned int found = 0, room = processes ? *count : 0;
-    int error = ask("processes", &value);
-    (void)d;
+    int error = ask(d->gpu, d->mig == WHOLE ? "processes" : "mig_processes", &value);
     if (error)
         return error;
     for (rest = value; *rest && *rest != '-'; rest = *end ? end + 1 : end) {

@@ -1,4 +1,4 @@
-"""JSON Schema of a record, generated from its types: `python -m esr.records.schema` rewrites `record.schema.json`."""
+"""JSON Schema of a record, generated from its types: `make schema` rewrites `esr/records/record.schema.json`."""
 
 import ast
 import inspect
@@ -13,7 +13,7 @@ from esr.config import cards
 from esr.records import document, network, telemetry
 from esr.system import files
 
-FILE = Path(__file__).with_name("record.schema.json")
+FILE = Path(document.__file__).with_name("record.schema.json")
 _RAW_PARTS = (document.Image, network.WarmUp, network.Samples, network.Block, telemetry.Window)
 """Item types of the raw parts, which msgspec does not see."""
 _TYPES = vars(cards) | vars(network) | vars(telemetry) | vars(document)
