@@ -6,6 +6,7 @@ A network that fails is recorded as failed, and the other one is measured to the
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -19,7 +20,7 @@ from esr.evaluation.gallery import Gallery
 from esr.evaluation.record import build_document
 from esr.evaluation.rounds import Measurement
 from esr.evaluation.steps import Evaluation
-from esr.evaluation.subject import Subject, alive, recorded
+from esr.evaluation.subject import Subject, answers_at_once
 from esr.evaluation.worker.messages import OpenRequest
 from esr.evaluation.worker.parent import Worker
 from esr.records import files as records
@@ -63,8 +64,9 @@ def evaluate(settings: EsrConf, folder: Path | None = None, progress: Progress |
     key = cache_key(settings, [subject.weights for subject in evaluation.subjects])
     measure = _single if settings.timing.protocol == "single" else _paired
     processes, watched = measure(evaluation)
-    telemetry = watched.write_trace(folder) if folder else watched.telemetry
-    document = build_document(evaluation, processes, telemetry, watched.disturbances, key, started)
+    if folder:
+        watched = replace(watched, telemetry=watched.write_trace(folder))
+    document = build_document(evaluation, processes, watched, key, started)
     if folder is None:
         return records.Record(records.decode(msgspec.json.encode(document)))
     return records.write_record(document, folder)
@@ -106,16 +108,12 @@ def _rounds(evaluation: Evaluation, watch: Watch, earlier: Sequence[Process]) ->
     """Audited before and after, as each untimed pass in between is: a network may change during the rounds."""
     steps.audit(evaluation)
     blocks = [block.block for subject in evaluation.subjects for block in subject.blocks]
-    process = Measurement(
-        evaluation.subjects,
-        evaluation.settings,
-        [pair.lr_shape for pair in evaluation.dataset.pairs],
-        watch,
-        evaluation.progress,
-        process=len(earlier),
-        first_round=sum(process.rounds for process in earlier),
-        first_block=max(blocks, default=-1) + 1,
-    ).run()
+    shapes = [pair.lr_shape for pair in evaluation.dataset.pairs]
+    measurement = Measurement(evaluation.subjects, evaluation.settings, shapes, watch, evaluation.progress)
+    measurement.process = len(earlier)
+    measurement.first_round = sum(process.rounds for process in earlier)
+    measurement.first_block = max(blocks, default=-1) + 1
+    process = measurement.run()
     steps.audit(evaluation)
     return process
 
@@ -130,16 +128,11 @@ def _subject(role: Role, model: ModelConf, weights: str, progress: Progress) -> 
 def _workers(evaluation: Evaluation) -> Iterator[None]:
     """A fresh process for each network, with its device open."""
     evaluation.progress.stage("starting workers", len(evaluation.subjects))
-    request = OpenRequest(evaluation.settings)
     with ExitStack() as stack:
         for subject in evaluation.subjects:
             subject.worker = stack.enter_context(Worker(evaluation.settings.timing.timeout_s))
-        for subject in alive(evaluation.subjects):
-            subject.worker.send(request)
-        for subject in alive(evaluation.subjects):
-            with recorded(subject):
-                report = subject.worker.receive(request).report
-                subject.report = subject.report or report
+        for subject, answer in answers_at_once(evaluation.subjects, OpenRequest(evaluation.settings)):
+            subject.report = subject.report or answer.report
             evaluation.progress.advance()
         yield
 

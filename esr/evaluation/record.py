@@ -12,46 +12,39 @@ import numpy as np
 
 from esr.config.cards import card_of_model
 from esr.config.schema import TimingConf
-from esr.config.terms import Protocol
-from esr.data.datasets import Dataset
+from esr.config.terms import Ending, Protocol
 from esr.evaluation.steps import Evaluation
 from esr.evaluation.subject import Subject
 from esr.evaluation.verdict import verdict
 from esr.images.quality import mean_quality
 from esr.records import document
 from esr.records.network import Network, NetworkTiming, QualityPart
-from esr.records.telemetry import Telemetry
 from esr.telemetry import environment
-from esr.telemetry.findings import Disturbance
+from esr.telemetry.watch import WatchResult
 from esr.timing import statistics
 from esr.timing.statistics import Array
 from esr.timing.stopping import precision
 
 
 def build_document(
-    evaluation: Evaluation,
-    processes: Sequence[document.Process],
-    telemetry: Telemetry,
-    disturbances: Sequence[Disturbance],
-    key: str,
-    started: float,
+    evaluation: Evaluation, processes: Sequence[document.Process], watched: WatchResult, key: str, started: float
 ) -> document.Document:
     """The whole record.
 
     Args:
         evaluation: With its results.
         processes: Repetitions in fresh processes; empty with the single protocol.
-        telemetry: Of the whole evaluation.
-        disturbances: Found by telemetry.
+        watched: Telemetry of the whole evaluation, with the disturbances that it found.
         key: Cache key, computed when the evaluation began.
         started: Seconds since the epoch.
     """
     ended = time.time()
-    rounds = sum(process.rounds for process in processes) or 1
-    images = len(evaluation.dataset.pairs)
-    candidate, baseline = (subject.table(rounds, images) for subject in evaluation.subjects)
+    dataset = evaluation.dataset
     owners = [number for number, process in enumerate(processes) for _ in range(process.rounds)] or [0]
-    timing = _timing(evaluation, processes, rounds, candidate, baseline, owners)
+    tables = [subject.table(len(owners), len(dataset.pairs)) for subject in evaluation.subjects]
+    networks = [_network(evaluation, *pair, owners) for pair in zip(evaluation.subjects, tables, strict=True)]
+    timing = _timing(evaluation, processes, tables, owners)
+    images = [document.Image(pair.name, pair.lr_shape, pair.lr_sha256) for pair in dataset.pairs]
     return document.Document(
         format=document.FORMAT,
         version=document.VERSION,
@@ -62,15 +55,12 @@ def build_document(
         duration_s=ended - started,
         config=_raw(evaluation.settings),
         environment=environment.fingerprint(),
-        data=_data(evaluation.dataset),
-        networks=document.Networks(
-            candidate=_network(evaluation, evaluation.candidate, candidate, owners),
-            baseline=_network(evaluation, evaluation.baseline, baseline, owners),
-        ),
+        data=document.Data(dataset.name, dataset.has_hr, dataset.lr_origin, _raw(images)),
+        networks=document.Networks(*networks),
         timing=timing,
-        telemetry=telemetry,
+        telemetry=watched.telemetry,
         pictures=evaluation.gallery.pictures,
-        verdict=verdict(evaluation.subjects, timing.precision, processes, disturbances),
+        verdict=verdict(evaluation.subjects, timing.precision, processes, watched.disturbances),
     )
 
 
@@ -80,11 +70,6 @@ def _raw(part: object) -> msgspec.Raw:
 
 def _moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(round(seconds, 3), timezone.utc)
-
-
-def _data(dataset: Dataset) -> document.Data:
-    images = [document.Image(pair.name, pair.lr_shape, pair.lr_sha256) for pair in dataset.pairs]
-    return document.Data(dataset.name, dataset.has_hr, dataset.lr_origin, _raw(images))
 
 
 def _network(evaluation: Evaluation, subject: Subject, table: Array, owners: Sequence[int]) -> Network:
@@ -108,9 +93,7 @@ def _network(evaluation: Evaluation, subject: Subject, table: Array, owners: Seq
 def _quality(subject: Subject, images: int) -> QualityPart | None:
     if len(subject.quality) < images:
         return None
-    return QualityPart(
-        meaningful=subject.weights.source != "random", mean=mean_quality(subject.quality), images=tuple(subject.quality)
-    )
+    return QualityPart(subject.weights.source != "random", mean_quality(subject.quality), tuple(subject.quality))
 
 
 def _network_timing(subject: Subject, timing: TimingConf, table: Array, owners: Sequence[int]) -> NetworkTiming | None:
@@ -118,11 +101,10 @@ def _network_timing(subject: Subject, timing: TimingConf, table: Array, owners: 
     if not whole.any():
         return None
     kept = table[whole]
+    groups = list(compress(owners, whole))
     outlier = statistics.outliers(subject.samples.image, subject.samples.ms)
     return NetworkTiming(
-        runtime_ms=statistics.runtime_ms(
-            kept, timing.confidence, timing.resamples, timing.seed, list(compress(owners, whole))
-        ),
+        runtime_ms=statistics.runtime_ms(kept, timing.confidence, timing.resamples, timing.seed, groups),
         runtime_ms_plain=float(kept.mean()),
         median_ms=tuple(np.median(kept, axis=0).tolist()),
         complete_rounds=int(whole.sum()),
@@ -135,43 +117,30 @@ def _network_timing(subject: Subject, timing: TimingConf, table: Array, owners: 
 
 
 def _timing(
-    evaluation: Evaluation,
-    processes: Sequence[document.Process],
-    rounds: int,
-    candidate: Array,
-    baseline: Array,
-    owners: Sequence[int],
+    evaluation: Evaluation, processes: Sequence[document.Process], tables: Sequence[Array], owners: Sequence[int]
 ) -> document.Timing:
     conf = evaluation.settings.timing
-    whole = statistics.complete_rounds(candidate, baseline)
-    candidate, baseline, kept = candidate[whole], baseline[whole], list(compress(owners, whole))
-    timing = document.Timing(
+    whole = statistics.complete_rounds(*tables)
+    candidate, baseline = (table[whole] for table in tables)
+    kept = list(compress(owners, whole))
+    per_round = statistics.ratio_per_round(candidate, baseline).tolist()
+    bootstrap = (conf.confidence, conf.resamples, conf.seed, kept)
+    ratio = statistics.ratio(candidate, baseline, *bootstrap) if kept else None
+    endings = [process.stopped_by for process in processes] or ["rounds"]
+    ending: Ending = "max_seconds" if "max_seconds" in endings else endings[-1]
+    return document.Timing(
         protocol=cast(Protocol, conf.protocol),
-        rounds=rounds,
+        rounds=len(owners),
         confidence=conf.confidence,
         seed=conf.seed,
-        ratio=None,
-        ratio_plain=None,
-        ratio_per_round=(),
+        ratio=ratio,
+        ratio_plain=statistics.ratio_plain(candidate, baseline, *bootstrap) if kept else None,
+        ratio_per_round=tuple(per_round),
         process_of_round=tuple(kept),
-        spread=None,
-        precision=None,
+        spread=document.Dispersion(*statistics.spreads(per_round, kept)) if kept else None,
+        precision=precision(ratio, conf.precision, ending) if ratio else None,
         processes=tuple(processes),
         aa=_same(evaluation.candidate, evaluation.baseline),
-    )
-    if not kept:
-        return timing
-    bootstrap = (conf.confidence, conf.resamples, conf.seed, kept)
-    ratio = statistics.ratio(candidate, baseline, *bootstrap)
-    per_round = statistics.ratio_per_round(candidate, baseline).tolist()
-    endings = [process.stopped_by for process in processes] or ["rounds"]
-    return msgspec.structs.replace(
-        timing,
-        ratio=ratio,
-        ratio_plain=statistics.ratio_plain(candidate, baseline, *bootstrap),
-        ratio_per_round=tuple(per_round),
-        spread=document.Dispersion(*statistics.spreads(per_round, kept)),
-        precision=precision(ratio, conf.precision, "max_seconds" if "max_seconds" in endings else endings[-1]),
     )
 
 

@@ -144,18 +144,12 @@ class Measurement:
         checked = None if chunk.check is None else chunk.passes[chunk.check]
         seed = self.settings.timing.seed + (checked.image if checked else 0)
         subject.worker.resume()
-        answer, wall_ms = time_passes(
-            subject.worker, chunk.passes, chunk.check, seed, self.watch.window(number, subject.role, len(chunk.passes))
-        )
+        window = self.watch.window(number, subject.role, len(chunk.passes))
+        answer, wall_ms = time_passes(subject.worker, chunk.passes, chunk.check, seed, window)
         subject.worker.pause()
         reasons = {found.reason for found in self.watch.disturbances(number) if found.severity == TAINT}
-        block = Block(
-            block=number,
-            round=self.first_round + chunk.round,
-            process=self.process,
-            parent_wall_ms=wall_ms,
-            reasons=tuple(sorted(reasons)),
-        )
+        round_ = self.first_round + chunk.round
+        block = Block(number, round_, self.process, wall_ms, tuple(sorted(reasons)))
         subject.add_block(block, chunk.passes, answer.durations)
         if checked is not None and answer.sample is not None:
             self._check(subject, checked, answer.sample, seed)

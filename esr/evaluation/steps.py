@@ -7,7 +7,7 @@ import msgspec
 from esr.config.schema import EsrConf
 from esr.data.datasets import Dataset
 from esr.evaluation.gallery import Gallery
-from esr.evaluation.subject import Subject, alive, recorded
+from esr.evaluation.subject import Subject, alive, answers, answers_at_once, recorded
 from esr.evaluation.turns import time_passes
 from esr.evaluation.worker import messages
 from esr.evaluation.worker.output_sample import sample
@@ -51,15 +51,11 @@ def load(evaluation: Evaluation) -> None:
     """Loads networks, weights and images into the workers."""
     dataset, progress = evaluation.dataset, evaluation.progress
     progress.stage("loading", len(evaluation.subjects) + len(dataset.pairs))
-    for subject in alive(evaluation.subjects):
-        with recorded(subject):
-            subject.worker.ask(messages.LoadRequest(subject.model, subject.weights, WEIGHTS_SEED))
-        progress.advance()
+    for subject in evaluation.subjects:
+        for _ in answers([subject], messages.LoadRequest(subject.model, subject.weights, WEIGHTS_SEED)):
+            progress.advance()
     for pair in dataset.pairs:
-        request = messages.ImageRequest(pair.lr())
-        for subject in alive(evaluation.subjects):
-            with recorded(subject):
-                subject.worker.ask(request)
+        list(answers(evaluation.subjects, messages.ImageRequest(pair.lr())))
         progress.advance()
 
 
@@ -67,17 +63,13 @@ def measure_memory(evaluation: Evaluation) -> None:
     """Peak memory of the first forward pass, over the largest image: nothing has raised the peak before it."""
     largest = evaluation.by_area()[-1]
     shape = evaluation.dataset.pairs[largest].lr_shape
-    for subject in alive(evaluation.subjects):
-        with recorded(subject):
-            memory = subject.worker.ask(messages.MemoryRequest(largest)).memory
-            subject.memory = msgspec.structs.replace(memory, lr_shape=shape)
+    for subject, answer in answers(evaluation.subjects, messages.MemoryRequest(largest)):
+        subject.memory = msgspec.structs.replace(answer.memory, lr_shape=shape)
 
 
 def keep_memory(evaluation: Evaluation) -> None:
     """Lets the workers keep freed memory; only after the peak was measured, part of which that would hide."""
-    for subject in alive(evaluation.subjects):
-        with recorded(subject):
-            subject.worker.ask(messages.KeepMemoryRequest())
+    list(answers(evaluation.subjects, messages.KeepMemoryRequest()))
 
 
 def measure_quality(evaluation: Evaluation) -> None:
@@ -86,13 +78,11 @@ def measure_quality(evaluation: Evaluation) -> None:
     progress.stage("quality", len(dataset.pairs))
     for index, pair in enumerate(dataset.pairs):
         outputs: dict[str, tuple[str, messages.Pixels]] = {}
-        for subject in alive(evaluation.subjects):
-            with recorded(subject):
-                image = subject.worker.ask(messages.QualityRequest(index, pair.lr_shape)).image
-                subject.quality_samples.append(sample(image, settings.timing.seed + index))
-                outputs[subject.role] = (subject.name, image)
-                if dataset.has_hr:
-                    subject.quality.append(quality.measure(image, pair.hr(), settings.quality.border))
+        for subject, answer in answers(evaluation.subjects, messages.QualityRequest(index, pair.lr_shape)):
+            subject.quality_samples.append(sample(answer.image, settings.timing.seed + index))
+            outputs[subject.role] = (subject.name, answer.image)
+            if dataset.has_hr:
+                subject.quality.append(quality.measure(answer.image, pair.hr(), settings.quality.border))
         evaluation.gallery.add(index, pair, outputs)
         progress.advance()
     for subject in evaluation.subjects:
@@ -102,21 +92,14 @@ def measure_quality(evaluation: Evaluation) -> None:
 def count(evaluation: Evaluation) -> None:
     """Counts parameters, operations and live memory, in all workers at once: nothing is timed."""
     request = messages.ComplexityRequest(evaluation.settings.complexity.height, evaluation.settings.complexity.width)
-    for subject in alive(evaluation.subjects):
-        with recorded(subject):
-            subject.worker.send(request)
-    for subject in alive(evaluation.subjects):
-        with recorded(subject):
-            answer = subject.worker.receive(request)
-            subject.complexity, subject.uncounted = answer.complexity, answer.uncounted
+    for subject, answer in answers_at_once(evaluation.subjects, request):
+        subject.complexity, subject.uncounted = answer.complexity, answer.uncounted
 
 
 def audit(evaluation: Evaluation) -> None:
     """Watches one pass over the smallest image."""
-    request = messages.AuditRequest(evaluation.by_area()[0])
-    for subject in alive(evaluation.subjects):
-        with recorded(subject):
-            subject.note_audit(subject.worker.ask(request))
+    for subject, answer in answers(evaluation.subjects, messages.AuditRequest(evaluation.by_area()[0])):
+        subject.note_audit(answer)
 
 
 def time_once(evaluation: Evaluation) -> None:

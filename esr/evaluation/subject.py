@@ -9,21 +9,9 @@ import numpy as np
 
 from esr.config.schema import ModelConf
 from esr.config.terms import Role
-from esr.evaluation.worker.messages import AuditAnswer, Pixels
+from esr.evaluation.worker.messages import AnswerT, AuditAnswer, Pixels, Request
 from esr.evaluation.worker.parent import Worker, WorkerFailure
-from esr.records.network import (
-    Block,
-    Complexity,
-    Failure,
-    Memory,
-    OutputCheck,
-    Quality,
-    SettingValue,
-    Shape,
-    WarmUp,
-    Weights,
-    WorkerReport,
-)
+from esr.records import network
 from esr.timing.samples import Duration, SampleColumns
 from esr.timing.schedule import Pass
 from esr.timing.statistics import Array, matrix
@@ -43,36 +31,36 @@ class Subject:
     role: Role
     name: str
     model: ModelConf
-    weights: Weights
+    weights: network.Weights
     worker: Worker = field(init=False)
-    failure: Failure | None = None
-    report: WorkerReport | None = None
+    failure: network.Failure | None = None
+    report: network.WorkerReport | None = None
     """Of the first worker."""
-    memory: Memory | None = None
-    complexity: Complexity | None = None
+    memory: network.Memory | None = None
+    complexity: network.Complexity | None = None
     uncounted: str | None = None
     """Reason for a missing `complexity` although the network ran on the images."""
-    quality: list[Quality] = field(default_factory=list)
+    quality: list[network.Quality] = field(default_factory=list)
     """One per image; empty without HR."""
     quality_samples: list[Pixels] = field(default_factory=list)
     """A sample of each SR image of the quality pass."""
     waiting: list[tuple[int, Pixels]] = field(default_factory=list)
     """Image and sample of each checked pass that was timed before the quality pass."""
-    warmup: list[WarmUp] = field(default_factory=list)
+    warmup: list[network.WarmUp] = field(default_factory=list)
     samples: SampleColumns = field(default_factory=SampleColumns)
-    blocks: list[Block] = field(default_factory=list)
-    output_check: OutputCheck = field(default_factory=lambda: OutputCheck(tolerance=OUTPUT_TOLERANCE))
+    blocks: list[network.Block] = field(default_factory=list)
+    output_check: network.OutputCheck = field(default_factory=lambda: network.OutputCheck(tolerance=OUTPUT_TOLERANCE))
     precisions: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Floating-point type other than float32 -> operators that returned it."""
-    switches_changed: dict[str, SettingValue] = field(default_factory=dict)
+    switches_changed: dict[str, network.SettingValue] = field(default_factory=dict)
     """Settings that the network changed -> their new values."""
 
     @property
-    def counted(self) -> list[Block]:
+    def counted(self) -> list[network.Block]:
         """Blocks that were not measured again."""
         return [block for block in self.blocks if not block.replaced]
 
-    def add_block(self, block: Block, passes: Sequence[Pass], durations: Sequence[Duration]) -> None:
+    def add_block(self, block: network.Block, passes: Sequence[Pass], durations: Sequence[Duration]) -> None:
         """Adds one block and its timed passes."""
         self.blocks.append(block)
         for one, duration in zip(passes, durations, strict=True):
@@ -86,7 +74,7 @@ class Subject:
         """Milliseconds of the passes that count, rounds × images."""
         return matrix(self.samples, rounds, images, {block.block for block in self.blocks if block.replaced})
 
-    def warm_ms(self, shape: Shape) -> float:
+    def warm_ms(self, shape: network.Shape) -> float:
         """Milliseconds of the last warm-up pass over an LR shape."""
         return next(entry.ms[-1] for entry in reversed(self.warmup) if entry.lr_shape == shape)
 
@@ -115,7 +103,7 @@ class Subject:
         check, difference = self.output_check, _difference(timed, untimed)
         stale = original is not None and original.std() > _TEXTURED
         stale = stale and original is not None and _difference(timed, original) <= OUTPUT_TOLERANCE
-        self.output_check = OutputCheck(
+        self.output_check = network.OutputCheck(
             tolerance=check.tolerance,
             compared=check.compared + 1,
             differing=check.differing + (difference > OUTPUT_TOLERANCE),
@@ -147,3 +135,20 @@ def recorded(subject: Subject) -> Iterator[None]:
 def alive(subjects: Sequence[Subject]) -> list[Subject]:
     """Subjects that have not failed."""
     return [subject for subject in subjects if subject.failure is None]
+
+
+def answers(subjects: Sequence[Subject], request: Request[AnswerT]) -> Iterator[tuple[Subject, AnswerT]]:
+    """Asks the networks that have not failed, one after the other, and yields those that answer."""
+    for subject in alive(subjects):
+        with recorded(subject):
+            yield subject, subject.worker.ask(request)
+
+
+def answers_at_once(subjects: Sequence[Subject], request: Request[AnswerT]) -> Iterator[tuple[Subject, AnswerT]]:
+    """Asks all networks that have not failed before it waits for the first answer."""
+    for subject in alive(subjects):
+        with recorded(subject):
+            subject.worker.send(request)
+    for subject in alive(subjects):
+        with recorded(subject):
+            yield subject, subject.worker.receive(request)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import TypeAlias
 
 from esr.config.schema import WarmupConf
 from esr.config.terms import Count
@@ -15,13 +16,11 @@ from esr.telemetry.watch import Watch
 from esr.timing.schedule import Pass
 from esr.timing.warmup import settled
 
+Window: TypeAlias = AbstractContextManager[None]
+
 
 def time_passes(
-    worker: Worker,
-    passes: Sequence[Pass],
-    sampled: int | None = None,
-    seed: int = 0,
-    window: AbstractContextManager[None] | None = None,
+    worker: Worker, passes: Sequence[Pass], sampled: int | None = None, seed: int = 0, window: Window | None = None
 ) -> tuple[TimeAnswer, float]:
     """Times passes, their inputs prepared outside the clocks.
 

@@ -12,10 +12,7 @@ from esr.timing.launches import launch_bound
 
 
 def verdict(
-    subjects: Sequence[Subject],
-    precision: Precision | None,
-    processes: Sequence[Process],
-    disturbances: Sequence[Disturbance],
+    subjects: Sequence[Subject], precision: Precision | None, processes: Sequence[Process], found: Sequence[Disturbance]
 ) -> Verdict:
     """The status, with every reason.
 
@@ -23,14 +20,14 @@ def verdict(
         subjects: Candidate and baseline.
         precision: Of the ratio; `None` without a ratio.
         processes: Repetitions in fresh processes.
-        disturbances: Of every block and of the run as a whole.
+        found: Disturbances of every block and of the run as a whole.
     """
     reasons = [reason for subject in subjects for reason in _of_network(subject)]
     if not all(process.steady for process in processes):
         reasons.append(Reason("warmup_cap", TAINT, None, "the GPU was still getting warmer or faster"))
     if precision is not None and not precision.reached and _wanted(precision, processes):
         reasons.append(Reason("precision_not_reached", TAINT, None, _missed(precision)))
-    reasons += _of_telemetry(subjects, disturbances)
+    reasons += _of_telemetry(subjects, found)
     status: Status = "tainted" if any(reason.severity == TAINT for reason in reasons) else "clean"
     if any(subject.failure for subject in subjects):
         status = "failed"
@@ -68,8 +65,7 @@ def _word(value: object) -> str:
 
 def _wanted(precision: Precision, processes: Sequence[Process]) -> bool:
     """False where the number of rounds was given, or the target was narrowly missed by one process's last look."""
-    several = len(processes) > 1 and precision.stopped_by == "precision"
-    return several or precision.stopped_by == "max_seconds"
+    return precision.stopped_by == "max_seconds" or (precision.stopped_by == "precision" and len(processes) > 1)
 
 
 def _missed(precision: Precision) -> str:
@@ -88,8 +84,7 @@ def _of_telemetry(subjects: Sequence[Subject], disturbances: Sequence[Disturbanc
     grouped: dict[tuple[str, Severity, Role | None], list[Disturbance]] = {}
     for found in disturbances:
         if found.block in roles:
-            key = (found.reason, found.severity, roles[found.block])
-            grouped.setdefault(key, []).append(found)
+            grouped.setdefault((found.reason, found.severity, roles[found.block]), []).append(found)
     reasons = []
     for (name, severity, role), several in grouped.items():
         turns = sum(one == role for one in roles.values())
