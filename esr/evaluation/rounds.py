@@ -157,6 +157,7 @@ class Measurement:
             reasons=tuple(sorted(reasons)),
         )
         subject.add_block(block, chunk.passes, answer.durations)
+        subject.uncaptured = answer.uncaptured
         if checked is not None and answer.sample is not None:
             self._check(subject, checked, answer.sample, seed)
         return block

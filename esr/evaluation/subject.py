@@ -50,6 +50,8 @@ class Subject:
     """Of the first worker."""
     memory: Memory | None = None
     complexity: Complexity | None = None
+    uncaptured: str | None = None
+    """Why its passes were not replayed from a CUDA graph although the configuration asks for it."""
     uncounted: str | None = None
     """Reason for a missing `complexity` although the network ran on the images."""
     quality: list[Quality] = field(default_factory=list)
