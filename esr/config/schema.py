@@ -140,6 +140,8 @@ class TimingConf:
     """Repetitions in fresh processes, each of which may select other algorithms."""
     retries: int = 2
     """Repetitions of a block that telemetry found disturbed."""
+    cuda_graph: bool = False
+    """Time replays of a captured CUDA graph, without the host's launches, of each network that can be captured."""
     block_s: float = 2.0
     """Approximate seconds for which one network runs before the other takes its turn."""
     warmup: WarmupConf = field(default_factory=WarmupConf)
@@ -298,6 +300,10 @@ def check_values(config: EsrConf) -> None:
     """
     check_ranges(config, _RANGES)
     check_choices(config, _CHOICES)
+    if config.timing.cuda_graph and config.timing.protocol == "single":
+        raise ConfigError(
+            "timing.cuda_graph=true: not with timing.protocol=single, since a capture warms the network up"
+        )
     warmup = config.timing.warmup
     if warmup.max_passes < max(warmup.min_passes, 2 * warmup.window):
         raise ConfigError(

@@ -151,6 +151,7 @@ class Measurement:
         round_ = self.first_round + chunk.round
         block = Block(number, round_, self.process, wall_ms, tuple(sorted(reasons)))
         subject.add_block(block, chunk.passes, answer.durations)
+        subject.uncaptured = answer.uncaptured
         if checked is not None and answer.sample is not None:
             self._check(subject, checked, answer.sample, seed)
         return block

@@ -38,6 +38,8 @@ class Subject:
     """Of the first worker."""
     memory: network.Memory | None = None
     complexity: network.Complexity | None = None
+    uncaptured: str | None = None
+    """Reason why its passes were not replayed from a CUDA graph although the configuration asks for it."""
     uncounted: str | None = None
     """Reason for a missing `complexity` although the network ran on the images."""
     quality: list[network.Quality] = field(default_factory=list)

@@ -27,6 +27,7 @@ def verdict(
         reasons.append(Reason("warmup_cap", TAINT, None, "the GPU was still getting warmer or faster"))
     if precision is not None and not precision.reached and _wanted(precision, processes):
         reasons.append(Reason("precision_not_reached", TAINT, None, _missed(precision)))
+    reasons += _not_captured(subjects)
     reasons += _of_telemetry(subjects, found)
     status: Status = "tainted" if any(reason.severity == TAINT for reason in reasons) else "clean"
     if any(subject.failure for subject in subjects):
@@ -57,6 +58,13 @@ def _of_network(subject: Subject) -> list[Reason]:
     if launches := launch_bound(subject.counted, subject.samples):
         reasons.append(Reason("launch_bound", WARNING, subject.role, launches))
     return reasons
+
+
+def _not_captured(subjects: Sequence[Subject]) -> list[Reason]:
+    """Networks without the CUDA graph that was asked for; where the other has one, the ratio compares unlike things."""
+    without = [subject for subject in subjects if subject.uncaptured]
+    severity = WARNING if len(without) == len(subjects) else TAINT
+    return [Reason("not_captured", severity, subject.role, subject.uncaptured or "") for subject in without]
 
 
 def _word(value: object) -> str:

@@ -28,6 +28,7 @@ REASONS = {
     "remembers_inputs": "passes over inputs seen before are faster than passes over new ones",
     "time_unaccounted": "the worker reports less time than passed on the parent's clock",
     "launch_bound": "the GPU waited for the host to launch its work: runtime and ratio measure the host",
+    "not_captured": "the network could not be captured as a CUDA graph: the host launched its work in every pass",
     "precision_changed": "the network does not run in float32",
     "switches_changed": "the network changed what the configuration sets: cuDNN, TF32, threads, CPUs",
     **TELEMETRY_REASONS,

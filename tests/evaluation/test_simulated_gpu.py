@@ -29,14 +29,16 @@ from torch import nn
 class Chain(nn.Module):
     """As many operators as asked for: two convolutions, a pixel shuffle, and activations between them."""
 
-    def __init__(self, operators=4, channels=8):
+    def __init__(self, operators=4, channels=8, waits=False):
         super().__init__()
         self.first = nn.Conv2d(3, channels, 3, padding=1)
         self.last = nn.Conv2d(channels, 48, 3, padding=1)
-        self.activations = operators - 3
+        self.activations, self.waits = operators - 3, waits
 
     def forward(self, x):
         y = self.first(x)
+        if self.waits:
+            float(y.mean())
         for _ in range(self.activations):
             y = torch.relu(y)
         return nn.functional.pixel_shuffle(self.last(y), 4)
@@ -309,3 +311,37 @@ def test_the_challenge_s_protocol_times_one_pass_with_everything_in_it(measure):
         assert [samples[image] for image in range(3)] == pytest.approx([plain + 18 * KERNEL_MS] * 2 + [plain], rel=1e-3)
         assert network.memory.method == "CUDA allocator, max_memory_allocated"
         assert network.memory.lr_shape is None
+
+
+def test_replays_of_a_graph_leave_the_host_out(measure):
+    _, document = measure("", "timing.cuda_graph=true", kernel_ms=0.5, host_ms=0.75)
+    assert (document.verdict.status, document.verdict.reasons) == ("clean", ())
+    for role, operators in OPERATORS.items():
+        network = document.networks.of(role)
+        assert runtime_ms(network) == pytest.approx(operators * 0.5, rel=1e-3)
+        assert network.output_check.compared > 0
+    assert ratio(document) == pytest.approx(RATIO, rel=1e-3)
+
+
+def test_a_network_that_cannot_be_captured_is_timed_without_and_named(measure, tmp_path):
+    (tmp_path / "candidate.yaml").write_text("_target_: chain.Chain\nargs: {operators: 12, waits: true}\n")
+    run, document = measure("", "timing.cuda_graph=true")
+    assert run.code == 0
+    assert (document.verdict.status, reasons(document)) == ("tainted", {("not_captured", "candidate")})
+    assert "not permitted when stream is capturing" in document.verdict.reasons[0].detail
+    assert runtime_ms(document.networks.candidate) == pytest.approx(13 * KERNEL_MS, rel=0.2)
+    assert runtime_ms(document.networks.baseline) == pytest.approx(8 * KERNEL_MS, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("device=cpu", "timing.cuda_graph=true"), "needs a GPU"),
+        (("timing=ntire2022", "timing.rounds=1", "timing.cuda_graph=true"), "not with timing.protocol=single"),
+    ],
+)
+def test_a_graph_where_there_can_be_none_is_refused_in_one_line(measure, run_esr, arguments, words):
+    run = run_esr(*[word for word in ARGUMENTS if not word.startswith("device")], *arguments)
+    assert run.code == 2
+    assert "Traceback" not in run.err
+    assert words in run.err

@@ -98,6 +98,18 @@ def test_launches_that_the_gpu_waits_for_are_a_warning():
     assert "8 of 8 passes" in reason.detail
 
 
+def test_a_network_without_the_graph_that_the_other_has_taints():
+    alone, both = measured(), (measured(), measured("baseline"))
+    for subject in (alone, *both):
+        subject.uncaptured = "it waits"
+    result = verdict([alone, measured("baseline")], REACHED, CALM, [])
+    assert [(r.reason, r.severity, r.role, r.detail) for r in result.reasons] == [
+        ("not_captured", "taint", "candidate", "it waits")
+    ]
+    result = verdict(both, REACHED, CALM, [])
+    assert (result.status, {reason.role for reason in result.reasons}) == ("clean", {"candidate", "baseline"})
+
+
 @pytest.mark.parametrize("name", OF_A_NETWORK)
 def test_what_a_network_does_is_a_reason_of_its_own(name):
     subject = measured()
@@ -163,4 +175,6 @@ def test_the_fixed_list_is_the_documented_one():
     of_telemetry = TELEMETRY_REASONS.keys()
     assert listed("telemetry.md") == of_telemetry
     assert listed("measuring.md") == REASONS.keys() - of_telemetry
-    assert OF_A_NETWORK.keys() | {"precision_not_reached", "launch_bound"} == REASONS.keys() - of_telemetry
+    assert (
+        OF_A_NETWORK.keys() | {"precision_not_reached", "launch_bound", "not_captured"} == REASONS.keys() - of_telemetry
+    )

@@ -5,8 +5,9 @@ import os
 import platform
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
-from functools import singledispatchmethod
+from functools import partial, singledispatchmethod
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from esr import complexity
 from esr.config.schema import ModelConf
-from esr.errors import EsrError, NetworkError
+from esr.errors import DeviceError, EsrError, NetworkError
 from esr.evaluation.worker import messages as to
 from esr.evaluation.worker.audit import audit
 from esr.evaluation.worker.messages import Answer, AnyRequest, Done, Refusal, Request
@@ -41,6 +42,10 @@ class Child:
         self.images: list[Tensor] = []
         """LR images in main memory; on the device only while in use."""
         self.inputs: list[Tensor] = []
+        self.graphs: dict[torch.Size, devices.CudaGraph] = {}
+        """By the shape of their input; empty where passes are not to be captured, or cannot be."""
+        self.uncaptured: str | None = None
+        """Reason why the network cannot be captured."""
 
     def answer(self, request: Request[Any]) -> Answer:
         """Carries out one request; an exception becomes a `Refusal`."""
@@ -68,6 +73,9 @@ class Child:
         conf = request.settings
         threads = devices.set_threads(conf.device.threads, conf.device.cpus)
         self.device = devices.open_device(conf.device.kind, conf.device.index)
+        self.captures = conf.timing.cuda_graph
+        if self.captures and not isinstance(self.device, devices.CudaDevice):
+            raise DeviceError("timing.cuda_graph=true: needs a GPU; leave it out on the CPU")
         switches = devices.apply_switches(**asdict(conf.cudnn))
         self.settings = devices.read_settings()
         return to.OpenAnswer(
@@ -153,7 +161,28 @@ class Child:
     def prepare(self, request: to.PrepareRequest) -> Done:
         """Puts the next block's inputs on the device."""
         self.inputs = [self._input(one) for one in request.passes]
+        if self.captures:
+            for lr in self.inputs:
+                self._capture(lr)
         return Done()
+
+    def _capture(self, lr: Tensor) -> None:
+        """Captures a pass over a new shape, unless an earlier one could not be: all shapes are timed alike."""
+        if self.uncaptured is not None or lr.shape in self.graphs:
+            return
+        try:
+            self.graphs[lr.shape] = devices.CudaGraph(self._forward, lr)
+        except Exception as error:  # whatever a stranger's network raises; passes without a graph tell if it is broken
+            self.uncaptured = one_line(described(error))[: to.MESSAGE_LIMIT]
+            self.graphs.clear()
+
+    def _pass(self, lr: Tensor) -> Callable[[], Tensor]:
+        """The pass to be timed: a replay where there is a graph."""
+        graph = self.graphs.get(lr.shape)
+        if graph is None:
+            return partial(self._forward, lr)
+        graph.load(lr)
+        return graph.replay
 
     @handle.register
     def time(self, request: to.TimeRequest) -> to.TimeAnswer:
@@ -164,14 +193,14 @@ class Child:
         durations = []
         sampled = None
         for position, lr in enumerate(self.inputs):
-            output, duration = self.device.timed(lambda lr=lr: self._forward(lr))  # type: ignore[misc]
+            output, duration = self.device.timed(self._pass(lr))
             durations.append(duration)
             inference.check_shape(output, lr)
             if position == request.sampled:
                 sampled = self._sample(output, lr, request.seed)
             del output
         self.inputs = []
-        return to.TimeAnswer(tuple(durations), sampled)
+        return to.TimeAnswer(tuple(durations), sampled, self.uncaptured)
 
     @handle.register
     def sample(self, request: to.SampleRequest) -> to.SampleAnswer:

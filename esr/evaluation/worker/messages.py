@@ -71,6 +71,8 @@ class TimeAnswer(Answer, frozen=True, tag="time"):
     durations: Annotated[tuple[Duration, ...], Meta(max_length=MOST_PASSES)]
     sample: Pixels | None
     """Of the output that was to be checked."""
+    uncaptured: _Word | None = None
+    """Reason why the passes are no replays although the configuration asks for a CUDA graph."""
 
 
 class AuditAnswer(Answer, frozen=True, tag="audit"):
