@@ -16,11 +16,15 @@ from esr.telemetry.watch import Watch
 from esr.timing.schedule import Pass
 from esr.timing.warmup import settled
 
-Window: TypeAlias = AbstractContextManager[None]
+TelemetryWindow: TypeAlias = AbstractContextManager[None]
 
 
 def time_passes(
-    worker: Worker, passes: Sequence[Pass], sampled: int | None = None, seed: int = 0, window: Window | None = None
+    worker: Worker,
+    passes: Sequence[Pass],
+    sampled: int | None = None,
+    seed: int = 0,
+    window: TelemetryWindow | None = None,
 ) -> tuple[TimeAnswer, float]:
     """Times passes, their inputs prepared outside the clocks.
 
