@@ -103,8 +103,11 @@ class Subject:
             original: Over the image as it was, for an altered input: the output must differ from it.
         """
         check, difference = self.output_check, _difference(timed, untimed)
-        stale = original is not None and original.std() > _TEXTURED
-        stale = stale and original is not None and _difference(timed, original) <= OUTPUT_TOLERANCE
+        stale = (
+            original is not None
+            and float(original.std()) > _TEXTURED
+            and _difference(timed, original) <= OUTPUT_TOLERANCE
+        )
         self.output_check = network.OutputCheck(
             tolerance=check.tolerance,
             compared=check.compared + 1,

@@ -3,6 +3,7 @@
 import re
 
 import msgspec
+import numpy as np
 import pytest
 from helpers.paths import ROOT
 
@@ -37,6 +38,15 @@ def measured(role="candidate", ms=100.0, wall_ms=101.0):
         one = Pass(0, alteration=7 if number % 2 else None)
         subject.add_block(Block(number, number, 0, wall_ms), [one], [Duration(ms, ms)])
     return subject
+
+
+def test_an_output_without_texture_is_never_called_stale_and_fits_the_record():
+    flat, textured = np.zeros(16, np.uint8), np.arange(0, 160, 10, dtype=np.uint8)
+    subject = measured()
+    subject.compare(flat, flat, flat)
+    assert msgspec.json.decode(msgspec.json.encode(subject.output_check), type=OutputCheck).stale == 0
+    subject.compare(textured, textured, textured)
+    assert subject.output_check.stale == 1
 
 
 def found(subject=None, precision=REACHED, processes=CALM, disturbances=()):
