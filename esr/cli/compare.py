@@ -11,13 +11,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from esr.cli.parser import Parser, number, one_of
 from esr.errors import RecordError
-from esr.records.compare import MARGIN, Comparison, compare, pairs
-from esr.records.files import FILE_NAME, Record, load_record
-from esr.report import comparison as report
-from esr.system.console import console
+
+if TYPE_CHECKING:
+    from esr.records.compare import Comparison
+    from esr.records.files import Record
 
 SAME, DIFFERENT, INCONCLUSIVE = 0, 3, 4
 """Exit codes; of several comparisons the gravest: different, then inconclusive."""
@@ -26,6 +27,8 @@ FORMATS = ("table", "markdown", "json")
 
 def add(parser: Parser) -> None:
     """Declares the command's grammar."""
+    from esr.records.compare import MARGIN  # noqa: PLC0415 - only this command needs records
+
     parser.add_argument("a", type=Path, metavar="A", help="a record, or a folder of records")
     parser.add_argument("b", type=Path, metavar="B", help="the same, to be compared with A")
     parser.add_argument(
@@ -41,6 +44,8 @@ def add(parser: Parser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Compares; returns the exit code."""
+    from esr.records.compare import compare, pairs  # noqa: PLC0415 - see `add`
+
     matched, alone = pairs(_records(options.a), _records(options.b))
     for name in alone:
         print(f"esr: {name}: only on one side, left out", file=sys.stderr)
@@ -54,7 +59,9 @@ def run(options: argparse.Namespace) -> int:
     return INCONCLUSIVE if "inconclusive" in outcomes else SAME
 
 
-def _records(path: Path) -> list[Record]:
+def _records(path: Path) -> list["Record"]:
+    from esr.records.files import FILE_NAME, load_record  # noqa: PLC0415 - see `add`
+
     if not path.is_dir() or (path / FILE_NAME).exists():
         return [load_record(path)]
     found = sorted(path.rglob("*.json"))
@@ -64,7 +71,10 @@ def _records(path: Path) -> list[Record]:
     return [load_record(file) for file in files]
 
 
-def _write(comparisons: Sequence[Comparison], chosen: str) -> None:
+def _write(comparisons: Sequence["Comparison"], chosen: str) -> None:
+    from esr.report import comparison as report  # noqa: PLC0415 - see `add`
+    from esr.system.console import console  # noqa: PLC0415
+
     if chosen == "json":
         print(report.to_json(comparisons), end="")
     elif chosen == "markdown":

@@ -15,13 +15,14 @@ import gc
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from esr.cli.parser import Parser, key_values, one_of
 from esr.errors import ConfigError
-from esr.ranking import Constraints, Ranking, load_challenge, published_entries, rank_entries
-from esr.ranking.collection import collect, rank_records
-from esr.report.output import write_text
 from esr.text import did_you_mean, shown_path
+
+if TYPE_CHECKING:
+    from esr.ranking import Constraints, Ranking
 
 FORMATS = ("table", "markdown", "csv", "latex", "json", "html")
 CONSTRAINTS = ("report", "enforce")
@@ -53,37 +54,38 @@ def _run(options: argparse.Namespace) -> int:
     if settings["constraints"] not in CONSTRAINTS:
         hint = did_you_mean(settings["constraints"], CONSTRAINTS)
         raise ConfigError(f"constraints={settings['constraints']}: no such choice; {hint}")
-    ranking, records = _ranking(settings, paths, options.published, options.mixed)
-    _write(ranking, records, options.format, options.out)
+    _write(_ranking(settings, paths, options.published, options.mixed), options.format, options.out)
     return 0
 
 
-def _ranking(
-    settings: Mapping[str, str], paths: Sequence[str], published: bool, mixed: bool
-) -> tuple[Ranking, dict[str, Path]]:
+def _ranking(settings: Mapping[str, str], paths: Sequence[str], published: bool, mixed: bool) -> "Ranking":
+    from esr.ranking import load_challenge, published_entries, rank_entries  # noqa: PLC0415 - `--help` is quick
+    from esr.ranking.collection import collect, rank_records  # noqa: PLC0415
+
     constraints: Constraints = "enforce" if settings["constraints"] == "enforce" else "report"
     challenge = load_challenge(settings["challenge"])
     if published:
         if paths:
             raise ConfigError(f"--published ranks published figures only; leave out {paths[0]}")
-        return rank_entries(published_entries(challenge), challenge, constraints), {}
+        return rank_entries(published_entries(challenge), challenge, constraints)
     if not paths:
         raise ConfigError("nothing to rank: name record files or folders, as esr rank outputs, or --published")
     collection = collect(paths)
     for found in collection.left_out:
         print(f"esr: left out {shown_path(found.path)}: {found.reason}", file=sys.stderr)
-    ranking = rank_records(collection, challenge, constraints, mixed)
-    return ranking, {row.entry.key: Path(row.entry.path) for row in ranking.rows if row.entry.path}
+    return rank_records(collection, challenge, constraints, mixed)
 
 
-def _write(ranking: Ranking, records: Mapping[str, Path], chosen: str, out: Path | None) -> None:
+def _write(ranking: "Ranking", chosen: str, out: Path | None) -> None:
+    from esr.report.output import write_text  # noqa: PLC0415 - see `_ranking`
+
     if chosen == "table" and out is None:
-        from esr.report.ranking_table import print_ranking  # noqa: PLC0415 - each format pays for itself
+        from esr.report.ranking_table import print_ranking  # noqa: PLC0415 - see `_ranking`
         from esr.system.console import console  # noqa: PLC0415
 
         print_ranking(ranking, console())
         return
-    text = _text(ranking, records, chosen)
+    text = _text(ranking, chosen)
     if out is None:
         print(text, end="")
         return
@@ -91,12 +93,12 @@ def _write(ranking: Ranking, records: Mapping[str, Path], chosen: str, out: Path
     print(f"esr: {out} written", file=sys.stderr)
 
 
-def _text(ranking: Ranking, records: Mapping[str, Path], chosen: str) -> str:
+def _text(ranking: "Ranking", chosen: str) -> str:
     if chosen == "html":
         from esr.report.html import render  # noqa: PLC0415 - brings the drawing library
 
-        return render(ranking, dict(records))
-    from esr.report import data, latex, markdown, ranking_table  # noqa: PLC0415 - each format pays for itself
+        return render(ranking)
+    from esr.report import data, latex, markdown, ranking_table  # noqa: PLC0415 - see `_ranking`
 
     formats = {
         "table": ranking_table.render,

@@ -32,6 +32,13 @@ def test_what_needs_no_network_does_not_import_torch(arguments, tmp_path):
     assert run.returncode in (0, 2), run.stderr
 
 
+@pytest.mark.parametrize("command", ["compare", "doctor", "export", "fetch", "rank", "show", "train"])
+def test_the_help_of_a_command_waits_for_no_numerical_library(command):
+    program = TORCHLESS.format(arguments=[command, "--help"]).replace('"torch"', '"numpy"')
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
+
+
 def test_the_package_runs_as_the_command():
     done = {
         words: subprocess.run([sys.executable, "-m", "esr", *words], capture_output=True, text=True, check=False)

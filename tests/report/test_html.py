@@ -6,7 +6,6 @@ import os
 import re
 import struct
 import zlib
-from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -57,7 +56,7 @@ def save_pictures(folder, made):
 
 def rendered(folder, challenge):
     ranking = rank_records(collect([folder]), challenge)
-    return html.render(ranking, {row.entry.key: Path(row.entry.path) for row in ranking.rows if row.entry.path})
+    return html.render(ranking)
 
 
 def one_record(folder, challenge, change=lambda made: None):
@@ -69,7 +68,7 @@ def one_record(folder, challenge, change=lambda made: None):
 
 
 def test_the_published_table_is_whole(published):
-    page = html.render(published, {})
+    page = html.render(published)
     body = re.search(r'<table id="table".*?</table>', page, re.DOTALL)[0]
     assert len(re.findall(r"<tr data-index", body)) == len(published.rows)
     assert "ByteESR" in body
@@ -84,7 +83,7 @@ def test_the_published_table_is_whole(published):
 
 
 def test_it_is_the_same_every_time(published):
-    assert html.render(published, {}) == html.render(published, {})
+    assert html.render(published) == html.render(published)
 
 
 def test_nothing_of_a_stranger_is_markup(published, challenge):
@@ -92,10 +91,10 @@ def test_nothing_of_a_stranger_is_markup(published, challenge):
         replace(entry, key=f"{HOSTILE}{number}", name=HOSTILE, title=HOSTILE, team=HOSTILE)
         for number, entry in enumerate(published_entries(challenge))
     ]
-    page = html.render(rank_entries(entries, challenge), {})
+    page = html.render(rank_entries(entries, challenge))
     assert "alert(" in page
     assert "<script>alert" not in page
-    assert page.count("<script") == html.render(published, {}).count("<script")
+    assert page.count("<script") == html.render(published).count("<script")
 
 
 def test_json_in_a_script_cannot_end_it():
@@ -105,7 +104,7 @@ def test_json_in_a_script_cannot_end_it():
 
 
 def test_the_policy_lets_its_own_scripts_run_and_nothing_leave(published):
-    page = html.render(published, {})
+    page = html.render(published)
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)[1].replace("&#39;", "'")
     assert policy.startswith("default-src 'none'; script-src 'sha256-")
     assert "unsafe-inline" not in policy.partition("style-src")[0]
@@ -113,7 +112,7 @@ def test_the_policy_lets_its_own_scripts_run_and_nothing_leave(published):
 
 
 def test_the_file_refers_to_nothing_outside(published):
-    page = re.sub(r"<script>.*?</script>", "", html.render(published, {}), flags=re.DOTALL)
+    page = re.sub(r"<script>.*?</script>", "", html.render(published), flags=re.DOTALL)
     assert set(re.findall(r'(?:src|href)="([^"#]*)', page)) <= {"", "data:,"}
     assert "url(" not in page
     assert "@import" not in page

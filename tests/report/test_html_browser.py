@@ -4,7 +4,6 @@ import gzip
 import json
 import shutil
 import time
-from pathlib import Path
 from urllib.parse import quote
 
 import msgspec
@@ -113,7 +112,7 @@ class Page:
 @pytest.fixture(scope="module")
 def published_file(tmp_path_factory, challenge):
     file = tmp_path_factory.mktemp("published") / "report.html"
-    file.write_text(html.render(rank_entries(published_entries(challenge), challenge), {}), encoding="utf-8")
+    file.write_text(html.render(rank_entries(published_entries(challenge), challenge)), encoding="utf-8")
     return file
 
 
@@ -153,16 +152,14 @@ def measured_ranking(folder, challenge):
             made["verdict"] = {"status": "tainted", "reasons": [reason]}
         rankings.write(made, own)
         (own / "telemetry.csv.gz").write_bytes(gzip.compress("\n".join(lines).encode()))
-    ranking = rank_records(collect([folder]), challenge)
-    return ranking, {row.entry.key: Path(row.entry.path) for row in ranking.rows if row.entry.path}
+    return rank_records(collect([folder]), challenge)
 
 
 @pytest.fixture(scope="module")
 def measured_file(tmp_path_factory, challenge):
     folder = tmp_path_factory.mktemp("measured")
     file = folder / "report.html"
-    ranking, records = measured_ranking(folder / "records", challenge)
-    file.write_text(html.render(ranking, records), encoding="utf-8")
+    file.write_text(html.render(measured_ranking(folder / "records", challenge)), encoding="utf-8")
     return file
 
 
@@ -338,7 +335,7 @@ def test_names_are_shown_and_do_nothing(browser, tmp_path, challenge):
         for number, entry in enumerate(published_entries(challenge))
     ]
     file = tmp_path / "report.html"
-    file.write_text(html.render(rank_entries(entries, challenge), {}), encoding="utf-8")
+    file.write_text(html.render(rank_entries(entries, challenge)), encoding="utf-8")
     page = Page(browser, file)
     page.run("location.hash = arguments[0]", "#network=" + quote(entries[3].key, safe=""))
     page.run("Plotly.Fx.hover('chart', [{ curveNumber: 1, pointNumber: 0 }])")
@@ -378,7 +375,7 @@ def test_a_thousand_networks_sort(browser, tmp_path, challenge):
         for number in range(1000)
     ]
     file = tmp_path / "report.html"
-    file.write_text(html.render(rank_entries(many, challenge), {}), encoding="utf-8")
+    file.write_text(html.render(rank_entries(many, challenge)), encoding="utf-8")
     page = Page(browser, file)
     assert len(page.column(0)) == html.FIRST_ROWS
     head = page.head("params")

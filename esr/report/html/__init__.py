@@ -6,9 +6,8 @@ it is escaped text, in scripts it is JSON that cannot end them, and the page's p
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import resources
-from pathlib import Path
 
 import msgspec
 
@@ -26,13 +25,12 @@ FIRST_ROWS = 200
 _ESCAPES = {ord(mark): f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u2029"}
 
 
-def render(ranking: Ranking, records: Mapping[str, Path]) -> str:
+def render(ranking: Ranking) -> str:
     """The whole report as HTML.
 
     Args:
-        ranking: The ranking to show.
-        records: An entry's key -> its record's file, for images, telemetry and machine, which a ranking does not hold.
-            The row of an unreadable record stands, without them.
+        ranking: The ranking to show. Images, telemetry and machine, which it does not hold, are read from its entries'
+            records; the row of an unreadable record stands, without them.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - only this format renders
     from plotly.offline import get_plotlyjs  # noqa: PLC0415 - only this format draws
@@ -42,7 +40,7 @@ def render(ranking: Ranking, records: Mapping[str, Path]) -> str:
     scripts = [get_plotlyjs(), *map(_asset, SCRIPTS)]
     pool = Pool()
     grid = table.ranking_grid(ranking)
-    networks = [details(row, cells, ranking, records.get(row.entry.key), pool) for row, cells in grid.lines]
+    networks = [details(row, cells, ranking, pool) for row, cells in grid.lines]
     return environment.get_template("report.html.j2").render(
         ranking=ranking,
         grid=grid,

@@ -51,20 +51,20 @@ class Details(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     shades: list[Shade] | None = None
 
 
-def details(row: Row, cells: Line[Row], ranking: Ranking, file: Path | None, pool: Pool) -> Details:
+def details(row: Row, cells: Line[Row], ranking: Ranking, pool: Pool) -> Details:
     """A network for the page's scripts.
 
     Args:
         row: The network.
         cells: Its cells in the ranking's table.
         ranking: The whole ranking.
-        file: Its record; `None` without one.
         pool: Takes its pictures.
     """
     notes = [*([f"not ranked: {row.excluded}"] if row.excluded else []), *row.notes]
     known = Details(name=row.entry.key, flag=flag(row), facts=_facts(row, cells, ranking), notes=notes)
-    if file is None:
+    if row.entry.path is None:
         return known
+    file = Path(row.entry.path)
     try:
         return _measured(known, row.entry.name, decode(read_bytes(file)), file.parent, pool)
     except RecordError:
