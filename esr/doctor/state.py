@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,26 +123,12 @@ def _torch(index: int) -> TorchState:
 
 
 def _gpus() -> tuple[GpuCondition, ...]:
-    count = _asked(lambda api: api.nvmlDeviceGetCount())
-    return tuple(_gpu(index) for index in range(int(count or 0)))
-
-
-def _asked(question: Callable[[Any], float]) -> float | None:
-    """NVML's answer to one query; `None` on an error."""
-    import pynvml  # noqa: PLC0415 - only a machine with a driver gains from it
-
-    try:
-        pynvml.nvmlInit()
-        try:
-            return question(pynvml)
-        finally:
-            pynvml.nvmlShutdown()
-    except pynvml.NVMLError:
-        return None
+    count, _ = nvml.ask(lambda api: int(api.nvmlDeviceGetCount()))
+    return tuple(_gpu(index) for index in range(count or 0))
 
 
 def _gpu(index: int) -> GpuCondition:
-    default_mw = _asked(lambda api: api.nvmlDeviceGetPowerManagementDefaultLimit(api.nvmlDeviceGetHandleByIndex(index)))
+    default_w, _ = nvml.ask(lambda api: _default_power_w(api, index))
     with closing(nvml.Gpu(index)) as gpu:
         fixed, moving = gpu.slow(), gpu.timed()
         reasons = moving.get("gpu_reasons")
@@ -155,11 +140,15 @@ def _gpu(index: int) -> GpuCondition:
             max_sm_mhz=fixed["max_sm_mhz"],
             reasons=None if reasons is None else int(reasons),
             power_limit_w=fixed["power_limit_w"],
-            default_power_limit_w=None if default_mw is None else default_mw / 1000,
+            default_power_limit_w=default_w,
             persistence=fixed["persistence_mode"],
             processes=fixed["processes"],
             gone=gpu.gone,
         )
+
+
+def _default_power_w(api: Any, index: int) -> float:
+    return float(api.nvmlDeviceGetPowerManagementDefaultLimit(api.nvmlDeviceGetHandleByIndex(index)) / 1000)
 
 
 def _published() -> tuple[set[str], list[str]]:

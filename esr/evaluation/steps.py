@@ -51,9 +51,9 @@ def load(evaluation: Evaluation) -> None:
     """Loads networks, weights and images into the workers."""
     dataset, progress = evaluation.dataset, evaluation.progress
     progress.stage("loading", len(evaluation.subjects) + len(dataset.pairs))
-    for subject in evaluation.subjects:
-        for _ in answers([subject], messages.LoadRequest(subject.model, subject.weights, WEIGHTS_SEED)):
-            progress.advance()
+    for subject in alive(evaluation.subjects):
+        list(answers([subject], messages.LoadRequest(subject.model, subject.weights, WEIGHTS_SEED)))
+        progress.advance()
     for pair in dataset.pairs:
         list(answers(evaluation.subjects, messages.ImageRequest(pair.lr())))
         progress.advance()

@@ -7,7 +7,9 @@ others go on.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
+
+Reply = TypeVar("Reply")
 
 Sample: TypeAlias = dict[str, float]
 """Column -> value at one moment, clock-reason bits as an integer; columns that could not be read are absent."""
@@ -33,6 +35,20 @@ class DriverError:
     at_s: float
     """First time, by the clock."""
     count: int = 0
+
+
+def ask(question: Callable[[Any], Reply]) -> tuple[Reply | None, str | None]:
+    """The reply to a question to `pynvml`, NVML opened for it alone; `None` and the error if the driver refuses."""
+    import pynvml  # noqa: PLC0415 - only a machine with a driver gains from it
+
+    try:
+        pynvml.nvmlInit()
+        try:
+            return question(pynvml), None
+        finally:
+            pynvml.nvmlShutdown()
+    except pynvml.NVMLError as error:
+        return None, str(error)
 
 
 class Gpu:

@@ -4,11 +4,13 @@ import os
 import platform
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from esr._version import __version__
 from esr.records.document import Cpu, Driver, Environment, OperatingSystem, Program
+from esr.system import nvml
 from esr.system.cgroups import cpu_limit, read_line
 
 _CPU_FREQUENCY = Path("/sys/devices/system/cpu/cpu0/cpufreq")
@@ -46,18 +48,13 @@ def cpu() -> Cpu:
 
 def driver() -> Driver:
     """The NVIDIA driver's version and newest CUDA, or the error that NVML answered with."""
-    import pynvml  # noqa: PLC0415 - only a machine with a driver gains from it
 
-    try:
-        pynvml.nvmlInit()
-        try:
-            cuda = pynvml.nvmlSystemGetCudaDriverVersion_v2()
-            version = pynvml.nvmlSystemGetDriverVersion()
-            return Driver(version, f"{cuda // 1000}.{cuda % 1000 // 10}", None)
-        finally:
-            pynvml.nvmlShutdown()
-    except pynvml.NVMLError as error:
-        return Driver(None, None, str(error))
+    def versions(api: Any) -> Driver:
+        cuda = api.nvmlSystemGetCudaDriverVersion_v2()
+        return Driver(api.nvmlSystemGetDriverVersion(), f"{cuda // 1000}.{cuda % 1000 // 10}", None)
+
+    found, error = nvml.ask(versions)
+    return found or Driver(None, None, error)
 
 
 def container() -> str | None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from hydra.core.utils import JobReturn, run_job
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class NetworkLauncher(Launcher):
-    """Composes the configuration of each network; subclasses run them."""
+    """Composes and runs each network; subclasses say where and in which order."""
 
     hydra_context: HydraContext
     config: DictConfig
@@ -28,10 +29,16 @@ class NetworkLauncher(Launcher):
         """One network's configuration."""
         return self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
 
-    def numbered(self, overrides: Sequence[str], number: int, job_id: Any) -> DictConfig:
-        """One network's configuration, with the job's number and identifier."""
+    def run(self, overrides: Sequence[str], number: int, job_id: Any) -> JobReturn:
+        """Runs one network in this process, under the job's number and identifier."""
         config = self.compose(overrides)
         with open_dict(config):
             config.hydra.job.id = job_id
             config.hydra.job.num = number
-        return config
+        return run_job(
+            hydra_context=self.hydra_context,
+            task_function=self.task,
+            config=config,
+            job_dir_key="hydra.sweep.dir",
+            job_subdir_key="hydra.sweep.subdir",
+        )

@@ -20,7 +20,7 @@ from types import FrameType
 from typing import Any, ClassVar
 
 from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn, run_job, setup_globals
+from hydra.core.utils import JobReturn, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
@@ -88,13 +88,7 @@ class SubmititLauncher(NetworkLauncher):
         signal.signal(signal.SIGTERM, _end)
         Singleton.set_state(state)
         setup_globals()
-        return run_job(
-            hydra_context=self.hydra_context,
-            task_function=self.task,
-            config=self.numbered(overrides, number, submitit.JobEnvironment().job_id),
-            job_dir_key="hydra.sweep.dir",
-            job_subdir_key="hydra.sweep.subdir",
-        )
+        return self.run(overrides, number, submitit.JobEnvironment().job_id)
 
     def checkpoint(self, *arguments: Any) -> Any:
         """The same job again; submitit calls it when the cluster preempts one or its time is over."""

@@ -8,7 +8,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
-from hydra.core.utils import JobReturn, configure_log, run_job, setup_globals
+from hydra.core.utils import JobReturn, configure_log, setup_globals
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
@@ -75,13 +75,6 @@ class Sequential(NetworkLauncher):
         with self.task.watched(len(job_overrides)):
             sound = self.task.composable(self.compose, job_overrides)
             for number, overrides in enumerate(sound, initial_job_idx):
-                job = run_job(
-                    hydra_context=self.hydra_context,
-                    task_function=self.task,
-                    config=self.numbered(overrides, number, number),
-                    job_dir_key="hydra.sweep.dir",
-                    job_subdir_key="hydra.sweep.subdir",
-                )
+                returned.append(self.run(overrides, number, number))
                 configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
-                returned.append(job)
         return returned

@@ -4,7 +4,6 @@ import hashlib
 import os
 import shutil
 import socket
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,25 +34,7 @@ from helpers.faultserver import (
 from esr.errors import DownloadError
 from esr.zoo.download import download
 
-
-@pytest.fixture(autouse=True)
-def no_proxy_and_no_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-    monkeypatch.delenv("ESR_MIRROR", raising=False)
-    monkeypatch.delenv("ESR_OFFLINE", raising=False)
-
-
-@pytest.fixture
-def server() -> Iterator[FaultServer]:
-    with FaultServer(CONTENT) as running:
-        yield running
-
-
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    return tmp_path / "zoo" / "net.pth"
+pytestmark = pytest.mark.usefixtures("no_proxy_and_no_mirror")
 
 
 class TestSomethingElseComes:
