@@ -132,7 +132,7 @@ class TimingConf:
     """Number of rounds, each of both networks over every image; `None`: until `precision` is reached."""
     precision: float = 0.005
     """Rounds end when the ratio's interval is narrower than this fraction of the ratio."""
-    min_rounds: int = 8
+    min_rounds: int = 10
     """Rounds before the interval is evaluated."""
     max_seconds: float = 60.0
     """Seconds of rounds after which timing ends without that precision, and the record says so."""
@@ -146,8 +146,6 @@ class TimingConf:
     """Approximate seconds for which one network runs before the other takes its turn."""
     warmup: WarmupConf = field(default_factory=WarmupConf)
     confidence: float = 0.95
-    resamples: int = 9999
-    """Bootstrap resamples for the intervals."""
     seed: int = 0
     """Seeds the order of networks and images."""
     timeout_s: float = 600.0
@@ -237,7 +235,7 @@ def network_name(model: ModelConf) -> str:
 
 
 _AT_LEAST_ONE = (
-    "data.limit", "timing.rounds", "timing.min_rounds", "timing.processes", "timing.resamples",
+    "data.limit", "timing.rounds", "timing.min_rounds", "timing.processes",
     "timing.warmup.min_passes", "timing.warmup.window", "device.threads", "complexity.height",
     "complexity.width", "model.tile.size", "baseline.tile.size",
 )  # fmt: skip

@@ -60,7 +60,9 @@ def build_document(
         timing=timing,
         telemetry=watched.telemetry,
         pictures=evaluation.gallery.pictures,
-        verdict=verdict(evaluation.subjects, timing.precision, processes, watched.disturbances),
+        verdict=verdict(
+            evaluation.subjects, timing.precision, processes, watched.disturbances, statistics.dependent(timing)
+        ),
     )
 
 
@@ -104,7 +106,7 @@ def _network_timing(subject: Subject, timing: TimingConf, table: Array, owners: 
     groups = list(compress(owners, whole))
     outlier = statistics.outliers(subject.samples.image, subject.samples.ms)
     return NetworkTiming(
-        runtime_ms=statistics.runtime_ms(kept, timing.confidence, timing.resamples, timing.seed, groups),
+        runtime_ms=statistics.runtime_ms(kept, timing.confidence, groups),
         runtime_ms_plain=float(kept.mean()),
         median_ms=tuple(np.median(kept, axis=0).tolist()),
         complete_rounds=int(whole.sum()),
@@ -123,9 +125,8 @@ def _timing(
     whole = statistics.complete_rounds(*tables)
     candidate, baseline = (table[whole] for table in tables)
     kept = list(compress(owners, whole))
-    per_round = statistics.ratio_per_round(candidate, baseline).tolist()
-    bootstrap = (conf.confidence, conf.resamples, conf.seed, kept)
-    ratio = statistics.ratio(candidate, baseline, *bootstrap) if kept else None
+    per_round = statistics.ratio_per_round(candidate, baseline)
+    ratio = statistics.ratio(candidate, baseline, conf.confidence, kept) if kept else None
     endings = [process.stopped_by for process in processes] or ["rounds"]
     ending: Ending = "max_seconds" if "max_seconds" in endings else endings[-1]
     return document.Timing(
@@ -134,13 +135,14 @@ def _timing(
         confidence=conf.confidence,
         seed=conf.seed,
         ratio=ratio,
-        ratio_plain=statistics.ratio_plain(candidate, baseline, *bootstrap) if kept else None,
-        ratio_per_round=tuple(per_round),
+        ratio_plain=statistics.ratio_plain(candidate, baseline, conf.confidence, kept) if kept else None,
+        ratio_per_round=tuple(per_round.tolist()),
         process_of_round=tuple(kept),
-        spread=document.Dispersion(*statistics.spreads(per_round, kept)) if kept else None,
+        spread=document.Dispersion(*statistics.spreads(per_round.tolist(), kept)) if kept else None,
         precision=precision(ratio, conf.precision, ending) if ratio else None,
         processes=tuple(processes),
         aa=_same(evaluation.candidate, evaluation.baseline),
+        dependence=statistics.dependence(per_round, kept) if kept else None,
     )
 
 

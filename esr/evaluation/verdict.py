@@ -1,18 +1,22 @@
-"""The verdict on a record's figures: `clean`, `tainted` or `failed`, with reasons from a fixed list."""
+"""The verdict on a record's figures: a status, with reasons from a fixed list."""
 
 from collections.abc import Sequence
 
-from esr.config.terms import Role, Severity, Status
+from esr.config.terms import Role, Severity
 from esr.evaluation.subject import OUTPUT_TOLERANCE, Subject
 from esr.records.document import Precision, Process, Reason, Verdict
-from esr.records.reasons import TAINT, WARNING
+from esr.records.reasons import IMPRECISION, TAINT, WARNING, status_of
 from esr.telemetry.findings import Disturbance
 from esr.timing import honesty
 from esr.timing.launches import launch_bound
 
 
 def verdict(
-    subjects: Sequence[Subject], precision: Precision | None, processes: Sequence[Process], found: Sequence[Disturbance]
+    subjects: Sequence[Subject],
+    precision: Precision | None,
+    processes: Sequence[Process],
+    found: Sequence[Disturbance],
+    dependence: str | None = None,
 ) -> Verdict:
     """The status, with every reason.
 
@@ -21,18 +25,19 @@ def verdict(
         precision: Of the ratio; `None` without a ratio.
         processes: Repetitions in fresh processes.
         found: Disturbances of every block and of the run as a whole.
+        dependence: Sign that the rounds depend on each other; `None`: none.
     """
     reasons = [reason for subject in subjects for reason in _of_network(subject)]
     if not all(process.steady for process in processes):
         reasons.append(Reason("warmup_cap", TAINT, None, "the GPU was still getting warmer or faster"))
     if precision is not None and not precision.reached and _wanted(precision, processes):
-        reasons.append(Reason("precision_not_reached", TAINT, None, _missed(precision)))
+        reasons.append(Reason("precision_not_reached", IMPRECISION, None, _missed(precision)))
+    if dependence:
+        reasons.append(Reason("rounds_dependent", WARNING, None, dependence))
     reasons += _not_captured(subjects)
     reasons += _of_telemetry(subjects, found)
-    status: Status = "tainted" if any(reason.severity == TAINT for reason in reasons) else "clean"
-    if any(subject.failure for subject in subjects):
-        status = "failed"
-    return Verdict(status, tuple(reasons))
+    severities = [reason.severity for reason in reasons]
+    return Verdict(status_of(severities, failed=any(subject.failure for subject in subjects)), tuple(reasons))
 
 
 def _of_network(subject: Subject) -> list[Reason]:

@@ -146,6 +146,15 @@ class Dispersion(Part, frozen=True):
     """Of the processes' medians."""
 
 
+class Dependence(Part, frozen=True):
+    """Correlation of successive rounds' ratios, which the intervals take into account."""
+
+    correlation: Annotated[float, Meta(ge=-1, le=1)]
+    """Of neighbouring rounds' sides of the median, within a process."""
+    independent_rounds: Figure
+    """Number of independent rounds that the rounds are worth, by an upper bound of the correlation."""
+
+
 class Precision(Part, frozen=True):
     """Width of the ratio's interval, and the condition that ended the rounds."""
 
@@ -175,6 +184,8 @@ class Timing(Part, frozen=True):
     processes: Annotated[tuple[Process, ...], Meta(max_length=MOST_ROUNDS)]
     aa: bool
     """The same network with the same weights twice."""
+    dependence: Dependence | None = None
+    """`None` without a ratio, and in records whose intervals were bootstrapped."""
 
 
 class Reason(Part, frozen=True):

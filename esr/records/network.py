@@ -18,7 +18,7 @@ SettingValue: TypeAlias = bool | int | str | tuple[int, ...] | None
 
 
 class Estimate(Part, frozen=True):
-    """A figure with its bootstrap interval.
+    """A figure with its interval.
 
     >>> Estimate(0.5, 0.375, 0.625).width
     0.5

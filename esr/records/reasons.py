@@ -1,11 +1,11 @@
 """Every reason that a verdict can give."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, TypeAlias
 
 from msgspec import Meta
 
-from esr.config.terms import Severity
+from esr.config.terms import Severity, Status
 
 TELEMETRY_REASONS = {
     "hw_slowdown": "the GPU's hardware slowed its clocks down: temperature, power brake or supply",
@@ -25,6 +25,7 @@ REASONS = {
     "outputs_differ": "outputs of timed passes differ from those of untimed passes over the same inputs",
     "warmup_cap": "warm-up limit reached before runtimes stabilised",
     "precision_not_reached": "target precision not reached",
+    "rounds_dependent": "successive rounds depend on each other: the interval is wider than their number suggests",
     "remembers_inputs": "passes over inputs seen before are faster than passes over new ones",
     "time_unaccounted": "the worker reports less time than passed on the parent's clock",
     "launch_bound": "the GPU waited for the host to launch its work: runtime and ratio measure the host",
@@ -39,6 +40,7 @@ ReasonName: TypeAlias = Annotated[str, Meta(extra_json_schema={"enum": [*REASONS
 """A key of `REASONS`."""
 
 TAINT: Severity = "taint"
+IMPRECISION: Severity = "imprecision"
 WARNING: Severity = "warning"
 CPU_NOTE = "CPU; not comparable with published milliseconds, nor with published memory"
 WEIGHTS_NOTES = {
@@ -46,6 +48,19 @@ WEIGHTS_NOTES = {
     "random": "random weights: quality is not meaningful and not shown",
 }
 """Source of the weights -> what a reader of the figures must know."""
+
+
+def status_of(severities: Collection[Severity], *, failed: bool) -> Status:
+    """The status that follows from the reasons' severities.
+
+    >>> status_of(["warning", "imprecision"], failed=False)
+    'imprecise'
+    """
+    if failed:
+        return "failed"
+    if TAINT in severities:
+        return "tainted"
+    return "imprecise" if IMPRECISION in severities else "clean"
 
 
 def formula_note(without_formula: Mapping[str, int]) -> str:

@@ -141,7 +141,7 @@ def test_a_device_that_is_not_at_rest_is_not_warm():
         (0.02, "max_seconds", 1, "2 % instead of 0.5 %"),
         (None, "max_seconds", 1, "too few rounds"),
         (0.004, "max_seconds", 1, None),
-        (0.00501, "precision", 1, None),  # the last look had fewer resamples
+        (0.00501, "precision", 1, None),
         (0.02, "rounds", 1, None),
         (0.02, "precision", 3, "2 % instead of 0.5 %"),  # each process had it, all together have not
         (0.02, "rounds", 3, None),
@@ -185,6 +185,25 @@ def test_the_fixed_list_is_the_documented_one():
     of_telemetry = TELEMETRY_REASONS.keys()
     assert listed("telemetry.md") == of_telemetry
     assert listed("measuring.md") == REASONS.keys() - of_telemetry
-    assert (
-        OF_A_NETWORK.keys() | {"precision_not_reached", "launch_bound", "not_captured"} == REASONS.keys() - of_telemetry
+    others = {"precision_not_reached", "rounds_dependent", "launch_bound", "not_captured"}
+    assert OF_A_NETWORK.keys() | others == REASONS.keys() - of_telemetry
+
+
+def test_a_wide_interval_is_imprecise_and_does_not_taint():
+    result = verdict([measured(), measured("baseline")], reached(0.03, "max_seconds"), CALM, [])
+    assert (result.status, [entry.severity for entry in result.reasons]) == ("imprecise", ["imprecision"])
+
+
+def test_a_taint_outweighs_a_wide_interval():
+    subject = measured()
+    halved(subject)
+    assert verdict([subject, measured("baseline")], reached(0.03, "max_seconds"), CALM, []).status == "tainted"
+
+
+def test_rounds_that_depend_on_each_other_are_a_warning():
+    result = verdict([measured(), measured("baseline")], REACHED, CALM, [], "correlation 0.5")
+    assert (result.status, result.reasons[0].reason, result.reasons[0].detail) == (
+        "clean",
+        "rounds_dependent",
+        "correlation 0.5",
     )
