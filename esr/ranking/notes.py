@@ -35,7 +35,7 @@ def entry_notes(entry: Entry, gates: Sequence[GateResult], why: str | None) -> t
 def _verdict_notes(reasons: Sequence[Reason]) -> list[str]:
     """One sentence for taints, one for warnings; reasons that concern the baseline alone are labelled."""
     notes = []
-    for severity, words in (("taint", "tainted"), ("warning", "warning")):
+    for severity, words in (("taint", "tainted"), ("imprecision", "imprecise"), ("warning", "warning")):
         given = [found for found in reasons if found.severity == severity]
         phrases = []
         for reason in dict.fromkeys(found.reason for found in given):

@@ -7,7 +7,7 @@ from esr.config.terms import Role
 from esr.records.document import Networks, Reason, Timing
 from esr.records.files import Record
 from esr.records.network import Estimate, Failure, Network
-from esr.records.reasons import CPU_NOTE, REASONS, TAINT, WEIGHTS_NOTES, formula_note
+from esr.records.reasons import CPU_NOTE, REASONS, TAINT, WEIGHTS_NOTES, formula_note, status_of
 
 if TYPE_CHECKING:
     from esr.ranking import Interval, Metric
@@ -90,12 +90,14 @@ def duration(seconds: float) -> str:
 
 
 def verdict_words(record: Record, role: Role) -> str:
-    """`clean`, `failed`, or `tainted` with the reasons that concern this network or both."""
+    """`clean`, `imprecise`, `failed`, or `tainted` with the reasons that concern this network or both."""
     if failure := record.document.networks.of(role).failure:
         return f"failed: {failure.kind}"
     concerning = [found for found in record.verdict.reasons if found.role in (role, None)]
     taints = {found.reason for found in concerning if found.severity == TAINT}
-    return f"tainted: {', '.join(sorted(taints))}" if taints else "clean"
+    if taints:
+        return f"tainted: {', '.join(sorted(taints))}"
+    return status_of({found.severity for found in concerning}, failed=False)
 
 
 def failure_words(failure: Failure) -> str:

@@ -82,11 +82,12 @@ def _asset(name: str) -> str:
 
 
 def _tallies(ranking: Ranking) -> list[tuple[int, str]]:
-    """Numbers of networks, ranked, tainted and failed; zeros are left out."""
+    """Numbers of networks, ranked, imprecise, tainted and failed; zeros are left out."""
     rows = [row for row in ranking.rows if not row.entry.reference]
     counts = (
         (len(rows), "network" if len(rows) == 1 else "networks"),
         (sum(row.ranked for row in rows), "ranked"),
+        (sum(row.entry.verdict == "imprecise" for row in rows), "imprecise"),
         (sum(row.entry.verdict == "tainted" for row in rows), "tainted"),
         (sum(row.entry.failure is not None for row in rows), "failed"),
     )
