@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from helpers.command import Run
+from helpers.forked import run_forked
 from helpers.participants import make_participant
 from helpers.paths import REFERENCE
 from hypothesis import settings
@@ -41,15 +42,21 @@ def participant(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run_esr(tmp_path: Path) -> Callable[..., Run]:
-    """Runs the installed command `esr` in a folder of its own, offline and with an empty cache."""
+    """Runs the installed command `esr` in a folder of its own, offline and with an empty cache.
+
+    Forked (`helpers.forked`), unless the test sets variables of the environment that others than `esr` read.
+    """
     command = Path(sys.executable).with_name("esr")
 
     def run(*arguments: str, cwd: Path | None = None, env: dict[str, str] | None = None) -> Run:
         settings = {"ESR_OFFLINE": "1", "XDG_CACHE_HOME": str(tmp_path / "cache"), "COLUMNS": "200"}
+        environment = {**os.environ, **settings, **(env or {})}
+        if all(name.startswith("ESR_") for name in env or ()):
+            return run_forked(arguments, cwd or tmp_path, environment)
         done = subprocess.run(
             [str(command), *arguments],
             cwd=cwd or tmp_path,
-            env={**os.environ, **settings, **(env or {})},
+            env=environment,
             capture_output=True,
             text=True,
             timeout=240,

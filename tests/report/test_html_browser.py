@@ -121,7 +121,7 @@ def published(browser, published_file):
     return Page(browser, published_file)
 
 
-def measured_ranking(folder, challenge):
+def measured_page(folder, challenge):
     """Six networks with pictures and a trace, one of them tainted."""
     random = np.random.default_rng(0)
     hr, bicubic = (random.integers(0, 256, (64, 64, 3), np.uint8) for _ in range(2))
@@ -152,14 +152,15 @@ def measured_ranking(folder, challenge):
             made["verdict"] = {"status": "tainted", "reasons": [reason]}
         rankings.write(made, own)
         (own / "telemetry.csv.gz").write_bytes(gzip.compress("\n".join(lines).encode()))
-    return rank_records(collect([folder]), challenge)
+    collection = collect([folder], whole=True)
+    return html.render(rank_records(collection, challenge), collection.documents)
 
 
 @pytest.fixture(scope="module")
 def measured_file(tmp_path_factory, challenge):
     folder = tmp_path_factory.mktemp("measured")
     file = folder / "report.html"
-    file.write_text(html.render(measured_ranking(folder / "records", challenge)), encoding="utf-8")
+    file.write_text(measured_page(folder / "records", challenge), encoding="utf-8")
     return file
 
 
