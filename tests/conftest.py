@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from helpers.command import Run
-from helpers.forked import run_forked
+from helpers.forked import can_fork, run_forked
 from helpers.participants import make_participant
 from helpers.paths import REFERENCE
 from hypothesis import settings
@@ -44,14 +44,14 @@ def participant(tmp_path: Path) -> Path:
 def run_esr(tmp_path: Path) -> Callable[..., Run]:
     """Runs the installed command `esr` in a folder of its own, offline and with an empty cache.
 
-    Forked (`helpers.forked`), unless the test sets variables of the environment that others than `esr` read.
+    Forked (`helpers.forked`), unless the environment forbids it or the test wants a fresh process.
     """
     command = Path(sys.executable).with_name("esr")
 
-    def run(*arguments: str, cwd: Path | None = None, env: dict[str, str] | None = None) -> Run:
+    def run(*arguments: str, cwd: Path | None = None, env: dict[str, str] | None = None, fresh: bool = False) -> Run:
         settings = {"ESR_OFFLINE": "1", "XDG_CACHE_HOME": str(tmp_path / "cache"), "COLUMNS": "200"}
         environment = {**os.environ, **settings, **(env or {})}
-        if all(name.startswith("ESR_") for name in env or ()):
+        if can_fork(environment) and not fresh:
             return run_forked(arguments, cwd or tmp_path, environment)
         done = subprocess.run(
             [str(command), *arguments],

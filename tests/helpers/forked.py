@@ -5,8 +5,11 @@ the same arguments as fresh ones do. Commands are still started afresh where a t
 environment, and by all tests that start programs themselves.
 """
 
+import ctypes
+import importlib
 import multiprocessing
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -25,8 +28,16 @@ LIBRARIES = (
     "hydra.main", "omegaconf", "numpy", "scipy.stats", "cv2", "rich.live", "rich.progress", "rich.table", "msgspec",
     "psutil", "requests", "jinja2", "plotly.graph_objects", "filelock",
 )  # fmt: skip
-BOOT = "from esr.evaluation.worker.child import main"
+WORKER = "from esr.evaluation.worker.child import main"
 """A part of the program that a worker runs."""
+HANDLED = {"CUDA_STUB", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "NVML_STUB", "NVML_STUB_TIME", "PYTHONPATH"}
+"""Variables of the environment that act here as they do in a fresh process; those of `esr` do so anyway."""
+
+
+def can_fork(environment: Mapping[str, str]) -> bool:
+    """True if no variable differs from the tests' that a library might have read when it was imported."""
+    changed = {name for name, value in environment.items() if os.environ.get(name) != value}
+    return all(name in HANDLED or name.startswith(("ESR_", "XDG_")) or name == "COLUMNS" for name in changed)
 
 
 def run_forked(
@@ -82,6 +93,9 @@ def _command(
     added = [entry for entry in environment.get("PYTHONPATH", "").split(os.pathsep) if entry]
     unknown = ("", str(ROOT), str(ROOT / "tests"), *added)
     sys.path[:] = [str(script.parent), *added, *(entry for entry in sys.path if entry not in unknown)]
+    for place in environment.get("LD_LIBRARY_PATH", "").split(os.pathsep):
+        if place and (driver := Path(place, "libnvidia-ml.so.1")).exists():
+            ctypes.CDLL(str(driver))  # whoever asks for this name later gets it
     subprocess.Popen = Forking  # type: ignore[misc]
     exec(before, {})
     from esr.cli import main
@@ -102,10 +116,11 @@ def _become(*streams: int) -> None:
 
 
 class Forking(subprocess.Popen):  # type: ignore[type-arg]
-    """Starts a worker by a fork of this process instead of a fresh interpreter, anything else as usual."""
+    """Starts a worker, or a module of `esr`, by a fork instead of a fresh interpreter; anything else as usual."""
 
     def _execute_child(self, args: Any, executable: Any, preexec: Any, close: Any, kept: Any, *more: Any) -> None:
-        if not (isinstance(args, list) and args[:2] == [sys.executable, "-c"] and BOOT in args[2]):
+        program = args[2] if isinstance(args, list) and args[0] == sys.executable else ""
+        if not (WORKER in program or program.startswith("esr.")):
             super()._execute_child(args, executable, preexec, close, kept, *more)
             return
         streams = more[5:11]
@@ -119,17 +134,25 @@ class Forking(subprocess.Popen):  # type: ignore[type-arg]
         code = 1
         try:
             os.setsid()
-            _become(streams[0], streams[3], streams[5])
+            _become(streams[0] if streams[0] != -1 else 0, streams[3], streams[5])
             for number in {int(name) for name in os.listdir("/proc/self/fd")} - {0, 1, 2, *kept}:
                 try:
                     os.close(number)
                 except OSError:
                     continue
-            sys.argv = ["-c", *args[3:]]
-            exec(args[2], {"__name__": "__main__"})
+            if "CUDA_STUB" in os.environ:  # as the stub's `sitecustomize` does once torch is imported
+                importlib.import_module("simulated_cuda").install()
+            sys.argv = [args[1], *args[3:]]
+            if WORKER in program:
+                exec(program, {"__name__": "__main__"})
+            else:
+                runpy.run_module(program, run_name="__main__", alter_sys=True)
             code = 0
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else int(end.code is not None)
         except BaseException:
             traceback.print_exc()
         finally:
+            sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
