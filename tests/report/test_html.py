@@ -50,7 +50,8 @@ def save_pictures(folder, made):
     hr, bicubic, sr = (random.integers(0, 256, SHAPE, np.uint8) for _ in range(3))
     lr = np.ascontiguousarray(hr[::4, ::4])
     outputs = {"candidate": sr, "baseline": bicubic}
-    saved = pictures.save(folder, "images", "a", 0, hr, lr, bicubic, outputs)
+    views = pictures.Views(lr, bicubic, hr, outputs)
+    saved = pictures.save(folder, "a", 0, views, pictures.Box(0, 0, 64, 64))
     made["pictures"] = {"comparison": None, "images": [msgspec.to_builtins(saved)]}
 
 
