@@ -23,6 +23,7 @@ from esr.text import did_you_mean, shown_path
 
 if TYPE_CHECKING:
     from esr.ranking import Constraints, Ranking
+    from esr.records.document import Document
 
 FORMATS = ("table", "markdown", "csv", "latex", "json", "html")
 CONSTRAINTS = ("report", "enforce")
@@ -54,29 +55,33 @@ def _run(options: argparse.Namespace) -> int:
     if settings["constraints"] not in CONSTRAINTS:
         hint = did_you_mean(settings["constraints"], CONSTRAINTS)
         raise ConfigError(f"constraints={settings['constraints']}: no such choice; {hint}")
-    _write(_ranking(settings, paths, options.published, options.mixed), options.format, options.out)
+    ranking, documents = _ranking(settings, paths, options)
+    _write(ranking, documents, options.format, options.out)
     return 0
 
 
-def _ranking(settings: Mapping[str, str], paths: Sequence[str], published: bool, mixed: bool) -> "Ranking":
+def _ranking(
+    settings: Mapping[str, str], paths: Sequence[str], options: argparse.Namespace
+) -> tuple["Ranking", Mapping[str, "Document"]]:
+    """The ranking, and the records behind it where the format shows them."""
     from esr.ranking import load_challenge, published_entries, rank_entries  # noqa: PLC0415 - `--help` is quick
     from esr.ranking.collection import collect, rank_records  # noqa: PLC0415
 
     constraints: Constraints = "enforce" if settings["constraints"] == "enforce" else "report"
     challenge = load_challenge(settings["challenge"])
-    if published:
+    if options.published:
         if paths:
             raise ConfigError(f"--published ranks published figures only; leave out {paths[0]}")
-        return rank_entries(published_entries(challenge), challenge, constraints)
+        return rank_entries(published_entries(challenge), challenge, constraints), {}
     if not paths:
         raise ConfigError("nothing to rank: name record files or folders, as esr rank outputs, or --published")
-    collection = collect(paths)
+    collection = collect(paths, whole=options.format == "html")
     for found in collection.left_out:
         print(f"esr: left out {shown_path(found.path)}: {found.reason}", file=sys.stderr)
-    return rank_records(collection, challenge, constraints, mixed)
+    return rank_records(collection, challenge, constraints, options.mixed), collection.documents
 
 
-def _write(ranking: "Ranking", chosen: str, out: Path | None) -> None:
+def _write(ranking: "Ranking", documents: Mapping[str, "Document"], chosen: str, out: Path | None) -> None:
     from esr.report.output import write_text  # noqa: PLC0415 - see `_ranking`
 
     if chosen == "table" and out is None:
@@ -85,7 +90,7 @@ def _write(ranking: "Ranking", chosen: str, out: Path | None) -> None:
 
         print_ranking(ranking, console())
         return
-    text = _text(ranking, chosen)
+    text = _text(ranking, documents, chosen)
     if out is None:
         print(text, end="")
         return
@@ -93,11 +98,11 @@ def _write(ranking: "Ranking", chosen: str, out: Path | None) -> None:
     print(f"esr: {out} written", file=sys.stderr)
 
 
-def _text(ranking: "Ranking", chosen: str) -> str:
+def _text(ranking: "Ranking", documents: Mapping[str, "Document"], chosen: str) -> str:
     if chosen == "html":
         from esr.report.html import render  # noqa: PLC0415 - brings the drawing library
 
-        return render(ranking)
+        return render(ranking, documents)
     from esr.report import data, latex, markdown, ranking_table  # noqa: PLC0415 - see `_ranking`
 
     formats = {

@@ -56,6 +56,8 @@ class Collection(msgspec.Struct, frozen=True):
     left_out: tuple[LeftOut, ...]
     read: tuple[Rankable, ...]
     """Every usable record, duplicates included."""
+    documents: Mapping[str, Document]
+    """The whole records of `kept` and `baseline`, by `Entry.path`; empty unless they were asked for."""
 
     def differences(self, conditions: Sequence[str]) -> str:
         """Conditions that differ between records: how many share each value, and a file of the rarer ones."""
@@ -81,8 +83,12 @@ class Collection(msgspec.Struct, frozen=True):
         return [value for values in counted for value in values if len(values) == 1]
 
 
-def collect(paths: Sequence[str | os.PathLike[str]]) -> Collection:
+def collect(paths: Sequence[str | os.PathLike[str]], *, whole: bool = False) -> Collection:
     """Reads every record under files and folders; of several of one network the newest clean one is kept.
+
+    Args:
+        paths: Record files, and folders of them.
+        whole: Keeps the documents as well, which take as much memory as the files.
 
     Raises:
         RecordError: A path does not exist.
@@ -90,6 +96,7 @@ def collect(paths: Sequence[str | os.PathLike[str]]) -> Collection:
     found: list[Rankable] = []
     left_out: list[LeftOut] = []
     newest: tuple[Path, Document] | None = None
+    documents: dict[str, Document] = {}
     for file, named in json_files(paths, left_out):
         try:
             document = decode(read_bytes(file))
@@ -98,11 +105,15 @@ def collect(paths: Sequence[str | os.PathLike[str]]) -> Collection:
                 left_out.append(LeftOut(file, str(error)))
             continue
         found.append(Rankable(_entry(file, document, "candidate"), _conditions(document), document.ended))
+        if whole:
+            documents[str(file)] = document
         if newest is None or document.ended >= newest[1].ended:
             newest = file, document
     kept, duplicates = _newest_clean(found)
     baseline = _entry(*newest, "baseline") if newest else None
-    return Collection(tuple(_distinct(kept)), baseline, (*left_out, *duplicates), tuple(found))
+    shown = (*(one.entry for one in kept), *([baseline] if baseline else []))
+    documents = {entry.path: documents[entry.path] for entry in shown if entry.path in documents}
+    return Collection(tuple(_distinct(kept)), baseline, (*left_out, *duplicates), tuple(found), documents)
 
 
 def rank_records(

@@ -188,7 +188,7 @@ def test_two_builds_of_one_commit_give_the_same_digest(podman, image, build):
 
 def test_the_labels_say_what_is_inside(podman, image):
     found = json.loads(podman("image", "inspect", image).stdout)[0]["Config"]
-    version = re.search(r'__version__ = "(.+)"', (ROOT / "esr" / "_version.py").read_text())[1]
+    version = re.search(r'__version__ = "(.+)"', (ROOT / "esr" / "__init__.py").read_text())[1]
     assert found["Labels"]["org.opencontainers.image.version"] == version
     assert found["Labels"]["org.opencontainers.image.revision"]
     assert found["Labels"]["esr.variant"] == "cpu"
