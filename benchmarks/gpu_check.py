@@ -42,6 +42,8 @@ AA_RUNS = 30
 """Runs of a network against itself."""
 FASTEST = 10
 """Networks of the sweep."""
+PATIENCE_S = 600.0
+"""Limit of a step on a simulated device, whose work the processor does, alone or beside others."""
 SMALL = 0.5
 """Fraction of the default time below which images are small and evaluations short."""
 SMALL_SIDE, SIDE = 24, 128
@@ -197,8 +199,8 @@ def perform(step: Step, plan: Plan) -> list[Row]:
         folder = next((Path(word.removeprefix("out=")) for word in command if word.startswith("out=")), None)
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
-    limit = min(step.share * plan.seconds, plan.left_s) if not plan.simulated else plan.left_s
-    end = time.monotonic() + max(limit, 1.0)
+    limit = PATIENCE_S if plan.simulated else max(1.0, min(step.share * plan.seconds, plan.left_s))
+    end = time.monotonic() + limit
     done = []
     for command in step.commands:
         done.append(execute(command, max(1.0, end - time.monotonic()), plan.out / "log.txt"))

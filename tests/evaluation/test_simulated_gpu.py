@@ -6,6 +6,7 @@ Passes are long against the sampling of their outputs, whose operators take as l
 """
 
 import itertools
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -409,3 +410,18 @@ def test_a_graph_where_there_can_be_none_is_refused_in_one_line(measure, run_esr
     assert run.code == 2
     assert "Traceback" not in run.err
     assert words in run.err
+
+
+def test_the_doctor_sees_the_simulated_gpus_as_it_would_real_ones(library, tmp_path, run_esr):
+    (tmp_path / "scenario").write_text("-1 count 2\n-1 sm_mhz@0 600\n-1 default_power_limit_w@0 300\n")
+    env = nvml_environment(library, tmp_path / "scenario") | cuda_environment(Script(OTHER_WAY_ROUND))
+    run = run_esr("doctor", "--quick", "--json", env=env)
+    found = {one["check"]: (one["status"], one["message"]) for one in json.loads(run.out)["findings"]}
+    assert found["gpu"] == ("ok", "Second, compute capability 6.1")
+    assert found["kernels"] == ("ok", "torch has kernels for compute capability 6.1")
+    assert found["driver"] == ("ok", "driver 560.35.03 supports CUDA 12.6, torch is built with 12.6")
+    assert found["nvml"] == ("ok", "2 GPU(s) monitored through NVML")
+    assert found["one gpu"][0] == "warn"
+    # CUDA's first GPU is NVML's second, which nothing holds down.
+    assert found["clocks"] == ("ok", "nothing holds GPU 1's clock down")
+    assert found["alone"] == ("ok", "no other process computes on GPU 1")
