@@ -108,11 +108,13 @@ def steps(plan: Plan) -> list[Step]:
     small = plan.scale < SMALL
     size = str(SMALL_SIDE if small else SIDE)
     folder = plan.run_folder
-    rlfn = ("model=rlfn", *weights_of(["rlfn"]), f"timing={'quick' if small else 'default'}", plan.seconds_of(25))
+    rlfn = ("model=rlfn", *weights_of(["rlfn"]), f"timing={'quick' if small else 'default'}", plan.seconds_of(12))
     again = [plan.esr(name, *rlfn, "cudnn.benchmark=false") for name in ("first", "second")]
     benchmark = plan.esr("benchmark", *rlfn, "cudnn.benchmark=true")
     challenge = plan.esr("challenge", "model=rlfn", *weights_of(["rlfn"]), "timing=ntire2022")
-    sweep = plan.esr("sweep", "-m", f"model={','.join(names)}", *weights_of(names), "timing=quick")
+    sweep = plan.esr(
+        "sweep", "-m", f"model={','.join(names)}", *weights_of(names), "timing=quick", "telemetry.steady_s=3"
+    )
     both = (folder("first"), folder("second"))
     return [
         Step("tests", "tests marked gpu", 0.25, [tests()], rows_of.tests),
@@ -130,7 +132,7 @@ def steps(plan: Plan) -> list[Step]:
             "sampling",
             "cost of sampling NVML",
             0.2,
-            [own("sampling", f"{max(8, 45 * plan.scale)}")],
+            [own("sampling", f"{max(8, 30 * plan.scale)}")],
             rows_of.sampling,
             timed=True,
         ),
@@ -221,10 +223,10 @@ def execute(command: Sequence[str], limit_s: float, log: Path) -> Command:
     """Runs one command in the repository; its output goes to the log as well."""
     print(f"  {' '.join(Path(word).name if word == sys.executable else word for word in command)}", flush=True)
     env = {**os.environ, "ESR_OFFLINE": "1", "COLUMNS": "200", "PYTHONUNBUFFERED": "1"}
-    env["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH", ""), str(ROOT)]))
+    env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
     start = time.monotonic()
     with subprocess.Popen(
-        command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         try:
             out, err = process.communicate(timeout=limit_s)

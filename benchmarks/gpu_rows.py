@@ -50,8 +50,8 @@ class Command:
 
 
 def answer(done: Command) -> dict[str, Any]:
-    """The last line of a step of `gpu_steps.py`."""
-    return json.loads(done.out.strip().splitlines()[-1])
+    """What a step of `gpu_steps.py` printed; a library's own lines may come after it, from another buffer."""
+    return json.loads(next(line for line in reversed(done.out.splitlines()) if line.startswith("{")))
 
 
 def record_in(folder: Path) -> Record:

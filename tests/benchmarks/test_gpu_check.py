@@ -122,7 +122,7 @@ def test_gpu_tests_that_are_skipped_fall_short(code, summary, verdict):
 
 def test_rows_of_the_steps_that_print_json():
     def said(**found):
-        return [Command(0, f"noise\n{json.dumps(found)}\n")]
+        return [Command(0, f"noise\n{json.dumps(found)}\n# Benchmark Results\n")]
 
     assert verdicts(gpu_rows.outputs(said(**{"the goldens": {"a": 1e-6, "b": 2e-4}}))) == [SHORT]
     assert verdicts(gpu_rows.outputs(said(**{"the goldens": {"a": 1e-6}, "the CPU": {"b": 9e-5}}))) == [OK, OK]
