@@ -9,6 +9,7 @@ import argparse
 import statistics
 import sys
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -28,17 +29,19 @@ WARM_UP = 3
 SIZES = ((24, 32), (64, 64), (96, 96))
 
 
-def reported_against_bare(model: str, rounds: int) -> list[tuple[str, float, float, float]]:
+def reported_against_bare(
+    model: str, rounds: int, device: str = "cpu", sizes: Sequence[tuple[int, int]] = SIZES
+) -> list[tuple[str, float, float, float]]:
     """Per LR size: median milliseconds of a bare loop and as reported, and the median of the rounds' ratios."""
-    settings = compose([f"model={model}", "device=cpu"])
+    settings = compose([f"model={model}", f"device={device}"])
     child = Child()
     child.handle(OpenRequest(settings))
     child.handle(LoadRequest(settings.model, Weights("random"), 0))
     random = np.random.default_rng(0)
     rows = []
-    for index, (height, width) in enumerate(SIZES):
+    for index, (height, width) in enumerate(sizes):
         child.handle(ImageRequest(random.integers(0, 256, (height, width, 3), np.uint8)))
-        lr = child.images[index]
+        lr = child.images[index].to(child.device.torch_device)
         reported: list[float] = []
         bare: list[float] = []
         with torch.inference_mode():
@@ -56,12 +59,16 @@ def reported_against_bare(model: str, rounds: int) -> list[tuple[str, float, flo
 
 def _reported(child: Child, index: int) -> float:
     child.handle(PrepareRequest((Pass(index),)))
-    return child.time(TimeRequest(1)).durations[0].ms
+    return child.time(TimeRequest(1)).durations[0].wall_ms
 
 
 def _bare(child: Child, lr: torch.Tensor) -> float:
+    if lr.is_cuda:
+        torch.cuda.synchronize()
     start = time.perf_counter()
     child.network(lr)
+    if lr.is_cuda:
+        torch.cuda.synchronize()
     return (time.perf_counter() - start) * 1000
 
 

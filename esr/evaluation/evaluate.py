@@ -81,6 +81,7 @@ def _single(evaluation: Evaluation) -> tuple[Sequence[Process], WatchResult]:
         steps.measure_quality(evaluation)
         steps.count(evaluation)
         steps.audit(evaluation)
+        steps.profile(evaluation)
     return [], watch.finish(evaluation.counted)
 
 
@@ -115,6 +116,8 @@ def _rounds(evaluation: Evaluation, watch: Watch, earlier: Sequence[Process]) ->
     measurement.first_block = max(blocks, default=-1) + 1
     process = measurement.run()
     steps.audit(evaluation)
+    if len(earlier) + 1 == evaluation.settings.timing.processes:
+        steps.profile(evaluation)
     return process
 
 

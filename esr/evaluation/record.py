@@ -19,9 +19,11 @@ from esr.evaluation.verdict import verdict
 from esr.images.quality import mean_quality
 from esr.records import document
 from esr.records.network import Network, NetworkTiming, QualityPart
+from esr.records.telemetry import Telemetry
 from esr.telemetry import environment
+from esr.telemetry.findings import judge_cycles
 from esr.telemetry.watch import WatchResult
-from esr.timing import statistics
+from esr.timing import second_opinion, statistics
 from esr.timing.statistics import Array
 from esr.timing.stopping import precision
 
@@ -43,7 +45,7 @@ def build_document(
     owners = [number for number, process in enumerate(processes) for _ in range(process.rounds)] or [0]
     tables = [subject.table(len(owners), len(dataset.pairs)) for subject in evaluation.subjects]
     networks = [_network(evaluation, *pair, owners) for pair in zip(evaluation.subjects, tables, strict=True)]
-    timing = _timing(evaluation, processes, tables, owners)
+    timing = _timing(evaluation, processes, tables, owners, watched.telemetry)
     images = [document.Image(pair.name, pair.lr_shape, pair.lr_sha256) for pair in dataset.pairs]
     return document.Document(
         format=document.FORMAT,
@@ -61,7 +63,11 @@ def build_document(
         telemetry=watched.telemetry,
         pictures=evaluation.gallery.pictures,
         verdict=verdict(
-            evaluation.subjects, timing.precision, processes, watched.disturbances, statistics.dependent(timing)
+            evaluation.subjects,
+            timing.precision,
+            processes,
+            [*watched.disturbances, *judge_cycles(timing.ratio, timing.cycles)],
+            statistics.dependent(timing),
         ),
     )
 
@@ -89,6 +95,7 @@ def _network(evaluation: Evaluation, subject: Subject, table: Array, owners: Seq
         precisions=subject.precisions,
         switches_changed=subject.switches_changed,
         uncounted=subject.uncounted,
+        kernels=subject.kernels,
     )
 
 
@@ -119,7 +126,11 @@ def _network_timing(subject: Subject, timing: TimingConf, table: Array, owners: 
 
 
 def _timing(
-    evaluation: Evaluation, processes: Sequence[document.Process], tables: Sequence[Array], owners: Sequence[int]
+    evaluation: Evaluation,
+    processes: Sequence[document.Process],
+    tables: Sequence[Array],
+    owners: Sequence[int],
+    telemetry: Telemetry,
 ) -> document.Timing:
     conf = evaluation.settings.timing
     whole = statistics.complete_rounds(*tables)
@@ -143,6 +154,8 @@ def _timing(
         processes=tuple(processes),
         aa=_same(evaluation.candidate, evaluation.baseline),
         dependence=statistics.dependence(per_round, kept) if kept else None,
+        cycles=second_opinion.cycles(evaluation.subjects, tables, owners, telemetry, conf),
+        energy=second_opinion.energy_ratio(evaluation.subjects, tables, owners, telemetry, conf),
     )
 
 

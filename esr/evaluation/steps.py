@@ -1,5 +1,6 @@
 """Steps of an evaluation besides its rounds; each works on the networks that have not failed."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -11,6 +12,7 @@ from esr.evaluation.subject import Subject, alive, answers, answers_at_once, rec
 from esr.evaluation.turns import time_passes
 from esr.evaluation.worker import messages
 from esr.evaluation.worker.output_sample import sample
+from esr.evaluation.worker.parent import WorkerFailure
 from esr.images import quality
 from esr.records.network import Block
 from esr.system.progress import Progress
@@ -60,11 +62,19 @@ def load(evaluation: Evaluation) -> None:
 
 
 def measure_memory(evaluation: Evaluation) -> None:
-    """Peak memory of the first forward pass, over the largest image: nothing has raised the peak before it."""
+    """Peak memory, in the first passes of all.
+
+    On a GPU over one image of each shape, as the challenge prints it for a data set: neither padding nor cuDNN's
+    workspaces grow with the area alone. On the CPU over the largest image: only the first pass raises the peak.
+    """
+    shapes = [pair.lr_shape for pair in evaluation.dataset.pairs]
+    every = tuple(shapes.index(shape) for shape in dict.fromkeys(shapes))
     largest = evaluation.by_area()[-1]
-    shape = evaluation.dataset.pairs[largest].lr_shape
-    for subject, answer in answers(evaluation.subjects, messages.MemoryRequest(largest)):
-        subject.memory = msgspec.structs.replace(answer.memory, lr_shape=shape)
+    for subject in alive(evaluation.subjects):
+        images = every if subject.on_gpu else (largest,)
+        shape = shapes[largest] if len(images) == 1 else None
+        for _, answer in answers([subject], messages.MemoryRequest(images)):
+            subject.memory = msgspec.structs.replace(answer.memory, lr_shape=shape)
 
 
 def keep_memory(evaluation: Evaluation) -> None:
@@ -100,6 +110,14 @@ def audit(evaluation: Evaluation) -> None:
     """Watches one pass over the smallest image."""
     for subject, answer in answers(evaluation.subjects, messages.AuditRequest(evaluation.by_area()[0])):
         subject.note_audit(answer)
+
+
+def profile(evaluation: Evaluation) -> None:
+    """Kernels of one pass over the largest image, each network's last request: no profiler may disturb a timing."""
+    for subject in evaluation.subjects:
+        if subject.failure is None and subject.on_gpu:
+            with suppress(WorkerFailure):  # what was measured stays measured
+                subject.kernels = subject.worker.ask(messages.KernelsRequest(evaluation.by_area()[-1])).kernels
 
 
 def time_once(evaluation: Evaluation) -> None:

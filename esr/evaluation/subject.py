@@ -38,6 +38,8 @@ class Subject:
     """Of the first worker."""
     memory: network.Memory | None = None
     complexity: network.Complexity | None = None
+    kernels: tuple[network.Kernel, ...] | None = None
+    """Of one profiled pass."""
     uncaptured: str | None = None
     """Reason why its passes were not replayed from a CUDA graph although the configuration asks for it."""
     uncounted: str | None = None
@@ -61,6 +63,11 @@ class Subject:
     def counted(self) -> list[network.Block]:
         """Blocks that were not measured again."""
         return [block for block in self.blocks if not block.replaced]
+
+    @property
+    def on_gpu(self) -> bool:
+        """True if its worker has opened a GPU."""
+        return self.report is not None and self.report.device.kind == "cuda"
 
     def add_block(self, block: network.Block, passes: Sequence[Pass], durations: Sequence[Duration]) -> None:
         """Adds one block and its timed passes."""

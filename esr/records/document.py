@@ -13,7 +13,7 @@ from esr.config.terms import Count, Digest, Ending, Figure, LrOrigin, Positive, 
 from esr.records.network import Estimate, Network, Shape
 from esr.records.part import Part, load_raw
 from esr.records.reasons import ReasonName
-from esr.records.telemetry import Telemetry
+from esr.records.telemetry import Cycles, EnergyRatio, Telemetry
 
 FORMAT: Literal["esr-record"] = "esr-record"
 VERSION: Literal[3] = 3
@@ -186,6 +186,10 @@ class Timing(Part, frozen=True):
     """The same network with the same weights twice."""
     dependence: Dependence | None = None
     """`None` without a ratio, and in records whose intervals were bootstrapped."""
+    cycles: Cycles | None = None
+    """`None` where the SM clock is not known in any round, and in older records."""
+    energy: EnergyRatio | None = None
+    """`None` where the GPU's energy is not known in any round, and in older records."""
 
 
 class Reason(Part, frozen=True):

@@ -14,6 +14,9 @@ Ssim: TypeAlias = Annotated[float, Meta(ge=-1.001, le=1.001)]
 """At most 1 but for rounding."""
 Shape: TypeAlias = tuple[Side, Side]
 """Height and width in pixels."""
+MOST_KERNELS = 20
+LONGEST_KERNEL = 160
+"""Characters of a kernel's name: templates make some of them pages long."""
 SettingValue: TypeAlias = bool | int | str | tuple[int, ...] | None
 
 
@@ -105,7 +108,17 @@ class Memory(Part, frozen=True):
     reserved_mib: Figure | None = None
     """Memory reserved by CUDA's caching allocator; `None` on the CPU."""
     lr_shape: Shape | None = None
-    """Of the largest image; `None` in the challenge's protocol, whose peak spans all images."""
+    """Of the only image; `None` where the peak spans all images, as on a GPU and in the challenge's protocol."""
+
+
+class Kernel(Part, frozen=True):
+    """A kernel as torch's profiler names it; with cuDNN, its name tells the algorithm."""
+
+    name: Annotated[str, Meta(max_length=LONGEST_KERNEL)]
+    """Made printable, and cut."""
+    calls: Count
+    share: Annotated[float, Meta(ge=0, le=1.001)]
+    """Of the time that all kernels of the pass took together; at most 1 but for rounding."""
 
 
 class Failure(Part, frozen=True):
@@ -286,3 +299,6 @@ class Network(Part, frozen=True):
     """Settings the network changed (switches, float32 precision, threads, CPUs, priority) -> their new values."""
     uncounted: str | None = None
     """Reason why counting failed although the network ran on the images; `None` where it succeeded."""
+    kernels: Annotated[tuple[Kernel, ...], Meta(max_length=MOST_KERNELS)] | None = None
+    """Those that took longest in one untimed pass over the largest image after the last round; `None` on the CPU,
+    where the profiler tells nothing, and in older records."""

@@ -15,6 +15,7 @@ TELEMETRY_REASONS = {
     "temperature_rising": "the GPU was still warming up during timing",
     "other_process": "another process used the GPU",
     "host_load": "CPU contention from other processes",
+    "cycles_disagree": "in GPU cycles the ratio is another: the two networks did not run at the same SM clock",
     "mig_device": "a MIG device was used: clocks, temperature, power and energy are those of its whole GPU",
     "unknown_clock_reason": "the driver gave a reason for its clocks that has no known name",
     "not_watched": "the GPU could not be watched: throttling not checked",

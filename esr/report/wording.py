@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 DASH = "–"
 """Stands where there is no figure."""
 _MINUTE, _HOUR = 60, 3600
+SCOPES = {"gpu": "GPU", "module": "GPU and its module"}
+"""Consumer of an energy -> its words."""
 UNWARMED = "one unwarmed pass, as the challenge's script takes it: no interval, not comparable with paired rounds"
 ONE_PAIR = (
     "one pair of processes: on a CPU another pair's ratio may differ by a percent, which the interval does not "

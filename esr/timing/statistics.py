@@ -51,19 +51,26 @@ def small_sample_quantile(confidence: float, rounds: int) -> float:
     return float(stdtrit(rounds - 1, (1 + confidence) / 2) * np.sqrt(rounds / (rounds - 1)))
 
 
-def matrix(samples: Samples | SampleColumns, rounds: int, images: int, replaced: Collection[int] = ()) -> Array:
-    """Milliseconds as rounds × images; NaN where no pass was timed.
+def matrix(
+    samples: Samples | SampleColumns,
+    rounds: int,
+    images: int,
+    replaced: Collection[int] = (),
+    values: Sequence[float] | None = None,
+) -> Array:
+    """Milliseconds, or other values, as rounds × images; NaN where no pass was timed.
 
     Args:
         samples: Every timed pass.
         rounds: Rows.
         images: Columns.
         replaced: Blocks that were measured again, and so do not count.
+        values: One for each pass; `None`: its milliseconds.
     """
     table = np.full((rounds, images), np.nan)
     counts = ~np.isin(samples.block, list(replaced))
     rows, columns = (np.asarray(column, int)[counts] for column in (samples.round, samples.image))
-    table[rows, columns] = np.asarray(samples.ms, float)[counts]
+    table[rows, columns] = np.asarray(samples.ms if values is None else values, float)[counts]
     return table
 
 

@@ -1,6 +1,7 @@
 """The worker's side: holds one network and carries out the parent's requests, one at a time."""
 
 import ctypes
+import operator
 import os
 import platform
 import signal
@@ -119,11 +120,16 @@ class Child:
 
     @handle.register
     def measure_memory(self, request: to.MemoryRequest) -> to.MemoryAnswer:
-        """Peak memory of one pass over one image."""
-        lr = self._on_device(request.image)
-        self.device.reset_memory()
-        inference.check_output(self._forward(lr), lr)
-        return to.MemoryAnswer(self.device.peak_memory())
+        """Peak memory of a pass over each image, without what checking the outputs takes."""
+        peaks = []
+        for image in request.images:
+            lr = self._on_device(image)
+            self.device.reset_memory()
+            output = self._forward(lr)
+            peaks.append(self.device.peak_memory())
+            inference.check_output(output, lr)
+            del output
+        return to.MemoryAnswer(max(peaks, key=operator.attrgetter("memory_mib")))
 
     @handle.register
     def reset_memory(self, _: to.ResetMemoryRequest) -> Done:
@@ -214,6 +220,11 @@ class Child:
         """One pass under audit."""
         lr = self._on_device(request.image)
         return audit(lambda: self._forward(lr), self.settings)[1]
+
+    @handle.register
+    def profile(self, request: to.KernelsRequest) -> to.KernelsAnswer:
+        """One pass under torch's profiler, replayed where timed passes are."""
+        return to.KernelsAnswer(self.device.kernels(self._pass(self._on_device(request.image))))
 
     def _sample(self, output: Tensor, lr: Tensor, seed: int) -> to.Pixels:
         valid = inference.check_shape(output, lr)

@@ -15,7 +15,16 @@ from msgspec import Meta
 
 from esr.config.schema import SCALE, EsrConf, ModelConf
 from esr.config.terms import Count, Stage
-from esr.records.network import Complexity, Memory, SettingValue, Shape, Weights, WorkerReport
+from esr.records.network import (
+    MOST_KERNELS,
+    Complexity,
+    Kernel,
+    Memory,
+    SettingValue,
+    Shape,
+    Weights,
+    WorkerReport,
+)
 from esr.timing.samples import Duration
 from esr.timing.schedule import Pass
 
@@ -82,6 +91,12 @@ class AuditAnswer(Answer, frozen=True, tag="audit"):
     """Floating-point type other than float32 -> operators that returned it."""
     switches: Annotated[dict[_Word, SettingValue], Meta(max_length=100)]
     """Settings that differed during the pass or after it, with those values."""
+
+
+class KernelsAnswer(Answer, frozen=True, tag="kernels"):
+    """Kernels of a profiled pass; `None` where the device or the profiler tells none."""
+
+    kernels: Annotated[tuple[Kernel, ...], Meta(max_length=MOST_KERNELS)] | None
 
 
 class SampleAnswer(AuditAnswer, frozen=True, tag="sample"):
@@ -159,9 +174,9 @@ class ComplexityRequest(Request[ComplexityAnswer], frozen=True, tag="complexity"
 
 
 class MemoryRequest(Request[MemoryAnswer], frozen=True, tag="memory"):
-    """Measure the peak memory of one pass over an image."""
+    """Measure the peak memory of one pass over each of these images."""
 
-    image: Count
+    images: tuple[Count, ...]
 
 
 class ResetMemoryRequest(Request[Done], frozen=True, tag="reset_memory"):
@@ -228,6 +243,12 @@ class SampleRequest(Request[SampleAnswer], frozen=True, tag="sample"):
 
 class AuditRequest(Request[AuditAnswer], frozen=True, tag="audit"):
     """Watch one pass over an image."""
+
+    image: Count
+
+
+class KernelsRequest(Request[KernelsAnswer], frozen=True, tag="kernels"):
+    """Profile one pass over an image."""
 
     image: Count
 
