@@ -9,20 +9,21 @@ from typing import cast
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from esr.config.cards import card_of_model
 from esr.config.schema import TimingConf
 from esr.config.terms import Ending, Protocol
 from esr.evaluation.steps import Evaluation
 from esr.evaluation.subject import Subject
-from esr.evaluation.verdict import verdict
+from esr.evaluation.verdict import compare_truth, verdict
 from esr.images.quality import mean_quality
 from esr.records import document
 from esr.records.network import Network, NetworkTiming, QualityPart
 from esr.telemetry import environment
 from esr.telemetry.watch import WatchResult
 from esr.timing import statistics
-from esr.timing.statistics import Array
+from esr.timing.statistics import Array, Mask
 from esr.timing.stopping import precision
 
 
@@ -43,6 +44,8 @@ def build_document(
     owners = [number for number, process in enumerate(processes) for _ in range(process.rounds)] or [0]
     tables = [subject.table(len(owners), len(dataset.pairs)) for subject in evaluation.subjects]
     networks = [_network(evaluation, *pair, owners) for pair in zip(evaluation.subjects, tables, strict=True)]
+    shapes = [pair.lr_shape for pair in dataset.pairs]
+    clocks = [subject.clocks(len(owners), shapes) for subject in evaluation.subjects]
     timing = _timing(evaluation, processes, tables, owners)
     images = [document.Image(pair.name, pair.lr_shape, pair.lr_sha256) for pair in dataset.pairs]
     return document.Document(
@@ -60,7 +63,7 @@ def build_document(
         timing=timing,
         telemetry=watched.telemetry,
         pictures=evaluation.gallery.pictures,
-        verdict=verdict(evaluation.subjects, timing.precision, processes, watched.disturbances),
+        verdict=verdict(evaluation.subjects, clocks, timing.precision, processes, watched.disturbances),
     )
 
 
@@ -73,6 +76,7 @@ def _moment(seconds: float) -> datetime:
 
 
 def _network(evaluation: Evaluation, subject: Subject, table: Array, owners: Sequence[int]) -> Network:
+    truth = compare_truth(subject, evaluation.baseline if subject is evaluation.candidate else evaluation.candidate)
     return Network(
         name=subject.name,
         card=card_of_model(subject.model),
@@ -83,7 +87,7 @@ def _network(evaluation: Evaluation, subject: Subject, table: Array, owners: Seq
         complexity=subject.complexity,
         memory=subject.memory,
         timing=_network_timing(subject, evaluation.settings.timing, table, owners),
-        output_check=subject.output_check,
+        output_check=subject.output_check if truth is None else replace(subject.output_check, truth=truth),
         precisions=subject.precisions,
         switches_changed=subject.switches_changed,
         uncounted=subject.uncounted,
@@ -136,12 +140,22 @@ def _timing(
         ratio=ratio,
         ratio_plain=statistics.ratio_plain(candidate, baseline, *bootstrap) if kept else None,
         ratio_per_round=tuple(per_round),
+        ratio_parent=_by_parent(evaluation, len(owners), whole),
         process_of_round=tuple(kept),
         spread=document.Dispersion(*statistics.spreads(per_round, kept)) if kept else None,
         precision=precision(ratio, conf.precision, ending) if ratio else None,
         processes=tuple(processes),
         aa=_same(evaluation.candidate, evaluation.baseline),
     )
+
+
+def _by_parent(evaluation: Evaluation, rounds: int, whole: Mask) -> float | None:
+    """The ratio by the parent's clock, over the same rounds."""
+    images = len(evaluation.dataset.pairs)
+    tables = [subject.parent_table(rounds, images)[whole].sum(axis=1) for subject in evaluation.subjects]
+    if not whole.any() or not (tables[1] > 0).all():
+        return None
+    return float(np.median(tables[0] / tables[1]))
 
 
 def _same(one: Subject, other: Subject) -> bool:

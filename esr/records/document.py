@@ -175,6 +175,9 @@ class Timing(Part, frozen=True):
     processes: Annotated[tuple[Process, ...], Meta(max_length=MOST_ROUNDS)]
     aa: bool
     """The same network with the same weights twice."""
+    ratio_parent: Positive | None = None
+    """The ratio by the parent's clock over the same rounds, the harness's own time taken out; `None` in records older
+    than the figure."""
 
 
 class Reason(Part, frozen=True):
