@@ -1,8 +1,10 @@
 """Parameters, operations, activations, convolutions and live memory: of a whole network, or module by module."""
 
 import re
+import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import thread as pool
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -102,6 +104,32 @@ def layers(network: nn.Module, height: int = 256, width: int = 256) -> list[Laye
     return observe(network, height, width, _watching).layers()
 
 
+@contextmanager
+def in_every_thread(saw: operators.Saw) -> Iterator[OperatorMode]:
+    """Reports operators as `OperatorMode` does, also those of threads that the pass starts, or whose pool it uses."""
+    run_thread, run_item = threading.Thread.run, pool._WorkItem.run
+
+    def watched_thread(thread: threading.Thread) -> None:
+        with OperatorMode(saw):
+            run_thread(thread)
+
+    def watched_item(item: Any, *arguments: Any) -> None:
+        with OperatorMode(saw):
+            run_item(item, *arguments)
+
+    with OperatorMode(saw) as mode, ExitStack() as undo:
+        undo.callback(setattr, threading.Thread, "run", run_thread)
+        undo.callback(setattr, pool._WorkItem, "run", run_item)
+        threading.Thread.run = watched_thread  # type: ignore[assignment, method-assign]
+        pool._WorkItem.run = watched_item  # type: ignore[assignment, method-assign]
+        yield mode
+
+
+def unseen(ledger: Ledger, tensors: Sequence[Tensor]) -> list[Tensor]:
+    """The tensors that are neither input, parameters or buffers nor the result of an operator seen so far."""
+    return [one for one in tensors if one.dim() and not ledger.knows(one)]
+
+
 class _Watcher:
     """Counts each module's work and the memory of one pass."""
 
@@ -184,5 +212,5 @@ def _watching(network: nn.Module, image: Tensor) -> Iterator[_Watcher]:
             hooks.callback(module.register_forward_pre_hook(watcher.before).remove)
             after = module.register_forward_hook(watcher.after, with_kwargs=True, always_call=True)
             hooks.callback(after.remove)
-        with without_collector(), OperatorMode(watcher.saw):
+        with without_collector(), in_every_thread(watcher.saw):
             yield watcher

@@ -6,6 +6,7 @@ Work outside PyTorch's dispatcher, such as NumPy or a kernel launched directly, 
 """
 
 import re
+import time
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
@@ -177,6 +178,8 @@ class OperatorMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTor
     def __init__(self, saw: Saw) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._saw = saw
+        self.ns = 0
+        """Nanoseconds inside operators and in the reports of them."""
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
@@ -186,8 +189,10 @@ class OperatorMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTor
         if _is_composite(func):
             with self:
                 return func._op_dk(_COMPOSITE, *args, **keywords)
+        start = time.perf_counter_ns()
         result = func(*args, **keywords)
         self._saw(func, args, result)
+        self.ns += time.perf_counter_ns() - start
         return result
 
 

@@ -9,13 +9,14 @@ from typing import cast
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from esr.config.cards import card_of_model
 from esr.config.schema import TimingConf
 from esr.config.terms import Ending, Protocol
 from esr.evaluation.steps import Evaluation
 from esr.evaluation.subject import Subject
-from esr.evaluation.verdict import verdict
+from esr.evaluation.verdict import compare_truth, verdict
 from esr.images.quality import mean_quality
 from esr.records import document
 from esr.records.network import Network, NetworkTiming, QualityPart
@@ -24,7 +25,7 @@ from esr.telemetry import environment
 from esr.telemetry.findings import judge_cycles
 from esr.telemetry.watch import WatchResult
 from esr.timing import second_opinion, statistics
-from esr.timing.statistics import Array
+from esr.timing.statistics import Array, Mask
 from esr.timing.stopping import precision
 
 
@@ -45,6 +46,8 @@ def build_document(
     owners = [number for number, process in enumerate(processes) for _ in range(process.rounds)] or [0]
     tables = [subject.table(len(owners), len(dataset.pairs)) for subject in evaluation.subjects]
     networks = [_network(evaluation, *pair, owners) for pair in zip(evaluation.subjects, tables, strict=True)]
+    shapes = [pair.lr_shape for pair in dataset.pairs]
+    clocks = [subject.clocks(len(owners), shapes) for subject in evaluation.subjects]
     timing = _timing(evaluation, processes, tables, owners, watched.telemetry)
     images = [document.Image(pair.name, pair.lr_shape, pair.lr_sha256) for pair in dataset.pairs]
     return document.Document(
@@ -64,6 +67,7 @@ def build_document(
         pictures=evaluation.gallery.pictures,
         verdict=verdict(
             evaluation.subjects,
+            clocks,
             timing.precision,
             processes,
             [*watched.disturbances, *judge_cycles(timing.ratio, timing.cycles)],
@@ -81,6 +85,7 @@ def _moment(seconds: float) -> datetime:
 
 
 def _network(evaluation: Evaluation, subject: Subject, table: Array, owners: Sequence[int]) -> Network:
+    truth = compare_truth(subject, evaluation.baseline if subject is evaluation.candidate else evaluation.candidate)
     return Network(
         name=subject.name,
         card=card_of_model(subject.model),
@@ -91,7 +96,7 @@ def _network(evaluation: Evaluation, subject: Subject, table: Array, owners: Seq
         complexity=subject.complexity,
         memory=subject.memory,
         timing=_network_timing(subject, evaluation.settings.timing, table, owners),
-        output_check=subject.output_check,
+        output_check=subject.output_check if truth is None else replace(subject.output_check, truth=truth),
         precisions=subject.precisions,
         switches_changed=subject.switches_changed,
         uncounted=subject.uncounted,
@@ -148,6 +153,7 @@ def _timing(
         ratio=ratio,
         ratio_plain=statistics.ratio_plain(candidate, baseline, conf.confidence, kept) if kept else None,
         ratio_per_round=tuple(per_round.tolist()),
+        ratio_parent=_by_parent(evaluation, len(owners), whole),
         process_of_round=tuple(kept),
         spread=document.Dispersion(*statistics.spreads(per_round.tolist(), kept)) if kept else None,
         precision=precision(ratio, conf.precision, ending) if ratio else None,
@@ -157,6 +163,15 @@ def _timing(
         cycles=second_opinion.cycles(evaluation.subjects, tables, owners, telemetry, conf),
         energy=second_opinion.energy_ratio(evaluation.subjects, tables, owners, telemetry, conf),
     )
+
+
+def _by_parent(evaluation: Evaluation, rounds: int, whole: Mask) -> float | None:
+    """The ratio by the parent's clock, over the same rounds."""
+    images = len(evaluation.dataset.pairs)
+    tables = [subject.parent_table(rounds, images)[whole].sum(axis=1) for subject in evaluation.subjects]
+    if not whole.any() or not (tables[1] > 0).all():
+        return None
+    return float(np.median(tables[0] / tables[1]))
 
 
 def _same(one: Subject, other: Subject) -> bool:

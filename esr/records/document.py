@@ -190,6 +190,9 @@ class Timing(Part, frozen=True):
     """`None` where the SM clock is not known in any round, and in older records."""
     energy: EnergyRatio | None = None
     """`None` where the GPU's energy is not known in any round, and in older records."""
+    ratio_parent: Positive | None = None
+    """The ratio by the parent's clock over the same rounds, the harness's own time taken out; `None` in records older
+    than the figure."""
 
 
 class Reason(Part, frozen=True):

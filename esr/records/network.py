@@ -109,6 +109,8 @@ class Memory(Part, frozen=True):
     """Memory reserved by CUDA's caching allocator; `None` on the CPU."""
     lr_shape: Shape | None = None
     """Of the only image; `None` where the peak spans all images, as on a GPU and in the challenge's protocol."""
+    device_mib: Figure | None = None
+    """Memory of the GPU that the driver attributes to the worker; `None` on the CPU or where it does not tell."""
 
 
 class Kernel(Part, frozen=True):
@@ -181,17 +183,36 @@ class Weights(Part, frozen=True):
     """Note for the user: the reason why the bundled file replaces the published one."""
 
 
-class OutputCheck(Part, frozen=True):
-    """Comparison of sampled outputs of timed passes with outputs of untimed passes over the same inputs."""
+class TruthCheck(Part, frozen=True):
+    """A network's error against HR on images as they are, and on the altered inputs of its timed passes.
 
-    tolerance: Count
-    """Allowed difference in grey levels."""
+    Errors are mean absolute ones at sampled positions, over those of the input's own pixels there.
+    """
+
+    quality: Figure
+    timed: Figure
+    passes: Count
+    """Timed passes compared with HR."""
+    excess: float
+    """timed / quality − 1, less the same of the other network where that one is better than its input: altered inputs
+    are a little harder for every network."""
+
+
+class OutputCheck(Part, frozen=True):
+    """Comparison of timed passes, at sampled positions, with passes over the same inputs in a fresh process."""
+
+    tolerance: Figure
+    """Allowed difference in grey levels; whole levels in older records, which compare rounded values."""
     compared: Count = 0
     differing: Count = 0
     stale: Count = 0
-    """Outputs over an altered input that equal those over the original image: remembered, not computed."""
-    largest_difference: Count = 0
+    """Outputs over an altered input that equal those over the original image; of older records."""
+    largest_difference: Figure = 0
     """Grey levels."""
+    stochastic: bool = False
+    """The same input gives another output where the random generators are seeded otherwise."""
+    truth: TruthCheck | None = None
+    """`None` without HR, and in older records."""
 
 
 class WarmUp(Part, frozen=True):
@@ -211,7 +232,7 @@ class Block(Part, frozen=True):
     round: Count
     process: Count
     parent_wall_ms: Figure
-    """The parent's own clock around the block."""
+    """The parent's own clock, from each input sent to its output sampled."""
     reasons: tuple[ReasonName, ...] = ()
     """Telemetry's findings."""
     replaced: bool = False
@@ -234,6 +255,9 @@ class Samples(Part, frozen=True):
     """Host time until all of a pass was launched; `None` on the CPU, and in records older than the column."""
     outlier: tuple[bool, ...]
     """Modified z-score above 3.5 among the passes over this image."""
+    parent_ms: tuple[Figure, ...] | None = None
+    """The parent's clock from sending the input to the sampled output, less what the harness itself takes for an image
+    of this size; `None` in records older than the column."""
 
 
 class NetworkTiming(Part, frozen=True):

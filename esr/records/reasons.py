@@ -23,12 +23,17 @@ TELEMETRY_REASONS = {
 """Reasons that telemetry finds -> what each means."""
 
 REASONS = {
-    "outputs_differ": "outputs of timed passes differ from those of untimed passes over the same inputs",
+    "outputs_differ": "outputs of timed passes differ from those of another process over the same inputs",
+    "quality_differs": "outputs of timed passes are worse than those that quality was measured on",
+    "stochastic": "the same input gives different outputs",
     "warmup_cap": "warm-up limit reached before runtimes stabilised",
     "precision_not_reached": "target precision not reached",
     "rounds_dependent": "successive rounds depend on each other: the interval is wider than their number suggests",
     "remembers_inputs": "passes over inputs seen before are faster than passes over new ones",
     "time_unaccounted": "the worker reports less time than passed on the parent's clock",
+    "work_uncounted": "work that no count shows: outside PyTorch's operators, or other than on the counted input",
+    "parameters_uncounted": "numbers that the network computes with are not registered as parameters or buffers",
+    "memory_uncounted": "the driver attributes more memory to the worker than torch reports",
     "launch_bound": "the GPU waited for the host to launch its work: runtime and ratio measure the host",
     "not_captured": "the network could not be captured as a CUDA graph: the host launched its work in every pass",
     "precision_changed": "the network does not run in float32",

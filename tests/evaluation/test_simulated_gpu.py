@@ -277,7 +277,7 @@ def test_a_gpu_that_is_lost_fails_both_networks_and_leaves_what_was_measured(mea
     for role, operators in OPERATORS.items():
         network = document.networks.of(role)
         assert "CUDA error" in network.failure.message
-        assert network.failure.stage in ("prepare", "time")
+        assert network.failure.stage in ("pass", "sample")
         assert runtime_ms(network) == pytest.approx(operators * KERNEL_MS, rel=1e-3)
         assert network.quality.images
     assert max(block.block for block in blocks(document)) < 7
