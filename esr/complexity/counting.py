@@ -3,7 +3,7 @@
 import re
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import thread as pool
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -109,19 +109,17 @@ def in_every_thread(saw: operators.Saw) -> Iterator[OperatorMode]:
     """Reports operators as `OperatorMode` does, also those of threads that the pass starts, or whose pool it uses."""
     run_thread, run_item = threading.Thread.run, pool._WorkItem.run
 
-    def watched_thread(thread: threading.Thread) -> None:
-        with OperatorMode(saw):
-            run_thread(thread)
+    def watched(run: Callable[..., Any]) -> Callable[..., None]:
+        def run_watched(*arguments: Any) -> None:
+            with OperatorMode(saw):
+                run(*arguments)
 
-    def watched_item(item: Any, *arguments: Any) -> None:
-        with OperatorMode(saw):
-            run_item(item, *arguments)
+        return run_watched
 
     with OperatorMode(saw) as mode, ExitStack() as undo:
-        undo.callback(setattr, threading.Thread, "run", run_thread)
-        undo.callback(setattr, pool._WorkItem, "run", run_item)
-        threading.Thread.run = watched_thread  # type: ignore[assignment, method-assign]
-        pool._WorkItem.run = watched_item  # type: ignore[assignment, method-assign]
+        for owner, run in ((threading.Thread, run_thread), (pool._WorkItem, run_item)):
+            undo.callback(setattr, owner, "run", run)
+            setattr(owner, "run", watched(run))  # noqa: B010 - which types do not allow
         yield mode
 
 

@@ -14,7 +14,7 @@ from esr.evaluation.outside import Outside
 from esr.evaluation.passes import Passed, calibrate_harness, check_finite, run_pass, values_of
 from esr.evaluation.reproduction import add_image, difference, tolerance
 from esr.evaluation.subject import Subject, alive, answers, recorded
-from esr.evaluation.turns import repeat_differing, time_passes
+from esr.evaluation.turns import compare_repeated, time_passes
 from esr.evaluation.worker import messages
 from esr.evaluation.worker.parent import WorkerFailure
 from esr.images import quality
@@ -144,7 +144,7 @@ def _upscale(evaluation: Evaluation, subject: Subject, image: int) -> messages.P
     sr = subject.worker.ask(messages.QualityRequest(evaluation.dataset.pairs[image].lr_shape)).image
     if timed is not None:
         subject.unrepeated.remove(timed)
-        repeat_differing(subject, evaluation.inputs, timed, repeated)
+        compare_repeated(subject, evaluation.inputs, timed, repeated)
     return sr
 
 
@@ -173,14 +173,14 @@ def _verify(evaluation: Evaluation, subject: Subject) -> None:
     *repeatable, watched = waiting or [run_pass(worker, inputs, inputs.fresh(evaluation.by_area()[0]))]
     for number, timed in enumerate(repeatable):
         repeated = run_pass(worker, inputs, timed.one, timed)
-        repeat_differing(subject, inputs, timed, repeated)
+        compare_repeated(subject, inputs, timed, repeated)
         if number == 0:
             _look_for_chance(evaluation, subject, repeated)
     lr = inputs.lr(watched.one)
     subject.note_inspection(worker.ask(messages.InspectRequest(lr, watched.seed)))
     values = worker.ask(messages.SampleRequest(values_of(lr), watched.sample_seed)).values
     check_finite(values)
-    repeat_differing(subject, inputs, watched, replace(watched, values=values))
+    compare_repeated(subject, inputs, watched, replace(watched, values=values), watched=True)
     _count(evaluation, subject, (lr.shape[0], lr.shape[1]))
 
 

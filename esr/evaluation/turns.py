@@ -113,21 +113,32 @@ def _warm_pass(subject: Subject, inputs: Inputs, shapes: Sequence[Shape], image:
         passed = run_pass(subject.worker, inputs, timed.one if timed else inputs.fresh(image), timed)
         if timed is not None:
             subject.unrepeated.remove(timed)
-            repeat_differing(subject, inputs, timed, passed)
+            compare_repeated(subject, inputs, timed, passed)
         subject.worker.pause()
         passes.append(passed.duration.ms)
     return passes
 
 
-def repeat_differing(subject: Subject, inputs: Inputs, timed: Passed, repeated: Passed) -> None:
-    """Compares a timed pass with its repetition; where they differ, repeats it once more to see if chance does that.
+def compare_repeated(
+    subject: Subject, inputs: Inputs, timed: Passed, repeated: Passed, *, watched: bool = False
+) -> None:
+    """Compares a timed pass with its repetition; where they differ, finds out by how much chance changes a pass.
+
+    Args:
+        subject: Its worker running.
+        inputs: Makes the inputs.
+        timed: Of another process.
+        repeated: Over the same input with the same seeds.
+        watched: The repetition was watched, and says nothing about chance: a network may tell.
 
     Raises:
         WorkerFailure: The network failed.
     """
-    again = None
-    if difference(timed.values, repeated.values) > tolerance(timed.values, on_gpu=subject.on_gpu):
-        again = run_pass(subject.worker, inputs, timed.one, timed)
-        if difference(repeated.values, again.values) > tolerance(timed.values, on_gpu=subject.on_gpu):
-            subject.output_check = msgspec.structs.replace(subject.output_check, stochastic=True)
-    subject.compare(timed, repeated, again)
+    chance = 0.0
+    allowed = tolerance(timed.values, on_gpu=subject.on_gpu)
+    if difference(timed.values, repeated.values) > allowed:
+        first = run_pass(subject.worker, inputs, timed.one, timed) if watched else repeated
+        chance = difference(first.values, run_pass(subject.worker, inputs, timed.one, timed).values)
+    if chance > allowed:
+        subject.output_check = msgspec.structs.replace(subject.output_check, stochastic=True)
+    subject.compare(timed, repeated, chance)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from esr.config.terms import Role, Severity
+from esr.evaluation import weight_file
 from esr.evaluation.subject import Subject
 from esr.records.document import Precision, Process, Reason, Verdict
 from esr.records.network import Complexity, TruthCheck
@@ -151,7 +152,9 @@ def _per_pixel(counted: Complexity) -> float:
 
 def _parameters_uncounted(subject: Subject) -> str | None:
     if subject.inspected is None or not subject.inspected.hidden:
-        return None
+        checkpoint = subject.model.checkpoint
+        whole = not checkpoint.drop and checkpoint.state_dict_under is None
+        return weight_file.uncounted(subject.weights, subject.complexity, whole=whole)
     return f"{subject.inspected.hidden} numbers multiplied like weights are neither parameters nor buffers"
 
 
