@@ -1,10 +1,12 @@
 """Steps of an evaluation besides its rounds; each works on the networks that have not failed."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
+import numpy as np
 
-from esr.config.schema import EsrConf
+from esr.config.schema import EsrConf, ModelConf
 from esr.data.datasets import Dataset
 from esr.evaluation.gallery import Gallery
 from esr.evaluation.subject import Subject, alive, answers, answers_at_once, recorded
@@ -12,9 +14,10 @@ from esr.evaluation.turns import time_passes
 from esr.evaluation.worker import messages
 from esr.evaluation.worker.output_sample import sample
 from esr.images import quality
-from esr.records.network import Block
+from esr.records.network import Block, Weights
 from esr.system.progress import Progress
 from esr.timing.schedule import Pass
+from esr.zoo import weights
 
 WEIGHTS_SEED = 0
 """Seed of `weights=random`."""
@@ -30,6 +33,8 @@ class Evaluation:
     baseline: Subject
     gallery: Gallery
     progress: Progress
+    folder: Path | None = None
+    """Receives the results."""
 
     @property
     def subjects(self) -> tuple[Subject, Subject]:
@@ -52,11 +57,29 @@ def load(evaluation: Evaluation) -> None:
     dataset, progress = evaluation.dataset, evaluation.progress
     progress.stage("loading", len(evaluation.subjects) + len(dataset.pairs))
     for subject in alive(evaluation.subjects):
-        list(answers([subject], messages.LoadRequest(subject.model, subject.weights, WEIGHTS_SEED)))
+        request = load_request(subject.model, subject.weights)
+        for _ in answers([subject], request):
+            subject.worker.confirm_sandbox()
         progress.advance()
     for pair in dataset.pairs:
         list(answers(evaluation.subjects, messages.ImageRequest(pair.lr())))
         progress.advance()
+
+
+def load_request(model: ModelConf, chosen: Weights) -> messages.LoadRequest:
+    """The request with the weights' bytes, so that a worker needs no access to the file.
+
+    Raises:
+        WeightsError: The file is not the one that was chosen.
+    """
+    content = np.frombuffer(weights.read(chosen), np.uint8)
+    return messages.LoadRequest(model, chosen, WEIGHTS_SEED, content)
+
+
+def seal(evaluation: Evaluation) -> None:
+    """Lets no network start another process any more."""
+    for subject in alive(evaluation.subjects):
+        subject.seal()
 
 
 def measure_memory(evaluation: Evaluation) -> None:

@@ -8,6 +8,7 @@ from esr.config.cards import Card
 from esr.config.terms import Count, Digest, FailureKind, Figure, Positive, Psnr, Side, Stage, WeightsSource
 from esr.records.part import Part, load_raw
 from esr.records.reasons import ReasonName
+from esr.sandbox.layers import Layer
 
 Operators: TypeAlias = Annotated[dict[str, Count], Meta(max_length=1000)]
 Ssim: TypeAlias = Annotated[float, Meta(ge=-1.001, le=1.001)]
@@ -137,6 +138,17 @@ class Cudnn(Part, frozen=True):
     available: bool
 
 
+class Sandbox(Part, frozen=True):
+    """Containment of a worker, as its parent verified it."""
+
+    layers: tuple[Layer, ...]
+    """Layers that held."""
+    missing: dict[Layer, str]
+    """Layer that did not hold -> the reason."""
+    landlock_abi: Count = 0
+    """Version of the kernel's Landlock in force; 0 without it."""
+
+
 class WorkerReport(Part, frozen=True):
     """A worker's report about itself once its device is open."""
 
@@ -153,6 +165,8 @@ class WorkerReport(Part, frozen=True):
     torch_cudnn: int | None
     torch_build: str
     python: str
+    sandbox: Sandbox | None = None
+    """`None` with `sandbox=off`, and in records older than the field."""
 
 
 class Weights(Part, frozen=True):

@@ -44,6 +44,9 @@ class FakeWorker:
     def resume(self):
         self.log.append((self.name, "resume"))
 
+    def seal(self):
+        pass
+
     def ask(self, request):
         self.log.append((self.name, request.stage))
         sample = np.full(4, 7, np.uint8)

@@ -1,9 +1,7 @@
 """The worker's side: holds one network and carries out the parent's requests, one at a time."""
 
-import ctypes
 import os
 import platform
-import signal
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -23,10 +21,9 @@ from esr.evaluation.worker.output_sample import positions
 from esr.networks import build as networks
 from esr.networks import devices, inference
 from esr.records.network import SettingValue, WorkerReport
+from esr.sandbox.launch import Lock
 from esr.text import described, one_line
 from esr.timing.schedule import Pass
-
-_PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
 
 
 class Child:
@@ -38,7 +35,8 @@ class Child:
     settings: dict[str, SettingValue]
     """As they were before the network was loaded."""
 
-    def __init__(self) -> None:
+    def __init__(self, lock: Lock) -> None:
+        self.lock = lock
         self.images: list[Tensor] = []
         """LR images in main memory; on the device only while in use."""
         self.inputs: list[Tensor] = []
@@ -96,9 +94,10 @@ class Child:
     @handle.register
     def load(self, request: to.LoadRequest) -> Done:
         """Builds the network, loads its weights and moves it to the device."""
+        self.lock()
         self.model = request.model
         self.network = networks.build(self.model)
-        networks.load(self.network, self.model, request.weights, request.seed)
+        networks.load(self.network, self.model, request.weights, request.seed, request.content.tobytes())
         self.network.to(self.device.torch_device)
         return Done()
 
@@ -234,24 +233,19 @@ def _refusal(kind: Any, message: str, error: BaseException) -> Refusal:
     return Refusal(kind, type(error).__name__[: to.MESSAGE_LIMIT], one_line(message)[: to.MESSAGE_LIMIT])
 
 
-def _end_with_parent() -> None:
-    # A pass that never returns would outlive a killed parent.
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def main(read_fd: int, write_fd: int) -> None:
+def main(read_fd: int, write_fd: int, lock: Lock) -> None:
     """Serves requests until the parent closes its end.
 
     The network's prints go to standard error; messages have pipes of their own.
+
+    Args:
+        read_fd: Requests.
+        write_fd: Answers.
+        lock: Called once, before the network's code is imported.
     """
-    _end_with_parent()
-    # A scheduler signals every process of a job; the parent decides about this one.
-    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(number, signal.SIG_IGN)
     for fd in (read_fd, write_fd):
         os.set_inheritable(fd, False)
-    child = Child()
+    child = Child(lock)
     with open(read_fd, "rb") as source, open(write_fd, "wb") as sink:
         while line := source.readline():
             envelope = to.open_envelope(line)

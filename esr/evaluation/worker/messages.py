@@ -143,6 +143,8 @@ class LoadRequest(Request[Done], frozen=True, tag="load"):
     weights: Weights
     seed: Count
     """Of random weights."""
+    content: Pixels = msgspec.field(default_factory=lambda: np.zeros(0, np.uint8))
+    """Bytes of the weights file, whose digest is the one stated; empty for random weights."""
 
 
 class ImageRequest(Request[Done], frozen=True, tag="image"):
