@@ -22,8 +22,17 @@ def wishes(evaluation: Evaluation, model: ModelConf) -> Wishes:
     results = [Path(settings.out) / name for name in _RESULTS]
     folders = [evaluation.folder] if evaluation.folder else []
     roots = [Path(settings.data.root).expanduser()] if settings.data.root else []
-    hidden = [*images, *roots, *results, *folders, layouts.data_home(), Path(datasets.__file__).parent / "demo"]
+    hidden = [*images, *roots, *results, *folders, *_always_hidden()]
     return Wishes(cast(Mode, settings.sandbox), code(model), hidden)
+
+
+def for_question(model: ModelConf) -> Wishes:
+    """The sandbox of a network that is not measured."""
+    return Wishes("auto", code(model), [*map(Path, _RESULTS), *_always_hidden()])
+
+
+def _always_hidden() -> Sequence[Path]:
+    return layouts.data_home(), Path(datasets.__file__).parent / "demo"
 
 
 def _files(*named: Path | None) -> list[Path]:

@@ -45,9 +45,7 @@ def build(model: ModelConf) -> nn.Module:
     return network.eval().requires_grad_(False)
 
 
-def load(
-    network: nn.Module, model: ModelConf, weights: Weights, seed: int = 0, content: bytes | None = None
-) -> None:
+def load(network: nn.Module, model: ModelConf, weights: Weights, seed: int = 0, content: bytes | None = None) -> None:
     """Loads weights into a network, and attaches its `card` and `tile`.
 
     Args:

@@ -2,9 +2,8 @@
 
 import ctypes
 import os
-import sys
 
-_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+_LIBC = ctypes.CDLL(None, use_errno=True)
 
 # <linux/prctl.h>
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP = 1, 4, 24
@@ -24,33 +23,25 @@ def call(number: int, *arguments: object) -> int:
     """A system call by number.
 
     Raises:
-        OSError: It failed, or this is not Linux.
+        OSError: It failed.
     """
-    if _LIBC is None:
-        raise OSError("not Linux")
     # Integers as long: ctypes would pass them as int.
     sent = [ctypes.c_long(one) if isinstance(one, int) else one for one in arguments]
     return _checked(_LIBC.syscall(ctypes.c_long(number), *sent))
 
 
 def prctl(option: int, value: int = 0, more: int = 0) -> int:
-    """prctl(2); raises as `call` does."""
-    if _LIBC is None:
-        raise OSError("not Linux")
+    """An operation on this process, prctl(2); raises as `call` does."""
     return _checked(_LIBC.prctl(option, *map(ctypes.c_ulong, (value, more, 0, 0))))
 
 
 def unshare(flags: int) -> None:
-    """unshare(2); raises as `call` does."""
-    if _LIBC is None:
-        raise OSError("not Linux")
+    """Leaves namespaces, unshare(2); raises as `call` does."""
     _checked(_LIBC.unshare(flags))
 
 
 def mount(source: str, target: str, kind: str | None, flags: int, options: str | None = None) -> None:
-    """mount(2); raises as `call` does."""
-    if _LIBC is None:
-        raise OSError("not Linux")
+    """Mounts a file system, mount(2); raises as `call` does."""
     words = (None if word is None else os.fsencode(word) for word in (source, target, kind))
     _checked(_LIBC.mount(*words, ctypes.c_ulong(flags), None if options is None else options.encode()))
 
@@ -70,8 +61,6 @@ def set_read_only(path: str, *, read_only: bool) -> None:
 
 def drop_capabilities(kept: int) -> None:
     """Gives up all capabilities but those in a mask, of which only what is permitted stays; raises as `call` does."""
-    if _LIBC is None:
-        raise OSError("not Linux")
     for capability in range(_LAST_CAPABILITY + 1):
         if not kept >> capability & 1:
             try:

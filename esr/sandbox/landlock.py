@@ -62,9 +62,7 @@ def restrict(policy: Policy, *, own_proc: bool) -> int:
     """
     version = kernel.call(_CREATE, None, 0, _VERSION)
     known = (1 << _FS_BITS.get(version, 16)) - 1
-    attributes = _Ruleset(
-        known, _TCP if version >= _TCP_ABI else 0, _SCOPES if version >= _SCOPES_ABI else 0
-    )
+    attributes = _Ruleset(known, _TCP if version >= _TCP_ABI else 0, _SCOPES if version >= _SCOPES_ABI else 0)
     rules = kernel.call(_CREATE, ctypes.byref(attributes), ctypes.sizeof(attributes), 0)
     try:
         for path, listed in policy.grants():

@@ -16,7 +16,7 @@ from typing import NoReturn
 import msgspec
 
 from esr.sandbox import kernel, landlock, namespaces, seccomp
-from esr.sandbox.layers import Layer, Order, Started, tell
+from esr.sandbox.layers import Order, SandboxLayer, Started, tell
 from esr.sandbox.policy import Policy
 from esr.sandbox.supervisor import LISTENER, WORKER_ENDED, Supervisor
 
@@ -89,7 +89,7 @@ def _close(*descriptors: int) -> None:
         os.close(descriptor)
 
 
-def _join(group: str, layers: list[Layer], missing: dict[Layer, str]) -> None:
+def _join(group: str, layers: list[SandboxLayer], missing: dict[SandboxLayer, str]) -> None:
     try:
         with open(f"{group}/cgroup.procs", "w", encoding="ascii") as file:
             file.write("0")
@@ -104,7 +104,7 @@ def _follow_parent() -> None:
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _restrict(policy: Policy, layers: list[Layer], missing: dict[Layer, str]) -> int:
+def _restrict(policy: Policy, layers: list[SandboxLayer], missing: dict[SandboxLayer, str]) -> int:
     """Gives up everything that a worker does without, in this process; the Landlock ABI in force."""
     limits = (
         (resource.RLIMIT_CORE, 0),
@@ -127,7 +127,7 @@ def _restrict(policy: Policy, layers: list[Layer], missing: dict[Layer, str]) ->
             raise OSError(0, "a file outside its rules can be read")
 
     # A privileged user keeps the right to read others' files, as the network's own may be.
-    steps: dict[Layer, Callable[[], object]] = {
+    steps: dict[SandboxLayer, Callable[[], object]] = {
         "no new privileges": lambda: kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1),
         "capabilities dropped": lambda: kernel.drop_capabilities(1 << kernel.CAP_DAC_READ_SEARCH),
         "Landlock": restrict_files,
@@ -145,8 +145,6 @@ def _lock(supervisor: socket.socket, *, alone: bool) -> None:
     """Installs the filter and hands its listener to the supervisor; waits until that has taken it."""
     with supervisor:
         try:
-            if not seccomp.supported():
-                raise OSError(0, "not known for this machine's architecture")
             listener = seccomp.install(alone=alone)
         except OSError as error:
             supervisor.send((error.strerror or str(error)).encode())

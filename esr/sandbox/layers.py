@@ -9,7 +9,7 @@ import msgspec
 from esr.sandbox.policy import Policy
 
 Mode: TypeAlias = Literal["auto", "require", "off"]
-Layer: TypeAlias = Literal[
+SandboxLayer: TypeAlias = Literal[
     "user namespace",
     "PID namespace",
     "mount namespace",
@@ -22,7 +22,7 @@ Layer: TypeAlias = Literal[
     "capabilities dropped",
     "sealed",
 ]
-LAYERS: tuple[Layer, ...] = get_args(Layer)
+LAYERS: tuple[SandboxLayer, ...] = get_args(SandboxLayer)
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -45,9 +45,9 @@ class Leader(msgspec.Struct, frozen=True, tag="leader"):
 class Started(msgspec.Struct, frozen=True, tag="started"):
     """From the worker, before it has imported anything but this package."""
 
-    layers: tuple[Layer, ...]
-    missing: dict[Layer, str]
-    """Layer that could not be set up -> the reason."""
+    layers: tuple[SandboxLayer, ...]
+    missing: dict[SandboxLayer, str]
+    """SandboxLayer that could not be set up -> the reason."""
     landlock_abi: int = 0
 
 

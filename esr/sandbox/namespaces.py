@@ -3,21 +3,20 @@
 import contextlib
 import os
 from collections.abc import Callable
+from functools import partial
 
 from esr.sandbox import kernel
-from esr.sandbox.layers import Layer
+from esr.sandbox.layers import SandboxLayer
 from esr.sandbox.policy import Policy
 
-_ALL = (
-    kernel.CLONE_NEWPID | kernel.CLONE_NEWNS | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
-)
+_ALL = kernel.CLONE_NEWPID | kernel.CLONE_NEWNS | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
 _MOST_MEMORY_FILES = "size=1g,mode=1777"
 """Options of the worker's own `/dev/shm`."""
 
-Missing = dict[Layer, str]
+Missing = dict[SandboxLayer, str]
 
 
-def enter() -> tuple[list[Layer], Missing]:
+def enter() -> tuple[list[SandboxLayer], Missing]:
     """Leaves the namespaces of the parent; children of this process are in the new PID namespace.
 
     With the privilege for it no user namespace is made, in which a privileged user could not read others' files.
@@ -25,7 +24,7 @@ def enter() -> tuple[list[Layer], Missing]:
     Returns:
         Layers that hold, and those that do not with the reason.
     """
-    layers: list[Layer] = ["PID namespace", "network namespace", "IPC namespace"]
+    layers: list[SandboxLayer] = ["PID namespace", "network namespace", "IPC namespace"]
     with contextlib.suppress(OSError):
         kernel.unshare(_ALL)
         return layers, {}
@@ -34,7 +33,8 @@ def enter() -> tuple[list[Layer], Missing]:
         kernel.unshare(_ALL | kernel.CLONE_NEWUSER)
     except OSError as error:
         reason = f"unshare: {error.strerror}"
-        return [], {"user namespace": reason} | dict.fromkeys((*layers, "mount namespace"), reason)
+        missing: Missing = {"user namespace": reason, "mount namespace": reason}
+        return [], missing | dict.fromkeys(layers, reason)
     _write("/proc/self/setgroups", "deny")
     _write("/proc/self/uid_map", f"{user} {user} 1")
     _write("/proc/self/gid_map", f"{group} {group} 1")
@@ -54,18 +54,16 @@ def set_up_mounts(policy: Policy) -> str | None:
     Returns:
         The reason why it could not be done; `None` if it was.
     """
+    writable = (policy.scratch, "/proc", "/dev/shm")  # noqa: S108 - private
     quiet = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
     steps: list[tuple[str, Callable[[], None]]] = [
         ("private mounts", lambda: kernel.mount("none", "/", None, kernel.MS_REC | kernel.MS_PRIVATE)),
         ("scratch", lambda: kernel.mount(policy.scratch, policy.scratch, None, kernel.MS_BIND)),
         ("/proc", lambda: kernel.mount("proc", "/proc", "proc", quiet)),
         ("/dev/shm", lambda: kernel.mount("tmpfs", "/dev/shm", "tmpfs", quiet, _MOST_MEMORY_FILES)),  # noqa: S108
-        *((path, lambda path=path: _cover(path)) for path in policy.coverable()),  # type: ignore[misc]
+        *((path, partial(_cover, path)) for path in policy.coverable()),
         ("read-only", lambda: kernel.set_read_only("/", read_only=True)),
-        *(
-            (path, lambda path=path: kernel.set_read_only(path, read_only=False))  # type: ignore[misc]
-            for path in (policy.scratch, "/proc", "/dev/shm")  # noqa: S108
-        ),
+        *((path, partial(kernel.set_read_only, path, read_only=False)) for path in writable),
     ]
     for name, step in steps:
         try:

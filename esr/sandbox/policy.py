@@ -89,9 +89,9 @@ def make(scratch: Path, canary: Path, code: Sequence[Path], hidden: Iterable[Pat
     links = [entry.resolve() for place in own for entry in place.iterdir() if entry.is_symlink()]
     paths = [part for name in _PATHS for part in os.environ.get(name, "").split(os.pathsep) if part]
     python = [sys.prefix, sys.base_prefix, sys.exec_prefix, os.path.dirname(os.path.realpath(sys.executable))]
-    given = [*_SYSTEM, *python, *paths, *(entry for entry in sys.path if entry), *own, *links, *code]
+    given: list[str | Path] = [*_SYSTEM, *python, *paths, *(entry for entry in sys.path if entry), *own, *links, *code]
     readable = {os.path.realpath(path) for path in given if os.path.exists(path)} - {"/"}
-    hides = {os.path.realpath(path) for path in hidden if os.path.exists(path)} - {"/"}
+    hides = {os.path.realpath(path) for path in hidden} - {"/"}  # also what will exist later only
     return Policy(tuple(sorted(readable)), str(scratch), tuple(sorted(hides)), str(canary))
 
 

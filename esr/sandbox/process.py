@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import json
 import os
 import select
 import shutil
@@ -11,7 +10,7 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -23,7 +22,7 @@ import psutil
 
 from esr.errors import SandboxError
 from esr.sandbox import group, kernel, policy
-from esr.sandbox.layers import LAYERS, Layer, Leader, Locked, Mode, Order, Report, Sealed, Started
+from esr.sandbox.layers import Leader, Locked, Mode, Order, Report, SandboxLayer, Sealed, Started
 from esr.sandbox.supervisor import SEAL
 
 ReportT = TypeVar("ReportT", Leader, Started, Locked, Sealed)
@@ -38,19 +37,19 @@ _LINUX = sys.platform == "linux"
 _START_S = 60.0
 _ANSWER_S = 5.0
 _GRACE_S = 2.0
-_NAMESPACES: dict[Layer, str] = {
+_NAMESPACES: dict[SandboxLayer, str] = {
     "user namespace": "user",
     "PID namespace": "pid",
     "mount namespace": "mnt",
     "network namespace": "net",
     "IPC namespace": "ipc",
 }
-_BEFORE_SEALING: tuple[tuple[Layer, ...], ...] = (
+_BEFORE_SEALING: tuple[tuple[SandboxLayer, ...], ...] = (
     ("no new privileges",),
     ("seccomp",),
     ("Landlock", "mount namespace"),
 )
-_ESSENTIAL: tuple[tuple[Layer, ...], ...] = (*_BEFORE_SEALING, ("sealed",))
+_ESSENTIAL: tuple[tuple[SandboxLayer, ...], ...] = (*_BEFORE_SEALING, ("sealed",))
 """One layer of each must hold for `sandbox=require`; together they keep a network from files, processes and sockets."""
 
 
@@ -69,8 +68,8 @@ class Wishes:
 class State:
     """Layers of a sandbox as far as they are known."""
 
-    layers: list[Layer] = field(default_factory=list)
-    missing: dict[Layer, str] = field(default_factory=dict)
+    layers: list[SandboxLayer] = field(default_factory=list)
+    missing: dict[SandboxLayer, str] = field(default_factory=dict)
     landlock_abi: int = 0
 
     def essential_fault(self, *, sealed: bool) -> str | None:

@@ -135,10 +135,10 @@ def _refuse(number: int = errno.EPERM) -> Instruction:
     return _return(_ERROR | number)
 
 
-def _unless_among(index: int, allowed: Sequence[int], otherwise: Instruction = _refuse()) -> list[Instruction]:
+def _unless_among(index: int, allowed: Sequence[int], otherwise: Instruction | None = None) -> list[Instruction]:
     """Refuses the call, or what `otherwise` says, unless an argument is one of a few values."""
     tests = [(_JUMP_EQUAL, len(allowed) - at, 0, value & 0xFFFFFFFF) for at, value in enumerate(allowed)]
-    return [_argument(index), *tests, otherwise, _return(_ALLOW)]
+    return [_argument(index), *tests, otherwise or _refuse(), _return(_ALLOW)]
 
 
 @dataclass(frozen=True)
@@ -169,11 +169,6 @@ def _rules(pid: int, *, alone: bool) -> Iterator[_Rule]:
     yield _Rule(_CLONE3, [_refuse(errno.ENOSYS)])  # its flags are in memory; the C library falls back to clone
     for numbers in _STARTS.values():
         yield _Rule(numbers, [_return(_NOTIFY)])
-
-
-def supported() -> bool:
-    """True on the machines whose system calls are known here."""
-    return platform.system() == "Linux" and platform.machine() in _ARCHITECTURES
 
 
 def program(pid: int, *, alone: bool) -> list[Instruction]:
@@ -207,8 +202,10 @@ def install(*, alone: bool) -> int:
         The descriptor by which a supervisor decides on new processes.
 
     Raises:
-        OSError: The kernel is older than 5.7, or has no filters.
+        OSError: The kernel is older than 5.7, has no filters, or this machine's system calls are not known here.
     """
+    if platform.machine() not in _ARCHITECTURES:
+        raise OSError(0, f"the system calls of {platform.machine()} are not known")
     code = program(os.getpid(), alone=alone)
     packed = b"".join(struct.pack("=HBBI", *one) for one in code)
     flags = _TSYNC | _TSYNC_ESRCH | _NEW_LISTENER
@@ -228,10 +225,8 @@ def decide(listener: int, process: int, *, sealed: bool) -> None:
     try:
         fcntl.ioctl(listener, _NOTIF_RECV, notice, True)
         (identity,), (number,), (first,) = (struct.unpack_from(kind, notice, at) for kind, at in _NOTICE)
-        if number in _SCHED_SETAFFINITY:
-            allowed = os.path.exists(f"/proc/{process}/task/{first}")
-        else:
-            allowed = not sealed
+        own_thread = number in _SCHED_SETAFFINITY and os.path.exists(f"/proc/{process}/task/{first}")
+        allowed = own_thread or (number not in _SCHED_SETAFFINITY and not sealed)
         answer = (0, 0, _CONTINUE) if allowed else (0, -errno.EPERM, 0)
         fcntl.ioctl(listener, _NOTIF_SEND, bytearray(struct.pack("=QqiI", identity, *answer)), True)
     except OSError:  # it has been killed meanwhile

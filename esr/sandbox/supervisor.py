@@ -6,6 +6,7 @@ import select
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -52,7 +53,11 @@ class Supervisor:
             os.set_blocking(end, False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
-        handlers = {self._alive: self._obey, self._worker.fileno(): self._listen, woken: lambda: os.read(woken, 100)}
+        handlers: dict[int, Callable[[], object]] = {
+            self._alive: self._obey,
+            self._worker.fileno(): self._listen,
+            woken: lambda: os.read(woken, 100),
+        }
         for descriptor in handlers:
             self._poll.register(descriptor, select.POLLIN)
         tell(self._status, Leader(self._child))

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from functools import partial, singledispatchmethod
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -115,6 +116,21 @@ class Child:
             return to.ComplexityAnswer(counted, None)
         except NetworkError as error:
             return to.ComplexityAnswer(None, one_line(str(error))[: to.MESSAGE_LIMIT])
+
+    @handle.register
+    def count_layers(self, request: to.LayersRequest) -> to.LayersAnswer:
+        """Counts module by module."""
+        return to.LayersAnswer(tuple(complexity.layers(self.network, request.height, request.width)))
+
+    @handle.register
+    def export(self, request: to.ExportRequest) -> to.ExportAnswer:
+        """Exports a network; outside of inference mode, whose tensors cannot be traced."""
+        from esr.networks import export  # noqa: PLC0415 - an evaluation does without it
+
+        with torch.inference_mode(mode=False):
+            self.load(request.network)
+            exported = export.export(self.network, request.format)
+        return to.ExportAnswer(np.frombuffer(exported.content, np.uint8), exported.any_size)
 
     @handle.register
     def measure_memory(self, request: to.MemoryRequest) -> to.MemoryAnswer:

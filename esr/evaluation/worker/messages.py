@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from esr.config.schema import SCALE, EsrConf, ModelConf
 from esr.config.terms import Count, Stage
-from esr.records.network import Complexity, Memory, SettingValue, Shape, Weights, WorkerReport
+from esr.records.network import Complexity, Layer, Memory, SettingValue, Shape, Weights, WorkerReport
 from esr.timing.samples import Duration
 from esr.timing.schedule import Pass
 
@@ -232,6 +232,34 @@ class AuditRequest(Request[AuditAnswer], frozen=True, tag="audit"):
     """Watch one pass over an image."""
 
     image: Count
+
+
+class LayersAnswer(Answer, frozen=True, tag="layers"):
+    """A network's cost, module by module."""
+
+    layers: Annotated[tuple[Layer, ...], Meta(max_length=1_000_000)]
+
+
+class LayersRequest(Request[LayersAnswer], frozen=True, tag="layers"):
+    """Count one pass over an image of this size, module by module."""
+
+    height: Count
+    width: Count
+
+
+class ExportAnswer(Answer, frozen=True, tag="export"):
+    """An exported file."""
+
+    content: Pixels
+    """Bytes of the file."""
+    any_size: bool
+
+
+class ExportRequest(Request[ExportAnswer], frozen=True, tag="export"):
+    """Build a network with its weights, and export it."""
+
+    network: LoadRequest
+    format: _Word
 
 
 AnyRequest: TypeAlias = Union[tuple(Request.__subclasses__())]  # type: ignore[valid-type]  # noqa: UP007
