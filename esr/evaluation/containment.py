@@ -1,9 +1,12 @@
 """The sandbox that an evaluation asks for: what its networks may read, and what is hidden from them."""
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
+
+from rich.cells import cell_len
 
 from esr.config.schema import DataConf, EsrConf, ModelConf
 from esr.data import datasets, layouts
@@ -11,6 +14,8 @@ from esr.evaluation.steps import Evaluation
 from esr.sandbox.layers import Mode
 from esr.sandbox.process import Wishes
 
+_LATER = ("ctypes.util", "pynvml", "scipy.special", "scipy.stats")
+"""Modules that are imported when they are first used, because that takes a second."""
 _RESULTS = ("outputs", "multirun")
 """Folders of results below `out`."""
 
@@ -33,6 +38,13 @@ def for_question(model: ModelConf) -> Wishes:
 
 def _always_hidden() -> Sequence[Path]:
     return layouts.data_home(), Path(datasets.__file__).parent / "demo"
+
+
+def import_all() -> None:
+    """Imports what this process needs later on: nothing is looked up any more once a stranger's code exists."""
+    for name in _LATER:
+        importlib.import_module(name)
+    cell_len("×")  # rich loads its table of widths with the first character that is not ASCII
 
 
 def _files(*named: Path | None) -> list[Path]:

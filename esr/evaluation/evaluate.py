@@ -134,6 +134,7 @@ def _workers(evaluation: Evaluation) -> Iterator[None]:
         for subject in evaluation.subjects:
             wishes = containment.wishes(evaluation, subject.model)
             subject.worker = stack.enter_context(Worker(evaluation.settings.timing.timeout_s, wishes))
+        containment.import_all()
         settings = containment.without_paths(evaluation.settings)
         for subject, answer in answers_at_once(evaluation.subjects, OpenRequest(settings)):
             # Its own namespace gives it another number than it has here.

@@ -31,17 +31,17 @@ def call(number: int, *arguments: object) -> int:
 
 
 def prctl(option: int, value: int = 0, more: int = 0) -> int:
-    """An operation on this process, prctl(2); raises as `call` does."""
+    """Changes an attribute of this process; raises as `call` does."""
     return _checked(_LIBC.prctl(option, *map(ctypes.c_ulong, (value, more, 0, 0))))
 
 
 def unshare(flags: int) -> None:
-    """Leaves namespaces, unshare(2); raises as `call` does."""
+    """Leaves namespaces; raises as `call` does."""
     _checked(_LIBC.unshare(flags))
 
 
 def mount(source: str, target: str, kind: str | None, flags: int, options: str | None = None) -> None:
-    """Mounts a file system, mount(2); raises as `call` does."""
+    """Mounts a file system; raises as `call` does."""
     words = (None if word is None else os.fsencode(word) for word in (source, target, kind))
     _checked(_LIBC.mount(*words, ctypes.c_ulong(flags), None if options is None else options.encode()))
 

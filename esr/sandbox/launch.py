@@ -53,7 +53,7 @@ def start(order: Order, alive: int, status: int, kept: Sequence[int] = ()) -> Lo
     child = os.fork()
     if child:
         _close(theirs.detach(), *kept)
-        Supervisor(child, alive, status, ours).run()
+        Supervisor(child, alive, status, ours).run([order.place, order.group])
     _close(ours.detach(), alive)
     os.setsid()
     if order.group is not None:

@@ -32,6 +32,8 @@ class Order(msgspec.Struct, frozen=True):
     """`sys.path` of the parent."""
     policy: Policy | None
     """`None`: no layer is wanted."""
+    place: str
+    """Folder that is removed when all is over."""
     group: str | None = None
     """Folder of the worker's control group."""
 

@@ -9,7 +9,7 @@ from esr.sandbox import kernel
 from esr.sandbox.layers import SandboxLayer
 from esr.sandbox.policy import Policy
 
-_ALL = kernel.CLONE_NEWPID | kernel.CLONE_NEWNS | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
+_ALL = kernel.CLONE_NEWPID | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
 _MOST_MEMORY_FILES = "size=1g,mode=1777"
 """Options of the worker's own `/dev/shm`."""
 
@@ -57,6 +57,7 @@ def set_up_mounts(policy: Policy) -> str | None:
     writable = (policy.scratch, "/proc", "/dev/shm")  # noqa: S108 - private
     quiet = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
     steps: list[tuple[str, Callable[[], None]]] = [
+        ("unshare", lambda: kernel.unshare(kernel.CLONE_NEWNS)),
         ("private mounts", lambda: kernel.mount("none", "/", None, kernel.MS_REC | kernel.MS_PRIVATE)),
         ("scratch", lambda: kernel.mount(policy.scratch, policy.scratch, None, kernel.MS_BIND)),
         ("/proc", lambda: kernel.mount("proc", "/proc", "proc", quiet)),

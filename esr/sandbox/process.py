@@ -4,9 +4,7 @@ import contextlib
 import io
 import os
 import select
-import shutil
 import signal
-import stat
 import sys
 import tempfile
 import time
@@ -23,7 +21,7 @@ import psutil
 from esr.errors import SandboxError
 from esr.sandbox import group, kernel, policy
 from esr.sandbox.layers import Leader, Locked, Mode, Order, Report, SandboxLayer, Sealed, Started
-from esr.sandbox.supervisor import SEAL
+from esr.sandbox.supervisor import SEAL, remove
 
 ReportT = TypeVar("ReportT", Leader, Started, Locked, Sealed)
 
@@ -34,7 +32,8 @@ _BOOT = (
     "lock = launch.start(launch.read_order(order), alive, status, (read, write)); "
 )
 _LINUX = sys.platform == "linux"
-_START_S = 60.0
+_START_S = 300.0
+"""As long as a worker may take to import torch from a cold disk."""
 _ANSWER_S = 5.0
 _GRACE_S = 2.0
 _NAMESPACES: dict[SandboxLayer, str] = {
@@ -105,7 +104,7 @@ class ContainedProcess:
         canary.touch()
         self._group = self._make_group()
         chosen = None if wishes.mode == "off" else policy.make(scratch, canary, wishes.code, wishes.hidden)
-        order = Order(tuple(sys.path), chosen, None if self._group is None else str(self._group))
+        order = Order(tuple(sys.path), chosen, str(self._place), None if self._group is None else str(self._group))
         alive, self._alive = os.pipe()
         self._status, status = os.pipe()
         self._unread = bytearray()
@@ -314,7 +313,7 @@ class ContainedProcess:
         if self._status >= 0:
             os.close(self._status)
             self._status = -1
-        _remove(self._place)
+        remove(str(self._place))
 
 
 @cache
@@ -326,11 +325,3 @@ def tell_once(line: str) -> None:
 def _own_pids() -> list[str]:
     status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
     return next(line for line in status.splitlines() if line.startswith("NSpid:")).split()[1:]
-
-
-def _remove(folder: Path) -> None:
-    """Removes a folder that a stranger has written to: without following links, whatever its modes are."""
-    for place, _, _ in os.walk(folder):
-        with contextlib.suppress(OSError):
-            os.chmod(place, stat.S_IRWXU)
-    shutil.rmtree(folder, ignore_errors=True)

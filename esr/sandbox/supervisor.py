@@ -3,10 +3,12 @@
 import contextlib
 import os
 import select
+import shutil
 import signal
 import socket
+import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -43,8 +45,12 @@ class Supervisor:
         self._listener = -1
         self._poll = select.poll()
 
-    def run(self) -> NoReturn:
-        """Serves until the worker and all that it started have ended; then ends as the worker did."""
+    def run(self, leftovers: Sequence[str | None]) -> NoReturn:
+        """Serves until the worker and all that it started have ended; then ends as the worker did.
+
+        Args:
+            leftovers: Its folder and its control group, which are removed.
+        """
         if _LINUX:
             kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
             kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
@@ -74,6 +80,8 @@ class Supervisor:
         self._end_all()
         with contextlib.suppress(OSError):
             self._listen()  # the last word of the namespace's first process
+        for folder in filter(None, leftovers):
+            remove(folder)
         _end_as(self._ended if self._told is None else self._told)
 
     def _obey(self) -> None:
@@ -122,6 +130,16 @@ class Supervisor:
                 os.waitpid(-1, 0)
             except ChildProcessError:
                 return
+
+
+def remove(folder: str) -> None:
+    """Removes a folder that a stranger has written to: without following links, whatever its modes are."""
+    for place, _, _ in os.walk(folder):
+        with contextlib.suppress(OSError):
+            os.chmod(place, stat.S_IRWXU)
+    shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        os.rmdir(folder)  # a control group, whose files cannot be removed
 
 
 def _children() -> list[int]:
