@@ -26,5 +26,6 @@ def opened(model: ModelConf, weights: Weights) -> Iterator[tuple[Worker, LoadReq
         with Worker(settings.timing.timeout_s, containment.for_question(model)) as worker:
             worker.ask(OpenRequest(containment.without_paths(settings)))
             yield worker, request
+            worker.confirm_sandbox()
     except WorkerFailure as error:
         raise NetworkError(f"_target_={model._target_}: {error.failure.message}") from error

@@ -64,7 +64,7 @@ class Wishes:
 
 
 @dataclass
-class State:
+class Held:
     """Layers of a sandbox as far as they are known."""
 
     layers: list[SandboxLayer] = field(default_factory=list)
@@ -97,7 +97,7 @@ class ContainedProcess:
 
     def __init__(self, program: str, pipes: tuple[int, int], output: IO[bytes], wishes: Wishes) -> None:
         self.wishes = wishes
-        self.state = State()
+        self.state = Held()
         self._place = Path(tempfile.mkdtemp(prefix="esr-")).resolve()
         scratch, canary = self._place / "scratch", self._place / "canary"
         scratch.mkdir()
@@ -160,11 +160,7 @@ class ContainedProcess:
         return None
 
     def confirm_lock(self) -> None:
-        """Verifies the filter of system calls, once the worker says that it has loaded a network.
-
-        Raises:
-            SandboxError: `require`, and something essential is missing.
-        """
+        """Verifies the filter of system calls, once the worker says that it has loaded a network."""
         if self.wishes.mode == "off":
             return
         self.wait_until_started()
@@ -175,17 +171,16 @@ class ContainedProcess:
         else:
             self.state.missing["seccomp"] = fault or "not in force"
             self.state.missing["sealed"] = "needs seccomp"
-        self._judge(sealed=False)
 
     def seal(self) -> None:
         """Lets the worker start no more processes, and ends those that it has started."""
         if "seccomp" not in self.state.layers or "sealed" in self.state.layers:
-            return self._judge(sealed=True)
+            return
         with contextlib.suppress(BrokenPipeError):
             os.write(self._alive, SEAL)
         if self._next(Sealed, _ANSWER_S) is None:
             self.state.missing["sealed"] = "no answer"
-            return self._judge(sealed=True)
+            return
         for _ in range(100):
             strays = self.strays()
             for stray in strays:
@@ -197,9 +192,13 @@ class ContainedProcess:
             self.state.missing["sealed"] = "processes that do not end"
         else:
             self.state.layers.append("sealed")
-        return self._judge(sealed=True)
 
-    def _judge(self, *, sealed: bool) -> None:
+    def judge(self, *, sealed: bool) -> None:
+        """Says once that something essential is missing.
+
+        Raises:
+            SandboxError: Something is, and `require` was asked for.
+        """
         fault = self.state.essential_fault(sealed=sealed)
         if fault is None or self.wishes.mode == "off":
             return
@@ -314,6 +313,25 @@ class ContainedProcess:
             os.close(self._status)
             self._status = -1
         remove(str(self._place))
+
+
+def probe() -> Held:
+    """The layers that this machine allows, found out by a process that does nothing."""
+    (their_read, our_write), (our_read, their_write) = os.pipe(), os.pipe()
+    program = "import os; lock(); os.write(write, b'1'); os.read(read, 1)"
+    with tempfile.TemporaryFile() as output, contextlib.ExitStack() as opened:
+        opened.callback(os.close, our_write)
+        opened.callback(os.close, our_read)
+        try:
+            contained = ContainedProcess(program, (their_read, their_write), output, Wishes())
+        finally:
+            os.close(their_read)
+            os.close(their_write)
+        opened.callback(contained.close)
+        os.read(our_read, 1)  # ends without a byte where it has died
+        contained.confirm_lock()
+        contained.seal()
+        return contained.state
 
 
 @cache

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LINKS = ("models", "conf", "model_zoo")
 """Rooms that are links to folders at the top; networks and configuration are not counted as code of `esr/`."""
 LIMITS = {
-    "rooms": 27,
+    "rooms": 26,
     "floors": 10,
     "arrows up": 0,
     "circles of rooms": 0,

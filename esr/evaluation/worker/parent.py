@@ -151,6 +151,7 @@ class Worker:
             SandboxError: It is required, and something essential is missing.
         """
         self.process.confirm_lock()
+        self.process.judge(sealed=False)
 
     def seal(self) -> None:
         """Lets the worker start no more processes, and ends those that it has started.
@@ -159,6 +160,7 @@ class Worker:
             SandboxError: A sandbox is required, and it cannot be sealed.
         """
         self.process.seal()
+        self.process.judge(sealed=True)
 
     @property
     def sandbox(self) -> Sandbox | None:
