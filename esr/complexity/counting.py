@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import thread as pool
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,32 +16,10 @@ from esr.complexity import challenge, operators
 from esr.complexity.memory import Ledger, without_collector
 from esr.complexity.operators import OperatorMode
 from esr.complexity.replica import CHANNELS, observe
-from esr.records.network import Complexity
+from esr.records.network import Complexity, Layer
 
 _PARAMETRIZATION = re.compile(r"(^|\.)parametrizations(\..*)?$")
 """Part of a path below a module whose weight PyTorch recomputes in each pass."""
-
-
-@dataclass
-class Layer:
-    """A module in a network's table: the sum of its calls in one forward pass."""
-
-    path: str
-    """Dotted path from the network; empty for the network itself."""
-    type: str
-    """Name of the module's class."""
-    calls: int = 0
-    """0 for a module that never runs itself, though its parameters may be used."""
-    output_shape: tuple[int, ...] | None = None
-    """Shape of the first tensor that its last call returned; `None` without one."""
-    params: int = 0
-    """Elements of its own parameters; a shared one is listed with the first module that holds it."""
-    flops: int = 0
-    """By the challenge's definition."""
-    macs: int = 0
-    """Multiply-accumulates outside any deeper module."""
-    activations: int = 0
-    """By the challenge's definition."""
 
 
 def measure(network: nn.Module, height: int = 256, width: int = 256) -> Complexity:

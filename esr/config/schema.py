@@ -209,6 +209,8 @@ class EsrConf:
     quality: QualityConf = field(default_factory=QualityConf)
     complexity: ComplexityConf = field(default_factory=ComplexityConf)
     telemetry: TelemetryConf = field(default_factory=TelemetryConf)
+    sandbox: str = "auto"
+    """Containment of the networks' code: `auto` (all that the machine allows), `require` (or nothing runs), `off`."""
     lock: str = "wait"
     """If another measurement holds the device: `wait` for its end, or `fail`."""
     force: bool = False
@@ -262,6 +264,7 @@ _CHOICES = {
     "device.kind": ("auto", "cuda", "cpu"),
     "data.kind": ("demo", "folder"),
     "quality.save": ("none", "crops", "images"),
+    "sandbox": ("auto", "require", "off"),
     "lock": ("wait", "fail"),
 }
 

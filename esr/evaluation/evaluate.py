@@ -15,7 +15,7 @@ import msgspec
 from esr.config.schema import EsrConf, ModelConf, network_name
 from esr.config.terms import Role
 from esr.data import datasets
-from esr.evaluation import steps
+from esr.evaluation import containment, steps
 from esr.evaluation.cache_key import cache_key
 from esr.evaluation.gallery import Gallery
 from esr.evaluation.inputs import Inputs
@@ -62,6 +62,7 @@ def evaluate(settings: EsrConf, folder: Path | None = None, progress: Progress |
         candidate=_subject("candidate", settings.model, settings.weights, progress),
         baseline=_subject("baseline", settings.baseline, settings.baseline_weights, progress),
         gallery=Gallery(folder, settings.quality.save),
+        folder=folder,
         progress=progress,
         inputs=Inputs(dataset.pairs, secrets.randbits(62)),
     )
@@ -83,6 +84,7 @@ def _single(evaluation: Evaluation) -> tuple[Sequence[Process], WatchResult]:
             watch = guards.enter_context(_guarded(evaluation))
             steps.calibrate(evaluation)
             steps.load(evaluation)
+            steps.seal(evaluation)
             steps.time_once(evaluation)
             steps.measure_quality(evaluation)
             steps.profile(evaluation)
@@ -154,11 +156,14 @@ def _workers(evaluation: Evaluation) -> Iterator[None]:
     evaluation.progress.stage("starting workers", len(evaluation.subjects))
     with ExitStack() as stack:
         for subject in evaluation.subjects:
-            subject.worker = stack.enter_context(Worker(evaluation.settings.timing.timeout_s))
+            wishes = containment.wishes(evaluation, subject.model)
+            subject.worker = stack.enter_context(Worker(evaluation.settings.timing.timeout_s, wishes))
+        containment.import_all()
         settings = evaluation.settings
         request = OpenRequest(settings.device, settings.cudnn, settings.timing.cuda_graph)
         for subject, answer in answers_at_once(evaluation.subjects, request):
-            subject.report = subject.report or answer.report
+            # Its own namespace gives it another number than it has here.
+            subject.report = subject.report or msgspec.structs.replace(answer.report, pid=subject.worker.pid)
             evaluation.progress.advance()
         yield
 

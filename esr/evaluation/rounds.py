@@ -56,6 +56,8 @@ class Measurement:
         try:
             warmup = self.settings.timing.warmup
             steady = warm_up(self.subjects, self.inputs, self.shapes, warmup, self.process, self.watch, self.progress)
+            for subject in alive(self.subjects):
+                subject.seal()  # until here a compiler may run, for one shape after the other
             stopped_by = self._run_rounds()
         finally:
             for subject in self.subjects:

@@ -2,10 +2,12 @@
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import msgspec
+import numpy as np
 
-from esr.config.schema import EsrConf
+from esr.config.schema import EsrConf, ModelConf
 from esr.data.datasets import Dataset
 from esr.errors import EsrError
 from esr.evaluation.gallery import Gallery
@@ -18,10 +20,11 @@ from esr.evaluation.turns import compare_repeated, time_passes
 from esr.evaluation.worker import messages
 from esr.evaluation.worker.parent import WorkerFailure
 from esr.images import quality
-from esr.records.network import Block, Failure, Memory, Shape
+from esr.records.network import Block, Failure, Memory, Shape, Weights
 from esr.system.progress import Progress
 from esr.text import one_line
 from esr.timing.schedule import Pass
+from esr.zoo import weights
 
 WEIGHTS_SEED = 0
 """Seed of `weights=random`."""
@@ -38,6 +41,8 @@ class Evaluation:
     gallery: Gallery
     progress: Progress
     inputs: Inputs
+    folder: Path | None = None
+    """Receives the results."""
 
     @property
     def subjects(self) -> tuple[Subject, Subject]:
@@ -71,8 +76,26 @@ def load(evaluation: Evaluation) -> None:
     progress = evaluation.progress
     progress.stage("loading", len(evaluation.subjects))
     for subject in alive(evaluation.subjects):
-        list(answers([subject], messages.LoadRequest(subject.model, subject.weights, WEIGHTS_SEED)))
+        request = load_request(subject.model, subject.weights)
+        for _ in answers([subject], request):
+            subject.worker.confirm_sandbox()
         progress.advance()
+
+
+def load_request(model: ModelConf, chosen: Weights) -> messages.LoadRequest:
+    """The request with the weights' bytes, so that a worker needs no access to the file.
+
+    Raises:
+        WeightsError: The file is not the one that was chosen.
+    """
+    content = np.frombuffer(weights.read(chosen), np.uint8)
+    return messages.LoadRequest(model, chosen, WEIGHTS_SEED, content)
+
+
+def seal(evaluation: Evaluation) -> None:
+    """Lets no network start another process any more."""
+    for subject in alive(evaluation.subjects):
+        subject.seal()
 
 
 def measure_memory(evaluation: Evaluation) -> None:
@@ -152,7 +175,8 @@ def load_again(evaluation: Evaluation) -> None:
     """Loads the networks once more; one that refuses has failed, its figures are kept."""
     for subject in alive(evaluation.subjects):
         try:
-            list(answers([subject], messages.LoadRequest(subject.model, subject.weights, WEIGHTS_SEED)))
+            for _ in answers([subject], load_request(subject.model, subject.weights)):
+                subject.worker.confirm_sandbox()
         except EsrError as error:
             subject.failure = Failure("load", "exception", one_line(str(error)))
 

@@ -150,6 +150,12 @@ class Subject:
             largest_difference=max(check.largest_difference, found),
         )
 
+    def seal(self) -> None:
+        """Seals the worker's sandbox, and notes the layers of the first worker."""
+        self.worker.seal()
+        if self.report is not None and self.report.sandbox is None:
+            self.report = msgspec.structs.replace(self.report, sandbox=self.worker.sandbox)
+
     def note_inspection(self, found: InspectAnswer) -> None:
         """Adds the findings of a watched pass."""
         self.inspected = found

@@ -1,5 +1,6 @@
 """One network's part of a record. `None` is a figure that is not known or does not apply."""
 
+from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Raw, field
@@ -8,6 +9,7 @@ from esr.config.cards import Card
 from esr.config.terms import Count, Digest, FailureKind, Figure, Positive, Psnr, Side, Stage, WeightsSource
 from esr.records.part import Part, load_raw
 from esr.records.reasons import ReasonName
+from esr.sandbox.layers import SandboxLayer
 
 Operators: TypeAlias = Annotated[dict[str, Count], Meta(max_length=1000)]
 Ssim: TypeAlias = Annotated[float, Meta(ge=-1.001, le=1.001)]
@@ -98,6 +100,28 @@ class Complexity(Part, frozen=True):
     live_memory: LiveMemory | None = None
 
 
+@dataclass
+class Layer:
+    """A module in a network's table: the sum of its calls in one forward pass."""
+
+    path: str
+    """Dotted path from the network; empty for the network itself."""
+    type: str
+    """Name of the module's class."""
+    calls: int = 0
+    """0 for a module that never runs itself, though its parameters may be used."""
+    output_shape: tuple[int, ...] | None = None
+    """Shape of the first tensor that its last call returned; `None` without one."""
+    params: int = 0
+    """Elements of its own parameters; a shared one is listed with the first module that holds it."""
+    flops: int = 0
+    """By the challenge's definition."""
+    macs: int = 0
+    """Multiply-accumulates outside any deeper module."""
+    activations: int = 0
+    """By the challenge's definition."""
+
+
 class Memory(Part, frozen=True):
     """Peak memory of a pass."""
 
@@ -152,6 +176,17 @@ class Cudnn(Part, frozen=True):
     available: bool
 
 
+class Sandbox(Part, frozen=True):
+    """Containment of a worker, as its parent verified it."""
+
+    layers: tuple[SandboxLayer, ...]
+    """Layers that held."""
+    missing: dict[SandboxLayer, str]
+    """Layer that did not hold -> the reason."""
+    landlock_abi: Count = 0
+    """Version of the kernel's Landlock in force; 0 without it."""
+
+
 class WorkerReport(Part, frozen=True):
     """A worker's report about itself once its device is open."""
 
@@ -168,6 +203,8 @@ class WorkerReport(Part, frozen=True):
     torch_cudnn: int | None
     torch_build: str
     python: str
+    sandbox: Sandbox | None = None
+    """`None` with `sandbox=off`, and in records older than the field."""
 
 
 class Weights(Part, frozen=True):

@@ -23,6 +23,7 @@ from esr.evaluation import evaluate as evaluation
 from esr.records.document import Driver
 from esr.records.files import Record, decode
 from esr.records.network import Device
+from esr.sandbox.process import Held
 from esr.system import cgroups
 
 UUID = "0e5a0e5a-0000-4000-8000-000000000000"
@@ -58,6 +59,7 @@ GOOD = State(
     memory_bytes=16 << 30,
     cores=8,
     uid=10001,
+    sandbox=Held(["Landlock", "no new privileges", "seccomp", "sealed"], {"PID namespace": "refused"}),
 )
 NO_GPU = replace(TORCH, count=0, gpu=None)
 NO_NVML = Driver(None, None, "NVML Shared Library Not Found")
@@ -85,6 +87,8 @@ def test_a_good_machine_gets_nothing_but_ok():
         (replace(GOOD, torch=NO_GPU, gpus=(), device_files=(), driver=NO_NVML), "gpu", "warn", "nvidia-smi"),
         (replace(GOOD, torch=NO_GPU, gpus=(), device_files=(), driver=NO_NVML, container="docker"),
          "gpu", "warn", "--gpus all"),
+        (replace(GOOD, sandbox=Held(["no new privileges", "seccomp", "sealed"], {"Landlock": "not implemented"})),
+         "sandbox", "warn", "lsm=landlock"),
         (replace(GOOD, torch=TorchState("2.13.0+cpu")), "gpu", "fail", "CPU build"),
         (replace(GOOD, torch=replace(NO_GPU, error="The NVIDIA driver on your system is too old (found 11040)")),
          "gpu", "fail", "560 or later"),

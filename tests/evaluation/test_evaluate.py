@@ -1,6 +1,7 @@
 """The main job, end to end through the command line and the Python API: what a record holds, and how networks fail."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -246,15 +247,18 @@ def test_a_participants_models_package_does_not_clash_with_ours(run_esr, partici
 def test_ctrl_c_stops_at_once_and_leaves_no_worker_and_no_half_record(participant):
     words = with_fault(participant, fault="hang", after=4)
     command = [str(Path(sys.executable).with_name("esr")), *words]
+    scratch = participant / "scratch"
+    scratch.mkdir()
     # A shell's background jobs ignore SIGINT, and their children inherit that.
     process = subprocess.Popen(
         command,
         cwd=participant,
         stderr=subprocess.PIPE,
         text=True,
+        env={**os.environ, "TMPDIR": str(scratch)},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no thread runs
     )
-    wait_for(participant / "hanging")
+    wait_for(scratch / "*/scratch/hanging")
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=5)
     assert process.returncode == 130
@@ -262,6 +266,7 @@ def test_ctrl_c_stops_at_once_and_leaves_no_worker_and_no_half_record(participan
     assert "Traceback" not in err
     assert not list(participant.rglob("record.json*"))
     assert not list(participant.rglob("*.part"))
+    assert not list(scratch.iterdir())
 
 
 def test_the_python_api_lists_creates_and_super_resolves():

@@ -48,6 +48,9 @@ class FakeWorker:
     def resume(self):
         self.log.append((self.name, "resume"))
 
+    def seal(self):
+        pass
+
     def ask(self, request):
         self.log.append((self.name, request.stage))
         if isinstance(request, PassRequest):

@@ -19,7 +19,8 @@ from packaging.version import Version
 from torch import Tensor, nn
 
 from esr.errors import ConfigError, NetworkError
-from esr.networks.export import EXAMPLE, export, to_program, write
+from esr.networks.export import export, to_program
+from esr.networks.formats import EXAMPLE, write
 from esr.networks.state_dicts import random_weights
 
 OTHER = (48, 72)

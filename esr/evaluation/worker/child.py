@@ -1,10 +1,8 @@
 """The worker's side: holds one network and carries out the parent's requests, one at a time."""
 
-import ctypes
 import os
 import platform
 import random
-import signal
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -25,9 +23,9 @@ from esr.evaluation.worker.output_sample import positions
 from esr.networks import build as networks
 from esr.networks import devices, inference
 from esr.records.network import SettingValue, WorkerReport
+from esr.sandbox.launch import Lock
 from esr.text import described, one_line
 
-_PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
 _EVICTED_VALUES = 2**22
 """Values, 4 bytes each, that push a pass's messages out of the processor's caches."""
 
@@ -42,7 +40,8 @@ class Child:
     settings: dict[str, SettingValue]
     """As they were before the network was loaded."""
 
-    def __init__(self) -> None:
+    def __init__(self, lock: Lock = lambda: None) -> None:
+        self.lock = lock
         self.network = _Nearest()
         self.model = ModelConf()
         self.output: Tensor | None = None
@@ -104,10 +103,11 @@ class Child:
     @handle.register
     def load(self, request: to.LoadRequest) -> Done:
         """Builds the network, loads its weights and moves it to the device."""
+        self.lock()
         self.model = request.model
         self.output, self.shapes, self.graphs, self.uncaptured = None, set(), {}, None
         self.network = networks.build(self.model)
-        networks.load(self.network, self.model, request.weights, request.seed)
+        networks.load(self.network, self.model, request.weights, request.seed, request.content.tobytes())
         self.network.to(self.device.torch_device)
         return Done()
 
@@ -119,6 +119,21 @@ class Child:
             return to.ComplexityAnswer(counted, None)
         except NetworkError as error:
             return to.ComplexityAnswer(None, one_line(str(error))[: to.MESSAGE_LIMIT])
+
+    @handle.register
+    def count_layers(self, request: to.LayersRequest) -> to.LayersAnswer:
+        """Counts module by module."""
+        return to.LayersAnswer(tuple(complexity.layers(self.network, request.height, request.width)))
+
+    @handle.register
+    def export(self, request: to.ExportRequest) -> to.ExportAnswer:
+        """Exports a network; outside of inference mode, whose tensors cannot be traced."""
+        from esr.networks import export  # noqa: PLC0415 - an evaluation does without it
+
+        with torch.inference_mode(mode=False):
+            self.load(request.network)
+            exported = export.export(self.network, request.format)
+        return to.ExportAnswer(np.frombuffer(exported.content, np.uint8), exported.any_size)
 
     @handle.register
     def reset_memory(self, _: to.ResetMemoryRequest) -> Done:
@@ -229,24 +244,19 @@ def _refusal(kind: Any, message: str, error: BaseException) -> Refusal:
     return Refusal(kind, type(error).__name__[: to.MESSAGE_LIMIT], one_line(message)[: to.MESSAGE_LIMIT])
 
 
-def _end_with_parent() -> None:
-    # A pass that never returns would outlive a killed parent.
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def main(read_fd: int, write_fd: int) -> None:
+def main(read_fd: int, write_fd: int, lock: Lock) -> None:
     """Serves requests until the parent closes its end.
 
     The network's prints go to standard error; messages have pipes of their own.
+
+    Args:
+        read_fd: Requests.
+        write_fd: Answers.
+        lock: Called once, before the network's code is imported.
     """
-    _end_with_parent()
-    # A scheduler signals every process of a job; the parent decides about this one.
-    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(number, signal.SIG_IGN)
     for fd in (read_fd, write_fd):
         os.set_inheritable(fd, False)
-    child = Child()
+    child = Child(lock)
     with open(read_fd, "rb") as source, open(write_fd, "wb") as sink:
         while line := source.readline():
             envelope = to.open_envelope(line)

@@ -20,6 +20,7 @@ from esr.records.network import (
     MOST_KERNELS,
     Complexity,
     Kernel,
+    Layer,
     Memory,
     SettingValue,
     Shape,
@@ -172,6 +173,8 @@ class LoadRequest(Request[Done], frozen=True, tag="load"):
     weights: Weights
     seed: Count
     """Of random weights."""
+    content: Pixels = msgspec.field(default_factory=lambda: np.zeros(0, np.uint8))
+    """Bytes of the weights file, whose digest is the one stated; empty for random weights."""
 
 
 class ComplexityRequest(Request[ComplexityAnswer], frozen=True, tag="complexity"):
@@ -243,6 +246,34 @@ class KernelsRequest(Request[KernelsAnswer], frozen=True, tag="kernels"):
 
     image: Pixels
     seed: Count
+
+
+class LayersAnswer(Answer, frozen=True, tag="layers"):
+    """A network's cost, module by module."""
+
+    layers: Annotated[tuple[Layer, ...], Meta(max_length=1_000_000)]
+
+
+class LayersRequest(Request[LayersAnswer], frozen=True, tag="layers"):
+    """Count one pass over an image of this size, module by module."""
+
+    height: Count
+    width: Count
+
+
+class ExportAnswer(Answer, frozen=True, tag="export"):
+    """An exported file."""
+
+    content: Pixels
+    """Bytes of the file."""
+    any_size: bool
+
+
+class ExportRequest(Request[ExportAnswer], frozen=True, tag="export"):
+    """Build a network with its weights, and export it."""
+
+    network: LoadRequest
+    format: _Word
 
 
 AnyRequest: TypeAlias = Union[tuple(Request.__subclasses__())]  # type: ignore[valid-type]  # noqa: UP007
