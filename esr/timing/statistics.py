@@ -177,7 +177,7 @@ def _bootstrap(
     if groups is not None and len(set(groups)) > 1:
         tail = (1 - level) / 2
         low, high = np.quantile(_two_levels(table, statistic, np.asarray(groups), resamples, random), [tail, 1 - tail])
-        return Estimate(value, float(low), float(high))
+        return _ordered(value, low, high)
 
     def over_rounds(index: npt.NDArray[np.int64], axis: int = -1) -> Array:
         picked = np.moveaxis(index, axis, -1).astype(int)
@@ -193,7 +193,12 @@ def _bootstrap(
         vectorized=True,
         rng=random,
     ).confidence_interval
-    return Estimate(value, float(interval.low), float(interval.high))
+    return _ordered(value, interval.low, interval.high)
+
+
+def _ordered(value: float, low: float, high: float) -> Estimate:
+    # Interpolation between equal resamples may round the lower bound up and the upper one down.
+    return Estimate(value, float(min(low, high)), float(max(low, high)))
 
 
 def _two_levels(
