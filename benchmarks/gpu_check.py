@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import gpu_rows as rows_of
-from gpu_rows import AA_ROUNDS, FAILED, LEFT_OUT, NO_JUDGE, OK, SIMULATED, Command, Row
+from gpu_rows import AA_ROUNDS, FAILED, LEFT_OUT, NO_JUDGE, OK, SHORT, SIMULATED, Command, Row
 from machine import write_images
 from omegaconf import OmegaConf
 
