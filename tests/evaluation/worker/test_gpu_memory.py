@@ -1,0 +1,34 @@
+"""Peak memory of passes on a simulated GPU, byte by byte."""
+
+import pytest
+import torch
+from helpers.cuda_stub.simulated_cuda import Script, simulated
+from torch import nn
+
+from esr.config.schema import ModelConf
+from esr.evaluation.worker.child import Child
+from esr.evaluation.worker.messages import MemoryRequest
+from esr.networks.devices import open_device
+
+FLOAT = 4
+WEIGHTS = 3 * 48 * FLOAT
+
+
+def expected(height: int, width: int) -> int:
+    """Bytes alive while the pixels are shuffled: weights, input, features, and the output, which is as large."""
+    return WEIGHTS + (3 + 48 + 48) * height * width * FLOAT
+
+
+@pytest.mark.parametrize("images", [(0,), (1,), (0, 1), (1, 0)])
+def test_the_peak_is_that_of_the_passes_alone(images):
+    with simulated(Script(kernel_us=0), {}):
+        child = Child()
+        child.device = open_device("cuda")
+        child.model = ModelConf(_target_="x")
+        network = nn.Sequential(nn.Conv2d(3, 48, 1, bias=False), nn.PixelShuffle(4))
+        child.network = network.to(child.device.torch_device)
+        child.images = [torch.zeros(1, 3, 8, 16), torch.zeros(1, 3, 16, 16)]
+        torch.zeros(1 << 20, device="cuda")  # as a constructor may allocate, and free
+        with torch.inference_mode():
+            answer = child.handle(MemoryRequest(images))
+        assert answer.memory.memory_mib * 2**20 == max(expected(*child.images[image].shape[2:]) for image in images)
