@@ -11,12 +11,11 @@ from esr.evaluation.worker.messages import MemoryRequest
 from esr.networks.devices import open_device
 
 FLOAT = 4
-WEIGHTS = 3 * 48 * FLOAT
 
 
 def expected(height: int, width: int) -> int:
-    """Bytes alive while the pixels are shuffled: weights, input, features, and the output, which is as large."""
-    return WEIGHTS + (3 + 48 + 48) * height * width * FLOAT
+    """Bytes of input and output; checking that output takes more."""
+    return (3 + 48) * height * width * FLOAT
 
 
 @pytest.mark.parametrize("images", [(0,), (1,), (0, 1), (1, 0)])
@@ -25,8 +24,7 @@ def test_the_peak_is_that_of_the_passes_alone(images):
         child = Child()
         child.device = open_device("cuda")
         child.model = ModelConf(_target_="x")
-        network = nn.Sequential(nn.Conv2d(3, 48, 1, bias=False), nn.PixelShuffle(4))
-        child.network = network.to(child.device.torch_device)
+        child.network = nn.Upsample(scale_factor=4)
         child.images = [torch.zeros(1, 3, 8, 16), torch.zeros(1, 3, 16, 16)]
         torch.zeros(1 << 20, device="cuda")  # as a constructor may allocate, and free
         with torch.inference_mode():
