@@ -24,8 +24,8 @@ from gpu_check import Plan, Step
 from gpu_rows import FAILED, LEFT_OUT, OK, SHORT, SIMULATED, Command, Row
 
 DEVICE = {"version": "2.7", "cuda": "12.6", "gpu": {"name": "Card", "uuid": "x", "compute_capability": "9.0"}}
-SECONDS = 100
-"""Of the whole check on a simulated GPU, which takes longer where others use the processor."""
+SECONDS = 60
+"""Length of the check on a simulated GPU, which takes longer: it has no limit there."""
 PRINT = [sys.executable, "-c", "print('done')"]
 
 
@@ -204,10 +204,7 @@ def test_the_whole_check_runs_on_a_simulated_gpu(tmp_path):
     env = nvml_environment(build(tmp_path / "nvml")) | cuda_environment(Script(kernel_us=20.0))
     env["PYTHONPATH"] += os.pathsep + str(ROOT)
     env["ESR_LOCK_DIR"] = str(tmp_path)
-    for _ in range(5):  # on a busy machine the next run goes on
-        done = run_check(tmp_path / "out", SECONDS, env)
-        if done.returncode == 0:
-            break
+    done = run_check(tmp_path / "out", SECONDS, env)
     assert done.returncode == 0, done.stdout + done.stderr
     table = (tmp_path / "out" / "table.md").read_text()
     assert table.startswith("# GPU check: SIMULATED, no GPU")

@@ -181,3 +181,12 @@ def test_a_turn_that_was_measured_again_does_not_count():
     samples = SampleColumns(round=[0, 0], block=[0, 1], image=[0, 0], ms=[9.0, 1.0])
     assert matrix(samples, 1, 1, replaced=[0]).tolist() == [[1.0]]
     assert np.isnan(matrix(samples, 1, 1, replaced=[0, 1])).all()
+
+
+def test_an_interval_over_equal_rounds_is_not_turned_around_by_rounding():
+    for seed in range(45, 60):  # of which 52 rounds the bounds past each other
+        random = np.random.default_rng(seed)
+        candidate, baseline = np.full((6, 2), random.uniform(0.3, 2)), np.full((6, 2), random.uniform(0.5, 2))
+        found = ratio(candidate, baseline, 0.95, 999, seed)
+        assert found.low <= found.high
+        assert found.width >= 0
