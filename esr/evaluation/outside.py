@@ -40,10 +40,13 @@ class Outside:
     context_mib: float | None = None
     """The driver's figure before a network was loaded."""
     turns_s: float = 0.0
+    computed_s: float = 0.0
+    """Processor time of the worker during the turns, all threads together."""
     others_s: float = 0.0
     """Core-seconds that other processes took during the turns."""
     _started: float = 0.0
     _own: float = 0.0
+    _worker: float = 0.0
     _busy: float = 0.0
 
     def learn(self) -> None:
@@ -75,7 +78,7 @@ class Outside:
     def begin_turn(self) -> None:
         """Reads the clocks of processor time at the start of a turn."""
         self._started = time.monotonic()
-        self._own = self._own_seconds()
+        self._own, self._worker = self._own_seconds(), self._worker_seconds()
         self._busy = _busy_seconds()
 
     def end_turn(self, threads: int | None) -> None:
@@ -87,14 +90,24 @@ class Outside:
         elapsed, own, busy = time.monotonic() - self._started, self._own_seconds(), _busy_seconds()
         self.turns_s += elapsed
         self.others_s += max(0.0, busy - self._busy - (own - self._own))
-        worker = own - self._own
-        if threads is not None and worker > _BUSY_SHARE * (threads + 1) * elapsed + _BUSY_S:
+        worker = max(0.0, self._worker_seconds() - self._worker)
+        self.computed_s += worker
+        if threads is not None and worker > _BUSY_SHARE * threads * elapsed + _BUSY_S:
             self.changed["busy_threads"] = round(worker / elapsed)
 
     @property
     def load(self) -> float:
         """Share of the machine's processors that others took during all turns."""
         return self.others_s / (self.turns_s * (os.cpu_count() or 1)) if self.turns_s else 0.0
+
+    def _worker_seconds(self) -> float:
+        """Processor time of the worker's present threads, in nanoseconds' precision; 0 for this process itself."""
+        total = 0
+        if self.pid != os.getpid():
+            for task in Path(f"/proc/{self.pid}/task").glob("*/schedstat"):
+                with suppress(OSError, ValueError, IndexError):
+                    total += int(task.read_text(encoding="ascii").split()[0])
+        return total / 1e9
 
     def _own_seconds(self) -> float:
         """Processor time of the worker and of this process, so far."""

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TypeAlias
 
-import msgspec
-
 from esr.config.schema import WarmupConf
 from esr.config.terms import Count
 from esr.evaluation.inputs import Inputs
@@ -139,6 +137,4 @@ def compare_repeated(
     if difference(timed.values, repeated.values) > allowed:
         first = run_pass(subject.worker, inputs, timed.one, timed) if watched else repeated
         chance = difference(first.values, run_pass(subject.worker, inputs, timed.one, timed).values)
-    if chance > allowed:
-        subject.output_check = msgspec.structs.replace(subject.output_check, stochastic=True)
     subject.compare(timed, repeated, chance)
