@@ -63,6 +63,8 @@ class Subject:
     output_check: network.OutputCheck = field(default_factory=lambda: network.OutputCheck(tolerance=0))
     computed_s: float = 0.0
     """Processor time of the workers during turns."""
+    harness_computed_ms: float = 0.0
+    """Most processor time of the harness in all timed passes."""
     load: float = 0.0
     """Largest share of the machine that others took during the turns of a process."""
     repeats: list[tuple[float, float, float]] = field(default_factory=list)
@@ -96,6 +98,7 @@ class Subject:
         self.blocks.append(block)
         for each in passed:
             parent_ms = max(0.0, each.parent_ms - self.cost.of(shapes[each.one.image]))
+            self.harness_computed_ms += self.cost.computed(shapes[each.one.image])
             self.samples.add(block.round, block.block, each.one, each.duration, parent_ms)
             self.reservoir.offer(each)
             self.uncaptured = each.uncaptured
@@ -132,7 +135,7 @@ class Subject:
     def end_process(self) -> None:
         """Puts the passes that were kept at random before those that another process is to repeat."""
         self.load = max(self.load, self.outside.load)
-        self.computed_s += self.outside.computed_s
+        self.computed_s += self.outside.most_computed_s
         self.unrepeated += self.reservoir.take()
         self.switches_changed |= self.outside.changed
 

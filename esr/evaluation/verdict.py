@@ -68,7 +68,7 @@ def _of_network(subject: Subject, other: Subject, clocks: honesty.Clocks, others
     dtypes = (f"{dtype} in {', '.join(names)}" for dtype, names in subject.precisions.items())
     late = honesty.unaccounted(clocks, others)
     if late is None and subject.report is not None and not subject.on_gpu:
-        claimed, own = sum(subject.samples.ms), float(clocks.own.sum())
+        claimed, own = sum(subject.samples.ms), subject.harness_computed_ms
         late = honesty.computed_more(claimed, own, 1000 * subject.computed_s, subject.report.threads)
     if late is None and subject.role == "candidate":
         late = honesty.ratio_moved(clocks, others)

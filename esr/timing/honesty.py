@@ -116,14 +116,14 @@ def computed_more(claimed_ms: float, own_ms: float, computed_ms: float, threads:
 
     Args:
         claimed_ms: All timed passes together.
-        own_ms: The harness's own time in them.
+        own_ms: The harness's own processor time in them.
         computed_ms: The worker's processor time during them, all threads together.
         threads: Those that the worker was given.
 
     Returns:
         One line with both times; `None` if they fit.
     """
-    room = CROWDED * threads * (claimed_ms + 2 * own_ms) + COMPUTED_MS
+    room = CROWDED * threads * (claimed_ms + 1.5 * own_ms) + COMPUTED_MS
     if computed_ms <= room:
         return None
     return f"{computed_ms:.4g} ms of processor time in passes that take {claimed_ms:.4g} ms as claimed"

@@ -28,7 +28,7 @@ from esr.records.network import SettingValue, WorkerReport
 from esr.text import described, one_line
 
 _PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
-_EVICTED_VALUES = 2**22
+_EVICTED_VALUES = 2**20
 """Values, 4 bytes each, that push a pass's messages out of the processor's caches."""
 
 
