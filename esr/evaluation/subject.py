@@ -20,7 +20,7 @@ from esr.timing.honesty import Clocks
 from esr.timing.samples import SampleColumns
 from esr.timing.statistics import Array, matrix
 
-_BY_CHANCE = 4.0
+_BY_CHANCE = 6.0
 """Largest difference of a timed pass from its repetition, over that of two repetitions, if all are random. The median
 over the passes that differ decides: one repetition that is random on purpose excuses nothing."""
 
