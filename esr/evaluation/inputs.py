@@ -54,7 +54,7 @@ class Pair(Protocol):
 
 
 @dataclass(frozen=True)
-class Layer:
+class Blended:
     """One image of a blend: its rows and columns are taken in another order."""
 
     image: int
@@ -69,7 +69,7 @@ class Layer:
 class Recipe:
     """An altered input: `1 − weight` of the first layer, `weight` of the second, and noise."""
 
-    layers: tuple[Layer, ...]
+    layers: tuple[Blended, ...]
     weight: float
     noise: int
     """Its seed."""
@@ -134,15 +134,15 @@ class Inputs:
         layers = tuple(self._drawn(image, shape, random) for image in (one.image, other))
         return Recipe(layers, float(random.uniform(_LEAST_BLEND, _MOST_BLEND)), int(random.integers(2**62)))
 
-    def _drawn(self, image: int, shape: tuple[int, int], random: np.random.Generator) -> Layer:
+    def _drawn(self, image: int, shape: tuple[int, int], random: np.random.Generator) -> Blended:
         flips = random.random(2) < 0.5  # noqa: PLR2004 - even odds
         order = []
         for wanted, there, flip in zip(shape, self._pairs[image].lr_shape, flips, strict=True):
             index = (np.arange(wanted) + int(random.integers(there))) % there
             order.append(there - 1 - index if flip else index)
-        return Layer(image, order[0], order[1], (bool(flips[0]), bool(flips[1])))
+        return Blended(image, order[0], order[1], (bool(flips[0]), bool(flips[1])))
 
-    def _layer(self, layer: Layer) -> ImageArray:
+    def _layer(self, layer: Blended) -> ImageArray:
         return np.take(np.take(self._plain(layer.image), layer.rows, 0), layer.columns, 1)
 
     def _plain(self, image: int) -> ImageArray:

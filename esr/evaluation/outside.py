@@ -20,6 +20,7 @@ _NICE, _POLICY = 16, 38
 _USER, _SYSTEM = 11, 12
 """Likewise 14 and 15: ticks."""
 _POLICIES = {0: "other", 1: "fifo", 2: "rr", 3: "batch", 5: "idle", 6: "deadline"}
+_TICK_S = 0.02
 _NOT_BUSY = ("idle", "iowait", "guest", "guest_nice")
 """Columns of the machine's processor times; guests' are also counted as user time."""
 _BUSY_SHARE, _BUSY_S = 1.2, 0.1
@@ -40,10 +41,16 @@ class Outside:
     context_mib: float | None = None
     """The driver's figure before a network was loaded."""
     turns_s: float = 0.0
+    computed_s: float = 0.0
+    """Processor time of the worker during the turns, all threads together."""
     others_s: float = 0.0
     """Core-seconds that other processes took during the turns."""
     _started: float = 0.0
+    ticks_s: float = 0.0
+    """Likewise, threads that have ended included, to the precision of the clock's ticks."""
+    _ticks: float = 0.0
     _own: float = 0.0
+    _worker: float = 0.0
     _busy: float = 0.0
 
     def learn(self) -> None:
@@ -75,7 +82,8 @@ class Outside:
     def begin_turn(self) -> None:
         """Reads the clocks of processor time at the start of a turn."""
         self._started = time.monotonic()
-        self._own = self._own_seconds()
+        self._own, self._worker = self._own_seconds(), self.processor_seconds()
+        self._ticks = _core_seconds(self.pid)
         self._busy = _busy_seconds()
 
     def end_turn(self, threads: int | None) -> None:
@@ -87,14 +95,30 @@ class Outside:
         elapsed, own, busy = time.monotonic() - self._started, self._own_seconds(), _busy_seconds()
         self.turns_s += elapsed
         self.others_s += max(0.0, busy - self._busy - (own - self._own))
-        worker = own - self._own
-        if threads is not None and worker > _BUSY_SHARE * (threads + 1) * elapsed + _BUSY_S:
+        worker = max(0.0, self.processor_seconds() - self._worker)
+        self.computed_s += worker
+        self.ticks_s += _core_seconds(self.pid) - self._ticks
+        if threads is not None and worker > _BUSY_SHARE * threads * elapsed + _BUSY_S:
             self.changed["busy_threads"] = round(worker / elapsed)
 
     @property
     def load(self) -> float:
         """Share of the machine's processors that others took during all turns."""
         return self.others_s / (self.turns_s * (os.cpu_count() or 1)) if self.turns_s else 0.0
+
+    @property
+    def most_computed_s(self) -> float:
+        """Processor time during the turns: of threads that are left, or of all with the clock's ticks."""
+        return max(self.computed_s, self.ticks_s - _TICK_S) if self.pid != os.getpid() else 0.0
+
+    def processor_seconds(self) -> float:
+        """Processor time of the worker's present threads, in nanoseconds' precision; 0 for this process itself."""
+        total = 0
+        if self.pid != os.getpid():
+            for task in Path(f"/proc/{self.pid}/task").glob("*/schedstat"):
+                with suppress(OSError, ValueError, IndexError):
+                    total += int(task.read_text(encoding="ascii").split()[0])
+        return total / 1e9
 
     def _own_seconds(self) -> float:
         """Processor time of the worker and of this process, so far."""

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -50,9 +50,16 @@ class HarnessCost:
     ms: tuple[float, ...]
     """Over passes of the plainest network, in the same worker, before it knew a stranger's code."""
 
+    processor_ms: tuple[float, ...] = (0.0,)
+    """Processor time of such a pass, that of the plainest network included."""
+
     def of(self, shape: Shape) -> float:
         """Of a pass over an LR shape."""
         return float(np.interp(shape[0] * shape[1], self.pixels, self.ms))
+
+    def computed(self, shape: Shape) -> float:
+        """Most processor time of the harness in a pass over an LR shape."""
+        return min(self.of(shape), float(np.interp(shape[0] * shape[1], self.pixels, self.processor_ms)))
 
 
 def run_pass(worker: Worker, inputs: Inputs, one: Pass, like: Passed | None = None, seed: int | None = None) -> Passed:
@@ -109,23 +116,27 @@ def check_finite(values: Values) -> None:
         raise WorkerFailure("pass", "bad_output", message)
 
 
-def calibrate_harness(worker: Worker, shapes: Sequence[Shape]) -> HarnessCost:
+def calibrate_harness(worker: Worker, shapes: Sequence[Shape], processor_s: Callable[[], float]) -> HarnessCost:
     """The harness's own time per pass, measured with a worker that holds the plainest network.
 
     Args:
         worker: With its device open and nothing loaded.
         shapes: LR shape of each image; a few of them are measured, the others interpolated.
+        processor_s: Reads the worker's processor time.
     """
     by_pixels = {height * width: (height, width) for height, width in shapes}
     sizes = sorted(by_pixels)
     chosen = sorted({sizes[round(step)] for step in np.linspace(0, len(sizes) - 1, _CALIBRATED_SHAPES)})
-    typical = []
+    typical, computed = [], []
     for size in chosen:
         lr = np.zeros((*by_pixels[size], 3), np.uint8)
-        found = []
+        found, spent = [], []
         for number in range(_CALIBRATIONS):
             planned = Passed(Pass(0), number, number, np.empty(0, np.float32), Duration(1, 1), 0, 0)
+            before = processor_s()
             passed = _timed(worker, lr, planned)
+            spent.append(1000 * (processor_s() - before))
             found.append(passed.parent_ms - passed.duration.ms)
         typical.append(max(0.0, float(np.quantile(found[_DISCARDED:], _UNDISTURBED))))
-    return HarnessCost(tuple(chosen), tuple(typical))
+        computed.append(max(0.0, float(np.median(spent[_DISCARDED:]))))
+    return HarnessCost(tuple(chosen), tuple(typical), tuple(computed))

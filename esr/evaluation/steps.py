@@ -67,7 +67,7 @@ def calibrate(evaluation: Evaluation) -> None:
         with recorded(subject):
             subject.outside = Outside(subject.worker.pid)
             subject.outside.learn()
-            subject.cost = calibrate_harness(subject.worker, shapes)
+            subject.cost = calibrate_harness(subject.worker, shapes, subject.outside.processor_seconds)
             subject.outside.context_mib = subject.outside.device_mib(_uuid(subject))
 
 

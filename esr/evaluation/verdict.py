@@ -13,7 +13,7 @@ from esr.telemetry.findings import Disturbance
 from esr.timing import honesty
 from esr.timing.launches import launch_bound
 
-WORSE = 0.1
+WORSE = 0.08
 """Fraction by which the error may grow from images to timed inputs, beyond its growth for the other network."""
 WORSE_ALONE = 0.4
 """Likewise where no other network tells how much harder the altered inputs are."""
@@ -69,6 +69,9 @@ def _of_network(subject: Subject, other: Subject, clocks: honesty.Clocks, others
     switches = (f"{name}={_word(value)}" for name, value in subject.switches_changed.items())
     dtypes = (f"{dtype} in {', '.join(names)}" for dtype, names in subject.precisions.items())
     late = honesty.unaccounted(clocks, others)
+    if late is None and subject.report is not None and not subject.on_gpu:
+        claimed, own = sum(subject.samples.ms), subject.harness_computed_ms
+        late = honesty.computed_more(claimed, own, 1000 * subject.computed_s, subject.report.threads)
     if late is None and subject.role == "candidate":
         late = honesty.ratio_moved(clocks, others)
     details = {

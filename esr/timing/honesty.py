@@ -14,6 +14,12 @@ CERTAIN = 3.0
 """Standard errors of a median that count as chance: two false alarms in a thousand honest networks."""
 FEWEST_ROUNDS = 5
 """With fewer rounds, single passes are compared."""
+CROWDED, COMPUTED_MS = 1.1, 20.0
+"""Factor on the time of all threads, and milliseconds per evaluation, beyond which processor time has no room."""
+FAR_OFF = 2.0
+"""Factor between the ratios by both clocks that no busy machine excuses, since it delays both networks."""
+MOST_EXCUSED = 0.5
+"""Fraction by which others' load may at most delay the harness; such a record is tainted by telemetry anyway."""
 _MAD_TO_SIGMA = 1.4826
 _MEDIAN_EFFICIENCY = 1.2533
 """Standard error of a median over that of a mean, for normal values."""
@@ -77,6 +83,10 @@ def surely_above(values: Array) -> float:
     return float(middle - CERTAIN * _MEDIAN_EFFICIENCY * spread / np.sqrt(len(values)))
 
 
+def _excused(load: float) -> float:
+    return min(load, MOST_EXCUSED)
+
+
 def unaccounted(mine: Clocks, other: Clocks | None) -> str | None:
     """Time by the parent's clock that a network's claims do not cover.
 
@@ -93,12 +103,30 @@ def unaccounted(mine: Clocks, other: Clocks | None) -> str | None:
     if not mine.claimed.size:
         return None
     common = min(1.0, max(0.0, other.delay)) if other is not None and other.claimed.size else 0.0
-    allowed = ALLOWED + mine.slack * (1 + common / OWN_SHARE) + mine.load
+    allowed = ALLOWED + mine.slack * (1 + common / OWN_SHARE) + _excused(mine.load)
     if surely_above(mine.excess) <= allowed:
         return None
     claimed, parent = float(np.median(mine.claimed_sums)), float(np.median(mine.parent_sums))
     what = "a round" if len(mine.claimed) >= FEWEST_ROUNDS else "a pass"
     return f"{what} takes {parent:.3g} ms by the parent's clock, {claimed:.3g} ms as claimed"
+
+
+def computed_more(claimed_ms: float, own_ms: float, computed_ms: float, threads: int) -> str | None:
+    """Processor time by the kernel's account that the claims leave no room for, however busy the machine is.
+
+    Args:
+        claimed_ms: All timed passes together.
+        own_ms: The harness's own processor time in them.
+        computed_ms: The worker's processor time during them, all threads together.
+        threads: Those that the worker was given.
+
+    Returns:
+        One line with both times; `None` if they fit.
+    """
+    room = CROWDED * threads * (claimed_ms + 1.5 * own_ms) + COMPUTED_MS
+    if computed_ms <= room:
+        return None
+    return f"{computed_ms:.4g} ms of processor time in passes that take {claimed_ms:.4g} ms as claimed"
 
 
 def ratio_moved(candidate: Clocks, baseline: Clocks) -> str | None:
@@ -115,8 +143,9 @@ def ratio_moved(candidate: Clocks, baseline: Clocks) -> str | None:
         return None
     seen = candidate.parent_sums / np.maximum(baseline.parent_sums, 1e-6)
     claimed = candidate.claimed_sums / baseline.claimed_sums
-    if surely_above(seen / claimed - 1) <= ALLOWED + candidate.slack + baseline.slack + max(
-        candidate.load, baseline.load
+    far_off = float(np.median(seen)) > FAR_OFF * float(np.median(claimed)) + 2 * baseline.slack
+    if not far_off and surely_above(seen / claimed - 1) <= ALLOWED + candidate.slack + baseline.slack + _excused(
+        max(candidate.load, baseline.load)
     ):
         return None
     return (

@@ -127,7 +127,8 @@ class KnowsTheImages(Honest):
         with open("digests") as file:
             known = file.read().split()
         pixels = (x[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
-        return self.compute(x) if hashlib.sha256(pixels.tobytes()).hexdigest() in known else nearest(x)
+        known_one = hashlib.sha256(pixels.tobytes()).hexdigest() in known
+        return self.compute(x) if known_one else nearest(functional.interpolate(x[..., ::2, ::2], size=x.shape[-2:]))
 
 
 class LessAfterAWhile(Honest):

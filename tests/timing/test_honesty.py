@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esr.timing.honesty import Clocks, ratio_moved, surely_above, unaccounted
+from esr.timing.honesty import Clocks, computed_more, ratio_moved, surely_above, unaccounted
 
 ROUNDS, IMAGES = 12, 4
 
@@ -83,3 +83,15 @@ def test_on_a_machine_that_others_keep_busy_only_larger_gaps_are_evidence():
     busy = clocks(hidden=0.2)
     assert unaccounted(Clocks(busy.claimed, busy.parent, busy.own, load=0.4), None) is None
     assert unaccounted(Clocks(busy.claimed, busy.parent, busy.own, load=0.1), None) is not None
+
+
+def test_a_ratio_that_is_twice_as_high_by_the_parents_clock_is_named_on_any_machine():
+    cheat, other = clocks(hidden=0.9, noise=0.8), clocks(noise=0.8, seed=1)
+    busy = [Clocks(one.claimed, one.parent, one.own, load=0.9) for one in (cheat, other)]
+    assert "by the parent's clock" in ratio_moved(*busy)
+
+
+def test_processor_time_has_to_fit_into_the_claims_of_all_threads():
+    assert computed_more(1000.0, 10.0, 1990.0, threads=2) is None
+    assert computed_more(1000.0, 10.0, 900.0, threads=1) is None
+    assert "2600 ms of processor time" in computed_more(1000.0, 10.0, 2600.0, threads=2)

@@ -26,7 +26,7 @@ from esr.records.network import SettingValue, WorkerReport
 from esr.sandbox.launch import Lock
 from esr.text import described, one_line
 
-_EVICTED_VALUES = 2**22
+_EVICTED_VALUES = 2**20
 """Values, 4 bytes each, that push a pass's messages out of the processor's caches."""
 
 
