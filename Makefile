@@ -61,7 +61,7 @@ typecheck: $(STAMP)  ## run mypy --strict on esr/, which includes models/
 check: lint typecheck test  ## lint, typecheck and test, as CI does
 
 benchmark: $(STAMP)  ## measure the harness: its overhead, its intervals, its speed on many records
-	for name in overhead silence sampling kernels processes aa precision reading collection; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	for name in overhead silence sampling kernels processes aa precision reading collection sandbox; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 schema: $(STAMP)  ## regenerate esr/records/record.schema.json from the record's types
 	$(BIN)/python tests/helpers/record_schema.py
