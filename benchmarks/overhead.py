@@ -31,7 +31,7 @@ SIZES = ((24, 32), (64, 64), (96, 96))
 def reported_against_bare(model: str, rounds: int) -> list[tuple[str, float, float, float]]:
     """Per LR size: median milliseconds of a bare loop and as reported, and the median of the rounds' ratios."""
     settings = compose([f"model={model}", "device=cpu"])
-    child = Child()
+    child = Child(lambda: None)
     child.handle(OpenRequest(settings))
     child.handle(LoadRequest(settings.model, Weights("random"), 0))
     random = np.random.default_rng(0)

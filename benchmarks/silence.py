@@ -52,7 +52,7 @@ def nest(model: str, threads: int) -> None:
 
     # With a single thread until the fork: what has a team of threads cannot be forked.
     settings = compose([f"model={model}", "device=cpu", "device.threads=1"])
-    child = Child()
+    child = Child(lambda: None)
     child.handle(OpenRequest(settings))
     child.handle(LoadRequest(settings.model, Weights("random"), 0))
     child.handle(noise(SMALL))
