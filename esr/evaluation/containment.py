@@ -44,7 +44,7 @@ def import_all() -> None:
     """Imports what this process needs later on: nothing is looked up any more once a stranger's code exists."""
     for name in _LATER:
         importlib.import_module(name)
-    cell_len("×")  # rich loads its table of widths with the first character that is not ASCII
+    cell_len("→")  # rich loads its table of widths with the first character that is not ASCII
 
 
 def _files(*named: Path | None) -> list[Path]:

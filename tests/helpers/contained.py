@@ -1,6 +1,6 @@
 """A program that tries to leave a sandbox, and a report of what became of each attempt.
 
-`python contained.py` reads a `Plan` from standard input, as whichever user it runs as, and prints an `Outcome`.
+`python contained.py PLAN` runs as whichever user starts it, and prints an `Outcome`; both are JSON.
 """
 
 import contextlib
@@ -139,6 +139,21 @@ def main():
 """Attempts: those that are judged once, and starts of processes, made before and after sealing."""
 
 
+ALLOWED = {
+    "leave the group",
+    "find out what is hidden",
+    "signal itself",
+    "bind a thread of its own",
+    "start a thread",
+    "write to scratch",
+    "read its own code",
+    "read about itself",
+}
+"""Attempts that are to succeed; the first two judge by themselves."""
+BEFORE_SEALING = {"fork", "run a program", "start one in another session"}
+"""A compiler needs them."""
+
+
 class Plan(msgspec.Struct):
     """A run of the attempts."""
 
@@ -172,8 +187,8 @@ def _boot(without: tuple[str, ...]) -> str:
 
 
 def main() -> None:
-    """Carries out the plan on standard input."""
-    plan = msgspec.json.decode(sys.stdin.buffer.read(), type=Plan)
+    """Carries out the plan that the command line states."""
+    plan = msgspec.json.decode(sys.argv[1], type=Plan)
     process._BOOT = _boot(plan.without)
     import esr
 

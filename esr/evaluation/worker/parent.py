@@ -20,7 +20,7 @@ from esr.sandbox.process import ContainedProcess, Wishes
 from esr.text import one_line
 
 _SERVE = "from esr.evaluation.worker.child import main; main(read, write, lock)"
-STARTUP: tuple[Stage, ...] = ("open", "load")
+STARTUP: tuple[Stage, ...] = ("open", "load", "export")
 STARTUP_S = 300.0
 """Least seconds for startup: importing torch from a cold disk can take a minute, whatever a forward pass takes."""
 _STDERR_TAIL = 2000

@@ -89,6 +89,9 @@ def test_every_request_comes_out_of_its_envelope_as_it_went_in():
     for request in requests:
         head, _, payload = pack(request, TICKET).partition(b"\n")
         assert unpack(open_envelope(head).message, payload, AnyRequest) == request
+    weights = LoadRequest(settings.model, Weights("random"), 0, np.arange(5, dtype=np.uint8))
+    head, _, payload = pack(weights, TICKET).partition(b"\n")
+    assert unpack(open_envelope(head).message, payload, AnyRequest).content.tobytes() == bytes(range(5))
     head, _, payload = pack(ONE_PASS, TICKET).partition(b"\n")
     assert unpack(open_envelope(head).message, payload, AnyRequest).image.shape == (2, 3, 3)
 
