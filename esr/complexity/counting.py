@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from esr.complexity import challenge, operators
-from esr.complexity.flow import ExitMode, Flow
+from esr.complexity.flow import ExitMode, Flow, set_apart
 from esr.complexity.memory import Ledger, without_collector
 from esr.complexity.operators import OperatorMode
 from esr.complexity.replica import CHANNELS, observe
@@ -190,5 +190,5 @@ def _watching(network: nn.Module, image: Tensor) -> Iterator[_Watcher]:
             hooks.callback(module.register_forward_pre_hook(watcher.before).remove)
             after = module.register_forward_hook(watcher.after, with_kwargs=True, always_call=True)
             hooks.callback(after.remove)
-        with without_collector(), ExitMode(watcher.flow), OperatorMode(watcher.saw, watcher.flow.call):
+        with without_collector(), set_apart(), ExitMode(watcher.flow), OperatorMode(watcher.saw, watcher.flow.call):
             yield watcher

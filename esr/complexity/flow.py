@@ -11,6 +11,7 @@ import sys
 import weakref
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from types import CodeType, FrameType
@@ -29,12 +30,12 @@ _UNFILLED = re.compile(r"aten\.(?:new_)?empty\w*|aten\.resize_")
 """Operators that make a tensor without values."""
 _SHAPE_ONLY = re.compile(rf"{_UNFILLED.pattern}|aten\.(?:new|sym|_assert)_\w+|aten\.\w+_like|aten\.is_same_size")
 """Operators that read the shape of a tensor and not its values."""
-_CONSTANTS = re.compile(r"aten\.(?:lift|lift_fresh|lift_fresh_copy)")
-"""Operators that take over what `torch.tensor` made."""
 _EXITS = frozenset(
     getattr(Tensor, name) for name in ("numpy", "data_ptr", "tolist", "__array__", "__dlpack__") if hasattr(Tensor, name)
 )
 """Methods that hand a tensor's values, or their address, to something else."""
+_MAKERS = frozenset((torch.tensor, torch.as_tensor, torch.asarray))
+"""Functions that copy values from Python or NumPy, whose origin `_EXITS` tells."""
 _ALLOCATORS = re.compile(r"(?:.*\.)?(?:(?:new_)?empty\w*|resize_)")
 _OWN_FOLDERS = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
 _UNNAMEABLE = re.compile(r"<locals>\.|[<>]")
@@ -49,7 +50,7 @@ class _Call(NamedTuple):
 
 
 class Flow:
-    """Follows the storages of one pass.
+    """Follows the storages of one pass, within `set_apart`.
 
     Args:
         image: the network's input.
@@ -66,22 +67,20 @@ class Flow:
         self._unfilled: dict[int, str] = {}
         self._calls: list[_Call] = []
         self._result: frozenset[int] = frozenset()
-        for tensor in _existing():
-            self._label(tensor)
         self._from_image = {self._label(image)}
 
     def operator(self, operator: Any, arguments: Sequence[Any], result: Any) -> None:
         """Takes note of an operator that is not made of others."""
         name = operators.name(operator)
         written = _written(operator, arguments)
-        reads = [] if _SHAPE_ONLY.fullmatch(name) else self._reads(name, operator, arguments, written)
+        reads = [] if _SHAPE_ONLY.fullmatch(name) else self._reads(operator, arguments, written)
         derived = not self._from_image.isdisjoint(reads)
         is_view = operators.is_view(operator)
         for tensor in (*_tensors(result), *written):
             label = self._label(tensor)
             if not is_view:
                 self._unfilled.pop(label, None)
-            if _UNFILLED.fullmatch(name):
+            if _UNFILLED.fullmatch(name) and tensor.numel():
                 self._unfilled[label] = _caller()
             if derived:
                 self._from_image.add(label)
@@ -117,7 +116,16 @@ class Flow:
         self.outside[_caller() + OUTSIDE] += 1
         return True
 
-    def _reads(self, name: str, operator: Any, arguments: Sequence[Any], written: Sequence[Tensor]) -> list[int]:
+    @contextmanager
+    def constants(self) -> Iterator[None]:
+        """Meanwhile, storages that no operator made are accepted."""
+        before, self._lenient = self._lenient, True
+        try:
+            yield
+        finally:
+            self._lenient = before
+
+    def _reads(self, operator: Any, arguments: Sequence[Any], written: Sequence[Tensor]) -> list[int]:
         """Labels of the tensors whose values an operator uses; those of unknown origin are reported."""
         labels = []
         changed = {id(tensor) for tensor in written}
@@ -125,7 +133,7 @@ class Flow:
             is_known = tensor.untyped_storage()._cdata in self._labels
             label = self._label(tensor)
             labels.append(label)
-            if not is_known and not self._lenient and tensor.numel() and not _CONSTANTS.fullmatch(name):
+            if not is_known and not self._lenient and tensor.numel() and _is_new(tensor):
                 self._report(label, _caller())
             elif id(tensor) not in changed and not operators.is_view(operator):
                 self._check_filled(label)
@@ -170,16 +178,29 @@ class ExitMode(TorchFunctionMode):  # type: ignore[no-untyped-call]  # PyTorch l
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Runs the function."""
+        if func in _MAKERS:
+            with self._flow.constants():
+                return func(*args, **(kwargs or {}))
         if func in _EXITS and args and isinstance(args[0], Tensor) and self._flow.leaves(args[0]) and args[0].is_meta:
             raise RuntimeError(f"{func.__name__} of a tensor without values")
         return func(*args, **(kwargs or {}))
 
 
-def _existing() -> Iterator[Tensor]:
-    """Every tensor that Python holds: a network may keep constants anywhere."""
-    for thing in gc.get_objects():
-        if issubclass(type(thing), Tensor) and _is_dense(thing):
-            yield thing
+@contextmanager
+def set_apart() -> Iterator[None]:
+    """Sets what exists apart from what is made meanwhile, which alone `gc.get_objects` then lists.
+
+    A network may keep constants anywhere; a process holds several 100,000 objects, too many to search.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+def _is_new(tensor: Tensor) -> bool:
+    return any(thing is tensor for thing in gc.get_objects())
 
 
 def _tensors(values: Any) -> Iterator[Tensor]:
