@@ -3,7 +3,7 @@
 import re
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import msgspec
 
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 CONFIDENTIAL_TEAMS = (7, 21, 32, 41)
 """Teams of the challenge whose networks were never published."""
+
+
+ChallengeName: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[\w.-]{1,64}$")]
+"""Name of a file in `conf/challenge`, or of a user's own rules."""
 
 
 class Ranks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,7 +41,7 @@ class Ranks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Published(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A row of a challenge's results table, as printed."""
 
-    challenge: str = "ntire2022"
+    challenge: ChallengeName = "ntire2022"
     """Name of the challenge in `conf/challenge`; figures of one year say nothing under the rules of another."""
     psnr_rgb: dict[str, Psnr] = {}
     """Data set -> dB."""
