@@ -9,6 +9,8 @@ Wan et al., "Swift Parameter-free Attention Network for Efficient Super-Resoluti
 arXiv:2311.12770.
 """
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -83,7 +85,7 @@ class SPAN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """N×3×H×W -> N×3×scale·H×scale·W."""
         shallow = self.head((x - self.mean_colours) * GREY_LEVELS)
-        first, *others, last = self.blocks
+        first, *others, last = cast(list[SPAB], list(self.blocks))
         first_output = deep = first(shallow)
         for block in others:
             deep = block(deep)

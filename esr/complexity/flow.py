@@ -31,7 +31,9 @@ _UNFILLED = re.compile(r"aten\.(?:new_)?empty\w*|aten\.resize_")
 _SHAPE_ONLY = re.compile(rf"{_UNFILLED.pattern}|aten\.(?:new|sym|_assert)_\w+|aten\.\w+_like|aten\.is_same_size")
 """Operators that read the shape of a tensor and not its values."""
 _EXITS = frozenset(
-    getattr(Tensor, name) for name in ("numpy", "data_ptr", "tolist", "__array__", "__dlpack__") if hasattr(Tensor, name)
+    getattr(Tensor, name)
+    for name in ("numpy", "data_ptr", "tolist", "__array__", "__dlpack__")
+    if hasattr(Tensor, name)
 )
 """Methods that hand a tensor's values, or their address, to something else."""
 _MAKERS = frozenset((torch.tensor, torch.as_tensor, torch.asarray))
@@ -99,7 +101,7 @@ class Flow:
         self._result = self._labels_of(tensors)
 
     def flops(self) -> int:
-        """fvcore's count over the operators that the result depends on; over all of them if it is not known."""
+        """Fvcore's count over the operators that the result depends on; over all of them if it is not known."""
         if not self._result:
             return sum(call.flops for call in self._calls)
         total, needed = 0, set(self._result)
@@ -164,14 +166,14 @@ class Flow:
         del self._guards[address]
 
 
-class ExitMode(TorchFunctionMode):  # type: ignore[no-untyped-call]  # PyTorch leaves it unannotated
+class ExitMode(TorchFunctionMode):
     """Reports to a flow when the values of a tensor, or their address, leave PyTorch.
 
     On the `meta` device it refuses instead, since there is nothing at the address.
     """
 
     def __init__(self, flow: Flow) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._flow = flow
 
     def __torch_function__(

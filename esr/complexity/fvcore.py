@@ -9,18 +9,14 @@ The definition is kept here and not taken from fvcore, whose last release is of 
 tracer, which costs a second pass and does not run without values.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from esr.complexity.operators import is_aten
-
-Formula = Callable[[Sequence[Any], Tensor], int]
-"""Positional arguments and the result -> operations."""
-
+from esr.complexity.operators import Formula, is_aten
 
 def _convolution(arguments: Sequence[Any], result: Tensor) -> int:
     """The weight at each output position."""

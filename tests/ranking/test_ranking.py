@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from esr.errors import ConfigError
 from esr.ranking import Entry, Figures, load_challenge, published_entries, published_ranking, rank_entries
-from esr.ranking.challenge import flops_of, names
+from esr.ranking.challenge import names
 from esr.ranking.tracks import ranks_of
 
 UNRANKED = {2, 8, 24, 29, 33, 35, 37, 38}

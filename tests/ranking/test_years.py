@@ -56,7 +56,9 @@ def test_a_folder_without_the_sets_name_says_which_to_give() -> None:
 
 def test_a_gate_that_the_rules_do_not_give_is_reported_and_excludes_nobody() -> None:
     far, near = measured({"set5": 20.0}), measured({"set5": 26.9})
-    rows = {row.entry.key: row for row in rank_entries([far, replace(near, key="two")], load_challenge("ntire2022")).rows}
+    rows = {
+        row.entry.key: row for row in rank_entries([far, replace(near, key="two")], load_challenge("ntire2022")).rows
+    }
     assert rows["one"].ranked
     assert rows["one"].places["main"].rank == 1
     assert any("the rules give no gate for these images" in note for note in rows["one"].notes)
@@ -81,7 +83,10 @@ def test_later_years_count_by_fvcore_and_constrain_each_sub_track_by_the_other_t
     bound = {row.entry.key: row.places for row in rank_entries(entries, challenge, "enforce").rows}
     assert flops_of(challenge.tracks) == "flops_fvcore"
     assert [free[key][track].rank for key, track in (("heavy", "sub1"), ("slow", "sub2"))] == [1, 1]
-    assert [bound["slow"][key].excluded for key in ("sub1", "sub2", "sub3")] == [None, *2 * ["slower than the baseline"]]
+    assert [bound["slow"][key].excluded for key in ("sub1", "sub2", "sub3")] == [
+        None,
+        *2 * ["slower than the baseline"],
+    ]
     assert [bound["heavy"][key].excluded for key in ("sub1", "sub3")] == 2 * ["more FLOPs than the baseline"]
     assert [bound["big"][key].excluded for key in ("sub1", "sub2")] == 2 * ["more parameters than the baseline"]
     assert all(bound["fair"][key].rank for key in ("sub1", "sub2", "sub3"))
@@ -112,7 +117,9 @@ def test_rounding_decides_the_gate_of_five_entries_of_2026() -> None:
     decided = {row.entry.team_id for row in rows if any(gate.rounding_decides for gate in row.gates)}
     assert decided == DECIDED_BY_ROUNDING
     assert all(row.ranked for row in rows if row.entry.team_id in decided)
-    assert all("rounded to two decimals, as the organisers" in row.notes[0] for row in rows if row.entry.team_id in decided)
+    assert all(
+        "rounded to two decimals, as the organisers" in row.notes[0] for row in rows if row.entry.team_id in decided
+    )
     assert {row.entry.team_id for row in rows if not row.ranked and not row.entry.reference} == {9, 21}
 
 
