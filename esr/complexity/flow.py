@@ -10,7 +10,7 @@ import re
 import sys
 import weakref
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -97,7 +97,8 @@ class Flow:
         """Takes note of the network's result."""
         tensors = list(_tensors(result))
         for tensor in tensors:
-            self._check_filled(self._label(tensor))
+            if not self._check_made(tensor, lambda: "output"):
+                self._check_filled(self._label(tensor))
         self._result = self._labels_of(tensors)
 
     def flops(self) -> int:
@@ -132,14 +133,21 @@ class Flow:
         labels = []
         changed = {id(tensor) for tensor in written}
         for tensor in _tensors(arguments):
-            is_known = tensor.untyped_storage()._cdata in self._labels
+            reported = self._check_made(tensor, _caller)
             label = self._label(tensor)
             labels.append(label)
-            if not is_known and not self._lenient and tensor.numel() and _is_new(tensor):
-                self._report(label, _caller())
-            elif id(tensor) not in changed and not operators.is_view(operator):
+            if not reported and id(tensor) not in changed and not operators.is_view(operator):
                 self._check_filled(label)
         return labels
+
+    def _check_made(self, tensor: Tensor, place: Callable[[], str]) -> bool:
+        """Reports a new tensor whose storage no operator made."""
+        if tensor.untyped_storage()._cdata in self._labels or self._lenient or not tensor.numel():
+            return False
+        label = self._label(tensor)
+        if is_new := _is_new(tensor):
+            self._report(label, place())
+        return is_new
 
     def _check_filled(self, label: int) -> None:
         if place := self._unfilled.pop(label, None):

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from esr.complexity.operators import Formula, is_aten
 
+
 def _convolution(arguments: Sequence[Any], result: Tensor) -> int:
     """The weight at each output position."""
     weight = arguments[1]

@@ -5,6 +5,17 @@ from esr.ranking.published import RUNTIMES, Runtime, published_entries, publishe
 from esr.ranking.structures import Constraints, Entry, Figures, Interval, Ranking, Row
 from esr.ranking.table import rank_entries
 
-__all__ = ["METRICS", "RUNTIMES", "Challenge", "Constraints", "Entry", "Figures", "Interval", "Metric", "Ranking", "Row"]
-__all__ += ["Runtime", "Track", "load_challenge", "metrics_of", "published_entries", "published_ranking"]
+__all__ = [
+    "METRICS",
+    "RUNTIMES",
+    "Challenge",
+    "Constraints",
+    "Entry",
+    "Figures",
+    "Interval",
+    "Metric",
+    "Ranking",
+    "Row",
+]
+__all__ += ["Row", "Runtime", "Track", "load_challenge", "metrics_of", "published_entries", "published_ranking"]
 __all__ += ["rank_entries"]

@@ -102,6 +102,11 @@ def test_a_result_that_nobody_wrote_is_named() -> None:
     assert list(counted.without_formula) == ["SpanAttention.kernel" + OUTSIDE]
 
 
+def test_an_output_that_no_operator_made_is_named() -> None:
+    counted = measure(Convolving(lambda features: torch.from_numpy(np.ones(features.shape))), SIZE, SIZE)
+    assert list(counted.without_formula) == ["output" + OUTSIDE]
+
+
 HELD = [torch.ones(4, 1, 1)]
 
 
