@@ -103,7 +103,7 @@ def test_a_result_that_nobody_wrote_is_named() -> None:
 
 
 def test_an_output_that_no_operator_made_is_named() -> None:
-    counted = measure(Convolving(lambda features: torch.from_numpy(np.ones(features.shape))), SIZE, SIZE)
+    counted = measure(Convolving(lambda features: torch.from_dlpack(np.ones(features.shape))), SIZE, SIZE)
     assert list(counted.without_formula) == ["output" + OUTSIDE]
 
 
