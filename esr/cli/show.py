@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from esr.cli.parser import Parser, number
 from esr.text import escaped, listed
@@ -49,7 +50,7 @@ def _overview() -> "Table":
 
     from esr.config.cards import card, model_names  # noqa: PLC0415
 
-    table = Table(title="Networks, with the figures that the challenge published", title_justify="left")
+    table = Table(title="Networks, with the figures that the challenges published", title_justify="left")
     table.add_column("name", no_wrap=True)
     table.add_column("team")
     for title in ("rank", *_TITLES):
@@ -65,6 +66,7 @@ def _cells(card: "Card") -> list[str]:
     row = card.published
     if row is None:
         return [card.team or "", *[shown(None, 0)] * (1 + len(_TITLES))]
+    row = row if row.flops_g is not None else replace(row, flops_g=row.flops_fvcore_g)
     figures = [shown(getattr(row, key), digits) for key, digits in _DIGITS.items()]
     return [card.team or "", shown(row.ranks.main, 0), *figures, shown(row.psnr_rgb.get("div2k_valid"), 2)]
 
@@ -92,7 +94,8 @@ def _show(choice: str, height: int, width: int) -> None:
     screen.print(_card_table(card))
     screen.print(_layer_table(card.name, layers, counted))
     screen.print(
-        f"convolutions: {counted.convolutions}; FLOPs as the challenge counts: {counted.flops:,}; "
+        f"convolutions: {counted.convolutions}; FLOPs as the challenges count: {counted.flops:,} (hooks, until 2023), "
+        f"{counted.flops_fvcore:,} (fvcore, since 2024); "
         f"peak memory of live tensors, with weights and input: {live / MIB:.1f} MiB"
     )
     if counted.without_formula:

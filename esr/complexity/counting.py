@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from esr.complexity import challenge, operators
+from esr.complexity.flow import ExitMode, Flow, set_apart
 from esr.complexity.memory import Ledger, without_collector
 from esr.complexity.operators import OperatorMode
 from esr.complexity.replica import CHANNELS, observe
@@ -53,11 +54,12 @@ def measure(network: nn.Module, height: int = 256, width: int = 256) -> Complexi
         input_shape=(1, CHANNELS, height, width),
         params=sum(row.params for row in rows),
         flops=sum(row.flops for row in rows),
+        flops_fvcore=seen.flow.flops(),
         macs=sum(row.macs for row in rows),
         activations=sum(row.activations for row in rows),
         convolutions=seen.convolutions,
         missed_by_hooks=dict(seen.missed_by_hooks.most_common()),
-        without_formula=dict(sorted(seen.without_formula.items())),
+        without_formula=dict(sorted((seen.without_formula + seen.flow.outside).items())),
         live_memory=seen.ledger.live_memory,
     )
 
@@ -82,18 +84,18 @@ def layers(network: nn.Module, height: int = 256, width: int = 256) -> list[Laye
 
 
 @contextmanager
-def in_every_thread(saw: operators.Saw) -> Iterator[OperatorMode]:
+def in_every_thread(saw: operators.Saw, called: operators.Saw = lambda *_: None) -> Iterator[OperatorMode]:
     """Reports operators as `OperatorMode` does, also those of threads that the pass starts, or whose pool it uses."""
     run_thread, run_item = threading.Thread.run, pool._WorkItem.run
 
     def watched(run: Callable[..., Any]) -> Callable[..., None]:
         def run_watched(*arguments: Any) -> None:
-            with OperatorMode(saw):
+            with OperatorMode(saw, called):
                 run(*arguments)
 
         return run_watched
 
-    with OperatorMode(saw) as mode, ExitStack() as undo:
+    with OperatorMode(saw, called) as mode, ExitStack() as undo:
         for owner, run in ((threading.Thread, run_thread), (pool._WorkItem, run_item)):
             undo.callback(setattr, owner, "run", run)
             setattr(owner, "run", watched(run))  # noqa: B010 - which types do not allow
@@ -110,6 +112,7 @@ class _Watcher:
 
     def __init__(self, network: nn.Module, image: Tensor) -> None:
         self.ledger = Ledger(network, image)
+        self.flow = Flow(image, lenient=any(isinstance(each, torch.jit.ScriptModule) for each in network.modules()))
         self.convolutions = 0
         self.missed_by_hooks: Counter[str] = Counter()
         self.without_formula: Counter[str] = Counter()
@@ -141,10 +144,13 @@ class _Watcher:
             row.calls += 1
             tensors = (leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor))
             row.output_shape = next((tuple(tensor.shape) for tensor in tensors), None)
+        if module is self._network:
+            self.flow.output(output)
 
     def saw(self, operator: Any, arguments: Sequence[Any], result: Any) -> None:
         """Adds the operator's MACs to the innermost running module, and its allocations to the ledger."""
         self.ledger.enter(result)
+        self.flow.operator(operator, arguments, result)
         count = operators.macs(operator, arguments, result)
         if count is None:
             self.without_formula[operators.name(operator)] += 1
@@ -187,5 +193,6 @@ def _watching(network: nn.Module, image: Tensor) -> Iterator[_Watcher]:
             hooks.callback(module.register_forward_pre_hook(watcher.before).remove)
             after = module.register_forward_hook(watcher.after, with_kwargs=True, always_call=True)
             hooks.callback(after.remove)
-        with without_collector(), in_every_thread(watcher.saw):
+        threads = in_every_thread(watcher.saw, watcher.flow.call)
+        with without_collector(), set_apart(), ExitMode(watcher.flow), threads:
             yield watcher

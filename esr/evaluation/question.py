@@ -24,7 +24,7 @@ def opened(model: ModelConf, weights: Weights) -> Iterator[tuple[Worker, LoadReq
     request = load_request(model, weights)
     try:
         with Worker(settings.timing.timeout_s, containment.for_question(model)) as worker:
-            worker.ask(OpenRequest(containment.without_paths(settings)))
+            worker.ask(OpenRequest(settings.device, settings.cudnn))
             yield worker, request
             worker.confirm_sandbox()
     except WorkerFailure as error:

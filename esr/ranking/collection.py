@@ -32,7 +32,7 @@ MUST_AGREE = ("data set", "images", "timing protocol", "baseline", "input size o
 MIXABLE = ("device", "settings")
 """Conditions across which the ratio to the baseline remains meaningful."""
 _IN_HEAD = ("data set", "device", "settings", "timing protocol")
-_COUNTS = ("params", "flops", "macs", "activations", "convolutions")
+_COUNTS = ("params", "flops", "flops_fvcore", "macs", "activations", "convolutions")
 _SWITCHES = ("allow_tf32", "benchmark", "deterministic")
 _CLEANEST: Mapping[Status, int] = {"clean": 3, "imprecise": 2, "tainted": 1, "failed": 0}
 
@@ -152,10 +152,17 @@ def rank_records(
         notes.append(f"ratios are relative to {baseline.name}; the challenge's baseline is {challenge.baseline}")
     if any(one.conditions["device"].startswith(CPU) for one in collection.read):
         notes.append(CPU_NOTE)
-    entries = [replace(one, reference=True) if one.name in challenge.references else one for one in entries]
+    entries = [_under(challenge, entry) for entry in entries]
     return rank_entries(
         entries, challenge, constraints, baseline=baseline.name, conditions=collection.shared(), notes=notes
     )
+
+
+def _under(challenge: Challenge, entry: Entry) -> Entry:
+    """An entry as one challenge sees it: its references, and no figures that another one published."""
+    if entry.published_in != challenge.name:
+        entry = replace(entry, published=None, published_in=None, published_ranks={})
+    return replace(entry, reference=True) if entry.name in challenge.references else entry
 
 
 def _newest_clean(found: Sequence[Rankable]) -> tuple[list[Rankable], list[LeftOut]]:
@@ -206,6 +213,7 @@ def _entry(file: Path, document: Document, role: Role) -> Entry:
         baseline=_figures(document, "baseline"),
         reference=not judged,
         published=published_figures(card.published, baseline.card.published) if card.published else None,
+        published_in=card.published.challenge if card.published else None,
         published_ranks=published_ranks(card.published) if card.published else {},
         ratio_per_round=timing.ratio_per_round if judged else (),
         process_of_round=timing.process_of_round if judged else (),

@@ -79,14 +79,14 @@ class LiveMemory(Part, frozen=True):
 
 
 class Complexity(Part, frozen=True):
-    """The cost of one forward pass over one image, by two definitions."""
+    """The cost of one forward pass over one image, by three definitions of its operations."""
 
     input_shape: Annotated[tuple[Count, ...], Meta(max_length=8)]
     """1×3×height×width."""
     params: Count
     """Elements of all registered parameters, shared ones once."""
     flops: Count
-    """Operations as the challenge's script counts them, blind spots included."""
+    """Operations as the script of the challenge of 2022 counts them, blind spots included."""
     macs: Count
     """Multiply-accumulates of every convolution, matrix product and attention that the dispatcher sees."""
     activations: Count
@@ -96,8 +96,10 @@ class Complexity(Part, frozen=True):
     missed_by_hooks: Operators = field(default_factory=dict)
     """Operator -> MACs that the challenge's script does not see; most first."""
     without_formula: Operators = field(default_factory=dict)
-    """Operator -> calls that `macs` leaves out; by name."""
+    """Operator, or work that no operator did -> calls that `macs` leaves out; by name."""
     live_memory: LiveMemory | None = None
+    flops_fvcore: Count | None = None
+    """Operations as the challenges since 2024 count them; `None` in records older than the field."""
 
 
 @dataclass

@@ -45,7 +45,7 @@ def _figures(network: Network) -> dict[str, str]:
     mean = network.quality.mean if network.quality and network.quality.meaningful else None
     counts = network.complexity
     live = counts.live_memory if counts else None
-    counted: tuple[Metric, ...] = ("params", "flops", "macs", "activations")
+    counted: tuple[Metric, ...] = ("params", "flops", "flops_fvcore", "macs", "activations")
     return {
         "PSNR RGB [dB]": _number(mean, "psnr_rgb", 2),
         "SSIM RGB": _number(mean, "ssim_rgb", 4),
@@ -86,7 +86,8 @@ def _published(network: Network) -> dict[str, str]:
     figures = {
         "runtime [ms]": _number(row, "runtime_ms", 2),
         "params": f"{_number(row, 'params_m', 3)} M",
-        "FLOPs (challenge)": f"{_number(row, 'flops_g', 2)} G",
+        COUNTS["flops"].words: f"{_number(row, 'flops_g', 2)} G",
+        COUNTS["flops_fvcore"].words: f"{_number(row, 'flops_fvcore_g', 2)} G",
         "activations": f"{_number(row, 'activations_m', 2)} M",
         "convolutions": _number(row, "convolutions", 0),
         "peak memory [MiB]": _number(row, "memory_mib", 1),

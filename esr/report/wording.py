@@ -38,7 +38,8 @@ class CountFormat(NamedTuple):
 
 COUNTS: Mapping["Metric", CountFormat] = {
     "params": CountFormat("params", "params [M]", "M", 1e6, 3),
-    "flops": CountFormat("FLOPs (challenge)", "FLOPs [G]", "G", 1e9, 2),
+    "flops": CountFormat("FLOPs (hooks)", "FLOPs [G]", "G", 1e9, 2),
+    "flops_fvcore": CountFormat("FLOPs (fvcore)", "FLOPs [G]", "G", 1e9, 2),
     "macs": CountFormat("MACs (dispatcher)", "MACs [G]", "G", 1e9, 2),
     "activations": CountFormat("activations", "acts [M]", "M", 1e6, 2),
     "memory": CountFormat("memory", "mem [MiB]", "MiB", 1, 1),
@@ -56,8 +57,8 @@ def number(value: float | None, digits: int, unit: float = 1) -> str:
 
 
 def count(metric: "Metric", value: float | None, without_formula: Mapping[str, int]) -> str:
-    """A count in its unit; `≥` where MACs leave out operators without a formula."""
-    least = "≥ " if metric == "macs" and without_formula else ""
+    """A count in its unit; `≥` where work without a formula is left out, which the hooks of 2022 never saw anyway."""
+    least = "≥ " if metric in ("macs", "flops_fvcore") and without_formula and value is not None else ""
     return least + number(value, COUNTS[metric].digits, COUNTS[metric].unit)
 
 

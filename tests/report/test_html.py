@@ -79,7 +79,7 @@ def test_the_published_table_is_whole(published):
         "NEESR",
     ]
     assert [one["label"] for one in embedded(page, "correlation-data")] == [
-        *("params", "FLOPs (challenge)", "activations", "memory"),
+        *("params", "FLOPs (hooks)", "activations", "memory"),
     ]
 
 
