@@ -123,7 +123,7 @@ class Forking(subprocess.Popen):  # type: ignore[type-arg]
         if not (WORKER in program or program.startswith("esr.")):
             super()._execute_child(args, executable, preexec, close, kept, *more)
             return
-        streams = more[5:11]
+        environment, streams = more[1], more[5:11]
         sys.stdout.flush()
         sys.stderr.flush()
         self.pid = os.fork()
@@ -140,6 +140,9 @@ class Forking(subprocess.Popen):  # type: ignore[type-arg]
                     os.close(number)
                 except OSError:
                     continue
+            if environment is not None:
+                os.environ.clear()
+                os.environ.update(environment)
             if "CUDA_STUB" in os.environ:  # as the stub's `sitecustomize` does once torch is imported
                 importlib.import_module("simulated_cuda").install()
             sys.argv = [args[1], *args[3:]]

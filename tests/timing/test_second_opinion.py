@@ -37,7 +37,7 @@ class Network:
     def add(self, number: int, round_: int, ms: float, replaced: bool = False) -> None:
         self.blocks.append(Block(number, round_, 0, 2 * ms, replaced=replaced))
         for image in range(2):
-            self.samples.add(round_, number, Pass(image), Duration(ms, ms))
+            self.samples.add(round_, number, Pass(image), Duration(ms, ms), ms)
 
     @property
     def table(self):

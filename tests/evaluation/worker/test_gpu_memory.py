@@ -1,5 +1,6 @@
 """Peak memory of passes on a simulated GPU, byte by byte."""
 
+import numpy as np
 import pytest
 import torch
 from helpers.cuda_stub.simulated_cuda import Script, simulated
@@ -7,10 +8,11 @@ from torch import nn
 
 from esr.config.schema import ModelConf
 from esr.evaluation.worker.child import Child
-from esr.evaluation.worker.messages import MemoryRequest
+from esr.evaluation.worker.messages import PassRequest, PeakRequest, ResetMemoryRequest
 from esr.networks.devices import open_device
 
 FLOAT = 4
+SHAPES = ((8, 16), (16, 16))
 
 
 def expected(height: int, width: int) -> int:
@@ -25,8 +27,10 @@ def test_the_peak_is_that_of_the_passes_alone(images):
         child.device = open_device("cuda")
         child.model = ModelConf(_target_="x")
         child.network = nn.Upsample(scale_factor=4)
-        child.images = [torch.zeros(1, 3, 8, 16), torch.zeros(1, 3, 16, 16)]
         torch.zeros(1 << 20, device="cuda")  # as a constructor may allocate, and free
         with torch.inference_mode():
-            answer = child.handle(MemoryRequest(images))
-        assert answer.memory.memory_mib * 2**20 == max(expected(*child.images[image].shape[2:]) for image in images)
+            child.handle(ResetMemoryRequest())
+            for image in images:
+                child.handle(PassRequest(np.zeros((*SHAPES[image], 3), np.uint8), 0))
+            answer = child.handle(PeakRequest())
+        assert answer.memory.memory_mib * 2**20 == max(expected(*SHAPES[image]) for image in images)

@@ -82,7 +82,6 @@ def test_every_request_comes_out_of_its_envelope_as_it_went_in():
     settings = compose(["model=rlfn"])
     requests = [
         OpenRequest(settings.device, settings.cudnn, cuda_graph=True),
-        LoadRequest(settings.model, Weights("random"), 0),
         SampleRequest(48, seed=3),
         QualityRequest((8, 9)),
     ]
