@@ -177,6 +177,7 @@ def test_the_judge_s_report_is_read(monkeypatch):
     )
     bench = SimpleNamespace(register=registered.append, run_all_benchmarks=run_all)
     monkeypatch.setitem(sys.modules, "cuda", SimpleNamespace(bench=bench))
+    monkeypatch.setitem(sys.modules, "cuda.bench", bench)
     monkeypatch.setattr(torch.cuda, "ExternalStream", lambda address: None)
     monkeypatch.setattr(torch.cuda, "stream", lambda stream: torch.no_grad())
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
