@@ -53,6 +53,27 @@ def ask(question: Callable[[Any], Reply]) -> tuple[Reply | None, str | None]:
         return None, str(error)
 
 
+def find(library: Any, which: str | int) -> Any:
+    """NVML's handle of a device.
+
+    Args:
+        library: `pynvml`, opened.
+        which: UUID, with or without the leading `GPU-` or `MIG-`, or NVML's index.
+
+    Raises:
+        NVMLError: There is no such device.
+    """
+    if isinstance(which, int):
+        return library.nvmlDeviceGetHandleByIndex(which)
+    if which.startswith(("GPU-", "MIG-")):
+        return library.nvmlDeviceGetHandleByUUID(which.encode())
+    try:
+        return library.nvmlDeviceGetHandleByUUID(f"GPU-{which}".encode())
+    except library.NVMLError_NotFound:
+        # CUDA gives the UUID of a MIG device where it runs on one, likewise without its prefix.
+        return library.nvmlDeviceGetHandleByUUID(f"MIG-{which}".encode())
+
+
 class Gpu:
     """One GPU as NVML sees it; errors of the driver never raise."""
 
@@ -85,23 +106,12 @@ class Gpu:
         try:
             self._nvml.nvmlInit()
             self._opened = True
-            self._handle = self._used = self._find(which)
+            self._handle = self._used = find(self._nvml, which)
         except self._nvml.NVMLError as error:
             self._note("device", error)
             self.gone = str(error)
         else:
             self._turn_to_whole_gpu()
-
-    def _find(self, which: str | int) -> Any:
-        if isinstance(which, int):
-            return self._nvml.nvmlDeviceGetHandleByIndex(which)
-        if which.startswith(("GPU-", "MIG-")):
-            return self._nvml.nvmlDeviceGetHandleByUUID(which.encode())
-        try:
-            return self._nvml.nvmlDeviceGetHandleByUUID(f"GPU-{which}".encode())
-        except self._nvml.NVMLError_NotFound:
-            # CUDA gives the UUID of a MIG device where it runs on one, likewise without its prefix.
-            return self._nvml.nvmlDeviceGetHandleByUUID(f"MIG-{which}".encode())
 
     def _turn_to_whole_gpu(self) -> None:
         """Replaces a MIG device by its GPU, since NVML knows clocks, power and temperature of whole GPUs only."""
