@@ -104,7 +104,10 @@ class Outside:
     @property
     def load(self) -> float:
         """Share of the machine's processors that others took during all turns."""
-        return self.others_s / (self.turns_s * (os.cpu_count() or 1)) if self.turns_s else 0.0
+        if not self.turns_s:
+            return 0.0
+        share = self.others_s / (self.turns_s * (os.cpu_count() or 1))
+        return min(share, 1.0)  # in a short turn, one tick of the clock is longer than the turn
 
     @property
     def most_computed_s(self) -> float:
@@ -150,9 +153,7 @@ class Outside:
             return None
 
         def used(library: Any) -> float | None:
-            name = uuid if uuid.startswith(("GPU-", "MIG-")) else f"GPU-{uuid}"
-            handle = library.nvmlDeviceGetHandleByUUID(name.encode())
-            running = library.nvmlDeviceGetComputeRunningProcesses(handle)
+            running = library.nvmlDeviceGetComputeRunningProcesses(nvml.find(library, uuid))
             mine = [one.usedGpuMemory for one in running if one.pid == self.pid]
             return sum(mine) / _MIB if mine and None not in mine else None
 

@@ -99,6 +99,12 @@ def test_a_process_that_has_ended_says_nothing_and_raises_nothing():
     assert 0 <= outside.load <= 1
 
 
+def test_a_turn_shorter_than_a_tick_of_the_clock_is_not_more_than_fully_loaded():
+    outside = Outside(2**22 + 1)
+    outside.turns_s, outside.others_s = 1e-4, 0.01
+    assert outside.load == 1.0
+
+
 def counts(params, registered):
     return Complexity((1, 3, 8, 8), params, 1, 1, 1, 1, live_memory=LiveMemory(registered, 1, 1))
 

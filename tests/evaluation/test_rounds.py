@@ -254,7 +254,10 @@ def test_a_precision_that_is_not_reached_in_time_is_said_with_the_figure(run_esr
     assert record["timing"]["precision"]["stopped_by"] == "max_seconds"
     reasons = {entry["reason"]: entry["detail"] for entry in record["verdict"]["reasons"]}
     assert "instead of 1e-05 %" in reasons["precision_not_reached"]
-    assert record["verdict"]["status"] == "imprecise"
+    severities = {entry["reason"]: entry["severity"] for entry in record["verdict"]["reasons"]}
+    assert severities["precision_not_reached"] == "imprecision"
+    # A busy machine may add a taint of its own.
+    assert record["verdict"]["status"] == ("tainted" if "taint" in severities.values() else "imprecise")
 
 
 def test_a_precision_that_is_reached_ends_the_rounds(run_esr, participant):
