@@ -97,9 +97,9 @@ def finding(noise: Noise) -> Finding:
         f"{noise.single_pass * 100:.2g} %; {noise.holding} of {noise.short_runs} intervals of short runs include 1 "
         f"({noise.confidence * 100:g} % should)"
     )
-    from scipy.stats import binom  # noqa: PLC0415 - takes a second to import
+    from scipy.special import bdtr  # noqa: PLC0415 - takes a while to import
 
-    if binom.cdf(noise.holding, noise.short_runs, noise.confidence) < DOUBTFUL:
+    if bdtr(noise.holding, noise.short_runs, noise.confidence) < DOUBTFUL:
         remedy = "do not trust intervals taken now: end other work on this machine, lock the clocks"
         return Finding("noise", "warn", message, remedy)
     if noise.floor > COARSE:

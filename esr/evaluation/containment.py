@@ -2,19 +2,18 @@
 
 import importlib
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 from rich.cells import cell_len
 
-from esr.config.schema import DataConf, EsrConf, ModelConf
+from esr.config.schema import ModelConf
 from esr.data import datasets, layouts
 from esr.evaluation.steps import Evaluation
 from esr.sandbox.layers import Mode
 from esr.sandbox.process import Wishes
 
-_LATER = ("ctypes.util", "pynvml", "scipy.special", "scipy.stats")
+_LATER = ("ctypes.util", "pynvml", "scipy.special")
 """Modules that are imported when they are first used, because that takes a second."""
 _RESULTS = ("outputs", "multirun")
 """Folders of results below `out`."""
@@ -57,8 +56,3 @@ def code(model: ModelConf) -> Sequence[Path]:
     if model._target_.startswith("esr."):
         return ()
     return [Path.cwd(), *([Path(model.source).parent] if model.source else [])]
-
-
-def without_paths(settings: EsrConf) -> EsrConf:
-    """The settings as a worker gets them: it is not told where images and results are."""
-    return replace(settings, data=DataConf(), out="")
