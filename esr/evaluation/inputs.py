@@ -107,11 +107,6 @@ class Inputs:
                 held.add(image)
         return held
 
-    def values(self, image: int) -> int:
-        """Number of values in the SR of an image."""
-        height, width = self._pairs[image].lr_shape
-        return CHANNELS * SCALE * SCALE * height * width
-
     def lr(self, one: Pass) -> ImageArray:
         """The input of a pass, H×W×3."""
         if one.alteration is None:

@@ -3,10 +3,11 @@
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
+from esr.config.schema import SCALE
 from esr.evaluation.inputs import Inputs, Values
 from esr.evaluation.worker.messages import PassRequest, SampleRequest
 from esr.evaluation.worker.parent import Worker, WorkerFailure
@@ -78,31 +79,25 @@ def run_pass(worker: Worker, inputs: Inputs, one: Pass, like: Passed | None = No
     lr = inputs.lr(one)
     seed = like.seed if like and seed is None else secrets.randbelow(_SEEDS) if seed is None else seed
     sample_seed = like.sample_seed if like else secrets.randbelow(_SEEDS)
-    return _timed(worker, lr, Passed(one, seed, sample_seed, np.empty(0, np.float32), Duration(1, 1), 0, 0))
+    return _timed(worker, lr, one, seed, sample_seed)
 
 
-def _timed(worker: Worker, lr: ImageArray, planned: Passed) -> Passed:
-    request = PassRequest(lr, planned.seed)
-    sampled = SampleRequest(values_of(lr), planned.sample_seed)
+def _timed(worker: Worker, lr: ImageArray, one: Pass, seed: int, sample_seed: int) -> Passed:
+    request = PassRequest(lr, seed)
+    sampled = SampleRequest(values_of(lr), sample_seed)
     start = time.perf_counter_ns()
     answer = worker.ask(request)
     ready = time.perf_counter_ns()
     values = worker.ask(sampled).values
     end = time.perf_counter_ns()
     check_finite(values)
-    return replace(
-        planned,
-        values=values,
-        duration=answer.duration,
-        ready_ms=(ready - start) / 1e6,
-        parent_ms=(end - start) / 1e6,
-        uncaptured=answer.uncaptured,
-    )
+    ready_ms, parent_ms = (ready - start) / 1e6, (end - start) / 1e6
+    return Passed(one, seed, sample_seed, values, answer.duration, ready_ms, parent_ms, answer.uncaptured)
 
 
 def values_of(lr: ImageArray) -> int:
     """Number of values in the SR of an LR image."""
-    return lr.size * 16
+    return lr.size * SCALE * SCALE
 
 
 def check_finite(values: Values) -> None:
@@ -132,9 +127,8 @@ def calibrate_harness(worker: Worker, shapes: Sequence[Shape], processor_s: Call
         lr = np.zeros((*by_pixels[size], 3), np.uint8)
         found, spent = [], []
         for number in range(_CALIBRATIONS):
-            planned = Passed(Pass(0), number, number, np.empty(0, np.float32), Duration(1, 1), 0, 0)
             before = processor_s()
-            passed = _timed(worker, lr, planned)
+            passed = _timed(worker, lr, Pass(0), number, number)
             spent.append(1000 * (processor_s() - before))
             found.append(passed.parent_ms - passed.duration.ms)
         typical.append(max(0.0, float(np.quantile(found[_DISCARDED:], _UNDISTURBED))))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from esr.evaluation.inputs import Inputs, Values
-from esr.evaluation.passes import Passed
+from esr.evaluation.passes import Passed, values_of
 from esr.evaluation.worker.output_sample import positions
 from esr.images.pixels import ImageArray
 from esr.timing.schedule import Pass
@@ -95,7 +95,7 @@ class Likeness:
 def add_pass(likeness: Likeness, inputs: Inputs, passed: Passed) -> None:
     """Adds a timed pass."""
     lr = inputs.lr(passed.one)
-    where = positions(lr.size * 16, passed.sample_seed)
+    where = positions(values_of(lr), passed.sample_seed)
     likeness.add(passed.values, inputs.nearest(lr, where), inputs.truth(passed.one, where))
 
 

@@ -76,10 +76,13 @@ def load(evaluation: Evaluation) -> None:
     progress = evaluation.progress
     progress.stage("loading", len(evaluation.subjects))
     for subject in alive(evaluation.subjects):
-        request = load_request(subject.model, subject.weights)
-        for _ in answers([subject], request):
-            subject.worker.confirm_sandbox()
+        _load(subject)
         progress.advance()
+
+
+def _load(subject: Subject) -> None:
+    for _ in answers([subject], load_request(subject.model, subject.weights)):
+        subject.worker.confirm_sandbox()
 
 
 def load_request(model: ModelConf, chosen: Weights) -> messages.LoadRequest:
@@ -175,8 +178,7 @@ def load_again(evaluation: Evaluation) -> None:
     """Loads the networks once more; one that refuses has failed, its figures are kept."""
     for subject in alive(evaluation.subjects):
         try:
-            for _ in answers([subject], load_request(subject.model, subject.weights)):
-                subject.worker.confirm_sandbox()
+            _load(subject)
         except EsrError as error:
             subject.failure = Failure("load", "exception", one_line(str(error)))
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from statistics import median
 
 import msgspec
@@ -111,12 +111,15 @@ class Subject:
 
     def table(self, rounds: int, images: int) -> Array:
         """Milliseconds of the passes that count, rounds × images."""
-        return matrix(self.samples, rounds, images, {block.block for block in self.blocks if block.replaced})
+        return matrix(self.samples, rounds, images, self._replaced)
 
     def parent_table(self, rounds: int, images: int) -> Array:
         """`table` by the parent's clock."""
-        replaced = {block.block for block in self.blocks if block.replaced}
-        return matrix(replace(self.samples, ms=self.samples.parent_ms), rounds, images, replaced)
+        return matrix(self.samples, rounds, images, self._replaced, self.samples.parent_ms)
+
+    @property
+    def _replaced(self) -> set[int]:
+        return {block.block for block in self.blocks if block.replaced}
 
     def clocks(self, rounds: int, shapes: Sequence[network.Shape]) -> Clocks:
         """The passes that count by both clocks, in complete rounds.

@@ -46,9 +46,7 @@ def small_sample_quantile(confidence: float, rounds: int) -> float:
     >>> round(small_sample_quantile(0.95, 10), 2)
     2.38
     """
-    from scipy.special import stdtrit  # noqa: PLC0415 - see `_bootstrap`
-
-    return float(stdtrit(rounds - 1, (1 + confidence) / 2) * np.sqrt(rounds / (rounds - 1)))
+    return float(_t(confidence, rounds - 1) * np.sqrt(rounds / (rounds - 1)))
 
 
 def matrix(
