@@ -24,8 +24,8 @@ from esr.records.telemetry import Telemetry
 from esr.telemetry import environment
 from esr.telemetry.findings import judge_cycles
 from esr.telemetry.watch import WatchResult
-from esr.timing import second_opinion, statistics
-from esr.timing.statistics import Array, Mask
+from esr.timing import honesty, second_opinion, statistics
+from esr.timing.statistics import Array
 from esr.timing.stopping import precision
 
 
@@ -145,6 +145,7 @@ def _timing(
     ratio = statistics.ratio(candidate, baseline, conf.confidence, kept) if kept else None
     endings = [process.stopped_by for process in processes] or ["rounds"]
     ending: Ending = "max_seconds" if "max_seconds" in endings else endings[-1]
+    by_parent = [one.parent_table(len(owners), len(evaluation.dataset.pairs))[whole] for one in evaluation.subjects]
     return document.Timing(
         protocol=cast(Protocol, conf.protocol),
         rounds=len(owners),
@@ -153,7 +154,7 @@ def _timing(
         ratio=ratio,
         ratio_plain=statistics.ratio_plain(candidate, baseline, conf.confidence, kept) if kept else None,
         ratio_per_round=tuple(per_round.tolist()),
-        ratio_parent=_by_parent(evaluation, len(owners), whole),
+        ratio_parent=honesty.ratio_by_parent(*by_parent),
         process_of_round=tuple(kept),
         spread=document.Dispersion(*statistics.spreads(per_round.tolist(), kept)) if kept else None,
         precision=precision(ratio, conf.precision, ending) if ratio else None,
@@ -163,15 +164,6 @@ def _timing(
         cycles=second_opinion.cycles(evaluation.subjects, tables, owners, telemetry, conf),
         energy=second_opinion.energy_ratio(evaluation.subjects, tables, owners, telemetry, conf),
     )
-
-
-def _by_parent(evaluation: Evaluation, rounds: int, whole: Mask) -> float | None:
-    """The ratio by the parent's clock, over the same rounds."""
-    images = len(evaluation.dataset.pairs)
-    tables = [subject.parent_table(rounds, images)[whole].sum(axis=1) for subject in evaluation.subjects]
-    if not whole.any() or not (tables[1] > 0).all():
-        return None
-    return float(np.median(tables[0] / tables[1]))
 
 
 def _same(one: Subject, other: Subject) -> bool:

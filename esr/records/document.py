@@ -191,8 +191,8 @@ class Timing(Part, frozen=True):
     energy: EnergyRatio | None = None
     """`None` where the GPU's energy is not known in any round, and in older records."""
     ratio_parent: Positive | None = None
-    """The ratio by the parent's clock over the same rounds, the harness's own time taken out; `None` in records older
-    than the figure."""
+    """The ratio by the parent's clock over the same rounds, the harness's own time taken out; `None` where that time
+    hides a network's, and in records older than the figure."""
 
 
 class Reason(Part, frozen=True):

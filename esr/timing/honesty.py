@@ -151,3 +151,19 @@ def ratio_moved(candidate: Clocks, baseline: Clocks) -> str | None:
     return (
         f"the ratio is {float(np.median(seen)):.3g} by the parent's clock, {float(np.median(claimed)):.3g} as claimed"
     )
+
+
+def ratio_by_parent(candidate: Array, baseline: Array) -> float | None:
+    """The median ratio of rounds by the parent's clock.
+
+    Args:
+        candidate: Milliseconds of complete rounds, rounds × images, the harness's own time taken out.
+        baseline: Its partner's, over the same rounds.
+
+    Returns:
+        `None` without rounds, and where the harness's own time hides a network's.
+    """
+    sums = candidate.sum(axis=1), baseline.sum(axis=1)
+    if not len(candidate) or any((each <= 0).any() for each in sums):
+        return None
+    return float(np.median(sums[0] / sums[1]))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esr.timing.honesty import Clocks, computed_more, ratio_moved, surely_above, unaccounted
+from esr.timing.honesty import Clocks, computed_more, ratio_by_parent, ratio_moved, surely_above, unaccounted
 
 ROUNDS, IMAGES = 12, 4
 
@@ -95,3 +95,15 @@ def test_processor_time_has_to_fit_into_the_claims_of_all_threads():
     assert computed_more(1000.0, 10.0, 1990.0, threads=2) is None
     assert computed_more(1000.0, 10.0, 900.0, threads=1) is None
     assert "2600 ms of processor time" in computed_more(1000.0, 10.0, 2600.0, threads=2)
+
+
+@pytest.mark.parametrize("hidden", [0, 1])
+def test_a_network_faster_than_the_harness_has_no_ratio_by_the_parents_clock(hidden):
+    tables = [np.full((3, 2), 4.0), np.full((3, 2), 2.0)]
+    assert ratio_by_parent(*tables) == 2.0
+    tables[hidden][1] = 0.0
+    assert ratio_by_parent(*tables) is None
+
+
+def test_no_complete_round_has_no_ratio_by_the_parents_clock():
+    assert ratio_by_parent(np.zeros((0, 2)), np.zeros((0, 2))) is None
