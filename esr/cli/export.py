@@ -44,8 +44,7 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigError(f"format={settings['format']}: {did_you_mean(settings['format'], export.SUFFIXES)}")
     target = _target(settings.get("out", network_name(model) + suffix))
     weights = zoo.resolve(model, settings.get("weights", "auto"))
-    network = networks.build(model)
-    networks.load(network, model, weights)
+    network = networks.load(networks.build(model), model, weights)
     exported = export.export(network, settings["format"])
     export.write(exported.content, target)
     height, width = export.EXAMPLE

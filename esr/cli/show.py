@@ -77,7 +77,7 @@ def _show(choice: str, height: int, width: int) -> None:
     from esr.system.console import console  # noqa: PLC0415
 
     model = compose([f"model={choice}"]).model
-    network = networks.build(model)
+    network = networks.finish(networks.build(model), model)
     card = card_of_model(model)
     counted = complexity.measure(network, height, width)
     live = counted.live_memory.total if counted.live_memory else 0

@@ -97,8 +97,7 @@ class Child:
     def load(self, request: to.LoadRequest) -> Done:
         """Builds the network, loads its weights and moves it to the device."""
         self.model = request.model
-        self.network = networks.build(self.model)
-        networks.load(self.network, self.model, request.weights, request.seed)
+        self.network = networks.load(networks.build(self.model), self.model, request.weights, request.seed)
         self.network.to(self.device.torch_device)
         return Done()
 
