@@ -51,7 +51,6 @@ def methods(after_load: object, where: str = "model.after_load") -> tuple[str, .
     given = after_load if isinstance(after_load, list | tuple) else [] if after_load is None else [after_load]
     for name in given:
         if not isinstance(name, str) or len(name) > LONGEST or not _METHOD.fullmatch(name):
-            raise ConfigError(
-                f"{where}={quoted(str(name))}: is no name of a method; write one, as switch_to_deploy, or a list of them"
-            )
+            remedy = "write one, as switch_to_deploy, or a list of them"
+            raise ConfigError(f"{where}={quoted(str(name))}: is no name of a method; {remedy}")
     return tuple(given)

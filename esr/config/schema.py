@@ -49,8 +49,8 @@ class CheckpointConf:
     """Digest, checked before the file is opened."""
     licence: str | None = None
     state_dict_under: str | None = None
-    """Key under which the file holds the state dict, for training checkpoints; dots lead into nested dicts. The file has
-    to have it."""
+    """Key under which the file holds the state dict, for training checkpoints; dots lead into nested dicts. The file
+    has to have it."""
     strip_prefix: str | None = None
     """Prefix taken off the keys, as `module.` from data-parallel training; a key of the file has to have it."""
     rename: dict[str, str] = field(default_factory=dict)
@@ -68,8 +68,8 @@ class ModelConf:
     args: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments of that class."""
     after_load: Any = None
-    """Method, or several, called once the weights are loaded, as one that fuses re-parameterisable blocks; a method that
-    the network lacks is called on each of its modules that has it."""
+    """Method, or several, called once the weights are loaded, as one that fuses re-parameterisable blocks; a method
+    that the network lacks is called on each of its modules that has it."""
     name: str | None = None
     """Short name; by default the YAML's or the class's."""
     title: str | None = None

@@ -98,9 +98,8 @@ def _call(network: nn.Module, name: str) -> nn.Module:
     if not owners:
         own = {name for module in start.modules() for name in set(dir(type(module))) - set(dir(nn.Module))}
         known = [name for name in own if not name.startswith("_")]
-        raise NetworkError(
-            f"{key}: no module of {type(network).__name__} has this method; {did_you_mean(method, known)}"
-        )
+        fault = f"no module of {type(network).__name__} has this method"
+        raise NetworkError(f"{key}: {fault}; {did_you_mean(method, known)}")
     for owner in owners:
         try:
             returned = getattr(owner, method)()
