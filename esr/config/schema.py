@@ -104,6 +104,8 @@ class DataConf:
     """LR folder, relative to root or absolute; without `hr`, no quality is measured."""
     limit: int | None = None
     """Number of images to take, from the first on; `None`: all."""
+    images: int | None = None
+    """Number of images of the whole set, where it is a known one."""
     url: str | None = None
     """Address of the set, for the message when it is missing."""
 

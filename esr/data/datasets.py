@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 from esr.config.schema import SCALE, DataConf
 from esr.config.terms import LrOrigin
-from esr.data.layouts import LR_MARK, find_files, some
+from esr.data.layouts import Found, Skipped, find_files, some
+from esr.data.names import folded, hr_name, lr_name, lr_scale, pair_names
 from esr.errors import ConfigError, DataError
 from esr.images.bicubic import bicubic_downscale
 from esr.images.files import read_rgb
@@ -28,7 +29,6 @@ from esr.text import did_you_mean
 DEMO = ("astronaut", "chelsea", "coffee", "rocket")
 """HR photographs in the package's folder `demo`, with sources and licences in its `LICENCES.md`."""
 
-_HR_MARK = re.compile(r"[_-](HR|GT)([_-]?x4)?$", re.IGNORECASE)
 _READERS = min(8, os.cpu_count() or 1)  # decoding releases the interpreter's lock
 
 
@@ -81,6 +81,12 @@ class Dataset:
     name: str
     pairs: tuple[ImagePair, ...]
     lr_origin: LrOrigin
+    lr_folder: str | None = None
+    """Folder of given LR images, relative to the set's root or as configured."""
+    skipped: tuple[Skipped, ...] = ()
+    """Images beside the set's that are not part of it."""
+    complete: int | None = None
+    """Number of images of the whole set, where it is known."""
 
     @property
     def has_hr(self) -> bool:
@@ -104,14 +110,14 @@ def load_dataset(conf: DataConf, border: int = 4) -> Dataset:
     """
     if conf.limit is not None and conf.limit < 1:
         raise ConfigError(f"data.limit={conf.limit}: must be at least 1")
-    if conf.kind == "demo":
-        sources = _demo_sources(conf)
-    elif conf.kind == "folder":
-        sources = _folder_sources(conf)
-    else:
+    if conf.kind not in ("demo", "folder"):
         raise ConfigError(f"data.kind={conf.kind}: no such choice; {did_you_mean(conf.kind, ['demo', 'folder'])}")
-    sources = sorted(sources, key=lambda source: _natural(source.name))[: conf.limit]
-    return Dataset(conf.name, _check_all(sources, border), "bicubic" if sources[0].lr == sources[0].hr else "files")
+    found = Found(_demo_files(conf)) if conf.kind == "demo" else find_files(conf)
+    sources = sorted(_paired(found), key=lambda source: _natural(source.name))[: conf.limit]
+    made: LrOrigin = "bundled" if conf.kind == "demo" else "bicubic"
+    origin: LrOrigin = "files" if found.lr else made
+    whole = conf.images if conf.limit is None else None
+    return Dataset(conf.name, _check_all(sources, border), origin, found.lr_folder, found.skipped, whole)
 
 
 def _check_all(sources: Sequence[_Files], border: int) -> tuple[ImagePair, ...]:
@@ -162,45 +168,44 @@ def _read_cropped(path: Path) -> ImageArray:
         raise DataError(f"{path}: {error}; leave the image out") from error
 
 
-def _demo_sources(conf: DataConf) -> list[_Files]:
+def _demo_files(conf: DataConf) -> list[Path]:
     given = [key for key in ("root", "hr", "lr") if getattr(conf, key)]
     if given:
         raise ConfigError(f"data.{given[0]}={getattr(conf, given[0])}: the demo takes no folder; add data=folder")
-    images = {name: Path(str(files("esr.data") / "demo" / f"{name}.png")) for name in DEMO}
-    for path in images.values():
+    images = [Path(str(files("esr.data") / "demo" / f"{name}.png")) for name in DEMO]
+    for path in images:
         if not path.is_file():
             raise DataError(
                 f"this installation lacks {path}, a demo image; reinstall esr, or pass data=folder data.root=FOLDER"
             )
-    return [_Files(name, path, path) for name, path in images.items()]
+    return images
 
 
-def _folder_sources(conf: DataConf) -> list[_Files]:
-    hr_files, lr_files = find_files(conf)
-    if not lr_files:
-        named = _distinct((file.stem, file) for file in hr_files)
-        return [_Files(name, file, file) for name, file in named.items()]
-    if hr_files:
-        return _paired(lr_files, hr_files)
-    marked = all(LR_MARK.search(file.stem) for file in lr_files)
-    named = _distinct((LR_MARK.sub("", file.stem) if marked else file.stem, file) for file in lr_files)
+def check_names(found: Found) -> int:
+    """Pairs the files of a set by their names, without opening them; returns the number of images.
+
+    Raises:
+        DataError: A file has no partner, or shares its image's name with another.
+    """
+    return len(_paired(found))
+
+
+def _paired(found: Found) -> list[_Files]:
+    """The images, LR and HR matched by name."""
+    if found.hr and found.lr:
+        return _matched(found.lr, found.hr)
+    if found.hr:
+        return [_Files(name, file, file) for name, file in _distinct((hr_name(f.stem), f) for f in found.hr).items()]
+    marked = all(lr_scale(file.stem) for file in found.lr)
+    named = _distinct((lr_name(file.stem) if marked else file.stem, file) for file in found.lr)
     return [_Files(name, file, None) for name, file in named.items()]
 
 
-def _paired(lr_files: Sequence[Path], hr_files: Sequence[Path]) -> list[_Files]:
-    """The pairs, matched by the same name or by LR's name without its mark."""
-    hr_by_name = _distinct((_HR_MARK.sub("", file.stem), file) for file in hr_files)
-    spelling = {name.casefold(): name for name in hr_by_name}
-    matches, without_hr = [], []
-    for file in lr_files:
-        names = (file.stem, LR_MARK.sub("", file.stem), _HR_MARK.sub("", file.stem))
-        name = next((spelling[known.casefold()] for known in names if known.casefold() in spelling), None)
-        if name is None:
-            without_hr.append(file)
-        else:
-            matches.append((name, file))
-    lr_by_name = _distinct(matches)
-    without_lr = [file for name, file in hr_by_name.items() if name not in lr_by_name]
+def _matched(lr_files: Sequence[Path], hr_files: Sequence[Path]) -> list[_Files]:
+    hr_by_name = _distinct((hr_name(file.stem), file) for file in hr_files)
+    pairs, without_hr, without_lr = pair_names(lr_files, hr_by_name.values())
+    names = {file: name for name, file in hr_by_name.items()}
+    lr_by_name = _distinct((names[partner], file) for file, partner in pairs)
     for missing, lonely, other in (("HR", without_hr, hr_files[0]), ("LR", without_lr, lr_files[0])):
         if lonely:
             raise DataError(
@@ -215,7 +220,7 @@ def _distinct(named: Iterable[tuple[str, Path]]) -> dict[str, Path]:
     by_name: dict[str, Path] = {}
     first: dict[str, Path] = {}
     for name, file in named:
-        other = first.setdefault(name.casefold(), file)
+        other = first.setdefault(folded(name), file)
         if other is not file:
             raise DataError(f"{other} and {file.name} are both the image {name}; remove or rename one")
         by_name[name] = file

@@ -59,6 +59,15 @@ def read_rgb(path: str | os.PathLike[str]) -> ImageArray:
         return _decoded(image, content)
 
 
+def size_of(path: str | os.PathLike[str]) -> tuple[int, int] | None:
+    """Height and width in an image file's header; `None` where it has no sound one."""
+    try:
+        with _opened(path) as image:
+            return image.height, image.width
+    except DataError:
+        return None
+
+
 def write_png(path: str | os.PathLike[str], image: ImageArray) -> None:
     """Writes an RGB or luma image as PNG, atomically; creates the folder if needed.
 
