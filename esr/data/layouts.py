@@ -22,7 +22,10 @@ HR_WORDS = r"hr|gt|hq|high_?res(?:olution)?|ground_?truth|targets?|labels?|origi
 LR_WORDS = r"lr|lq|low_?res(?:olution)?|inputs?"
 """Names of LR folders: `LR`, `lq`, `input`, `LRx4`, `LR_bicubic/X4`, `DIV2K_valid_LR_unknown/X4`, `LRblurdown_x4`."""
 
-KINDS = r"bicubic|bic|bi|bd|dn|unknown|mild|wild|difficult|blur_?down|blur|down(?:sampled|scaled)?|images?|sub|matlab|mod_?\d+"
+KINDS = (
+    r"bicubic|bic|bi|bd|dn|unknown|mild|wild|difficult|blur_?down|blur|down(?:sampled|scaled)?|matlab|"
+    r"images?|sub|mod_?\d+"
+)
 """The way in which LR was made, or a cropping, in such a name."""
 
 SCALES = r"x\d+|\d+x|\d+"
@@ -107,7 +110,7 @@ def images_at(name: str, root: Path) -> int:
 
 def is_laid_out(name: str, root: Path) -> bool:
     """True if a folder contains those of a known layout, even empty ones."""
-    return any(role_of(below, name)[0] != "unknown" for _, below in _walk(root, 2) if below != ".")
+    return any(role_of(below, name)[0] != "unknown" for _, below in _walk(root, 1) if below != ".")
 
 
 def expanded(text: str) -> Path:
@@ -304,7 +307,7 @@ def _root_below(home: Path, name: str) -> Path | None:
         return own[0]
     first = folded(name.partition("_")[0])
     for shared in (*(child for child in _children(home) if folded(child.name) == first), home):  # DIV2K's sets
-        if any(role_of(below, name) in _NAMED for _, below in _walk(shared, 2)):
+        if any(role_of(below, name) in _NAMED for _, below in _walk(shared, 1)):
             return shared
     return None
 
