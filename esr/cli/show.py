@@ -72,8 +72,11 @@ def _cells(card: "Card") -> list[str]:
 def _show(choice: str, height: int, width: int) -> None:
     from esr import complexity  # noqa: PLC0415 - torch takes seconds to import
     from esr.config.cards import card_of_model  # noqa: PLC0415
+    from esr.config.class_path import methods  # noqa: PLC0415
     from esr.config.compose import compose  # noqa: PLC0415
     from esr.networks import build as networks  # noqa: PLC0415
+    from esr.networks.training_form import training_form  # noqa: PLC0415
+    from esr.records.reasons import REASONS, scripted_note  # noqa: PLC0415
     from esr.system.console import console  # noqa: PLC0415
 
     model = compose([f"model={choice}"]).model
@@ -88,6 +91,10 @@ def _show(choice: str, height: int, width: int) -> None:
         f"convolutions: {counted.convolutions}; FLOPs as the challenge counts: {counted.flops:,}; "
         f"peak memory of live tensors, with weights and input: {live / MIB:.1f} MiB"
     )
+    if counted.scripted:
+        screen.print(scripted_note(counted.scripted))
+    if form := training_form(network, methods(model.after_load)):
+        screen.print(f"{REASONS['training_form']} ({form})")
     if counted.without_formula:
         screen.print(f"MACs leave out operators without a formula: {', '.join(counted.without_formula)}")
 

@@ -55,7 +55,7 @@ class Skipped:
 
     def __str__(self) -> str:
         """As in a note."""
-        return f"{self.where} ({self.images} image{'s' * (self.images != 1)}, {self.reason})"
+        return f"{shown_path(self.where)} ({self.images} image{'s' * (self.images != 1)}, {self.reason})"
 
 
 @dataclass(frozen=True)
@@ -264,8 +264,7 @@ def _folders(root: Path, name: str) -> Iterator[_Folder]:
     for path, below in _walk(root, _DEPTH):
         images = [child for child in _children(path) if _is_image(child)]
         if images:
-            role, named = ("unknown", False) if below == "." else role_of(below, name)
-            yield _Folder(path, below, images, role, named)
+            yield _Folder(path, below, images, *(("unknown", False) if below == "." else role_of(below, name)))
 
 
 def _walk(root: Path, depth: int) -> Iterator[tuple[Path, str]]:
@@ -292,8 +291,8 @@ def _root(conf: DataConf) -> Path:
             image_files(root, _remedy(conf))
         return root
     home = data_home()
-    if root := _root_below(home, conf.name):
-        return root
+    if found := _root_below(home, conf.name):
+        return found
     raise DataError(
         f"no images for {conf.name}: pass data.root=FOLDER, or put them into {home / conf.name}{_where(conf)}"
     )

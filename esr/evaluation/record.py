@@ -21,6 +21,7 @@ from esr.records import document
 from esr.records.network import Network, NetworkTiming, QualityPart
 from esr.telemetry import environment
 from esr.telemetry.watch import WatchResult
+from esr.text import shown_path
 from esr.timing import statistics
 from esr.timing.statistics import Array
 from esr.timing.stopping import precision
@@ -44,7 +45,6 @@ def build_document(
     tables = [subject.table(len(owners), len(dataset.pairs)) for subject in evaluation.subjects]
     networks = [_network(evaluation, *pair, owners) for pair in zip(evaluation.subjects, tables, strict=True)]
     timing = _timing(evaluation, processes, tables, owners)
-    images = [document.Image(pair.name, pair.lr_shape, pair.lr_sha256) for pair in dataset.pairs]
     return document.Document(
         format=document.FORMAT,
         version=document.VERSION,
@@ -55,12 +55,28 @@ def build_document(
         duration_s=ended - started,
         config=_raw(evaluation.settings),
         environment=environment.fingerprint(),
-        data=document.Data(dataset.name, dataset.has_hr, dataset.lr_origin, _raw(images)),
+        data=_data(evaluation),
         networks=document.Networks(*networks),
         timing=timing,
         telemetry=watched.telemetry,
         pictures=evaluation.gallery.pictures,
         verdict=verdict(evaluation.subjects, timing.precision, processes, watched.disturbances),
+    )
+
+
+def _data(evaluation: Evaluation) -> document.Data:
+    dataset = evaluation.dataset
+    bicubic = evaluation.bicubic_psnr
+    return document.Data(
+        name=dataset.name,
+        has_hr=dataset.has_hr,
+        lr_origin=dataset.lr_origin,
+        images=_raw([document.Image(pair.name, pair.lr_shape, pair.lr_sha256) for pair in dataset.pairs]),
+        lr_folder=None if dataset.lr_folder is None else shown_path(dataset.lr_folder),
+        skipped=sum(one.images for one in dataset.skipped),
+        skipped_from=tuple(str(one) for one in dataset.skipped[:100]),
+        complete=dataset.complete,
+        bicubic_psnr_rgb=float(np.mean(bicubic)) if bicubic and np.isfinite(bicubic).all() else None,
     )
 
 

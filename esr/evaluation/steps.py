@@ -1,6 +1,8 @@
 """Steps of an evaluation besides its rounds; each works on the networks that have not failed."""
 
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -12,6 +14,7 @@ from esr.evaluation.turns import time_passes
 from esr.evaluation.worker import messages
 from esr.evaluation.worker.output_sample import sample
 from esr.images import quality
+from esr.images.bicubic import bicubic_upscale
 from esr.records.network import Block
 from esr.system.progress import Progress
 from esr.timing.schedule import Pass
@@ -30,6 +33,8 @@ class Evaluation:
     baseline: Subject
     gallery: Gallery
     progress: Progress
+    bicubic_psnr: list[float] = field(default_factory=list)
+    """dB of bicubic interpolation, RGB, one per image; empty without HR."""
 
     @property
     def subjects(self) -> tuple[Subject, Subject]:
@@ -52,7 +57,8 @@ def load(evaluation: Evaluation) -> None:
     dataset, progress = evaluation.dataset, evaluation.progress
     progress.stage("loading", len(evaluation.subjects) + len(dataset.pairs))
     for subject in alive(evaluation.subjects):
-        list(answers([subject], messages.LoadRequest(subject.model, subject.weights, WEIGHTS_SEED)))
+        for _, answer in answers([subject], messages.LoadRequest(subject.model, subject.weights, WEIGHTS_SEED)):
+            subject.training_form = answer.training_form
         progress.advance()
     for pair in dataset.pairs:
         list(answers(evaluation.subjects, messages.ImageRequest(pair.lr())))
@@ -83,10 +89,24 @@ def measure_quality(evaluation: Evaluation) -> None:
             outputs[subject.role] = (subject.name, answer.image)
             if dataset.has_hr:
                 subject.quality.append(quality.measure(answer.image, pair.hr(), settings.quality.border))
+        if dataset.has_hr and outputs:
+            upscaled = bicubic_upscale(pair.lr())
+            evaluation.bicubic_psnr.append(quality.psnr(upscaled, pair.hr(), settings.quality.border))
         evaluation.gallery.add(index, pair, outputs)
         progress.advance()
     for subject in evaluation.subjects:
         subject.check_waiting()
+        subject.below_bicubic = _below_bicubic(subject, evaluation.bicubic_psnr)
+
+
+def _below_bicubic(subject: Subject, bicubic: Sequence[float]) -> str | None:
+    """A network's PSNR beside that of bicubic interpolation, if it is lower, and nobody knows why."""
+    measured = [image.psnr_rgb for image in subject.quality]
+    known = [value for value in measured if value is not None]
+    if subject.weights.source == "random" or not bicubic or len(known) < len(bicubic):
+        return None
+    own, reference = sum(known) / len(known), sum(bicubic) / len(bicubic)
+    return f"{own:.2f} dB, bicubic {reference:.2f} dB" if own < reference < math.inf else None
 
 
 def count(evaluation: Evaluation) -> None:

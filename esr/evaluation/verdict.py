@@ -48,6 +48,7 @@ def _of_network(subject: Subject) -> list[Reason]:
     dtypes = (f"{dtype} in {', '.join(names)}" for dtype, names in subject.precisions.items())
     details = {
         "outputs_differ": differing if check.differing or check.stale else None,
+        "input_changed": "found after an untimed pass" if subject.changes_input else None,
         "warmup_cap": ", ".join(f"LR {height}×{width}" for height, width in unsettled),
         "remembers_inputs": honesty.remembers_inputs(subject.samples),
         "time_unaccounted": honesty.unaccounted(subject.counted, subject.samples),
@@ -55,9 +56,12 @@ def _of_network(subject: Subject) -> list[Reason]:
         "switches_changed": ", ".join(switches),
     }
     reasons = [Reason(name, TAINT, subject.role, detail) for name, detail in details.items() if detail]
-    if launches := launch_bound(subject.counted, subject.samples):
-        reasons.append(Reason("launch_bound", WARNING, subject.role, launches))
-    return reasons
+    warnings = {
+        "launch_bound": launch_bound(subject.counted, subject.samples),
+        "training_form": subject.training_form,
+        "below_bicubic": subject.below_bicubic,
+    }
+    return reasons + [Reason(name, WARNING, subject.role, detail) for name, detail in warnings.items() if detail]
 
 
 def _not_captured(subjects: Sequence[Subject]) -> list[Reason]:

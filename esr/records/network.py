@@ -93,6 +93,8 @@ class Complexity(Part, frozen=True):
     without_formula: Operators = field(default_factory=dict)
     """Operator -> calls that `macs` leaves out; by name."""
     live_memory: LiveMemory | None = None
+    scripted: Count = 0
+    """TorchScript modules, whose work `flops`, `activations` and `convolutions` leave out."""
 
 
 class Memory(Part, frozen=True):

@@ -23,6 +23,9 @@ TELEMETRY_REASONS = {
 
 REASONS = {
     "outputs_differ": "outputs of timed passes differ from those of untimed passes over the same inputs",
+    "input_changed": "the network writes to its input, so that later passes over it see another image",
+    "training_form": "the network is in its training form: blocks that can be fused for inference are not",
+    "below_bicubic": "its PSNR is below that of bicubic interpolation: check data_range, channel order and weights",
     "warmup_cap": "warm-up limit reached before runtimes stabilised",
     "precision_not_reached": "target precision not reached",
     "remembers_inputs": "passes over inputs seen before are faster than passes over new ones",
@@ -46,6 +49,15 @@ WEIGHTS_NOTES = {
     "random": "random weights: quality is not meaningful and not shown",
 }
 """Source of the weights -> what a reader of the figures must know."""
+
+
+def scripted_note(modules: int) -> str:
+    """Note on modules that the challenge's way of counting does not see.
+
+    >>> scripted_note(2)
+    '2 TorchScript modules: MACs include their work, FLOPs, activations and convolutions do not'
+    """
+    return f"{modules} TorchScript modules: MACs include their work, FLOPs, activations and convolutions do not"
 
 
 def formula_note(without_formula: Mapping[str, int]) -> str:

@@ -48,7 +48,7 @@ class NetworkSource(ConfigSource):
         if file is None:
             raise ConfigLoadError(f"Config not found: {config_path}")
         # Without a header: a participant's `# @package` would put the keys elsewhere.
-        header = {"package": None}
+        header: dict[str, str | None] = {"package": None}
         return ConfigResult(config=read_network(file), path=self.full_path(), provider=self.provider, header=header)
 
 

@@ -10,10 +10,12 @@ from dataclasses import asdict
 from functools import partial, singledispatchmethod
 from typing import Any
 
+import msgspec
 import torch
 from torch import Tensor, nn
 
 from esr import complexity
+from esr.config.class_path import methods
 from esr.config.schema import ModelConf
 from esr.errors import DeviceError, EsrError, NetworkError
 from esr.evaluation.worker import messages as to
@@ -22,6 +24,7 @@ from esr.evaluation.worker.messages import Answer, AnyRequest, Done, Refusal, Re
 from esr.evaluation.worker.output_sample import positions
 from esr.networks import build as networks
 from esr.networks import devices, inference
+from esr.networks.training_form import training_form
 from esr.records.network import SettingValue, WorkerReport
 from esr.text import described, one_line
 from esr.timing.schedule import Pass
@@ -94,12 +97,12 @@ class Child:
         )
 
     @handle.register
-    def load(self, request: to.LoadRequest) -> Done:
+    def load(self, request: to.LoadRequest) -> to.LoadAnswer:
         """Builds the network, loads its weights and moves it to the device."""
         self.model = request.model
         self.network = networks.load(networks.build(self.model), self.model, request.weights, request.seed)
         self.network.to(self.device.torch_device)
-        return Done()
+        return to.LoadAnswer(_shortened(training_form(self.network, methods(self.model.after_load))))
 
     @handle.register
     def take_image(self, request: to.ImageRequest) -> Done:
@@ -119,7 +122,7 @@ class Child:
     @handle.register
     def measure_memory(self, request: to.MemoryRequest) -> to.MemoryAnswer:
         """Peak memory of one pass over one image."""
-        lr = self._on_device(request.image)
+        lr = self._on_device(request.image).clone()  # a network may write to it
         self.device.reset_memory()
         inference.check_output(self._forward(lr), lr)
         return to.MemoryAnswer(self.device.peak_memory())
@@ -152,7 +155,7 @@ class Child:
     @handle.register
     def upscale(self, request: to.QualityRequest) -> to.QualityAnswer:
         """The 8-bit SR image of one LR image."""
-        lr = self._on_device(request.image)
+        lr = self._on_device(request.image).clone()
         output = inference.check_output(self._forward(lr), lr)
         return to.QualityAnswer(inference.to_image(output, self.model.data_range))
 
@@ -206,13 +209,16 @@ class Child:
         """A sample of the output over one input, in an untimed pass under audit."""
         lr = self._input(request.one)
         output, found = audit(lambda: self._forward(lr), self.settings)
-        return to.SampleAnswer(found.precisions, found.switches, self._sample(output, lr, request.seed))
+        sampled = self._sample(output, lr, request.seed)
+        return to.SampleAnswer(precisions=found.precisions, switches=found.switches, sample=sampled)
 
     @handle.register
     def audit(self, request: to.AuditRequest) -> to.AuditAnswer:
         """One pass under audit."""
-        lr = self._on_device(request.image)
-        return audit(lambda: self._forward(lr), self.settings)[1]
+        image = self._on_device(request.image)
+        lr = image.clone()
+        found = audit(lambda: self._forward(lr), self.settings)[1]
+        return msgspec.structs.replace(found, changes_input=not torch.equal(lr, image))
 
     def _sample(self, output: Tensor, lr: Tensor, seed: int) -> to.Pixels:
         valid = inference.check_shape(output, lr)
@@ -227,6 +233,10 @@ class Child:
 
     def _forward(self, lr: Tensor) -> Tensor:
         return inference.forward(self.network, lr, self.model.tile)
+
+
+def _shortened(text: str | None) -> str | None:
+    return None if text is None else one_line(text)[: to.MESSAGE_LIMIT]
 
 
 def _refusal(kind: Any, message: str, error: BaseException) -> Refusal:

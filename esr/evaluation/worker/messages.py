@@ -46,6 +46,13 @@ class OpenAnswer(Answer, frozen=True, tag="open"):
     report: WorkerReport
 
 
+class LoadAnswer(Answer, frozen=True, tag="load"):
+    """The network is loaded."""
+
+    training_form: _Word | None
+    """Blocks that could be fused for inference, and are not."""
+
+
 class ComplexityAnswer(Answer, frozen=True, tag="complexity"):
     """Counts, or why there are none."""
 
@@ -82,9 +89,11 @@ class AuditAnswer(Answer, frozen=True, tag="audit"):
     """Floating-point type other than float32 -> operators that returned it."""
     switches: Annotated[dict[_Word, SettingValue], Meta(max_length=100)]
     """Settings that differed during the pass or after it, with those values."""
+    changes_input: bool = False
+    """The pass wrote to its own input."""
 
 
-class SampleAnswer(AuditAnswer, frozen=True, tag="sample"):
+class SampleAnswer(AuditAnswer, frozen=True, kw_only=True, tag="sample"):
     """Findings of a watched pass, and a sample of its output."""
 
     sample: Pixels
@@ -136,7 +145,7 @@ class OpenRequest(Request[OpenAnswer], frozen=True, tag="open"):
     settings: EsrConf
 
 
-class LoadRequest(Request[Done], frozen=True, tag="load"):
+class LoadRequest(Request[LoadAnswer], frozen=True, tag="load"):
     """Build the network, load its weights and move it to the device."""
 
     model: ModelConf
