@@ -91,7 +91,7 @@ def to_onnx(network: nn.Module, size: tuple[int, int] = EXAMPLE) -> Exported:
     """
     missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
     if missing:
-        raise ConfigError(f"format=onnx needs {' and '.join(missing)}, not installed here: pip install 'esr[export]'")
+        raise ConfigError(f"format=onnx needs {' and '.join(missing)}, not installed here: pip install onnx onnxscript")
     program, any_size = to_program(network, size)
     try:
         return Exported(_converted(program), any_size)
