@@ -1,24 +1,22 @@
 """Data sets: LR images with their HR counterparts, found, paired and decoded once before anything is measured.
 
 `load_dataset` raises for every problem that the images could cause later, then returns lazy pairs, so that a set of any
-size takes the memory of a few images. `esr.data.layouts` finds the files; here they are paired by name (`0801x4.png`
-belongs to `0801.png`).
+size takes the memory of a few images. `esr.data.layouts` finds the files, `esr.data.pairing` pairs them.
 """
 
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import NamedTuple
 
 from esr.config.schema import SCALE, DataConf
 from esr.config.terms import LrOrigin
-from esr.data.layouts import Found, Skipped, find_files, some
-from esr.data.names import folded, hr_name, lr_name, lr_scale, pair_names
+from esr.data.layouts import Found, Skipped, find_files
+from esr.data.pairing import PairFiles, paired
 from esr.errors import ConfigError, DataError
 from esr.images.bicubic import bicubic_downscale
 from esr.images.files import read_rgb
@@ -30,15 +28,6 @@ DEMO = ("astronaut", "chelsea", "coffee", "rocket")
 """HR photographs in the package's folder `demo`, with sources and licences in its `LICENCES.md`."""
 
 _READERS = min(8, os.cpu_count() or 1)  # decoding releases the interpreter's lock
-
-
-class _Files(NamedTuple):
-    """A pair whose images have not been checked yet."""
-
-    name: str
-    lr: Path
-    """HR's own file where LR is made from it."""
-    hr: Path | None
 
 
 @dataclass(frozen=True)
@@ -113,15 +102,15 @@ def load_dataset(conf: DataConf, border: int = 4) -> Dataset:
     if conf.kind not in ("demo", "folder"):
         raise ConfigError(f"data.kind={conf.kind}: no such choice; {did_you_mean(conf.kind, ['demo', 'folder'])}")
     found = Found(_demo_files(conf)) if conf.kind == "demo" else find_files(conf)
-    sources = sorted(_paired(found), key=lambda source: _natural(source.name))[: conf.limit]
+    sources = sorted(paired(found), key=lambda source: _natural(source.name))[: conf.limit]
     made: LrOrigin = "bundled" if conf.kind == "demo" else "bicubic"
     origin: LrOrigin = "files" if found.lr else made
     whole = conf.images if conf.limit is None else None
     return Dataset(conf.name, _check_all(sources, border), origin, found.lr_folder, found.skipped, whole)
 
 
-def _check_all(sources: Sequence[_Files], border: int) -> tuple[ImagePair, ...]:
-    def attempt(source: _Files) -> ImagePair | DataError:
+def _check_all(sources: Sequence[PairFiles], border: int) -> tuple[ImagePair, ...]:
+    def attempt(source: PairFiles) -> ImagePair | DataError:
         try:
             return _checked(source, border)
         except DataError as error:
@@ -136,7 +125,7 @@ def _check_all(sources: Sequence[_Files], border: int) -> tuple[ImagePair, ...]:
     return tuple(outcome for outcome in outcomes if isinstance(outcome, ImagePair))
 
 
-def _checked(source: _Files, border: int) -> ImagePair:
+def _checked(source: PairFiles, border: int) -> ImagePair:
     hr = _read_cropped(source.hr) if source.hr else None
     lr = bicubic_downscale(hr) if hr is not None and source.lr == source.hr else read_rgb(source.lr)
     if hr is not None:
@@ -179,52 +168,6 @@ def _demo_files(conf: DataConf) -> list[Path]:
                 f"this installation lacks {path}, a demo image; reinstall esr, or pass data=folder data.root=FOLDER"
             )
     return images
-
-
-def check_names(found: Found) -> int:
-    """Pairs the files of a set by their names, without opening them; returns the number of images.
-
-    Raises:
-        DataError: A file has no partner, or shares its image's name with another.
-    """
-    return len(_paired(found))
-
-
-def _paired(found: Found) -> list[_Files]:
-    """The images, LR and HR matched by name."""
-    if found.hr and found.lr:
-        return _matched(found.lr, found.hr)
-    if found.hr:
-        return [_Files(name, file, file) for name, file in _distinct((hr_name(f.stem), f) for f in found.hr).items()]
-    marked = all(lr_scale(file.stem) for file in found.lr)
-    named = _distinct((lr_name(file.stem) if marked else file.stem, file) for file in found.lr)
-    return [_Files(name, file, None) for name, file in named.items()]
-
-
-def _matched(lr_files: Sequence[Path], hr_files: Sequence[Path]) -> list[_Files]:
-    hr_by_name = _distinct((hr_name(file.stem), file) for file in hr_files)
-    pairs, without_hr, without_lr = pair_names(lr_files, hr_by_name.values())
-    names = {file: name for name, file in hr_by_name.items()}
-    lr_by_name = _distinct((names[partner], file) for file, partner in pairs)
-    for missing, lonely, other in (("HR", without_hr, hr_files[0]), ("LR", without_lr, lr_files[0])):
-        if lonely:
-            raise DataError(
-                f"no {missing} image in {other.parent} belongs to {some(lonely)}; complete the set, "
-                "or name the right folders with data.hr=FOLDER and data.lr=FOLDER"
-            )
-    return [_Files(name, lr_by_name[name], hr) for name, hr in hr_by_name.items()]
-
-
-def _distinct(named: Iterable[tuple[str, Path]]) -> dict[str, Path]:
-    """Files by name; two files with the name of one image are refused."""
-    by_name: dict[str, Path] = {}
-    first: dict[str, Path] = {}
-    for name, file in named:
-        other = first.setdefault(folded(name), file)
-        if other is not file:
-            raise DataError(f"{other} and {file.name} are both the image {name}; remove or rename one")
-        by_name[name] = file
-    return by_name
 
 
 def _natural(name: str) -> tuple[list[str | int], str]:

@@ -12,7 +12,6 @@ from platformdirs import user_data_path
 from esr.config.schema import SCALE, DataConf
 from esr.data.names import Split, folded, is_hr, lr_scale, pair_names, results_among, split
 from esr.errors import DataError
-from esr.images.files import size_of
 from esr.images.pixels import SUFFIXES
 from esr.text import shown_path
 
@@ -37,7 +36,7 @@ FLAT_FOLDER = re.compile(r"image_srf_(\d+)")
 EXAMPLES = "HR, GT, GTmod12, hq, target; LR, LR_x4, LRx4, LR_bicubic/X4, LR_unknown/X4, lq, input, X4"
 """For messages."""
 
-Role = Literal["hr", "lr", "both", "other_scale", "unknown"]
+FolderRole = Literal["hr", "lr", "both", "other_scale", "unknown"]
 
 _LONGEST = 60  # characters of a name that is taken apart
 _DEPTH = 4  # LR/LRBI/Set5/x4
@@ -77,7 +76,7 @@ class _Folder:
     below: str
     """Relative to the root; `.` for the root itself."""
     images: list[Path]
-    role: Role
+    role: FolderRole
     named: bool = False
     """Its name begins with the set's."""
 
@@ -139,7 +138,7 @@ def find_files(conf: DataConf) -> Found:
     return Found(found_hr, image_files(lr, _remedy(conf)) if lr else [], conf.lr)
 
 
-def role_of(below: str, name: str) -> tuple[Role, bool]:
+def role_of(below: str, name: str) -> tuple[FolderRole, bool]:
     """The role of a folder by its path below a root, and True where the path begins with the set's name.
 
     >>> role_of("LRblurdown_x4", "set5"), role_of("DIV2K_valid_LR_bicubic/X4", "div2k_valid")
@@ -165,7 +164,7 @@ def role_of(below: str, name: str) -> tuple[Role, bool]:
     return "unknown", named
 
 
-_ROLES: tuple[tuple[Role, str], ...] = (("hr", HR_WORDS), ("lr", LR_WORDS))
+_ROLES: tuple[tuple[FolderRole, str], ...] = (("hr", HR_WORDS), ("lr", LR_WORDS))
 
 
 def _recognised(root: Path, conf: DataConf) -> Found:
@@ -255,6 +254,8 @@ def _refuse_counterpart(files: Sequence[Path], others: Sequence[_Folder]) -> Non
 
 
 def _area(path: Path) -> int:
+    from esr.images.files import size_of  # noqa: PLC0415 - fetching and skipping do without OpenCV
+
     height, width = size_of(path) or (0, 0)
     return height * width
 

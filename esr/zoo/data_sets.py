@@ -10,7 +10,8 @@ from pathlib import Path
 from filelock import FileLock
 
 from esr.config.schema import DataConf
-from esr.data import datasets, layouts
+from esr.data import layouts
+from esr.data.pairing import paired
 from esr.errors import DataError, DownloadError
 from esr.zoo.catalogue import Asset, Remote
 from esr.zoo.download import FetchError, download, mirrored, mismatch
@@ -123,7 +124,7 @@ def _unpacked(asset: Asset, archives: list[Path], home: Path, report: StepDone) 
         for archive in archives:
             unpack(archive, staging, progress=partial(report, "unpacking"))
         root = _set_below(staging, asset.name)
-        images = datasets.check_names(layouts.find_files(DataConf(name=asset.name, root=str(root))))
+        images = len(paired(layouts.find_files(DataConf(name=asset.name, root=str(root)))))
         root.replace(home / asset.name)
     except UnpackError as error:
         _discard(archives, home)
