@@ -79,7 +79,7 @@ def to_program(network: nn.Module, size: tuple[int, int] = EXAMPLE) -> tuple[Exp
             with _quiet(), torch.no_grad():
                 # An axis of length 1 would be taken for a constant.
                 example = _example(size, images=2 if 0 in axes else 1)
-                shapes = ({axis: Dim.DYNAMIC for axis in axes},) if axes else None
+                shapes = (dict.fromkeys(axes, Dim.DYNAMIC),) if axes else None
                 program = torch.export.export(network, (example,), dynamic_shapes=shapes)
                 if not axes or _agrees(_runnable(program), network, size, images=3 if 0 in axes else 1):
                     return program, bool(axes)
