@@ -55,7 +55,7 @@ class FakeWorker:
             return TimeAnswer(durations, sample if request.sampled is not None else None)
         if isinstance(request, (PrepareRequest, RenewRequest)):
             return Done()
-        return SampleAnswer({}, {}, sample)
+        return SampleAnswer({}, {}, sample=sample)
 
 
 class FakeWatch:

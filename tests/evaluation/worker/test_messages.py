@@ -141,7 +141,7 @@ def test_anything_else_is_not_taken_for_one(said):
         (TimeRequest(1, sampled=0), TimeAnswer((Duration(1.0, 1.0),), None)),
         (QualityRequest(0, (2, 3)), QualityAnswer(np.zeros((8, 11, 3), np.uint8))),
         (MemoryRequest(0), MemoryAnswer(Memory(memory_mib=-1.0, method=""))),
-        (MemoryRequest(0), SampleAnswer({}, {}, np.zeros(3, np.uint8))),
+        (MemoryRequest(0), SampleAnswer({}, {}, sample=np.zeros(3, np.uint8))),
     ],
 )
 def test_an_answer_that_does_not_fit_its_request_is_refused(request_, answer):
