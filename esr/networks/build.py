@@ -42,7 +42,9 @@ def build(model: ModelConf) -> nn.Module:
     return _frozen(network)
 
 
-def load(network: nn.Module, model: ModelConf, weights: Weights, seed: int = 0) -> nn.Module:
+def load(
+    network: nn.Module, model: ModelConf, weights: Weights, seed: int = 0, content: bytes | None = None
+) -> nn.Module:
     """Loads weights into a network, and calls the methods that `after_load` names.
 
     Args:
@@ -50,6 +52,7 @@ def load(network: nn.Module, model: ModelConf, weights: Weights, seed: int = 0) 
         model: Its configuration.
         weights: The file that was chosen; without a path, random weights.
         seed: Of random weights.
+        content: The file's bytes, where they have been read already.
 
     Returns:
         The network, or the one that its last method returned.
@@ -64,7 +67,7 @@ def load(network: nn.Module, model: ModelConf, weights: Weights, seed: int = 0) 
     else:
         # A bundled or converted file need not have the key and the prefix of the published one.
         required = weights.source == "published" or not is_as_shipped(model)
-        load_weights(network, Path(weights.path), model.checkpoint, required=required)
+        load_weights(network, Path(weights.path), model.checkpoint, content, required=required)
     network = finish(network, model)
     remember(network, Facts(card_of_model(model), model.tile))
     return network

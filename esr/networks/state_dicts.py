@@ -95,7 +95,9 @@ def load_into(network: nn.Module, state: Mapping[str, Tensor], origin: str, vers
         raise WeightsError(f"{origin} does not fit {type(network).__name__}: {misfits(own, state) or error}") from error
 
 
-def load_weights(network: nn.Module, path: Path, checkpoint: CheckpointConf, *, required: bool = True) -> None:
+def load_weights(
+    network: nn.Module, path: Path, checkpoint: CheckpointConf, content: bytes | None = None, *, required: bool = True
+) -> None:
     """Reads a weight file and loads it under whichever names it uses.
 
     A file with the network's own names is loaded as it is, any other through the checkpoint's tables; a prefix that
@@ -104,15 +106,16 @@ def load_weights(network: nn.Module, path: Path, checkpoint: CheckpointConf, *, 
 
     Args:
         network: Changed in place.
-        path: The file.
+        path: The file; with `content` only its name in errors.
         checkpoint: Describes the file.
+        content: The file's bytes, where they have been read already.
         required: As in `read_weights`.
 
     Raises:
         WeightsError: As `read_weights`, `to_own_names` and `load_into`.
         ConfigError: As `to_own_names`.
     """
-    file = read_weights(path, checkpoint, required=required)
+    file = read_weights(path, checkpoint, content, required=required)
     readings, collision = _readings(file, checkpoint)
     own = own_entries(network)
     chosen = _by_name(readings, own, path) or next((one for one in readings if _taken(network, one)), None)

@@ -1,5 +1,6 @@
 """Weight files: read from strangers without executing anything in them."""
 
+import io
 import re
 import warnings
 import zipfile
@@ -10,7 +11,7 @@ from typing import cast
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load as load_safetensors
 from torch import Tensor
 
 from esr.config.schema import CheckpointConf
@@ -48,7 +49,9 @@ def read_state_dict(path: Path, checkpoint: CheckpointConf, *, required: bool = 
     return read_weights(path, checkpoint, required=required).state
 
 
-def read_weights(path: Path, checkpoint: CheckpointConf, *, required: bool = True) -> WeightFile:
+def read_weights(
+    path: Path, checkpoint: CheckpointConf, content: bytes | None = None, *, required: bool = True
+) -> WeightFile:
     """Reads a weight file.
 
     The content decides how a file is read, not its suffix: safetensors, or PyTorch's zip or older pickle format with
@@ -57,8 +60,9 @@ def read_weights(path: Path, checkpoint: CheckpointConf, *, required: bool = Tru
     holds one. `checkpoint.strip_prefix` is removed from the names that begin with it.
 
     Args:
-        path: The file.
+        path: The file; with `content` only its name in errors.
         checkpoint: Location of the state dict in the file.
+        content: The file's bytes, where they have been read already.
         required: The file has to have the key and the prefix that `checkpoint` names.
 
     Raises:
@@ -66,8 +70,10 @@ def read_weights(path: Path, checkpoint: CheckpointConf, *, required: bool = Tru
             tensors, or holds several state dicts of which `checkpoint.state_dict_under` names none.
         ConfigError: `checkpoint.drop` holds an invalid regular expression.
     """
-    content = _read_safetensors(path) if _is_safetensors(path) else _read_torch(path)
-    found, where = _found_state(content, checkpoint.state_dict_under, path, required=required)
+    content = _content(path) if content is None else content
+    read = _read_safetensors if _is_safetensors(path, content) else _read_torch
+    outer = read(path, content)
+    found, where = _found_state(outer, checkpoint.state_dict_under, path, required=required)
     prefix = checkpoint.strip_prefix or ""
     kept = {key: value for key, value in found.items() if isinstance(value, Tensor) or not _dropped(key, checkpoint)}
     state = _checked_state(kept, where, path)
@@ -78,7 +84,7 @@ def read_weights(path: Path, checkpoint: CheckpointConf, *, required: bool = Tru
         )
     stripped = renamed(state, {key: key.removeprefix(prefix) for key in state}, "checkpoint.strip_prefix")
     versions = getattr(found, "_metadata", None)
-    return WeightFile(stripped, _kind(content, state), without_prefix(versions, prefix))
+    return WeightFile(stripped, _kind(outer, state), without_prefix(versions, prefix))
 
 
 def without_prefix(versions: object, prefix: str) -> Versions | None:
@@ -123,21 +129,24 @@ def _dropped(key: object, checkpoint: CheckpointConf) -> bool:
     return bool(name) and matcher(checkpoint)(name)
 
 
-def _is_safetensors(path: Path) -> bool:
-    """True for safetensors, False for PyTorch's formats, by the first bytes; an error describes anything else."""
+def _content(path: Path) -> bytes:
     try:
         if path.exists() and not path.is_file():
             raise WeightsError(f"{path} is not a file: pass the path of a weight file")
-        with path.open("rb") as file:
-            head = file.read(512)
+        return path.read_bytes()
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror}; check weights=PATH") from error
+
+
+def _is_safetensors(path: Path, content: bytes) -> bool:
+    """True for safetensors, False for PyTorch's formats, by the first bytes; an error describes anything else."""
+    head = content[:512]
     if not head:
         raise WeightsError(f"{path} is empty (0 bytes): delete it and fetch it again")
     if head[4:9] == b"\0\0\0\0{":  # a header length below 4 GiB in eight bytes, then JSON
         return True
     if head.startswith(b"PK\x03\x04"):
-        _check_archive(path)
+        _check_archive(path, content)
     if head.startswith((b"PK\x03\x04", b"\x80")):
         return False
     for start, description in _NOT_WEIGHTS.items():
@@ -146,10 +155,10 @@ def _is_safetensors(path: Path) -> bool:
     raise WeightsError(f"{path} is neither a safetensors nor a PyTorch file, or is damaged: fetch it again")
 
 
-def _check_archive(path: Path) -> None:
+def _check_archive(path: Path, content: bytes) -> None:
     """Refuses zip archives that are truncated, hold code (TorchScript), or were not written by PyTorch."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = {name.partition("/")[2] for name in archive.namelist()}
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise _damaged(path, error) from error
@@ -159,19 +168,18 @@ def _check_archive(path: Path) -> None:
         raise WeightsError(f"{path} is a zip archive that PyTorch did not write: {SAVE_IT}")
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
+def _read_safetensors(path: Path, content: bytes) -> dict[str, Tensor]:
     try:
-        return dict(load_file(path))
+        return dict(load_safetensors(content))
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise _damaged(path, error) from error
 
 
-def _read_torch(path: Path) -> object:
+def _read_torch(path: Path, content: bytes) -> object:
     try:
-        # An open file, because torch.load goes by the suffix of a path.
-        with warnings.catch_warnings(), path.open("rb") as file:
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # each of torch's warnings here is followed by its error
-            return cast(object, torch.load(file, map_location="cpu", weights_only=True))
+            return cast(object, torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
     except Exception as error:  # hostile bytes can make the unpickler raise anything
         raise _damaged(path, error) from error
 
