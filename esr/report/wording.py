@@ -147,7 +147,7 @@ def footnotes(record: Record) -> list[str]:
         own = [network.timing for network in (candidate, baseline) if network.timing]
         flagged, passes = sum(one.outliers for one in own), sum(one.passes for one in own)
         notes.append(
-            f"in brackets: {timing.confidence * 100:g} % interval, bootstrapped over "
+            f"in brackets: {timing.confidence * 100:g} % interval over "
             f"{len(timing.ratio_per_round)} rounds{_in_processes(timing)}; "
             f"{flagged} of {passes} passes are flagged as outliers, all are kept"
         )

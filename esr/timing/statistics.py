@@ -208,7 +208,7 @@ def _signs_inflation(correlation: float) -> float:
     powers' arc sines are the correlations of signs further apart (Kedem, Biometrika 1980).
 
     >>> _signs_inflation(0.0), round(_signs_inflation(1 / 3), 2)
-    (1.0, 2.3)
+    (1.0, 2.31)
     """
     powers = np.sin(np.pi / 2 * correlation) ** np.arange(1, _LAGS)
     return float(1 + 4 / np.pi * np.arcsin(powers).sum())

@@ -17,6 +17,7 @@ from esr.evaluation.worker.messages import Refusal, Request
 from esr.evaluation.worker.parent import WorkerFailure
 from esr.networks import devices
 from esr.records.files import Record
+from esr.sandbox.process import Wishes
 
 MODULES = ("cheats", "honest")
 """Imported anew by every worker, as in a process of its own."""
@@ -27,7 +28,9 @@ SIZES = ((160, 192), (160, 192), (128, 160))
 class InsideWorker:
     """A worker without a process; its modules are its own."""
 
-    def __init__(self, timeout_s: float) -> None:
+    sandbox = None
+
+    def __init__(self, timeout_s: float, wishes: Wishes) -> None:
         for name in MODULES:
             sys.modules.pop(name, None)
         self.pid = os.getpid()
@@ -52,6 +55,12 @@ class InsideWorker:
     def ask(self, request: Request) -> object:
         self.send(request)
         return self.receive(request)
+
+    def confirm_sandbox(self) -> None:
+        pass
+
+    def seal(self) -> None:
+        pass
 
     def pause(self) -> None:
         pass
@@ -101,7 +110,7 @@ def judge(scene: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Record]
         (scene / "honest.yaml").write_text("_target_: cheats.Honest\n")
         words = [
             "model=cheat.yaml", "baseline=honest.yaml", "weights=random", "baseline_weights=random", "data=folder",
-            "data.root=images", "timing=quick", "timing.rounds=8", "timing.resamples=99", "device=cpu",
+            "data.root=images", "timing=quick", "timing.rounds=8", "device=cpu",
             "device.threads=1", "telemetry=off",
         ]  # fmt: skip
         return main_job.evaluate(compose([*words, *overrides]))

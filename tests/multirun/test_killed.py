@@ -51,8 +51,7 @@ stage = Overview.stage
 def killed(self, title, steps):
     stage(self, title, steps)
     if {where!r} in title:
-        workers = [child for child in psutil.Process().children() if child.name() != "sh"]
-        workers[-1].kill()
+        psutil.Process().children(recursive=True)[-1].kill()  # the others are its supervisors
 Overview.stage = killed
 """
 FULL = """
