@@ -12,15 +12,26 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from esr.api import create_model, evaluate, list_models
+    from esr.networks.facts import card_of
     from esr.networks.inference import super_resolve
     from esr.records.files import Record, load_record
 
 __version__ = "0.1.0"
 
-__all__ = ["Record", "__version__", "create_model", "evaluate", "list_models", "load_record", "super_resolve"]
+__all__ = [
+    "Record",
+    "__version__",
+    "card_of",
+    "create_model",
+    "evaluate",
+    "list_models",
+    "load_record",
+    "super_resolve",
+]
 
 _HOMES = dict.fromkeys(("create_model", "evaluate", "list_models"), "esr.api")
 _HOMES |= dict.fromkeys(("Record", "load_record"), "esr.records.files")
+_HOMES["card_of"] = "esr.networks.facts"
 _HOMES["super_resolve"] = "esr.networks.inference"
 
 

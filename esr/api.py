@@ -10,7 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from esr.config.cards import Card, folder, model_names
+from esr.config.cards import folder, model_names
 from esr.errors import ConfigError
 from esr.records.files import Record
 
@@ -34,7 +34,8 @@ def create_model(name: str, weights: str = "auto") -> "nn.Module":
         weights: `auto`, `published`, `bundled`, `random` or a path.
 
     Returns:
-        A module that maps N×3×H×W to N×3×4H×4W, both from 0 to `.card.data_range`; `.card` is its `Card`.
+        A module that maps N×3×H×W to N×3×4H×4W, both from 0 to the data range of its card: `esr.card_of(module)`, of
+        shipped networks also `module.card`. A participant's module gets no attribute of ours.
 
     Raises:
         ConfigError: There is no network of that name.
@@ -47,9 +48,7 @@ def create_model(name: str, weights: str = "auto") -> "nn.Module":
     from esr.zoo import weights as zoo  # noqa: PLC0415
 
     model = compose([f"model={name}"]).model
-    network = networks.build(model)
-    networks.load(network, model, zoo.resolve(model, weights))
-    return network
+    return networks.load(networks.build(model), model, zoo.resolve(model, weights))
 
 
 def evaluate(
@@ -147,7 +146,9 @@ def _module_keys(model: Any, saved: Path, weights: "Choice | None") -> dict[str,
     state = model.state_dict()
     save_file({key: value.detach().cpu().contiguous().clone() for key, value in state.items()}, file)
     keys["weights"] = file
-    if isinstance(card := getattr(model, "card", None), Card):  # as `create_model` gives it
+    from esr.networks.facts import card_of  # noqa: PLC0415
+
+    if card := card_of(model):
         keys |= {"model.name": card.name, "model.data_range": card.data_range}
     return keys
 

@@ -6,7 +6,7 @@
                                                      the weights under esr's own names
 
 weights=auto|published|bundled|random|PATH as in an evaluation. Input and output are 1×3×H×W and 1×3×4H×4W, from 0
-to the network's data range. ONNX needs pip install 'esr[export]'. docs/networks.md lists the sizes a file takes.
+to the network's data range. ONNX needs pip install onnx onnxscript. docs/networks.md lists the sizes a file takes.
 """
 
 import argparse
@@ -14,7 +14,6 @@ from pathlib import Path
 
 from esr.cli.parser import Parser, key_values
 from esr.errors import ConfigError
-from esr.text import did_you_mean
 
 KEYS = ("model", "format", "out", "weights")
 
@@ -42,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
     model = compose([f"model={settings['model']}"]).model
     suffix = formats.SUFFIXES.get(settings["format"])
     if suffix is None:
-        raise ConfigError(f"format={settings['format']}: {did_you_mean(settings['format'], formats.SUFFIXES)}")
+        raise ConfigError(f"format={settings['format']}: no such format; known: {', '.join(formats.SUFFIXES)}")
     target = _target(settings.get("out", network_name(model) + suffix))
     weights = zoo.resolve(model, settings.get("weights", "auto"))
     with question.opened(model, weights) as (worker, network):

@@ -78,12 +78,13 @@ def _show(choice: str, height: int, width: int) -> None:
     from esr.evaluation import question  # noqa: PLC0415
     from esr.evaluation.worker.messages import ComplexityRequest, LayersRequest  # noqa: PLC0415
     from esr.records.network import Weights  # noqa: PLC0415
+    from esr.records.reasons import REASONS, scripted_note  # noqa: PLC0415
     from esr.system.console import console  # noqa: PLC0415
 
     model = compose([f"model={choice}"]).model
     card = card_of_model(model)
     with question.opened(model, Weights("random")) as (worker, network):
-        worker.ask(network)
+        form = worker.ask(network).training_form
         answer = worker.ask(ComplexityRequest(height, width))
         counted = answer.complexity
         if counted is None:
@@ -98,6 +99,10 @@ def _show(choice: str, height: int, width: int) -> None:
         f"{counted.flops_fvcore:,} (fvcore, since 2024); "
         f"peak memory of live tensors, with weights and input: {live / MIB:.1f} MiB"
     )
+    if counted.scripted:
+        screen.print(scripted_note(counted.scripted))
+    if form:
+        screen.print(f"{REASONS['training_form']} ({form})")
     if counted.without_formula:
         screen.print(f"MACs leave out operators without a formula: {listed(counted.without_formula, most=100)}")
 

@@ -61,6 +61,7 @@ def measure(network: nn.Module, height: int = 256, width: int = 256) -> Complexi
         missed_by_hooks=dict(seen.missed_by_hooks.most_common()),
         without_formula=dict(sorted((seen.without_formula + seen.flow.outside).items())),
         live_memory=seen.ledger.live_memory,
+        scripted=sum(isinstance(module, torch.jit.ScriptModule) for module in network.modules()),
     )
 
 

@@ -140,9 +140,22 @@ def card(name: str) -> Card:
     """
     if name not in model_names():
         raise ConfigError(f"{name}: no such network; {did_you_mean(name, model_names())}")
+    return card_of_model(_shipped(name))
+
+
+@cache
+def _shipped(name: str) -> "ModelConf":
     from esr.config.schema import ModelConf  # noqa: PLC0415 - names alone do without OmegaConf
 
-    return card_of_model(msgspec.yaml.decode((folder() / f"{name}.yaml").read_bytes(), type=ModelConf))
+    return msgspec.yaml.decode((folder() / f"{name}.yaml").read_bytes(), type=ModelConf)
+
+
+def is_as_shipped(model: "ModelConf") -> bool:
+    """True if a network is a shipped one, with the checkpoint of its YAML."""
+    if model.source or model.name not in model_names():
+        return False
+    shipped = _shipped(model.name)
+    return (model._target_, model.checkpoint) == (shipped._target_, shipped.checkpoint)
 
 
 def card_of_model(model: "ModelConf", where: str = "") -> Card:

@@ -11,8 +11,9 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from esr.config.cards import card_of_model, model_names
+from esr.config.cards import model_names
 from esr.config.mistakes import in_one_line
+from esr.config.participant import check_network
 from esr.config.schema import EsrConf, check_values, typed
 from esr.errors import ConfigError
 
@@ -63,6 +64,6 @@ def check(config: DictConfig) -> EsrConf:
     OmegaConf.resolve(config)
     settings = typed(EsrConf, OmegaConf.to_container(config))  # plain: a key added by + would pass unread
     check_values(settings)
-    card_of_model(settings.model, "model.")
-    card_of_model(settings.baseline, "baseline.")
+    check_network(settings.model, "model.")
+    check_network(settings.baseline, "baseline.")
     return settings

@@ -13,6 +13,9 @@ from esr.config.schema import NETWORK_GROUPS, EsrConf
 from esr.errors import ConfigError
 from esr.text import did_you_mean
 
+_PRECISIONS = ("amp", "autocast", "bf16", "bfloat16", "dtype", "float16", "fp16", "half", "precision", "quantize")
+"""Last parts of unknown keys that ask for another type of number."""
+
 
 @contextmanager
 def in_one_line(overrides: Sequence[str]) -> Iterator[None]:
@@ -91,6 +94,8 @@ def _wrong_value(cause: OmegaConfBaseException, overrides: Sequence[str]) -> str
 
 def _unknown_key(override: str) -> str:
     key = key_of(override)
+    if key.rpartition(".")[2] in _PRECISIONS:
+        return f"{override}: no such key {key}; networks are measured in float32, as the challenge measures them"
     known = all_keys(OmegaConf.structured(EsrConf))
     near = did_you_mean(key, known)
     if near.startswith("known"):  # rather than all keys, those of the same group

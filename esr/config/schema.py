@@ -49,9 +49,10 @@ class CheckpointConf:
     """Digest, checked before the file is opened."""
     licence: str | None = None
     state_dict_under: str | None = None
-    """Key under which the file holds the state dict, for training checkpoints."""
+    """Key under which the file holds the state dict, for training checkpoints; dots lead into nested dicts. The file
+    has to have it."""
     strip_prefix: str | None = None
-    """Prefix of every key, as `module.` from data-parallel training."""
+    """Prefix taken off the keys, as `module.` from data-parallel training; a key of the file has to have it."""
     rename: dict[str, str] = field(default_factory=dict)
     """Regular expression -> replacement, applied to each published key in this order with `re.sub`."""
     drop: list[str] = field(default_factory=list)
@@ -63,9 +64,12 @@ class ModelConf:
     """One network: its class, its weights, and its published figures."""
 
     _target_: str = MISSING
-    """Dotted path of the network's class, a `torch.nn.Module`."""
+    """Dotted path of the network's class, a `torch.nn.Module`, or of a function that returns one."""
     args: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments of that class."""
+    after_load: Any = None
+    """Method, or several, called once the weights are loaded, as one that fuses re-parameterisable blocks; a method
+    that the network lacks is called on each of its modules that has it."""
     name: str | None = None
     """Short name; by default the YAML's or the class's."""
     title: str | None = None
@@ -100,6 +104,8 @@ class DataConf:
     """LR folder, relative to root or absolute; without `hr`, no quality is measured."""
     limit: int | None = None
     """Number of images to take, from the first on; `None`: all."""
+    images: int | None = None
+    """Number of images of the whole set, where it is a known one."""
     url: str | None = None
     """Address of the set, for the message when it is missing."""
 

@@ -26,8 +26,8 @@ discredited; a network could not be measured to the end."""
 Ending = Literal["precision", "max_seconds", "rounds", "failure"]
 """Reason for which the rounds ended."""
 WeightsSource = Literal["published", "bundled", "random", "path"]
-LrOrigin = Literal["files", "bicubic"]
-"""The set's own LR images, or LR made from HR by MATLAB-compatible bicubic."""
+LrOrigin = Literal["files", "bicubic", "bundled"]
+"""The set's own LR images; LR made from HR by MATLAB-compatible bicubic; the same from the bundled photographs."""
 
 # No network and no machine reaches these bounds: a table stays a table, no sum or quotient leaves the range of floats.
 Count = Annotated[int, Meta(ge=0, le=10**18)]

@@ -1,23 +1,22 @@
 """Data sets: LR images with their HR counterparts, found, paired and decoded once before anything is measured.
 
 `load_dataset` raises for every problem that the images could cause later, then returns lazy pairs, so that a set of any
-size takes the memory of a few images. `esr.data.layouts` finds the files; here they are paired by name (`0801x4.png`
-belongs to `0801.png`).
+size takes the memory of a few images. `esr.data.layouts` finds the files, `esr.data.pairing` pairs them.
 """
 
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import NamedTuple
 
 from esr.config.schema import SCALE, DataConf
 from esr.config.terms import LrOrigin
-from esr.data.layouts import LR_MARK, find_files, some
+from esr.data.layouts import Found, Skipped, find_files
+from esr.data.pairing import PairFiles, paired
 from esr.errors import ConfigError, DataError
 from esr.images.bicubic import bicubic_downscale
 from esr.images.files import read_rgb
@@ -28,17 +27,7 @@ from esr.text import did_you_mean
 DEMO = ("astronaut", "chelsea", "coffee", "rocket")
 """HR photographs in the package's folder `demo`, with sources and licences in its `LICENCES.md`."""
 
-_HR_MARK = re.compile(r"[_-](HR|GT)([_-]?x4)?$", re.IGNORECASE)
 _READERS = min(8, os.cpu_count() or 1)  # decoding releases the interpreter's lock
-
-
-class _Files(NamedTuple):
-    """A pair whose images have not been checked yet."""
-
-    name: str
-    lr: Path
-    """HR's own file where LR is made from it."""
-    hr: Path | None
 
 
 @dataclass(frozen=True)
@@ -81,6 +70,12 @@ class Dataset:
     name: str
     pairs: tuple[ImagePair, ...]
     lr_origin: LrOrigin
+    lr_folder: str | None = None
+    """Folder of given LR images, relative to the set's root or as configured."""
+    skipped: tuple[Skipped, ...] = ()
+    """Images beside the set's that are not part of it."""
+    complete: int | None = None
+    """Number of images of the whole set, where it is known."""
 
     @property
     def has_hr(self) -> bool:
@@ -104,18 +99,18 @@ def load_dataset(conf: DataConf, border: int = 4) -> Dataset:
     """
     if conf.limit is not None and conf.limit < 1:
         raise ConfigError(f"data.limit={conf.limit}: must be at least 1")
-    if conf.kind == "demo":
-        sources = _demo_sources(conf)
-    elif conf.kind == "folder":
-        sources = _folder_sources(conf)
-    else:
+    if conf.kind not in ("demo", "folder"):
         raise ConfigError(f"data.kind={conf.kind}: no such choice; {did_you_mean(conf.kind, ['demo', 'folder'])}")
-    sources = sorted(sources, key=lambda source: _natural(source.name))[: conf.limit]
-    return Dataset(conf.name, _check_all(sources, border), "bicubic" if sources[0].lr == sources[0].hr else "files")
+    found = Found(_demo_files(conf)) if conf.kind == "demo" else find_files(conf)
+    sources = sorted(paired(found), key=lambda source: _natural(source.name))[: conf.limit]
+    made: LrOrigin = "bundled" if conf.kind == "demo" else "bicubic"
+    origin: LrOrigin = "files" if found.lr else made
+    whole = conf.images if conf.limit is None else None
+    return Dataset(conf.name, _check_all(sources, border), origin, found.lr_folder, found.skipped, whole)
 
 
-def _check_all(sources: Sequence[_Files], border: int) -> tuple[ImagePair, ...]:
-    def attempt(source: _Files) -> ImagePair | DataError:
+def _check_all(sources: Sequence[PairFiles], border: int) -> tuple[ImagePair, ...]:
+    def attempt(source: PairFiles) -> ImagePair | DataError:
         try:
             return _checked(source, border)
         except DataError as error:
@@ -130,7 +125,7 @@ def _check_all(sources: Sequence[_Files], border: int) -> tuple[ImagePair, ...]:
     return tuple(outcome for outcome in outcomes if isinstance(outcome, ImagePair))
 
 
-def _checked(source: _Files, border: int) -> ImagePair:
+def _checked(source: PairFiles, border: int) -> ImagePair:
     hr = _read_cropped(source.hr) if source.hr else None
     lr = bicubic_downscale(hr) if hr is not None and source.lr == source.hr else read_rgb(source.lr)
     if hr is not None:
@@ -162,64 +157,17 @@ def _read_cropped(path: Path) -> ImageArray:
         raise DataError(f"{path}: {error}; leave the image out") from error
 
 
-def _demo_sources(conf: DataConf) -> list[_Files]:
+def _demo_files(conf: DataConf) -> list[Path]:
     given = [key for key in ("root", "hr", "lr") if getattr(conf, key)]
     if given:
         raise ConfigError(f"data.{given[0]}={getattr(conf, given[0])}: the demo takes no folder; add data=folder")
-    images = {name: Path(str(files("esr.data") / "demo" / f"{name}.png")) for name in DEMO}
-    for path in images.values():
+    images = [Path(str(files("esr.data") / "demo" / f"{name}.png")) for name in DEMO]
+    for path in images:
         if not path.is_file():
             raise DataError(
                 f"this installation lacks {path}, a demo image; reinstall esr, or pass data=folder data.root=FOLDER"
             )
-    return [_Files(name, path, path) for name, path in images.items()]
-
-
-def _folder_sources(conf: DataConf) -> list[_Files]:
-    hr_files, lr_files = find_files(conf)
-    if not lr_files:
-        named = _distinct((file.stem, file) for file in hr_files)
-        return [_Files(name, file, file) for name, file in named.items()]
-    if hr_files:
-        return _paired(lr_files, hr_files)
-    marked = all(LR_MARK.search(file.stem) for file in lr_files)
-    named = _distinct((LR_MARK.sub("", file.stem) if marked else file.stem, file) for file in lr_files)
-    return [_Files(name, file, None) for name, file in named.items()]
-
-
-def _paired(lr_files: Sequence[Path], hr_files: Sequence[Path]) -> list[_Files]:
-    """The pairs, matched by the same name or by LR's name without its mark."""
-    hr_by_name = _distinct((_HR_MARK.sub("", file.stem), file) for file in hr_files)
-    spelling = {name.casefold(): name for name in hr_by_name}
-    matches, without_hr = [], []
-    for file in lr_files:
-        names = (file.stem, LR_MARK.sub("", file.stem), _HR_MARK.sub("", file.stem))
-        name = next((spelling[known.casefold()] for known in names if known.casefold() in spelling), None)
-        if name is None:
-            without_hr.append(file)
-        else:
-            matches.append((name, file))
-    lr_by_name = _distinct(matches)
-    without_lr = [file for name, file in hr_by_name.items() if name not in lr_by_name]
-    for missing, lonely, other in (("HR", without_hr, hr_files[0]), ("LR", without_lr, lr_files[0])):
-        if lonely:
-            raise DataError(
-                f"no {missing} image in {other.parent} belongs to {some(lonely)}; complete the set, "
-                "or name the right folders with data.hr=FOLDER and data.lr=FOLDER"
-            )
-    return [_Files(name, lr_by_name[name], hr) for name, hr in hr_by_name.items()]
-
-
-def _distinct(named: Iterable[tuple[str, Path]]) -> dict[str, Path]:
-    """Files by name; two files with the name of one image are refused."""
-    by_name: dict[str, Path] = {}
-    first: dict[str, Path] = {}
-    for name, file in named:
-        other = first.setdefault(name.casefold(), file)
-        if other is not file:
-            raise DataError(f"{other} and {file.name} are both the image {name}; remove or rename one")
-        by_name[name] = file
-    return by_name
+    return images
 
 
 def _natural(name: str) -> tuple[list[str | int], str]:

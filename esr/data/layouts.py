@@ -1,27 +1,84 @@
-"""The layouts of data sets on disk, recognised by the names of their folders."""
+"""The layouts of data sets on disk, recognised by the names of their folders and files."""
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from platformdirs import user_data_path
 
-from esr.config.schema import DataConf
+from esr.config.schema import SCALE, DataConf
+from esr.data.names import Split, folded, is_hr, lr_scale, pair_names, results_among, split
 from esr.errors import DataError
 from esr.images.pixels import SUFFIXES
+from esr.text import shown_path
 
-HR_FOLDERS = (("{name}_HR",), ("HR", "GTmod12", "GT"))
-"""HR folders below a root, in upper or lower case; the first group with an existing folder counts."""
+HR_WORDS = r"hr|gt|hq|high_?res(?:olution)?|ground_?truth|targets?|labels?|originals?"
+"""Names of HR folders: `HR`, `DIV2K_valid_HR`, `GTmod12`, `hq`, `target`."""
 
-LR_FOLDERS = (("{name}_LR_bicubic/X4", "{name}_LR"), ("LR_x4", "LR_bicubic/X4", "LRbicx4", "LR"))
-"""LR folders below a root, likewise."""
+LR_WORDS = r"lr|lq|low_?res(?:olution)?|inputs?"
+"""Names of LR folders: `LR`, `lq`, `input`, `LRx4`, `LR_bicubic/X4`, `DIV2K_valid_LR_unknown/X4`, `LRblurdown_x4`."""
 
-FLAT_FOLDER = "image_SRF_4"
+KINDS = (
+    r"bicubic|bic|bi|bd|dn|unknown|mild|wild|difficult|blur_?down|blur|down(?:sampled|scaled)?|matlab|"
+    r"images?|sub|mod_?\d+"
+)
+"""The way in which LR was made, or a cropping, in such a name."""
+
+SCALES = r"x\d+|\d+x|\d+"
+"""The scale in such a name; an LR folder may be called by it alone: `X4`."""
+
+FLAT_FOLDER = re.compile(r"image_srf_(\d+)")
 """A folder that holds both LR and HR, distinguished by their file names."""
 
-LR_MARK = re.compile(r"([_-]LR(BI|bic)?([_-]?x4)?|[_-]?x4)$", re.IGNORECASE)
-"""The mark that ends the name of an LR file."""
+EXAMPLES = "HR, GT, GTmod12, hq, target; LR, LR_x4, LRx4, LR_bicubic/X4, LR_unknown/X4, lq, input, X4"
+"""For messages."""
+
+FolderRole = Literal["hr", "lr", "both", "other_scale", "unknown"]
+
+_LONGEST = 60  # characters of a name that is taken apart
+_DEPTH = 4  # LR/LRBI/Set5/x4
+_MOST_FOLDERS = 2000
+"""Folders looked at below a root, which may be somebody's home."""
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """Images beside a set's that are not part of it."""
+
+    where: str
+    images: int
+    reason: str
+
+    def __str__(self) -> str:
+        """As in a note."""
+        return f"{shown_path(self.where)} ({self.images} image{'s' * (self.images != 1)}, {self.reason})"
+
+
+@dataclass(frozen=True)
+class Found:
+    """The files of a set."""
+
+    hr: list[Path] = field(default_factory=list)
+    lr: list[Path] = field(default_factory=list)
+    lr_folder: str | None = None
+    """As the user knows it: relative to the root, or as given."""
+    skipped: tuple[Skipped, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """A folder with images below a root."""
+
+    path: Path
+    below: str
+    """Relative to the root; `.` for the root itself."""
+    images: list[Path]
+    role: FolderRole
+    named: bool = False
+    """Its name begins with the set's."""
 
 
 def data_home() -> Path:
@@ -46,13 +103,13 @@ def images_at(name: str, root: Path) -> int:
     Raises:
         DataError: There are none, or the folder cannot be read.
     """
-    return max(map(len, find_files(DataConf(name=name, root=str(root)))))
+    found = find_files(DataConf(name=name, root=str(root)))
+    return len(found.hr or found.lr)
 
 
 def is_laid_out(name: str, root: Path) -> bool:
     """True if a folder contains those of a known layout, even empty ones."""
-    folders = (_known_folder(root, groups, name) for groups in (HR_FOLDERS, LR_FOLDERS))
-    return any(folders) or bool(_below(root, FLAT_FOLDER))
+    return any(role_of(below, name)[0] != "unknown" for _, below in _walk(root, 1) if below != ".")
 
 
 def expanded(text: str) -> Path:
@@ -60,66 +117,202 @@ def expanded(text: str) -> Path:
     return Path(os.path.expanduser(text))  # unlike `Path.expanduser`, leaves an unknown user's home as it is
 
 
-def find_files(conf: DataConf) -> tuple[list[Path], list[Path]]:
+def find_files(conf: DataConf) -> Found:
     """HR and LR files of a set; at least one of the lists is not empty.
 
     Without `data.root`, `data.hr` and `data.lr`, the set is looked for below `data_home()`.
 
     Raises:
-        DataError: The set or one of its folders is missing, empty or unreadable.
+        DataError: The set or one of its folders is missing, empty or unreadable, two folders have one purpose, or a
+            folder with another name looks like the set's LR.
     """
-    if conf.hr or conf.lr:
-        base = expanded(conf.root or ".")
-        hr = base / expanded(conf.hr) if conf.hr else None
-        lr = base / expanded(conf.lr) if conf.lr else None
-    else:
-        root = _root(conf)
-        hr, lr = (_known_folder(root, groups, conf.name) for groups in (HR_FOLDERS, LR_FOLDERS))
-        if hr is None and lr is None:
-            hr = lr = next(iter(_below(root, FLAT_FOLDER)), root)
+    if not (conf.hr or conf.lr):
+        return _recognised(_root(conf), conf)
+    base = expanded(conf.root or ".")
+    hr = base / expanded(conf.hr) if conf.hr else None
+    lr = base / expanded(conf.lr) if conf.lr else None
     if hr is not None and hr == lr:
-        both = image_files(hr, _remedy(conf))
-        return ([f for f in both if not LR_MARK.search(f.stem)], [f for f in both if LR_MARK.search(f.stem)])
-    return (image_files(hr, _remedy(conf)) if hr else [], image_files(lr, _remedy(conf)) if lr else [])
+        parts = split(image_files(hr, _remedy(conf)))
+        return Found(parts.hr, parts.lr, conf.lr, _as_skipped(conf.hr or "", parts.skipped))
+    found_hr = image_files(hr, _remedy(conf)) if hr else []
+    return Found(found_hr, image_files(lr, _remedy(conf)) if lr else [], conf.lr)
+
+
+def role_of(below: str, name: str) -> tuple[FolderRole, bool]:
+    """The role of a folder by its path below a root, and True where the path begins with the set's name.
+
+    >>> role_of("LRblurdown_x4", "set5"), role_of("DIV2K_valid_LR_bicubic/X4", "div2k_valid")
+    (('lr', False), ('lr', True))
+    >>> role_of("LR_bicubic/X2", "set5"), role_of("results", "set5")
+    (('other_scale', False), ('unknown', False))
+    """
+    own = re.sub(r"[-\s.]", "_", folded(name))
+    parts = [re.sub(r"[-\s.]", "_", folded(part)) for part in below.split("/")]
+    named = parts[0].startswith(f"{own}_")
+    parts[0] = parts[0].removeprefix(f"{own}_")
+    text = "_".join(part for part in parts if part != own)
+    if flat := FLAT_FOLDER.fullmatch(text):
+        return ("both" if int(flat[1]) == SCALE else "other_scale"), named
+    for role, words in _ROLES:
+        token = rf"{words}|{KINDS}|{SCALES}"
+        if len(text) > _LONGEST or not re.fullmatch(rf"(?:(?:{token})_?)+", text):
+            continue
+        tokens = re.findall(token, text)
+        scales = [int(re.sub(r"\D", "", one)) for one in tokens if re.fullmatch(SCALES, one)]
+        if re.match(words, text) or (role == "lr" and re.search(r"x\d|\dx", text)):
+            return (role if all(scale == SCALE for scale in scales) else "other_scale"), named
+    return "unknown", named
+
+
+_ROLES: tuple[tuple[FolderRole, str], ...] = (("hr", HR_WORDS), ("lr", LR_WORDS))
+
+
+def _recognised(root: Path, conf: DataConf) -> Found:
+    folders = list(_folders(root, conf.name))
+    top = next((one for one in folders if one.below == "."), None)
+    hr = _only([one for one in folders if one.role == "hr"], root)
+    lr = _only([one for one in folders if one.role == "lr"], root)
+    if hr is None and lr is not None:
+        hr = lr if any(is_hr(file.stem) for file in lr.images) else top  # a folder X4 with both, or HR above LR
+    elif hr is None:
+        hr = lr = next((one for one in folders if one.role == "both"), top)
+    if hr is None and lr is None:
+        image_files(root, _remedy(conf))  # says what is missing
+    parts = _parts(hr, lr, top)
+    used = [one for one in (hr, lr) if one is not None]
+    others = [one for one in folders if one not in used and _concerns(one, used)]
+    if not (parts.hr and parts.lr):
+        _refuse_counterpart(parts.hr or parts.lr, others)
+    skipped = (*_as_skipped(used[0].below, parts.skipped), *map(_skipped, others))
+    return Found(parts.hr, parts.lr, used[-1].below if parts.lr else None, skipped)
+
+
+def _parts(hr: _Folder | None, lr: _Folder | None, top: _Folder | None) -> Split:
+    """The files of both roles, of which one folder may hold both."""
+    if hr is not None and hr is lr:
+        return split(hr.images)
+    found = [file for file in lr.images if lr_scale(file.stem) in (None, SCALE)] if lr else []
+    skipped = [file for file in lr.images if file not in found] if lr and found else []
+    found = found or (lr.images if lr else [])
+    if hr is None:
+        return Split([], found, skipped)
+    if hr is top:
+        above = split(hr.images)
+        return Split(above.hr, found, [*skipped, *above.lr, *above.skipped])
+    results = results_among(hr.images)
+    return Split([file for file in hr.images if file not in results], found, [*skipped, *results])
+
+
+def _concerns(one: _Folder, used: Sequence[_Folder]) -> bool:
+    """False for a folder of another set: sets that lie side by side are told apart by their names."""
+    return one.named or not any(other.named for other in used)
+
+
+def _skipped(one: _Folder) -> Skipped:
+    reasons = {"other_scale": "another scale", "unknown": "no known name"}
+    return Skipped(one.below, len(one.images), reasons.get(one.role, "another version"))
+
+
+def _as_skipped(where: str, files: Sequence[Path]) -> tuple[Skipped, ...]:
+    if not files:
+        return ()
+    return (Skipped(f"{some(files)}{'' if where == '.' else f' in {where}'}", len(files), "neither HR nor LR"),)
+
+
+def _only(candidates: list[_Folder], root: Path) -> _Folder | None:
+    """The one folder for a purpose: those with the set's name first, and of these bicubic LR, the challenge's."""
+    named = [one for one in candidates if one.named]
+    bicubic = [one for one in named if "bicubic" in folded(one.below)]
+    chosen = bicubic if len(named) > 1 and len(bicubic) == 1 else named or candidates
+    if chosen[1:]:
+        names = " and ".join(shown_path(one.below) for one in chosen)
+        raise DataError(f"{root} holds both {names}; keep one, or choose with data.hr=FOLDER and data.lr=FOLDER")
+    return chosen[0] if chosen else None
+
+
+def _refuse_counterpart(files: Sequence[Path], others: Sequence[_Folder]) -> None:
+    """Refuses to leave out a folder whose images have the set's names and another size: they are its LR or HR.
+
+    Raises:
+        DataError: There is one.
+    """
+    for one in others:
+        if one.role == "other_scale":
+            continue
+        pairs = pair_names(one.images, files)[0] or [(b, a) for a, b in pair_names(files, one.images)[0]]
+        areas = [_area(path) for path in pairs[0]] if pairs else []
+        if not all(areas) or len(set(areas)) < 2:  # noqa: PLR2004 - unreadable, or the results of another method
+            continue
+        key, other_key = ("lr", "hr") if areas[0] < areas[1] else ("hr", "lr")
+        own = shown_path(str(files[0].parent))
+        folder = shown_path(str(one.path))
+        raise DataError(
+            f"{folder} holds {len(one.images)} images with the names of {own}, and its own name does not say what they "
+            f"are: pass data.{key}={folder} data.{other_key}={own} to use them as {key.upper()}, or "
+            f"data.{other_key}={own} alone to leave them out (known names: {EXAMPLES})"
+        )
+
+
+def _area(path: Path) -> int:
+    from esr.images.files import size_of  # noqa: PLC0415 - fetching and skipping do without OpenCV
+
+    height, width = size_of(path) or (0, 0)
+    return height * width
+
+
+def _folders(root: Path, name: str) -> Iterator[_Folder]:
+    """The folders with images at and below a root."""
+    for path, below in _walk(root, _DEPTH):
+        images = [child for child in _children(path) if _is_image(child)]
+        if images:
+            yield _Folder(path, below, images, *(("unknown", False) if below == "." else role_of(below, name)))
+
+
+def _walk(root: Path, depth: int) -> Iterator[tuple[Path, str]]:
+    """Folders below a root with their relative paths, the root first; hidden ones are left out."""
+    waiting = [(root, ".", 0)]
+    for count, (path, below, level) in enumerate(waiting):
+        if count >= _MOST_FOLDERS:
+            return
+        yield path, below
+        if level < depth:
+            for child in _children(path):
+                if child.is_dir() and not child.name.startswith("."):
+                    waiting.append((child, child.name if below == "." else f"{below}/{child.name}", level + 1))
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and not path.is_dir()
 
 
 def _root(conf: DataConf) -> Path:
     if conf.root:
-        return expanded(conf.root)
-    home = data_home()
-    if root := _root_below(home, conf.name):
+        root = expanded(conf.root)
+        if not root.is_dir():
+            image_files(root, _remedy(conf))
         return root
+    home = data_home()
+    if found := _root_below(home, conf.name):
+        return found
     raise DataError(
         f"no images for {conf.name}: pass data.root=FOLDER, or put them into {home / conf.name}{_where(conf)}"
     )
 
 
 def _root_below(home: Path, name: str) -> Path | None:
-    if own := _known_folder(home, (("{name}",),), name):
-        return own
-    for shared in (*_below(home, name.partition("_")[0]), home):  # DIV2K's sets lie side by side
-        if any(_known_folder(shared, groups[:1], name) for groups in (HR_FOLDERS, LR_FOLDERS)):
+    own = [child for child in _children(home) if folded(child.name) == folded(name) and child.is_dir()]
+    if own[1:]:
+        raise DataError(f"{home} holds both {' and '.join(child.name for child in own)}; keep one")
+    if own:
+        return own[0]
+    first = folded(name.partition("_")[0])
+    for shared in (*(child for child in _children(home) if folded(child.name) == first), home):  # DIV2K's sets
+        if any(role_of(below, name) in _NAMED for _, below in _walk(shared, 1)):
             return shared
     return None
 
 
-def _known_folder(root: Path, groups: Sequence[Sequence[str]], name: str) -> Path | None:
-    for group in groups:
-        found = [folder for known in group for folder in _below(root, known.format(name=name))]
-        if found[1:]:
-            names = " and ".join(str(folder.relative_to(root)) for folder in found)
-            raise DataError(f"{root} holds both {names}; keep one, or choose with data.hr=FOLDER and data.lr=FOLDER")
-        if found:
-            return found[0]
-    return None
-
-
-def _below(root: Path, path: str) -> list[Path]:
-    """Folders below `root` that match `path` in upper or lower case."""
-    found = [root]
-    for part in path.casefold().split("/"):
-        found = [child for folder in found for child in _children(folder) if child.name.casefold() == part]
-    return [folder for folder in found if folder.is_dir()]
+_NAMED = (("hr", True), ("lr", True))
 
 
 def _children(folder: Path) -> list[Path]:
@@ -148,7 +341,7 @@ def image_files(folder: Path, remedy: str, label: str = "") -> list[Path]:
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "is not there"
         raise DataError(f"{label} {what}; {remedy}")
-    images = [child for child in visible if child.suffix.lower() in SUFFIXES and not child.is_dir()]
+    images = [child for child in visible if _is_image(child)]
     if not images:
         instead = f" but {some(visible)}" if visible else ""
         raise DataError(f"{label} holds no PNG, BMP, JPEG, TIFF or WebP image{instead}; {remedy}")
@@ -158,8 +351,7 @@ def image_files(folder: Path, remedy: str, label: str = "") -> list[Path]:
 def _remedy(conf: DataConf) -> str:
     if conf.hr or conf.lr:
         return "pass the images' own folders as data.hr=FOLDER and data.lr=FOLDER"
-    known = ", ".join((*HR_FOLDERS[1], *LR_FOLDERS[1]))
-    return f"pass data.root=FOLDER with images of {conf.name} in it or in {known}{_where(conf)}"
+    return f"pass data.root=FOLDER with images of {conf.name} in it or in folders such as {EXAMPLES}{_where(conf)}"
 
 
 def _where(conf: DataConf) -> str:
@@ -168,5 +360,5 @@ def _where(conf: DataConf) -> str:
 
 def some(paths: Sequence[Path]) -> str:
     """The first few of many files, for an error message."""
-    shown = ", ".join(path.name for path in paths[:3])
+    shown = ", ".join(shown_path(path.name) for path in paths[:3])
     return f"{shown} and {len(paths) - 3} more" if paths[3:] else shown

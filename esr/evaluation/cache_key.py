@@ -41,8 +41,8 @@ def _images(settings: EsrConf) -> list[tuple[str, int, int]]:
     """Names, sizes and modification times: hashing the pixels of a large set would take longer than skipping saves."""
     if settings.data.kind != "folder":
         return []
-    files = [file for files in layouts.find_files(settings.data) for file in files]
-    return [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    found = layouts.find_files(settings.data)
+    return [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in (*found.hr, *found.lr)]
 
 
 def _code(model: ModelConf) -> str | None:

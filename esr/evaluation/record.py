@@ -24,6 +24,7 @@ from esr.records.telemetry import Telemetry
 from esr.telemetry import environment
 from esr.telemetry.findings import judge_cycles
 from esr.telemetry.watch import WatchResult
+from esr.text import shown_path
 from esr.timing import honesty, second_opinion, statistics
 from esr.timing.statistics import Array
 from esr.timing.stopping import precision
@@ -49,7 +50,6 @@ def build_document(
     shapes = [pair.lr_shape for pair in dataset.pairs]
     clocks = [subject.clocks(len(owners), shapes) for subject in evaluation.subjects]
     timing = _timing(evaluation, processes, tables, owners, watched.telemetry)
-    images = [document.Image(pair.name, pair.lr_shape, pair.lr_sha256) for pair in dataset.pairs]
     return document.Document(
         format=document.FORMAT,
         version=document.VERSION,
@@ -60,7 +60,7 @@ def build_document(
         duration_s=ended - started,
         config=_raw(evaluation.settings),
         environment=environment.fingerprint(),
-        data=document.Data(dataset.name, dataset.has_hr, dataset.lr_origin, _raw(images)),
+        data=_data(evaluation),
         networks=document.Networks(*networks),
         timing=timing,
         telemetry=watched.telemetry,
@@ -73,6 +73,22 @@ def build_document(
             [*watched.disturbances, *judge_cycles(timing.ratio, timing.cycles)],
             statistics.dependent(timing),
         ),
+    )
+
+
+def _data(evaluation: Evaluation) -> document.Data:
+    dataset = evaluation.dataset
+    bicubic = evaluation.bicubic_psnr
+    return document.Data(
+        name=dataset.name,
+        has_hr=dataset.has_hr,
+        lr_origin=dataset.lr_origin,
+        images=_raw([document.Image(pair.name, pair.lr_shape, pair.lr_sha256) for pair in dataset.pairs]),
+        lr_folder=None if dataset.lr_folder is None else shown_path(dataset.lr_folder),
+        skipped=sum(one.images for one in dataset.skipped),
+        skipped_from=tuple(str(one) for one in dataset.skipped[:100]),
+        complete=dataset.complete,
+        bicubic_psnr_rgb=float(np.mean(bicubic)) if bicubic and np.isfinite(bicubic).all() else None,
     )
 
 

@@ -1,7 +1,9 @@
 """Steps of an evaluation besides its rounds; each works on the networks that have not failed."""
 
+import math
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
@@ -20,6 +22,7 @@ from esr.evaluation.turns import compare_repeated, time_passes
 from esr.evaluation.worker import messages
 from esr.evaluation.worker.parent import WorkerFailure
 from esr.images import quality
+from esr.images.bicubic import bicubic_upscale
 from esr.records.network import Block, Failure, Memory, Shape, Weights
 from esr.system.progress import Progress
 from esr.text import one_line
@@ -43,6 +46,8 @@ class Evaluation:
     inputs: Inputs
     folder: Path | None = None
     """Receives the results."""
+    bicubic_psnr: list[float] = field(default_factory=list)
+    """dB of bicubic interpolation, RGB, one per image; empty without HR."""
 
     @property
     def subjects(self) -> tuple[Subject, Subject]:
@@ -81,7 +86,8 @@ def load(evaluation: Evaluation) -> None:
 
 
 def _load(subject: Subject) -> None:
-    for _ in answers([subject], load_request(subject.model, subject.weights)):
+    for _, answer in answers([subject], load_request(subject.model, subject.weights)):
+        subject.training_form = answer.training_form
         subject.worker.confirm_sandbox()
 
 
@@ -159,8 +165,23 @@ def measure_quality(evaluation: Evaluation) -> None:
                 add_image(subject.on_images, evaluation.inputs, index, sr)
                 if hr is not None:
                     subject.quality.append(quality.measure(sr, hr, settings.quality.border))
+        if hr is not None and outputs:
+            upscaled = bicubic_upscale(pair.lr())
+            evaluation.bicubic_psnr.append(quality.psnr(upscaled, hr, settings.quality.border))
         evaluation.gallery.add(index, pair, outputs)
         progress.advance()
+    for subject in evaluation.subjects:
+        subject.below_bicubic = _below_bicubic(subject, evaluation.bicubic_psnr)
+
+
+def _below_bicubic(subject: Subject, bicubic: Sequence[float]) -> str | None:
+    """A network's PSNR beside that of bicubic interpolation, if it is lower, and nobody knows why."""
+    measured = [image.psnr_rgb for image in subject.quality]
+    known = [value for value in measured if value is not None]
+    if subject.weights.source == "random" or not bicubic or len(known) < len(bicubic):
+        return None
+    own, reference = sum(known) / len(known), sum(bicubic) / len(bicubic)
+    return f"{own:.2f} dB, bicubic {reference:.2f} dB" if own < reference < math.inf else None
 
 
 def _upscale(evaluation: Evaluation, subject: Subject, image: int) -> messages.Pixels:

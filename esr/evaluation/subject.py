@@ -78,6 +78,12 @@ class Subject:
     """Type other than float32 -> operators that computed in it."""
     switches_changed: dict[str, network.SettingValue] = field(default_factory=dict)
     """Settings that the network changed -> their new values."""
+    changes_input: bool = False
+    """A pass wrote to its own input."""
+    training_form: str | None = None
+    """Blocks that could be fused for inference, and are not."""
+    below_bicubic: str | None = None
+    """Its PSNR beside that of bicubic interpolation, where it is lower."""
 
     @property
     def counted(self) -> list[network.Block]:
@@ -177,6 +183,7 @@ class Subject:
         self.inspected = found
         self.precisions |= found.precisions
         self.switches_changed |= found.switches
+        self.changes_input |= found.changes_input
 
 
 @contextmanager

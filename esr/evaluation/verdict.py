@@ -77,6 +77,7 @@ def _of_network(subject: Subject, other: Subject, clocks: honesty.Clocks, others
     details = {
         "outputs_differ": _differing(subject),
         "quality_differs": _worse(subject, other),
+        "input_changed": "found in a watched pass" if subject.changes_input else None,
         "warmup_cap": ", ".join(f"LR {height}×{width}" for height, width in unsettled),
         "time_unaccounted": late,
         "precision_changed": "; ".join(dtypes),
@@ -86,12 +87,15 @@ def _of_network(subject: Subject, other: Subject, clocks: honesty.Clocks, others
         "memory_uncounted": _memory_uncounted(subject),
     }
     reasons = [Reason(name, TAINT, subject.role, detail) for name, detail in details.items() if detail]
-    if launches := launch_bound(subject.counted, subject.samples):
-        reasons.append(Reason("launch_bound", WARNING, subject.role, launches))
-    if subject.output_check.stochastic:
-        words = "compared with what repetitions differ by" if subject.output_check.compared else "not compared"
-        reasons.append(Reason("stochastic", WARNING, subject.role, words))
-    return reasons
+    check = subject.output_check
+    words = "compared with what repetitions differ by" if check.compared else "not compared"
+    warnings = {
+        "launch_bound": launch_bound(subject.counted, subject.samples),
+        "stochastic": words if check.stochastic else None,
+        "training_form": subject.training_form,
+        "below_bicubic": subject.below_bicubic,
+    }
+    return reasons + [Reason(name, WARNING, subject.role, detail) for name, detail in warnings.items() if detail]
 
 
 def _differing(subject: Subject) -> str | None:
@@ -156,7 +160,8 @@ def _per_pixel(counted: Complexity) -> float:
 def _parameters_uncounted(subject: Subject) -> str | None:
     if subject.inspected is None or not subject.inspected.hidden:
         checkpoint = subject.model.checkpoint
-        whole = not checkpoint.drop and checkpoint.state_dict_under is None
+        fused = subject.model.after_load is not None
+        whole = not (fused or checkpoint.drop or checkpoint.state_dict_under is not None)
         return weight_file.uncounted(subject.weights, subject.complexity, whole=whole)
     return f"{subject.inspected.hidden} numbers multiplied like weights are neither parameters nor buffers"
 

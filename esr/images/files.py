@@ -9,6 +9,7 @@ benchmark sets are compared pixel by pixel.
 """
 
 import contextlib
+import io
 import os
 import threading
 import warnings
@@ -22,13 +23,16 @@ from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
 
 from esr.errors import DataError
 from esr.images.pixels import ImageArray, check_image
+from esr.images.png_chunks import pixels_only
 from esr.system import files as atomic
+from esr.text import one_line
 
 _FORMATS = ("PNG", "BMP", "JPEG", "TIFF", "WEBP")
 _MODES = frozenset({"1", "L", "P", "RGB"})  # widened to 8-bit RGB without loss, alpha apart
 _PNG_DEPTH_AT = 24  # offset: signature 8, chunk length and type 8, width and height 8
 _BMP_DEPTH_AT = 28  # offset: file header 14, header size 4, width and height 8, planes 2
 _TIFF_BITS_PER_SAMPLE, _TIFF_ORIENTATION = 258, 274
+_MOST_BYTES = 1 << 30  # of a file; no image of the size that is read has as many
 _RESAVE = "save it as an 8-bit RGB PNG"
 
 _warning_filters = threading.Lock()  # the filters are global to the process
@@ -46,10 +50,10 @@ def read_rgb(path: str | os.PathLike[str]) -> ImageArray:
     Raises:
         DataError: The file is missing, not an image, damaged, too large, or of a refused kind.
     """
-    with _opened(path) as image:
+    content = _content(path)
+    with _opened(path, content) as image:
         _refuse_damaged(image)
-    with _opened(path) as image:
-        content = Path(path).read_bytes()
+    with _opened(path, content) as image:
         _refuse_lossy(path, image, content)
         if image.has_transparency_data:
             rgba = np.array(image.convert("RGBA"), dtype=np.uint8)
@@ -57,6 +61,15 @@ def read_rgb(path: str | os.PathLike[str]) -> ImageArray:
                 raise DataError(f"{path} has transparent pixels; flatten it onto a background and {_RESAVE}")
             return np.ascontiguousarray(rgba[..., :3])
         return _decoded(image, content)
+
+
+def size_of(path: str | os.PathLike[str]) -> tuple[int, int] | None:
+    """Height and width in an image file's header; `None` where it has no sound one."""
+    try:
+        with _opened(path, _content(path)) as image:
+            return image.height, image.width
+    except DataError:
+        return None
 
 
 def write_png(path: str | os.PathLike[str], image: ImageArray) -> None:
@@ -84,27 +97,40 @@ def encode_png(image: ImageArray) -> bytes:
     return encoded.tobytes()
 
 
-@contextlib.contextmanager
-def _opened(path: str | os.PathLike[str]) -> Iterator[ImageFile.ImageFile]:
-    """Reads the header of an image file; any failure in the block becomes a `DataError` that names the file."""
+def _content(path: str | os.PathLike[str]) -> bytes:
+    """The file's bytes, of a PNG only those that determine its pixels."""
     with _regular_file(path) as file:
         try:
-            with _warning_filters, warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                warnings.simplefilter("error", Image.DecompressionBombWarning)
-                image = Image.open(file, formats=_FORMATS)
-            _refuse_rotated_tiff(path, image)
-            yield image
-        except DataError:
-            raise
-        except UnidentifiedImageError as error:
-            raise DataError(f"{path} is no PNG, BMP, JPEG, TIFF or WebP image, or its header is damaged") from error
-        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-            limit = (Image.MAX_IMAGE_PIXELS or 0) // 10**6
-            raise DataError(f"{path} claims more than {limit} megapixels, the most that is read; crop it") from error
-        except Exception as error:  # a damaged file makes a decoder raise nearly anything
-            why = " ".join(str(error).split()) or type(error).__name__
-            raise DataError(f"{path} is damaged ({why}); fetch or export it again") from error
+            content = file.read(_MOST_BYTES + 1)
+            if len(content) > _MOST_BYTES:
+                raise DataError(f"{path} has more than {_MOST_BYTES >> 20} MiB, the most that is read; crop it")
+            return pixels_only(content)
+        except OSError as error:
+            raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+        except ValueError as error:
+            raise DataError(f"{path} is damaged ({error}); fetch or export it again") from error
+
+
+@contextlib.contextmanager
+def _opened(path: str | os.PathLike[str], content: bytes) -> Iterator[ImageFile.ImageFile]:
+    """Reads the header of an image file; any failure in the block becomes a `DataError` that names the file."""
+    try:
+        with _warning_filters, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(content), formats=_FORMATS)
+        _refuse_rotated_tiff(path, image)
+        yield image
+    except DataError:
+        raise
+    except UnidentifiedImageError as error:
+        raise DataError(f"{path} is no PNG, BMP, JPEG, TIFF or WebP image, or its header is damaged") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        limit = (Image.MAX_IMAGE_PIXELS or 0) // 10**6
+        raise DataError(f"{path} claims more than {limit} megapixels, the most that is read; crop it") from error
+    except Exception as error:  # a damaged file makes a decoder raise nearly anything
+        why = one_line(str(error)) or type(error).__name__
+        raise DataError(f"{path} is damaged ({why}); fetch or export it again") from error
 
 
 def _regular_file(path: str | os.PathLike[str]) -> IO[bytes]:

@@ -6,7 +6,7 @@ from safetensors.torch import save
 
 from esr.config.schema import CheckpointConf
 from esr.errors import DownloadError
-from esr.networks.state_dicts import read_state_dict
+from esr.networks.weight_files import read_state_dict
 from esr.system import files
 
 

@@ -8,6 +8,7 @@ numbers the classes a process has traced, does so only in a fresh process of the
 import importlib.util
 import io
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,9 @@ from esr.text import one_line
 
 OPSET = 18
 """ONNX version; the oldest that the exporter writes without a conversion."""
+_AXES = ("batch", "channels", "height", "width")
+_DYNAMIC = ((0, 2, 3), (2, 3), ())
+"""Axes of the input that may vary, from the most to the least; the first that a network can be exported with counts."""
 
 
 @dataclass(frozen=True)
@@ -64,14 +68,16 @@ def to_program(network: nn.Module, size: tuple[int, int] = EXAMPLE) -> tuple[Exp
     Raises:
         NetworkError: The network cannot be exported, even for a single size.
     """
-    dynamic = ({2: Dim.DYNAMIC, 3: Dim.DYNAMIC},)
     reason: Exception | None = None
-    for shapes in (dynamic, None):
+    for axes in _DYNAMIC:
         try:
             with _quiet(), torch.no_grad():
-                program = torch.export.export(network, (_example(size),), dynamic_shapes=shapes)
-                if shapes is None or _agrees(_runnable(program), network, size):
-                    return program, shapes is not None
+                # An axis of length 1 would be taken for a constant.
+                example = _example(size, images=2 if 0 in axes else 1)
+                shapes = (dict.fromkeys(axes, Dim.DYNAMIC),) if axes else None
+                program = torch.export.export(network, (example,), dynamic_shapes=shapes)
+                if not axes or _agrees(_runnable(program), network, size, images=3 if 0 in axes else 1):
+                    return program, bool(axes)
         except Exception as error:
             reason = error
     raise _refused(network, "torch.export", reason) from reason
@@ -86,7 +92,7 @@ def to_onnx(network: nn.Module, size: tuple[int, int] = EXAMPLE) -> Exported:
     """
     missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
     if missing:
-        raise ConfigError(f"format=onnx needs {' and '.join(missing)}, not installed here: pip install 'esr[export]'")
+        raise ConfigError(f"format=onnx needs {' and '.join(missing)}, not installed here: pip install onnx onnxscript")
     program, any_size = to_program(network, size)
     try:
         return Exported(_converted(program), any_size)
@@ -111,9 +117,9 @@ def to_torchscript(network: nn.Module, size: tuple[int, int] = EXAMPLE) -> Expor
     return Exported(buffer.getvalue(), any_size)
 
 
-def _example(size: tuple[int, int]) -> Tensor:
-    """A fixed image for tracing; its values do not matter."""
-    return torch.linspace(0, 1, 3 * size[0] * size[1]).reshape(1, 3, *size)
+def _example(size: tuple[int, int], images: int = 1) -> Tensor:
+    """Fixed images for tracing; their values do not matter."""
+    return torch.linspace(0, 1, images * 3 * size[0] * size[1]).reshape(images, 3, *size)
 
 
 def _runnable(program: ExportedProgram) -> nn.Module:
@@ -124,9 +130,9 @@ def _runnable(program: ExportedProgram) -> nn.Module:
         return program.module()
 
 
-def _agrees(exported: Any, network: nn.Module, size: tuple[int, int]) -> bool:
-    """True if the exported network gives the network's own output for an image larger than the example."""
-    image = _example((size[0] + 3, size[1] + 6))  # a multiple of 8 for the default example
+def _agrees(exported: Any, network: nn.Module, size: tuple[int, int], images: int = 1) -> bool:
+    """True if the exported network gives the network's own output for images larger than the example."""
+    image = _example((size[0] + 3, size[1] + 6), images)  # a multiple of 8 for the default example
     expected: Tensor = network(image)
     try:
         found = exported(image)
@@ -153,9 +159,20 @@ def _converted(program: ExportedProgram) -> bytes:
 def _without_traces(model: Any) -> bytes:
     """The ONNX file without the exporter's metadata on each node, which names paths on this machine."""
     graph = model.graph
+    _name_axes(graph)
     for entry in (model, graph, *graph.node, *graph.value_info, *graph.input, *graph.output):
         del entry.metadata_props[:]
     return bytes(model.SerializeToString(deterministic=True))
+
+
+def _name_axes(graph: Any) -> None:
+    """Names the input's axes that may vary, here and in the axes of all that depend on them, such as 4*height."""
+    axes = graph.input[0].type.tensor_type.shape.dim
+    names = {dim.dim_param: name for dim, name in zip(axes, _AXES, strict=True) if dim.dim_param}
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param:
+                dim.dim_param = re.sub(r"[A-Za-z_]\w*", lambda word: names.get(word[0], word[0]), dim.dim_param)
 
 
 def _refused(network: nn.Module, step: str, error: Exception | None) -> NetworkError:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from esr.config.schema import SCALE, TileConf
 from esr.errors import DataError, NetworkError
 from esr.networks.devices import is_out_of_memory
+from esr.networks.facts import facts_of
 from esr.text import described
 
 
@@ -107,7 +108,8 @@ def super_resolve(network: nn.Module, lr: npt.NDArray[np.uint8]) -> npt.NDArray[
     """Upscales one 8-bit image by 4 with a network from `create_model`.
 
     Args:
-        network: Works on values from 0 to its `card.data_range` (1.0 without a card), in tiles if `tile` is set.
+        network: From `create_model`, whose data range and tiles are known, or any module that works on values from 0 to
+            1, and on the whole image.
         lr: uint8, H×W×3, RGB.
 
     Returns:
@@ -119,13 +121,14 @@ def super_resolve(network: nn.Module, lr: npt.NDArray[np.uint8]) -> npt.NDArray[
     """
     if lr.dtype != np.uint8 or lr.ndim != 3 or lr.shape[2] != 3 or 0 in lr.shape:  # noqa: PLR2004 - H×W×3
         raise DataError(f"image of shape {lr.shape} and type {lr.dtype}: expected H×W×3 of uint8, RGB")
-    data_range = float(getattr(getattr(network, "card", None), "data_range", 1.0))
+    facts = facts_of(network)
+    data_range = facts.card.data_range if facts else 1.0
     parameter = next(network.parameters(), None)
     device = parameter.device if parameter is not None else torch.device("cpu")
     with torch.inference_mode():
         inputs = to_tensor(lr, data_range, device)
         try:
-            output = forward(network, inputs, getattr(network, "tile", None))
+            output = forward(network, inputs, facts.tile if facts else None)
         except RuntimeError as error:
             if is_out_of_memory(error):
                 raise

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Raw
 
-from esr.config.terms import Count, Digest, Ending, Figure, LrOrigin, Positive, Protocol, Role, Severity, Status
+from esr.config.terms import Count, Digest, Ending, Figure, LrOrigin, Positive, Protocol, Psnr, Role, Severity, Status
 from esr.records.network import Estimate, Network, Shape
 from esr.records.part import Part, load_raw
 from esr.records.reasons import ReasonName
@@ -95,6 +95,22 @@ class Data(Part, frozen=True):
     has_hr: bool
     lr_origin: LrOrigin
     images: Annotated[Raw, Meta(extra_json_schema={"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/Image"}})]
+    lr_folder: str | None = None
+    """Folder of given LR images; `None` where LR was made, and in records older than the field."""
+    skipped: Count = 0
+    """Images beside the set's that are not part of it."""
+    skipped_from: Annotated[tuple[str, ...], Meta(max_length=100)] = ()
+    """Folders and files of those, with their numbers and the reason."""
+    complete: Count | None = None
+    """Number of images of the whole set, where it is known and no limit was set."""
+    bicubic_psnr_rgb: Psnr | None = None
+    """dB of bicubic interpolation, mean over the images; `None` without HR."""
+
+    @property
+    def lr_words(self) -> str:
+        """The origin of LR in words."""
+        made = {"files": "given", "bicubic": "bicubic of HR", "bundled": "bundled photographs, bicubic"}[self.lr_origin]
+        return f"{made}: {self.lr_folder}" if self.lr_folder else made
 
     def load_images(self) -> tuple[Image, ...]:
         """Decodes the images.

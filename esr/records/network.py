@@ -98,6 +98,8 @@ class Complexity(Part, frozen=True):
     without_formula: Operators = field(default_factory=dict)
     """Operator, or work that no operator did -> calls that `macs` leaves out; by name."""
     live_memory: LiveMemory | None = None
+    scripted: Count = 0
+    """TorchScript modules, whose work `flops`, `activations` and `convolutions` leave out."""
     flops_fvcore: Count | None = None
     """Operations as the challenges since 2024 count them; `None` in records older than the field."""
 

@@ -26,6 +26,9 @@ REASONS = {
     "outputs_differ": "outputs of timed passes differ from those of another process over the same inputs",
     "quality_differs": "outputs of timed passes are worse than those that quality was measured on",
     "stochastic": "the same input gives different outputs",
+    "input_changed": "the network writes to its input, so that later passes over it see another image",
+    "training_form": "the network is in its training form: blocks that can be fused for inference are not",
+    "below_bicubic": "its PSNR is below that of bicubic interpolation: check data_range, channel order and weights",
     "warmup_cap": "warm-up limit reached before runtimes stabilised",
     "precision_not_reached": "target precision not reached",
     "rounds_dependent": "successive rounds depend on each other: the interval is wider than their number suggests",
@@ -54,6 +57,15 @@ WEIGHTS_NOTES = {
     "random": "random weights: quality is not meaningful and not shown",
 }
 """Source of the weights -> what a reader of the figures must know."""
+
+
+def scripted_note(modules: int) -> str:
+    """Note on modules that the challenge's way of counting does not see.
+
+    >>> scripted_note(2)
+    '2 TorchScript modules: MACs include their work, FLOPs, activations and convolutions do not'
+    """
+    return f"{modules} TorchScript modules: MACs include their work, FLOPs, activations and convolutions do not"
 
 
 def status_of(severities: Collection[Severity], *, failed: bool) -> Status:

@@ -15,7 +15,7 @@ from esr.report.wording import COUNTS, DASH, count, interval, number
 def record_table(record: Record) -> Table:
     """One evaluation: a row per figure, a column per network, published figures beside measured ones."""
     candidate, baseline = record.candidate, record.baseline
-    title = f"{candidate.name} against {baseline.name} on {record.document.data.name}"
+    title = f"{candidate.name} against {baseline.name} on {wording.data_words(record.document.data)}"
     table = Table(title=title, title_justify="left")
     table.add_column("", no_wrap=True)
     table.add_column(candidate.name, justify="right")

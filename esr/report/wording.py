@@ -4,10 +4,18 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from esr.config.terms import Role
-from esr.records.document import Networks, Reason, Timing
+from esr.records.document import Data, Networks, Reason, Timing
 from esr.records.files import Record
 from esr.records.network import Estimate, Failure, Network
-from esr.records.reasons import CPU_NOTE, REASONS, TAINT, WEIGHTS_NOTES, formula_note, status_of
+from esr.records.reasons import (
+    CPU_NOTE,
+    REASONS,
+    TAINT,
+    WEIGHTS_NOTES,
+    formula_note,
+    scripted_note,
+    status_of,
+)
 
 if TYPE_CHECKING:
     from esr.ranking import Interval, Metric
@@ -108,11 +116,28 @@ def failure_words(failure: Failure) -> str:
     return f"during '{failure.stage}' ({failure.kind}): {failure.message}"
 
 
+def data_words(data: Data) -> str:
+    """A data set with its number of images and the origin of LR."""
+    images = len(data.load_images())
+    return f"{data.name}: {images} image{'s' * (images != 1)}, LR {data.lr_words}"
+
+
+def _data_notes(data: Data) -> list[str]:
+    notes = []
+    if data.skipped:
+        where = ", ".join(data.skipped_from[:5]) + (", …" if data.skipped_from[5:] else "")
+        notes.append(f"{data.skipped} images beside the set were skipped: {where}")
+    if data.complete is not None and data.complete != len(data.load_images()):
+        notes.append(f"{data.name} has {data.complete} images as published, here are {len(data.load_images())}")
+    return notes
+
+
 def footnotes(record: Record) -> list[str]:
     """Notes below the figures: weights, failures, taints, omissions, conditions."""
     networks = record.document.networks
     candidate, baseline = networks.candidate, networks.baseline
-    notes = [f"{candidate.name}: {line}" for line in _network_notes(candidate)]
+    notes = _data_notes(record.document.data)
+    notes += [f"{candidate.name}: {line}" for line in _network_notes(candidate)]
     notes += [f"{baseline.name} (baseline): {line}" for line in _network_notes(baseline)]
     notes += [reason_line(networks, found) for found in record.verdict.reasons]
     timing = record.document.timing
@@ -157,6 +182,7 @@ def _network_notes(network: Network) -> list[str]:
         weights.note,
         f"failed {failure_words(network.failure)}" if network.failure else None,
         f"not counted: {uncounted}; try complexity.height and complexity.width" if uncounted else None,
+        scripted_note(complexity.scripted) if complexity and complexity.scripted else None,
         formula_note(complexity.without_formula) if complexity and complexity.without_formula else None,
     ]
     return [note for note in notes if note]

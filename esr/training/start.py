@@ -1,6 +1,7 @@
 """Initial weights: the constructor's values, an interpolation, or weights to fine-tune."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -60,8 +61,10 @@ def build(model: ModelConf, init: str, weights: Weights | None, seed: int) -> nn
     if init == "interpolation":
         interpolate(network, network_name(model))
     elif weights:
-        networks.load(network, model, weights)
-    return network.requires_grad_(True).train()
+        network = networks.load(network, replace(model, after_load=None), weights)  # fused blocks do not train
+    network.requires_grad_(True)
+    network.train()
+    return network
 
 
 @torch.no_grad()

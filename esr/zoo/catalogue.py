@@ -9,7 +9,7 @@ import msgspec
 
 import esr.conf
 from esr.config.cards import model_file, model_names
-from esr.config.schema import CheckpointConf, ModelConf
+from esr.config.schema import CheckpointConf, DataConf, ModelConf
 from esr.errors import ConfigError
 from esr.text import did_you_mean, one_line
 
@@ -44,6 +44,8 @@ class Asset(msgspec.Struct, frozen=True):
     licence: str | None = None
     page: str | None = None
     """The data set's web page; `None` for weights."""
+    images: int | None = None
+    """Number of images of the whole data set."""
 
     @property
     def bytes(self) -> int | None:
@@ -74,7 +76,15 @@ def data_sets() -> Mapping[str, Asset]:
     """Data sets, by name."""
     table = Path(esr.conf.__file__).parent / "archives.yaml"
     entries = msgspec.yaml.decode(table.read_bytes(), type=dict[str, _DataSet])
-    return {name: Asset(name, "data", one.archives, one.licence, one.page) for name, one in entries.items()}
+    return {
+        name: Asset(name, "data", one.archives, one.licence, one.page, _images_of(name))
+        for name, one in entries.items()
+    }
+
+
+def _images_of(name: str) -> int | None:
+    file = Path(esr.conf.__file__).parent / "data" / f"{name}.yaml"
+    return msgspec.yaml.decode(file.read_bytes(), type=DataConf).images if file.is_file() else None
 
 
 def checkpoint_of(name: str) -> CheckpointConf:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from esr.config.schema import DataConf
 from esr.data import layouts
+from esr.data.pairing import paired
 from esr.errors import DataError, DownloadError
 from esr.zoo.catalogue import Asset, Remote
 from esr.zoo.download import FetchError, download, mirrored, mismatch
@@ -41,7 +43,7 @@ def fetch_set(asset: Asset, home: Path, report: StepDone) -> tuple[Path, str]:
         home.mkdir(parents=True, exist_ok=True)
         with _held(home / f".{asset.name}.lock", report):
             if there := _there(asset.name, home):
-                return there[0], f"{there[1]} images, there already"
+                return there[0], f"{_counted(there[1], asset.images)}, there already"
             try:
                 archives = [_archive(remote, asset, home, report) for remote in asset.files]
                 images = _unpacked(asset, archives, home, report)
@@ -53,7 +55,13 @@ def fetch_set(asset: Asset, home: Path, report: StepDone) -> tuple[Path, str]:
             f"{asset.name} cannot be written to {home} ({error.strerror or error}): make room or make it "
             "writable, or set ESR_DATA=FOLDER to another place"
         ) from error
-    return home / asset.name, f"{images} images"
+    return home / asset.name, _counted(images, asset.images)
+
+
+def _counted(images: int, complete: int | None) -> str:
+    """The number of images in words, beside that of the whole set where it differs."""
+    differs = complete is not None and images != complete
+    return f"{images} images" + (f", but the whole set has {complete}" if differs else "")
 
 
 @contextmanager
@@ -116,11 +124,19 @@ def _unpacked(asset: Asset, archives: list[Path], home: Path, report: StepDone) 
         for archive in archives:
             unpack(archive, staging, progress=partial(report, "unpacking"))
         root = _set_below(staging, asset.name)
-        images = layouts.images_at(asset.name, root)
+        images = len(paired(layouts.find_files(DataConf(name=asset.name, root=str(root)))))
         root.replace(home / asset.name)
-    except (UnpackError, DataError) as error:
+    except UnpackError as error:
         _discard(archives, home)
         raise DownloadError(f"{asset.name}: {error}") from error
+    except DataError as error:
+        _discard(archives, home)
+        fault = str(error).replace(f"{staging}/", "").partition("; ")[0]  # its remedies are for a set that is there
+        named = " and ".join(map(str, archives))
+        raise DownloadError(
+            f"{asset.name}: {named} was not unpacked, because data={asset.name} could not use it: {fault}; get the "
+            f"whole set from {asset.page}"
+        ) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     _discard(archives, home)

@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 import platformdirs
 
+from esr.config.cards import model_names
 from esr.config.schema import ModelConf, network_name
 from esr.config.terms import WeightsSource
 from esr.errors import WeightsError
@@ -71,8 +72,9 @@ def resolve(model: ModelConf, weights: str, *, progress: BytesDone | None = None
     if weights == "bundled":
         raise NoWeightsError(f"{name} has no bundled weights:", f"pass weights=auto, or {OTHERWISE}")
     if not model.checkpoint.file:
-        where = model.source or f"conf/model/{name}.yaml"
-        raise NoWeightsError(f"{name} has no weights, {where} names none: set checkpoint.file there, or")
+        where = model.source or (f"conf/model/{name}.yaml" if name in model_names() else None)
+        fault = f"{where} names none: set checkpoint.file there, or" if where else "none were given:"
+        raise NoWeightsError(f"{name} has no weights, {fault}")
     remote = Remote.of(model.checkpoint)
     places = _places(model, zoo_folders())
     try:
@@ -80,7 +82,7 @@ def resolve(model: ModelConf, weights: str, *, progress: BytesDone | None = None
         if path is None:
             own = (place for place in _places(model, _own_folders()) if _is_writable(place.parent))
             path = fetch_to(own, remote, places, progress, HASTY if bundled else PATIENCE)
-        return _described("published", path)
+        return _described("path" if model.source else "published", path)  # a participant's own are nobody's
     except FetchError as error:
         if bundled:
             return msgspec.structs.replace(bundled, note=f"bundled weights, because {error.fault}")

@@ -76,7 +76,7 @@ class SubmititLauncher(NetworkLauncher):
         """
         if importlib.util.find_spec("submitit") is None:
             chosen = config.hydra.runtime.choices["hydra/launcher"]
-            raise ConfigError(f"hydra/launcher={chosen}: submitit is not installed; pip install 'esr[cluster]'")
+            raise ConfigError(f"hydra/launcher={chosen}: submitit is not installed; pip install submitit")
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
 
     def __call__(self, overrides: Sequence[str], number: int, state: Any) -> JobReturn:

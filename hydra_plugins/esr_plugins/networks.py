@@ -47,11 +47,9 @@ class NetworkSource(ConfigSource):
         file = _file(config_path)
         if file is None:
             raise ConfigLoadError(f"Config not found: {config_path}")
-        text = file.read_text(encoding="utf-8")
-        header = self._get_header_dict(text)
-        return ConfigResult(
-            config=read_network(file, text), path=self.full_path(), provider=self.provider, header=header
-        )
+        # Without a header: a participant's `# @package` would put the keys elsewhere.
+        header: dict[str, str | None] = {"package": None}
+        return ConfigResult(config=read_network(file), path=self.full_path(), provider=self.provider, header=header)
 
 
 def _file(config_path: str) -> Path | None:

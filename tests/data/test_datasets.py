@@ -44,7 +44,7 @@ def test_the_demo_needs_no_network_and_has_three_distinct_lr_shapes(monkeypatch:
     assert names(demo) == ["astronaut", "chelsea", "coffee", "rocket"]
     assert len({pair.lr_shape for pair in demo.pairs}) >= 3
     assert demo.has_hr
-    assert demo.lr_origin == "bicubic"
+    assert demo.lr_origin == "bundled"
     for pair in demo.pairs:
         np.testing.assert_array_equal(pair.lr(), bicubic_downscale(pair.hr()))
 

@@ -1,6 +1,8 @@
 """Data sets: the layouts people have, and what is found out before anything is measured."""
 
 import re
+import shutil
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,6 +47,123 @@ def test_layouts_of_a_benchmark_set(tmp_path: Path, hr: str, lr: str) -> None:
     assert (dataset.name, names(dataset), dataset.lr_origin) == ("set5", ["baby"], "files")
     np.testing.assert_array_equal(dataset.pairs[0].hr(), read_rgb(tmp_path / hr))
     np.testing.assert_array_equal(dataset.pairs[0].lr(), read_rgb(tmp_path / lr))
+
+
+LR_NAMES = [
+
+    "LRx4", "LRX4", "LR_unknown/X4", "LR_mild", "lq", "LQ", "lq_x4", "input", "inputs", "X4", "x4", "4x",
+    "LRblurdown_x4", "LR_bicubic_X4", "LR-bicubic-x4", "LRBI/x4", "LR/X4", "LR/Set5/x4", "LR/LRBI/Set5/x4",
+    "low_res", "LowRes", "LR_x4_sub", "Set5_LR_bicubic_x4", "LRbic", "lr images", "bicubic_x4",
+]  # fmt: skip
+HR_NAMES = ["GT", "hq", "target", "HR/Set5", "GTmod12", "high_res", "groundtruth", "Set5_HR_x4", "."]
+
+
+@pytest.mark.parametrize(("hr", "lr"), [*(("HR", lr) for lr in LR_NAMES), *((hr, "lq") for hr in HR_NAMES)])
+def test_names_of_lr_folders_that_people_use(tmp_path: Path, hr: str, lr: str) -> None:
+    for name in ("a", "b"):
+        save_pair(tmp_path / hr / f"{name}.png", tmp_path / lr / f"{name}.png")
+        shade = np.full_like(read_rgb(tmp_path / lr / f"{name}.png"), 90)
+        save(tmp_path / lr / f"{name}.png", shade)  # nothing that bicubic would make
+    dataset = load_dataset(shipped("set5", root=str(tmp_path)))
+    assert (names(dataset), dataset.lr_origin, dataset.lr_folder) == (["a", "b"], "files", lr)
+    assert dataset.skipped == ()
+    assert int(dataset.pairs[0].lr().max()) == 90
+
+
+@pytest.mark.parametrize("lr", ["small", "downsampled by me", "quarter", "test/LR_images_2020"])
+@pytest.mark.parametrize("hr", ["HR", "."])
+def test_a_folder_of_an_unknown_name_that_looks_like_lr_is_never_replaced_by_bicubic(
+    tmp_path: Path, lr: str, hr: str
+) -> None:
+    save_pair(tmp_path / hr / "a.png", tmp_path / lr / "ax4.png")
+    message = rf"{re.escape(lr)} holds 1 images with the names of .*: pass data\.lr=.* data\.hr=.* to use them as LR"
+    with pytest.raises(DataError, match=message):
+        load_dataset(folder(tmp_path))
+    chosen = load_dataset(folder(tmp_path, hr=hr, lr=lr))
+    assert (chosen.lr_origin, chosen.lr_folder) == ("files", lr)
+    assert load_dataset(folder(tmp_path, hr=hr)).lr_origin == "bicubic"
+
+
+def test_hr_in_a_folder_of_an_unknown_name_is_not_left_out(tmp_path: Path) -> None:
+    save_pair(tmp_path / "mine" / "a.png", tmp_path / "LR" / "ax4.png")
+    with pytest.raises(DataError, match=r"mine holds 1 images .*: pass data\.hr=.*/mine .* to use them as HR"):
+        load_dataset(folder(tmp_path))
+
+
+def test_images_that_are_left_out_are_counted_with_the_reason(tmp_path: Path) -> None:
+    save_pair(tmp_path / "HR" / "a.png", tmp_path / "LR_bicubic" / "X4" / "ax4.png")
+    save(tmp_path / "HR" / "a_SR.png")
+    save(tmp_path / "LR_bicubic" / "X2" / "ax2.png")
+    save(tmp_path / "swinir" / "a.png")
+    save(tmp_path / "swinir" / "b.png")
+    dataset = load_dataset(folder(tmp_path))
+    assert (names(dataset), dataset.lr_folder) == (["a"], "LR_bicubic/X4")
+    assert [str(one) for one in dataset.skipped] == [
+        "a_SR.png in HR (1 image, neither HR nor LR)",
+        "swinir (2 images, no known name)",
+        "LR_bicubic/X2 (1 image, another scale)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("files", "expected", "skipped"),
+    [
+        (["Canon_001_HR", "Canon_001_LR4"], ["Canon_001"], 0),
+        (["Canon_001_HR", "Canon_001_LR2", "Canon_001_LR3", "Canon_001_LR4"], ["Canon_001"], 2),
+        (["a", "ax4", "a_SR"], ["a"], 1),
+        (["a", "a_lq"], ["a"], 0),
+        (["a_gt", "a_lq", "a_rlfn"], ["a"], 1),
+        (["img_1_SRF_4_HR", "img_1_SRF_4_LR", "img_1_SRF_4_A+", "img_1_SRF_4_bicubic"], ["img_1_SRF_4"], 2),
+        (["a_HR", "a"], ["a"], 0),
+        (["HR_1", "LR_1"], ["1"], 0),
+        (["a", "a_x4_LR"], ["a"], 0),
+        (["a", "ax4m", "b", "bx4m"], ["a", "b"], 0),
+        (["a", "ax4", "ax2"], ["a"], 1),
+        (["a", "b", "a_rlfn", "b_rlfn", "ax4", "bx4"], ["a", "b"], 2),
+    ],
+)
+def test_files_of_a_flat_folder_are_told_apart(
+    tmp_path: Path, files: list[str], expected: list[str], skipped: int
+) -> None:
+    for name in files:
+        is_lr = re.search(r"(?i)lr|lq|x4", name) or (name == "a" and "a_HR" in files)
+        save(tmp_path / f"{name}.png", photograph(6, 8) if is_lr else photograph())
+    dataset = load_dataset(folder(tmp_path))
+    assert (names(dataset), dataset.lr_origin) == (expected, "files")
+    assert sum(one.images for one in dataset.skipped) == skipped
+
+
+@pytest.mark.parametrize("suffix", ["SR", "out", "result", "bicubic", "sr_x4"])
+def test_results_beside_hr_are_no_hr(tmp_path: Path, suffix: str) -> None:
+    save(tmp_path / "a.png")
+    save(tmp_path / f"a_{suffix}.png")
+    dataset = load_dataset(folder(tmp_path))
+    assert (names(dataset), dataset.lr_origin, dataset.skipped[0].images) == (["a"], "bicubic", 1)
+
+
+def test_names_that_only_look_like_results_or_scales_stay_images(tmp_path: Path) -> None:
+    for name in ("img_1", "img_1_2", "img_2", "phoenix2", "cat_out", "dog"):
+        save(tmp_path / f"{name}.png")
+    dataset = load_dataset(folder(tmp_path))
+    assert names(dataset) == ["cat_out", "dog", "img_1", "img_1_2", "img_2", "phoenix2"]
+    assert dataset.skipped == ()
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_names_with_accents_pair_however_they_are_written(tmp_path: Path, forms: tuple[str, str]) -> None:
+    hr, lr = (unicodedata.normalize(form, "Zürich") for form in forms)
+    save_pair(tmp_path / "HR" / f"{hr}.png", tmp_path / "LR" / f"{lr}x4.png")
+    assert len(load_dataset(folder(tmp_path)).pairs) == 1
+
+
+def test_of_div2ks_versions_the_challenges_is_taken_and_the_other_is_told(tmp_path: Path) -> None:
+    save_pair(tmp_path / "DIV2K_valid_HR" / "0801.png", tmp_path / "DIV2K_valid_LR_bicubic" / "X4" / "0801x4.png")
+    save(tmp_path / "DIV2K_valid_LR_unknown" / "X4" / "0801x4.png", photograph(6, 8))
+    dataset = load_dataset(shipped("div2k_valid", root=str(tmp_path)))
+    assert dataset.lr_folder == "DIV2K_valid_LR_bicubic/X4"
+    assert [str(one) for one in dataset.skipped] == ["DIV2K_valid_LR_unknown/X4 (1 image, another version)"]
+    shutil.rmtree(tmp_path / "DIV2K_valid_LR_bicubic")
+    assert load_dataset(shipped("div2k_valid", root=str(tmp_path))).lr_folder == "DIV2K_valid_LR_unknown/X4"
 
 
 def test_the_sets_of_the_later_challenges_as_their_organisers_lay_them_out(tmp_path: Path) -> None:

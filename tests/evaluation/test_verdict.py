@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 from helpers.paths import ROOT
+from safetensors.numpy import save_file
 
 from esr.config.schema import ModelConf
 from esr.evaluation.passes import Passed
@@ -13,7 +14,7 @@ from esr.evaluation.subject import Subject
 from esr.evaluation.verdict import verdict
 from esr.evaluation.worker.messages import InspectAnswer
 from esr.records.document import Process, Verdict
-from esr.records.network import Block, Complexity, Estimate, Failure, Memory, OutputCheck, WarmUp, Weights
+from esr.records.network import Block, Complexity, Estimate, Failure, LiveMemory, Memory, OutputCheck, WarmUp, Weights
 from esr.records.reasons import REASONS, TELEMETRY_REASONS
 from esr.telemetry.findings import Disturbance
 from esr.timing.samples import Duration
@@ -134,6 +135,10 @@ def forgetful(subject):
     subject.outside.context_mib = 400.0
 
 
+def writing(subject):
+    subject.changes_input = True
+
+
 OF_A_NETWORK = {
     "outputs_differ": (differing, "1 of 2 repeated passes, by up to 0.5 grey levels"),
     "quality_differs": (worse, "error of"),
@@ -145,6 +150,7 @@ OF_A_NETWORK = {
     "work_uncounted, nothing": (idle, "no multiplication, but 98 of 100 ms"),
     "parameters_uncounted": (hidden, "5000 numbers"),
     "memory_uncounted": (forgetful, "4600 MiB by the driver, 20 MiB reserved"),
+    "input_changed": (writing, "in a watched pass"),
     "warmup_cap": (unsettled, "LR 8×9"),
     "time_unaccounted": (unaccounted, "300 ms by the parent's clock, 100 ms as claimed"),
     "precision_changed": (halved, "float16 in convolution"),
@@ -157,6 +163,28 @@ def test_random_outputs_are_a_warning():
     drawing(subject)
     result = judged([subject, measured("baseline")])
     assert (result.status, [reason.reason for reason in result.reasons]) == ("clean", ["stochastic"])
+
+
+def test_a_network_in_training_form_or_below_bicubic_is_warned_of():
+    subject = measured()
+    subject.training_form, subject.below_bicubic = "2 × Block", "20.00 dB, bicubic 30.00 dB"
+    result = judged([subject, measured("baseline")])
+    assert result.status == "clean"
+    details = {reason.reason: (reason.severity, reason.role, reason.detail) for reason in result.reasons}
+    assert details == {
+        "training_form": ("warning", "candidate", subject.training_form),
+        "below_bicubic": ("warning", "candidate", subject.below_bicubic),
+    }
+
+
+def test_a_network_fused_after_loading_may_have_fewer_parameters_than_its_file(tmp_path):
+    save_file({"branches": np.zeros(1000, np.float32)}, tmp_path / "weights")
+    for after_load, reasons in ((None, {"parameters_uncounted"}), ("fuse", set())):
+        subject = measured()
+        subject.weights = Weights("path", path=str(tmp_path / "weights"))
+        subject.complexity = msgspec.structs.replace(COUNTED, live_memory=LiveMemory(160, 1, 1))
+        subject.model = ModelConf(_target_="x", after_load=after_load)
+        assert found(subject).keys() == reasons
 
 
 def test_inputs_that_are_harder_for_both_networks_are_no_reason():
@@ -256,7 +284,7 @@ def test_the_fixed_list_is_the_documented_one():
     tested = {name.partition(",")[0] for name in OF_A_NETWORK}
     others = {
         *("precision_not_reached", "rounds_dependent", "launch_bound", "not_captured", "stochastic"),
-        "remembers_inputs",
+        *("remembers_inputs", "training_form", "below_bicubic"),
     }
     assert tested | others == REASONS.keys() - of_telemetry
 

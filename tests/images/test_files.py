@@ -321,6 +321,64 @@ def test_what_is_written_is_read_back(tmp_path_factory: pytest.TempPathFactory, 
     np.testing.assert_array_equal(read_rgb(path), image)
 
 
+# Chunks of a PNG that determine no pixel
+
+
+def with_chunk(path: Path, name: bytes, data: bytes, *, broken: bool = False, at_end: bool = False) -> None:
+    """Puts a chunk after the header, or before the end."""
+    content = path.read_bytes()
+    chunk = struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data) ^ broken)
+    place = len(content) - 12 if at_end else 33
+    path.write_bytes(content[:place] + chunk + content[place:])
+
+
+LARGE_TEXT = b"note\0\0" + zlib.compress(bytes(3_000_000))
+HARMLESS = {
+    "a large text": (b"tEXt", b"note\0" + b"x" * 5_000_000),
+    "a text that grows": (b"zTXt", LARGE_TEXT),
+    "an international text that grows": (b"iTXt", b"note\0\1\0\0\0" + zlib.compress(bytes(3_000_000))),
+    "a large profile": (b"iCCP", b"profile\0\0" + zlib.compress(bytes(9_000_000))),
+    "a profile that is none": (b"iCCP", b"profile"),
+    "an odd gamma": (b"gAMA", b"\0\0\0\1"),
+    "a broken date": (b"tIME", b""),
+    "a chunk of somebody's own": (b"prVt", b"anything"),
+    "a turned orientation": (b"eXIf", b"MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"),
+}
+
+
+@pytest.mark.parametrize("kind", HARMLESS)
+@pytest.mark.parametrize("at_end", [False, True])
+def test_what_a_png_says_beside_its_pixels_never_harms_them(tmp_path: Path, kind: str, at_end: bool) -> None:
+    path = tmp_path / "a.png"
+    write_png(path, RGB)
+    with_chunk(path, *HARMLESS[kind], at_end=at_end)
+    np.testing.assert_array_equal(read_rgb(path), RGB)
+
+
+@pytest.mark.parametrize("name", [b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"pHYs", b"eXIf", b"tIME"])
+def test_a_wrong_checksum_beside_the_pixels_is_harmless(tmp_path: Path, name: bytes) -> None:
+    path = tmp_path / "a.png"
+    write_png(path, RGB)
+    with_chunk(path, name, b"note\0text", broken=True)
+    np.testing.assert_array_equal(read_rgb(path), RGB)
+
+
+@pytest.mark.parametrize("name", [b"tRNS", b"iDAT", b"qqQq"])
+def test_a_wrong_checksum_that_may_concern_pixels_is_damage(tmp_path: Path, name: bytes) -> None:
+    path = tmp_path / "a.png"
+    write_png(path, RGB)
+    with_chunk(path, name, b"note", broken=True)
+    with pytest.raises(DataError, match=r"a\.png is damaged \(wrong checksum in chunk"):
+        read_rgb(path)
+
+
+def test_bytes_after_the_end_of_a_png_are_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    write_png(path, RGB)
+    path.write_bytes(path.read_bytes() + b"appended by a camera")
+    np.testing.assert_array_equal(read_rgb(path), RGB)
+
+
 def test_luma_is_written_as_grayscale(tmp_path: Path) -> None:
     write_png(tmp_path / "a.png", GRAY)
     with Image.open(tmp_path / "a.png") as image:

@@ -88,11 +88,44 @@ class TestWhereTheStateDictHides:
         path = save(tmp_path / "net.pth", {key: state, "optimizer": optimizer, "epoch": 3, "loss": 0.5})
         assert same(read_state_dict(path, PLAIN), state)
 
+    @pytest.mark.parametrize(
+        ("content", "words"),
+        [
+            ({"params": filled()}, "has no such key, but params; choose one of them"),
+            (filled(), "has no such key, it is a plain state dict; remove the setting"),
+            ({"epoch": 3}, "has no such key, and no other that holds a state dict (epoch)"),
+        ],
+    )
+    def test_a_key_that_was_asked_for_is_required(self, tmp_path: Path, content: object, words: str) -> None:
+        path = save(tmp_path / "net.pth", content)
+        line = reading(path, CheckpointConf(state_dict_under="params_ema"))
+        assert "state_dict_under=params_ema" in line
+        assert words in line
+
+    def test_dots_lead_into_nested_dicts(self, tmp_path: Path) -> None:
+        state = filled()
+        path = save(tmp_path / "net.pth", {"model": {"ema": state, "raw": filled(seed=2)}})
+        assert same(read_state_dict(path, CheckpointConf(state_dict_under="model.ema")), state)
+
+    def test_a_prefix_that_was_asked_for_is_required(self, tmp_path: Path) -> None:
+        path = save(tmp_path / "net.pth", filled())
+        line = reading(path, CheckpointConf(strip_prefix="modul."))
+        assert "strip_prefix=modul.: no entry of" in line
+
+    def test_what_is_no_tensor_can_be_dropped(self, tmp_path: Path) -> None:
+        path = save(tmp_path / "net.pth", {**filled(), "epoch": 3})
+        assert "leave it out with checkpoint.drop: ['^epoch$']" in reading(path)
+        assert same(read_state_dict(path, CheckpointConf(drop=["^epoch$"])), filled())
+
+    def test_averages_without_names_say_how_to_give_them_names(self, tmp_path: Path) -> None:
+        path = save(tmp_path / "net.pth", {"decay": 0.9, "shadow_params": [torch.ones(1)], "collected_params": []})
+        assert "the averages of torch_ema, a list without names" in reading(path)
+
     def test_a_bundled_file_need_not_have_the_published_files_key(self, tmp_path: Path) -> None:
         state = filled()
         save_file(state, tmp_path / "net.safetensors")
         checkpoint = CheckpointConf(state_dict_under="params", strip_prefix="module.")
-        assert same(read_state_dict(tmp_path / "net.safetensors", checkpoint), state)
+        assert same(read_state_dict(tmp_path / "net.safetensors", checkpoint, required=False), state)
 
     def test_of_several_the_user_has_to_choose(self, tmp_path: Path) -> None:
         path = save(tmp_path / "net.pth", {"params": filled(), "params_ema": filled()})

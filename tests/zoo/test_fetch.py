@@ -119,7 +119,7 @@ def test_weights_of_a_network_and_of_a_team_come_once(fetch, server, tmp_path):
 def test_a_fetched_set_is_found_by_its_name(fetch, settings, tmp_path, monkeypatch):
     run = fetch("set5")
     assert run.code == 0, run.err
-    assert run.out == f"set5: {tmp_path}/data/set5 (2 images)\n"
+    assert run.out == f"set5: {tmp_path}/data/set5 (2 images, but the whole set has 5)\n"
     assert tree(tmp_path / "data") == ["set5", "set5/image_SRF_4"] + [
         f"set5/image_SRF_4/img_{n}_SRF_4_{kind}.png" for n in (1, 2) for kind in ("HR", "LR")
     ]
@@ -154,9 +154,46 @@ def test_archives_are_laid_out_in_many_ways(members, images, fetch, server, tmp_
     server.files["set5.zip"] = zipped({name: png(seed=number) for number, name in enumerate(members)})
     run = fetch("set5")
     assert run.code == 0, run.err
-    assert f"({images} images)" in run.out
+    assert f"({images} images, but the whole set has 5)" in run.out
     if members == ["Set5/LR/a.png"]:
         assert (tmp_path / "data/set5/LR/a.png").is_file()
+
+
+METHODS = ("HR", "LR", "A+", "bicubic", "glasner", "Kim", "nearest", "SCSR", "SelfExSR", "SRCNN")
+
+
+@pytest.mark.parametrize(("name", "images", "folder"), [("set5", 5, "Set5"), ("set14", 14, "Set14_SR/Set14")])
+def test_the_layout_of_the_page_that_is_named_is_read(name, images, folder, run_esr, settings, tmp_path, monkeypatch):
+    members = {
+        f"{folder}/image_SRF_{scale}/img_{n:03}_SRF_{scale}_{kind}.png": png(64 // scale if kind == "LR" else 64, n)
+        for n in range(1, images + 1)
+        for scale in (2, 3, 4)
+        for kind in METHODS
+    }
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / f"{name}.zip").write_bytes(zipped(members))
+    run = run_esr("fetch", name, env=settings)
+    assert run.code == 0, run.err
+    assert run.out == f"{name}: {tmp_path}/data/{name} ({images} images)\n"
+    monkeypatch.setenv("ESR_DATA", settings["ESR_DATA"])
+    dataset = load_dataset(compose_data(name))
+    assert (len(dataset.pairs), dataset.lr_folder) == (images, "image_SRF_4")
+    assert sum(one.images for one in dataset.skipped) == images * 8 + 2 * images * 10
+    assert run_esr("fetch", name, env=settings).out.endswith(f"({images} images, there already)\n")
+
+
+def test_an_archive_whose_images_do_not_pair_is_refused_with_the_page(run_esr, settings, tmp_path):
+    members = {f"Set5/{role}/{n}.png": png(64, n) for role in ("HR", "LR") for n in range(5)}
+    del members["Set5/LR/3.png"]
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "set5.zip").write_bytes(zipped(members))
+    run = run_esr("fetch", "set5", env=settings)
+    assert run.code == 2
+    assert (
+        "data=set5 could not use it: no LR image in Set5/LR belongs to 3.png; get the whole set from https://"
+        in run.err
+    )
+    assert tree(tmp_path / "data") == ["set5.zip"]
 
 
 def test_an_archive_that_the_user_put_there_is_taken_and_left(fetch, server, tmp_path):
@@ -309,6 +346,7 @@ def test_two_fetches_of_one_set_make_one_download(server, settings, tmp_path):
     server.closing.set()
     results = [(running.communicate(timeout=60)[0], running.returncode) for running in (first, second)]
     where = f"set5: {tmp_path}/data/set5"
-    assert results == [(f"{where} (4 images)\n", 0), (f"{where} (4 images, there already)\n", 0)]
+    words = "4 images, but the whole set has 5"
+    assert results == [(f"{where} ({words})\n", 0), (f"{where} ({words}, there already)\n", 0)]
     assert server.ranges_asked() == [None, f"bytes={CUT}-"]
     assert [name for name in tree(tmp_path / "data") if "/" not in name] == ["set5"]

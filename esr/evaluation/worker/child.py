@@ -9,11 +9,13 @@ from dataclasses import asdict
 from functools import partial, singledispatchmethod
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from esr import complexity
+from esr.config.class_path import methods
 from esr.config.schema import SCALE, ModelConf
 from esr.errors import DeviceError, EsrError, NetworkError
 from esr.evaluation.worker import messages as to
@@ -22,6 +24,7 @@ from esr.evaluation.worker.messages import Answer, AnyRequest, Done, Refusal, Re
 from esr.evaluation.worker.output_sample import positions
 from esr.networks import build as networks
 from esr.networks import devices, inference
+from esr.networks.training_form import training_form
 from esr.records.network import SettingValue, WorkerReport
 from esr.sandbox.launch import Lock
 from esr.text import described, one_line
@@ -101,15 +104,15 @@ class Child:
         )
 
     @handle.register
-    def load(self, request: to.LoadRequest) -> Done:
+    def load(self, request: to.LoadRequest) -> to.LoadAnswer:
         """Builds the network, loads its weights and moves it to the device."""
         self.lock()
         self.model = request.model
         self.output, self.shapes, self.graphs, self.uncaptured = None, set(), {}, None
-        self.network = networks.build(self.model)
-        networks.load(self.network, self.model, request.weights, request.seed, request.content.tobytes())
+        network, content = networks.build(self.model), request.content.tobytes()
+        self.network = networks.load(network, self.model, request.weights, request.seed, content)
         self.network.to(self.device.torch_device)
-        return Done()
+        return to.LoadAnswer(_shortened(training_form(self.network, methods(self.model.after_load))))
 
     @handle.register
     def count(self, request: to.ComplexityRequest) -> to.ComplexityAnswer:
@@ -221,11 +224,16 @@ class Child:
     def inspect(self, request: to.InspectRequest) -> to.InspectAnswer:
         """One pass under watch; its output is kept like any other's."""
         lr = self._take(request)
+        sent = lr.clone()
         self.output, found = inspect(self.network, lr, lambda: self._forward(lr), self.settings)
-        return found
+        return msgspec.structs.replace(found, changes_input=not torch.equal(lr, sent))
 
     def _forward(self, lr: Tensor) -> Tensor:
         return inference.forward(self.network, lr, self.model.tile)
+
+
+def _shortened(text: str | None) -> str | None:
+    return None if text is None else one_line(text)[: to.MESSAGE_LIMIT]
 
 
 class _Nearest(nn.Module):

@@ -53,6 +53,13 @@ class OpenAnswer(Answer, frozen=True, tag="open"):
     report: WorkerReport
 
 
+class LoadAnswer(Answer, frozen=True, tag="load"):
+    """The network is loaded."""
+
+    training_form: _Word | None
+    """Blocks that could be fused for inference, and are not."""
+
+
 class ComplexityAnswer(Answer, frozen=True, tag="complexity"):
     """Counts, or why there are none."""
 
@@ -110,6 +117,8 @@ class InspectAnswer(Answer, frozen=True, tag="inspect"):
     ms: Figure
     operators_ms: Figure
     """Time inside operators."""
+    changes_input: bool = False
+    """The pass wrote to its own input."""
 
 
 class KernelsAnswer(Answer, frozen=True, tag="kernels"):
@@ -166,7 +175,7 @@ class OpenRequest(Request[OpenAnswer], frozen=True, tag="open"):
     cuda_graph: bool = False
 
 
-class LoadRequest(Request[Done], frozen=True, tag="load"):
+class LoadRequest(Request[LoadAnswer], frozen=True, tag="load"):
     """Build the network, load its weights and move it to the device."""
 
     model: ModelConf
