@@ -3,11 +3,14 @@
   esr rank outputs                                every record below a folder
   esr rank outputs multirun --format html --out report.html
   esr rank outputs challenge=ntire2024 --format latex
+  esr rank outputs exclude='NAME: REASON'         a network without a rank, and the reason below the table
   esr rank --published                            the challenge's own table, recomputed
 
+Records of one network on several data sets are joined.
 challenge=ntire2022|ntire2024|ntire2025|ntire2026|PATH.yaml selects the rules. constraints=report ranks every network
-that passes the PSNR gate; constraints=enforce also applies each track's own limits. A file that cannot be used is
-named and left out. docs/ranking.md explains the table.
+that passes the PSNR gate; constraints=enforce also applies each track's own limits. require=clean ranks clean records
+only; by default a network whose timed outputs differ is not ranked, and require=any ranks that, too. A file that cannot
+be used is named and left out. docs/ranking.md explains the table.
 """
 
 import argparse
@@ -26,7 +29,8 @@ if TYPE_CHECKING:
 
 FORMATS = ("table", "markdown", "csv", "latex", "json", "html")
 CONSTRAINTS = ("report", "enforce")
-DEFAULTS = {"challenge": "ntire2022", "constraints": "report"}
+DEFAULTS = {"challenge": "ntire2022", "constraints": "report", "require": "honest"}
+_EXCLUDE = "exclude="
 
 
 def add(parser: Parser) -> None:
@@ -50,30 +54,39 @@ def run(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     paths = [word for word in options.words if "=" not in word or Path(word).exists()]
-    settings = DEFAULTS | key_values((word for word in options.words if word not in paths), DEFAULTS)
+    given = [word for word in options.words if word not in paths]
+    excluded = [word.removeprefix(_EXCLUDE) for word in given if word.startswith(_EXCLUDE)]
+    plain = [word for word in given if not word.startswith(_EXCLUDE)]
+    settings = DEFAULTS | key_values(plain, [*DEFAULTS, "exclude"])
     if settings["constraints"] not in CONSTRAINTS:
         hint = did_you_mean(settings["constraints"], CONSTRAINTS)
         raise ConfigError(f"constraints={settings['constraints']}: no such choice; {hint}")
-    _write(_ranking(settings, paths, options.published, options.mixed), options.format, options.out)
+    ranking = _ranking(settings, excluded, paths, options.published, options.mixed)
+    _write(ranking, options.format, options.out)
     return 0
 
 
-def _ranking(settings: Mapping[str, str], paths: Sequence[str], published: bool, mixed: bool) -> "Ranking":
+def _ranking(
+    settings: Mapping[str, str], excluded: Sequence[str], paths: Sequence[str], published: bool, mixed: bool
+) -> "Ranking":
     from esr.ranking import load_challenge, published_entries, rank_entries  # noqa: PLC0415 - `--help` is quick
     from esr.ranking.collection import collect, rank_records  # noqa: PLC0415
+    from esr.ranking.eligibility import eligibility, judged, rules_note  # noqa: PLC0415
 
+    rules = eligibility(settings["require"], excluded)
     constraints: Constraints = "enforce" if settings["constraints"] == "enforce" else "report"
     challenge = load_challenge(settings["challenge"])
     if published:
         if paths:
             raise ConfigError(f"--published ranks published figures only; leave out {paths[0]}")
-        return rank_entries(published_entries(challenge), challenge, constraints)
+        entries = judged(published_entries(challenge), rules)
+        return rank_entries(entries, challenge, constraints, notes=rules_note(rules))
     if not paths:
         raise ConfigError("nothing to rank: name record files or folders, as esr rank outputs, or --published")
     collection = collect(paths)
     for found in collection.left_out:
         print(f"esr: left out {shown_path(found.path)}: {found.reason}", file=sys.stderr)
-    return rank_records(collection, challenge, constraints, mixed)
+    return rank_records(collection, challenge, constraints, mixed, rules)
 
 
 def _write(ranking: "Ranking", chosen: str, out: Path | None) -> None:

@@ -17,6 +17,7 @@ from esr.data import datasets
 from esr.evaluation import steps
 from esr.evaluation.cache_key import cache_key
 from esr.evaluation.gallery import Gallery
+from esr.evaluation.own_code import code_digest
 from esr.evaluation.record import build_document
 from esr.evaluation.rounds import Measurement
 from esr.evaluation.steps import Evaluation
@@ -121,7 +122,7 @@ def _rounds(evaluation: Evaluation, watch: Watch, earlier: Sequence[Process]) ->
 def _subject(role: Role, model: ModelConf, weights: str, progress: Progress) -> Subject:
     name = network_name(model)
     progress.stage(f"{name}: weights", None)
-    return Subject(role, name, model, zoo.resolve(model, weights, progress=progress.at))
+    return Subject(role, name, model, zoo.resolve(model, weights, progress=progress.at), code_digest(model))
 
 
 @contextmanager

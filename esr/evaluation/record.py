@@ -87,6 +87,7 @@ def _network(evaluation: Evaluation, subject: Subject, table: Array, owners: Seq
         precisions=subject.precisions,
         switches_changed=subject.switches_changed,
         uncounted=subject.uncounted,
+        code_sha256=subject.code_sha256,
     )
 
 

@@ -79,6 +79,10 @@ class Entry(msgspec.Struct, frozen=True):
     verdict: Status = "clean"
     reasons: tuple[Reason, ...] = ()
     failure: FailureKind | None = None
+    barred: str | None = None
+    """Reason for which it may not be ranked, whatever its figures are."""
+    identical: tuple[str, ...] = ()
+    """Data sets on which an output equals its HR image where the baseline's does not: infinite PSNR."""
     weights: WeightsSource | None = None
     baseline_weights: WeightsSource | None = None
     missed_by_hooks: Mapping[str, int] = {}

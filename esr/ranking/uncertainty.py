@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri
 
-from esr.timing.statistics import Array, fewest_rounds, small_sample_quantile
+from esr.records.recompute import fewest_rounds, small_sample_quantile
+from esr.timing.statistics import Array
 
 CONFIDENCE = 0.95
 MOST_RESAMPLES = 2000

@@ -38,6 +38,8 @@ REASONS = {
 ReasonName: TypeAlias = Annotated[str, Meta(extra_json_schema={"enum": [*REASONS]})]
 """A key of `REASONS`."""
 
+DISQUALIFYING = {"outputs_differ"}
+"""Reasons for which a network is not ranked unless that is asked for: other work was timed than was judged."""
 TAINT: Severity = "taint"
 WARNING: Severity = "warning"
 CPU_NOTE = "CPU; not comparable with published milliseconds, nor with published memory"

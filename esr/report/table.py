@@ -72,7 +72,7 @@ def ranking_grid(ranking: Ranking) -> Grid[Row]:
 
     team: Column[Row] = Column("team", "team", lambda row: _name(row.entry.team), left=True)
     teams = any(row.entry.team and row.entry.team != row.entry.key for row in ranking.rows)
-    sets = dict.fromkeys(name for row in ranking.rows for name in row.entry.figures.psnr_rgb)
+    sets = dict.fromkeys(name for row in ranking.rows for name in (*row.entry.figures.psnr_rgb, *row.entry.identical))
     columns = [
         Column("place", "#", place),
         Column("network", "network", network, left=True),
@@ -184,8 +184,12 @@ def _figure(value: float | None, digits: int, rank: int | None = None) -> Cell:
 
 
 def _psnr_column(name: str) -> Column[Row]:
-    header = f"PSNR {set_words(name)}"
-    return Column(f"psnr_rgb_{name}", header, lambda row: _figure(row.entry.figures.psnr_rgb.get(name), 2))
+    def cell(row: Row) -> Cell:
+        if name in row.entry.identical:
+            return Cell("∞")
+        return _figure(row.entry.figures.psnr_rgb.get(name), 2)
+
+    return Column(f"psnr_rgb_{name}", f"PSNR {set_words(name)}", cell)
 
 
 def _runtime_columns(ranking: Ranking) -> list[Column[Row]]:

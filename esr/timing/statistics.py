@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from esr.records.network import Estimate, Samples
+from esr.records.recompute import fewest_rounds, small_sample_quantile
 from esr.timing.samples import SampleColumns
 
 Array = npt.NDArray[np.float64]
@@ -21,28 +22,6 @@ OUTLIER = 3.5
 _MAD_TO_SIGMA = 1.4826
 _BATCH_VALUES = 4_000_000
 """Values resampled at once: limits memory, does not affect the result."""
-
-
-def fewest_rounds(confidence: float) -> int:
-    """Least number of rounds for an interval: n values span their median with probability 1 − 2^(1 − n).
-
-    >>> fewest_rounds(0.95), fewest_rounds(0.99)
-    (6, 8)
-    """
-    return int(np.ceil(1 - np.log2(1 - confidence)))
-
-
-def small_sample_quantile(confidence: float, rounds: int) -> float:
-    """Half-width in bootstrap standard errors of an interval that keeps its coverage with few rounds.
-
-    Student's t, and the population's formula undone (Hesterberg, The American Statistician 2015).
-
-    >>> round(small_sample_quantile(0.95, 10), 2)
-    2.38
-    """
-    from scipy.special import stdtrit  # noqa: PLC0415 - see `_bootstrap`
-
-    return float(stdtrit(rounds - 1, (1 + confidence) / 2) * np.sqrt(rounds / (rounds - 1)))
 
 
 def matrix(samples: Samples | SampleColumns, rounds: int, images: int, replaced: Collection[int] = ()) -> Array:

@@ -4,7 +4,8 @@ from esr.config.schema import TimingConf
 from esr.config.terms import Ending
 from esr.records.document import Precision
 from esr.records.network import Estimate
-from esr.timing.statistics import Array, fewest_rounds, ratio
+from esr.records.recompute import fewest_rounds
+from esr.timing.statistics import Array, ratio
 
 LOOKS = 999
 """Bootstrap resamples for the decision; the reported interval takes `timing.resamples`."""

@@ -1,6 +1,7 @@
 """Records for tests of their readers: built from the record's types, and given as plain JSON types to be changed."""
 
 import json
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from esr.config.cards import Card
 from esr.records import document as records
 from esr.records import network as networks
 from esr.records.document import FORMAT, VERSION, Document
+from esr.records.recompute import fewest_rounds, possible_places
 from esr.records.telemetry import Telemetry
 
 Node = dict[str, Any]
@@ -41,21 +43,22 @@ ENVIRONMENT = records.Environment(
 )
 
 
-def network(name: str, ratio: float, psnr: float, team: str | None = None, **counts: int) -> networks.Network:
-    """One network of a record; `counts` are those of its complexity."""
+def network(name: str, ms: Sequence[float], psnr: float, team: str | None = None, **counts: int) -> networks.Network:
+    """One network of a record, with its milliseconds in each round over one image; `counts` are its complexity's."""
+    middle = float(np.median(ms))
     quality = networks.Quality(psnr_rgb=psnr, ssim_rgb=1.0, psnr_y=None, ssim_y=1.0)
     complexity = networks.Complexity(
         input_shape=(1, 3, 256, 256), **{"activations": 100, "convolutions": 10, **IMDN, **counts}
     )
     timing = networks.NetworkTiming(
-        runtime_ms=networks.Estimate(100 * ratio),
-        runtime_ms_plain=100 * ratio,
-        median_ms=(100 * ratio,),
-        complete_rounds=10,
+        runtime_ms=networks.Estimate(middle),
+        runtime_ms_plain=float(np.mean(ms)),
+        median_ms=(middle,),
+        complete_rounds=len(ms),
         outliers=0,
-        passes=0,
+        passes=len(ms),
         warmup=Raw(b"[]"),
-        samples=Raw(msgspec.json.encode(networks.Samples((), (), (), (), (), (), (), ()))),
+        samples=Raw(msgspec.json.encode(samples(ms))),
         blocks=Raw(b"[]"),
     )
     return networks.Network(
@@ -66,12 +69,59 @@ def network(name: str, ratio: float, psnr: float, team: str | None = None, **cou
         worker=WORKER,
         quality=networks.QualityPart(meaningful=True, mean=quality, images=(quality,)),
         complexity=complexity,
-        memory=networks.Memory(200 * ratio, "x"),
+        memory=networks.Memory(2 * middle, "x"),
         timing=timing,
         output_check=networks.OutputCheck(tolerance=1),
         precisions={},
         switches_changed={},
     )
+
+
+def samples(ms: Sequence[float], images: int = 1) -> networks.Samples:
+    """Passes in rounds over so many images, all in one block."""
+    count = len(ms)
+    no, time = (False,) * count, tuple(ms)
+    rounds, columns = (tuple(of(one) for one in range(count)) for of in (lambda n: n // images, lambda n: n % images))
+    return networks.Samples(rounds, (0,) * count, columns, no, time, time, None, no)
+
+
+def retime(made: Node, per_round: Sequence[float], interval: tuple[float | None, float | None] = (None, None)) -> None:
+    """Gives a record other samples, from which these ratios follow, and an interval of their median."""
+    images, count = len(made["data"]["images"]), len(per_round)
+    for role, ratios in (("candidate", per_round), ("baseline", [1.0] * count)):
+        ms = [100.0 * ratio for ratio in ratios for _ in range(images)]
+        middle = 100.0 * float(np.median(ratios))
+        made["networks"][role]["timing"] |= {
+            "runtime_ms": {"value": middle, "low": None, "high": None},
+            "runtime_ms_plain": float(np.mean(ms)),
+            "median_ms": [middle] * images,
+            "complete_rounds": count,
+            "passes": len(ms),
+            "samples": json.loads(msgspec.json.encode(samples(ms, images))),
+            "blocks": [],
+        }
+    value = float(np.median(per_round))
+    made["timing"] |= {
+        "rounds": count,
+        "ratio": {"value": value, "low": interval[0], "high": interval[1]},
+        "ratio_plain": None,
+        "ratio_per_round": list(per_round),
+        "process_of_round": [0] * count,
+        "spread": None,
+        "precision": None,
+        "processes": [],
+    }
+
+
+def interval(per_round: Sequence[float], confidence: float = 0.95) -> tuple[float | None, float | None]:
+    """Bounds that resampling these rounds can give; none with too few of them."""
+    count = len(per_round)
+    if count < fewest_rounds(confidence):
+        return None, None
+    ordered = sorted(per_round)
+    at_least, at_most, _, _ = possible_places(count, confidence, 9999)
+    place = (at_least + at_most) // 2
+    return ordered[place], ordered[count - 1 - place]
 
 
 def document(
@@ -100,15 +150,15 @@ def document(
         environment=ENVIRONMENT,
         data=records.Data("demo", True, "bicubic", images(("a", "0" * 64))),
         networks=records.Networks(
-            candidate=network(name, ratio, psnr, team, **{"params": 300_000, **counts}),
-            baseline=network("imdn", 1.0, 29.0),
+            candidate=network(name, [100 * one for one in per_round], psnr, team, **{"params": 300_000, **counts}),
+            baseline=network("imdn", [100.0] * rounds, 29.0),
         ),
         timing=records.Timing(
             protocol="paired",
             rounds=rounds,
             confidence=0.95,
             seed=0,
-            ratio=networks.Estimate(value, value * 0.99, value * 1.01),
+            ratio=networks.Estimate(value, *interval(per_round)),
             ratio_plain=None,
             ratio_per_round=tuple(per_round),
             process_of_round=(0,) * rounds,

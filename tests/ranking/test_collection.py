@@ -40,6 +40,7 @@ BAD = {
     ),
 }
 CANDIDATE = ["networks", "candidate"]
+TAINT = {"reason": "host_load", "severity": "taint", "role": None, "detail": "x"}
 ENERGY = {"joules": 1, "images": 1, "joules_per_image": 1, "method": "counter"}
 ODD = {
     "a count beyond floats": ([*CANDIDATE, "complexity", "params"], 10**400),
@@ -225,7 +226,8 @@ def test_of_several_records_of_one_network_the_newest_clean_one_stays(tmp_path, 
         [("2026-01-01", "clean"), ("2026-01-02", "clean"), ("2026-01-03", "tainted")]
     ):
         made = rankings.document("net", 0.5 + number / 10)
-        made |= {"ended": f"{ended}T00:00:00+00:00", "verdict": {"status": status, "reasons": []}}
+        reasons = [TAINT] if status == "tainted" else []
+        made |= {"ended": f"{ended}T00:00:00+00:00", "verdict": {"status": status, "reasons": reasons}}
         rankings.write(made, tmp_path / str(number))
     run = run_esr("rank", ".", "--format", "csv")
     assert run.code == 0
