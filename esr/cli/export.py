@@ -14,7 +14,7 @@ from pathlib import Path
 
 from esr.cli.parser import Parser, key_values
 from esr.errors import ConfigError
-from esr.text import did_you_mean
+from esr.text import did_you_mean, file_stem, shown_path
 
 KEYS = ("model", "format", "out", "weights")
 
@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     suffix = export.SUFFIXES.get(settings["format"])
     if suffix is None:
         raise ConfigError(f"format={settings['format']}: {did_you_mean(settings['format'], export.SUFFIXES)}")
-    target = _target(settings.get("out", network_name(model) + suffix))
+    target = _target(settings.get("out", file_stem(network_name(model), "network") + suffix))
     weights = zoo.resolve(model, settings.get("weights", "auto"))
     network = networks.build(model)
     networks.load(network, model, weights)
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     sizes = "images of any size" if exported.any_size else f"images of {height}×{width} pixels only"
     loaded = f"weights of {weights.path}" if weights.source == "path" else f"{weights.source} weights"
     print(
-        f"{target}: {len(exported.content):,} bytes, {weights.note or loaded}; {sizes}, "
+        f"{shown_path(target)}: {len(exported.content):,} bytes, {weights.note or loaded}; {sizes}, "
         f"values from 0 to {model.data_range:g}"
     )
     return 0

@@ -36,6 +36,10 @@ def run(options: argparse.Namespace) -> int:
     if len(modes) > 1:
         raise ConfigError(f"{' '.join(modes)}: only one of them at a time; esr --help says more")
 
+    for word in options.overrides:
+        if word.startswith("out=") and not word.removeprefix("out=").strip(" \t'\""):  # Hydra would make the folder
+            raise ConfigError(f"{word}: no folder given; out=. is the current one")
+
     # Hydra and its dependencies take a third of a second to import, which subcommands do without.
     import hydra  # noqa: PLC0415
     from hydra.errors import HydraException  # noqa: PLC0415

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from esr.cli.parser import Parser, key_values, one_of
 from esr.errors import ConfigError
-from esr.text import did_you_mean, shown_path
+from esr.text import did_you_mean, one_line, shown_path
 
 if TYPE_CHECKING:
     from esr.ranking import Constraints, Ranking
@@ -85,7 +85,7 @@ def _ranking(
         raise ConfigError("nothing to rank: name record files or folders, as esr rank outputs, or --published")
     collection = collect(paths)
     for found in collection.left_out:
-        print(f"esr: left out {shown_path(found.path)}: {found.reason}", file=sys.stderr)
+        print(f"esr: left out {shown_path(found.path)}: {one_line(found.reason)}", file=sys.stderr)
     return rank_records(collection, challenge, constraints, mixed, rules)
 
 
@@ -103,7 +103,7 @@ def _write(ranking: "Ranking", chosen: str, out: Path | None) -> None:
         print(text, end="")
         return
     write_text(text, out)
-    print(f"esr: {out} written", file=sys.stderr)
+    print(f"esr: {shown_path(out)} written", file=sys.stderr)
 
 
 def _text(ranking: "Ranking", chosen: str) -> str:

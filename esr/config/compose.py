@@ -3,6 +3,7 @@
 Hydra's `DictConfig` stays in this module, in Hydra's plugins and in the task that Hydra runs.
 """
 
+import os
 from collections.abc import Sequence
 
 from hydra import compose as hydra_compose
@@ -28,8 +29,14 @@ def compose(overrides: Sequence[str]) -> EsrConf:
 
 
 def register() -> None:
-    """Names the schema in Hydra's store, where `conf/config.yaml` looks for it; idempotent."""
+    """Names the schema in Hydra's store, where `conf/config.yaml` looks for it, and the resolver of `out`."""
+    OmegaConf.register_new_resolver("esr.out", out_folder, replace=True)
     ConfigStore.instance().store(name="schema", node=EsrConf)
+
+
+def out_folder() -> str:
+    """Folder for results: `$ESR_OUT`; unset or empty, the current one."""
+    return os.environ.get("ESR_OUT", "").strip() or "."
 
 
 def compose_unchecked(name: str, overrides: Sequence[str]) -> DictConfig:

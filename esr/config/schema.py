@@ -298,6 +298,8 @@ def check_values(config: EsrConf) -> None:
     Raises:
         ConfigError: A value is out of range; the line names key, value and valid range.
     """
+    if not config.out.strip():
+        raise ConfigError("out=: no folder given; out=. is the current one")
     check_ranges(config, _RANGES)
     check_choices(config, _CHOICES)
     if config.timing.cuda_graph and config.timing.protocol == "single":

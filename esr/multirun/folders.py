@@ -1,6 +1,7 @@
 """Folders of a multirun, named after the configuration, so that the same command finds its own records."""
 
 import contextlib
+import itertools
 import os
 import re
 from collections.abc import Mapping
@@ -22,8 +23,30 @@ _DIGITS = 8
 
 def register() -> None:
     """Lets `conf/config.yaml` name a multirun's folder, `${esr.sweep:}`, and a network's below it, `${esr.job:}`."""
+    OmegaConf.register_new_resolver("esr.run", run_folder, replace=True, use_cache=True)
     OmegaConf.register_new_resolver("esr.sweep", sweep_folder, replace=True)
     OmegaConf.register_new_resolver("esr.job", job_folder, replace=True)
+
+
+def run_folder(out: str, day: str, time: str) -> str:
+    """Folder of one evaluation, which no other run is given: `OUT/outputs/DAY/TIME`, numbered where that is taken."""
+    return str(exclusive(Path(out, "outputs", day, time)))
+
+
+def exclusive(folder: Path) -> Path:
+    """Makes a folder that did not exist, with a number after its name where the name is taken."""
+    for number in itertools.count(1):
+        free = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+        try:
+            free.parent.mkdir(parents=True, exist_ok=True)
+            free.mkdir()
+        except FileExistsError:
+            if free.parent.is_dir():
+                continue
+        except OSError:
+            pass  # Hydra fails at the same folder, with an error that is understood
+        return free
+    raise AssertionError("numbers do not end")
 
 
 def sweep_folder(*, _root_: DictConfig) -> str:

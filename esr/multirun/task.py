@@ -17,7 +17,7 @@ from esr.config.mistakes import in_one_line
 from esr.errors import ConfigError, EsrError, EvaluationFailed
 from esr.multirun import folders
 from esr.multirun.outcomes import NetworkOutcome, summary
-from esr.text import one_line, shown_path
+from esr.text import one_line, printable, shown_path
 
 if TYPE_CHECKING:
     from esr.multirun.overview import Overview
@@ -159,7 +159,7 @@ class Task:
         """Prints the summary of a multirun; the exit code: 0, 1 if a network failed, 2 if none could start."""
         if not self.networks:
             return 0
-        print("\n".join(summary(self.outcomes, self.networks)))
+        print(printable("\n".join(summary(self.outcomes, self.networks))))
         if used := [outcome.folder for outcome in self.outcomes if outcome.folder]:
             folders.link_latest(used[-1].parent)
         states = {outcome.status for outcome in self.outcomes}

@@ -15,7 +15,7 @@ from esr.config.digest import CARD_KEYS, digest
 from esr.errors import RecordError
 from esr.ranking.structures import Entry
 from esr.records.document import Document
-from esr.records.part import load_raw
+from esr.records.part import load_raw, require_shallow
 
 Item = TypeVar("Item")
 _DIGITS = 8
@@ -49,6 +49,7 @@ class Submission(msgspec.Struct, frozen=True):
             RecordError: They are not an object.
         """
         model = load_raw(msgspec.Raw(self.config), _ModelKey, "config").model
+        require_shallow(model, "config.model")
         own = {key: value for key, value in model.items() if key not in (*CARD_KEYS, "name", "checkpoint")}
         return {**own, "source": model.get("source")}
 

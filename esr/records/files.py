@@ -16,6 +16,7 @@ from esr.records.network import Estimate, Network
 from esr.records.recompute import require_consistent
 from esr.records.upgrade import OLDEST, upgraded
 from esr.system import files
+from esr.text import shown_path
 
 FILE_NAME = "record.json"
 LARGEST_BYTES = 256 * 1024 * 1024
@@ -121,7 +122,7 @@ def load_record(path: str | os.PathLike[str]) -> Record:
         check_raw(document)
         require_consistent(document)
     except RecordError as error:
-        raise type(error)(f"{file}: {error}") from None
+        raise type(error)(f"{shown_path(file)}: {error}") from None
     return Record(document, file)
 
 

@@ -11,6 +11,7 @@ from operator import truediv
 
 import msgspec
 import numpy as np
+from msgspec.structs import astuple
 
 from esr.config.terms import ROLES, Count, Figure, Role
 from esr.errors import RecordError
@@ -35,6 +36,9 @@ class _Passes(msgspec.Struct, frozen=True):
     block: list[Count]
     image: list[Count]
     ms: list[Figure]
+
+
+_PASSES = msgspec.json.Decoder(_Passes)
 
 
 class _TimingKeys(msgspec.Struct, frozen=True):
@@ -99,10 +103,9 @@ def _check_verdict(document: Document) -> None:
 
 def _check_quality(role: Role, mean: Quality, images: Sequence[Quality]) -> None:
     """The mean of each figure; of PSNR, one infinite image makes it infinite (`None`)."""
-    for name in mean.__struct_fields__:
-        values = [getattr(one, name) for one in images]
-        follows = None if None in values or not values else sum(values) / len(values)
-        recorded = getattr(mean, name)
+    columns = zip(*map(astuple, images), strict=True)
+    for name, recorded, values in zip(mean.__struct_fields__, astuple(mean), columns, strict=True):
+        follows = None if None in values else sum(values) / len(values)
         if (recorded is None) != (follows is None) or not _same(recorded or 0.0, follows or 0.0):
             raise _contradiction(f"{role}'s {name}", recorded, follows, "its images")
 
@@ -139,7 +142,10 @@ def _checked_rounds(role: Role, timing: NetworkTiming, images: int) -> Mapping[i
 
 def _counted(role: Role, timing: NetworkTiming) -> _Passes:
     """The passes of the blocks that were not measured again."""
-    passes = load_raw(timing.samples, _Passes, f"{role}'s samples")
+    try:
+        passes = _PASSES.decode(timing.samples)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise RecordError(f"{role}'s samples: {error}") from None
     if not len(passes.ms) == len(passes.round) == len(passes.block) == len(passes.image) == timing.passes:
         raise RecordError(f"{role}'s samples: not {timing.passes} values in each column")
     if b"true" not in bytes(timing.blocks):
@@ -265,7 +271,7 @@ def _median(ordered: Sequence[float]) -> float:
 
 
 def _same(one: float, other: float) -> bool:
-    return abs(one - other) <= _TOLERANCE * max(abs(one), abs(other))
+    return one == other or abs(one - other) <= _TOLERANCE * max(abs(one), abs(other))
 
 
 def _contradiction(name: str, recorded: object, follows: object, source: str = "the samples") -> RecordError:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Generic, TypeAlias, TypeVar
 
 from esr.ranking import Figures, Metric, Ranking, Row, Track
@@ -147,6 +147,7 @@ def bracket_letters(brackets: Sequence[int]) -> str:
     return ",".join(_letters(bracket) for bracket in brackets)
 
 
+@cache
 def _letters(bracket: int) -> str:
     higher, letter = divmod(bracket, 26)
     return (_letters(higher - 1) if higher else "") + chr(ord("a") + letter)
@@ -165,9 +166,9 @@ def score(value: float | None) -> str:
     """A sum of ranks as a whole number, an exponential score with three decimals."""
     if value is None:
         return DASH
-    if value == int(value):
-        return str(int(value))
-    return f"{value:.3f}" if value < _LARGEST_PLAIN_SCORE else f"{value:.2e}"
+    if value >= _LARGEST_PLAIN_SCORE:
+        return f"{value:.2e}"
+    return str(int(value)) if value == int(value) else f"{value:.3f}"
 
 
 def set_words(name: str) -> str:
