@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from esr.ranking import Constraints, Ranking
 
 FORMATS = ("table", "markdown", "csv", "latex", "json", "html")
-CONSTRAINTS = ("report", "enforce")
 DEFAULTS = {"challenge": "ntire2022", "constraints": "report", "require": "honest"}
 _EXCLUDE = "exclude="
 
@@ -58,6 +57,8 @@ def _run(options: argparse.Namespace) -> int:
     excluded = [word.removeprefix(_EXCLUDE) for word in given if word.startswith(_EXCLUDE)]
     plain = [word for word in given if not word.startswith(_EXCLUDE)]
     settings = DEFAULTS | key_values(plain, [*DEFAULTS, "exclude"])
+    from esr.ranking import CONSTRAINTS  # noqa: PLC0415 - `--help` is quick
+
     if settings["constraints"] not in CONSTRAINTS:
         hint = did_you_mean(settings["constraints"], CONSTRAINTS)
         raise ConfigError(f"constraints={settings['constraints']}: no such choice; {hint}")

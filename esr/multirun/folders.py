@@ -1,7 +1,6 @@
 """Folders of a multirun, named after the configuration, so that the same command finds its own records."""
 
 import contextlib
-import itertools
 import os
 import re
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from esr.config.digest import EXECUTION_KEYS, digest, relevant
 from esr.config.schema import NETWORK_GROUPS, ModelConf
+from esr.system.files import exclusive
 
 MULTIRUN, LATEST = "multirun", "latest"
 """Folder of all multiruns in `conf/config.yaml`, and in it a link to the one that ran last."""
@@ -31,22 +31,6 @@ def register() -> None:
 def run_folder(out: str, day: str, time: str) -> str:
     """Folder of one evaluation, which no other run is given: `OUT/outputs/DAY/TIME`, numbered where that is taken."""
     return str(exclusive(Path(out, "outputs", day, time)))
-
-
-def exclusive(folder: Path) -> Path:
-    """Makes a folder that did not exist, with a number after its name where the name is taken."""
-    for number in itertools.count(1):
-        free = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
-        try:
-            free.parent.mkdir(parents=True, exist_ok=True)
-            free.mkdir()
-        except FileExistsError:
-            if free.parent.is_dir():
-                continue
-        except OSError:
-            pass  # Hydra fails at the same folder, with an error that is understood
-        return free
-    raise AssertionError("numbers do not end")
 
 
 def sweep_folder(*, _root_: DictConfig) -> str:

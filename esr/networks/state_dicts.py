@@ -17,7 +17,11 @@ from torch import Tensor, nn
 
 from esr.config.schema import CheckpointConf
 from esr.errors import ConfigError, WeightsError
+from esr.system.limits import time_limit
 from esr.text import escaped, listed, one_line
+
+PATTERN_SECONDS = 10.0
+"""Time for all patterns over all keys; honest ones take milliseconds."""
 
 SAVE_IT = "save it again with torch.save(network.state_dict(), PATH) or as safetensors"
 LOOKS_FOREIGN = 0.5
@@ -58,13 +62,18 @@ def to_own_names(state: Mapping[str, Tensor], checkpoint: CheckpointConf) -> dic
         WeightsError: Two keys get the same name.
     """
     names: dict[str, str] = {}
+    slow = ConfigError(
+        f"checkpoint.drop, checkpoint.rename: patterns that take longer than {PATTERN_SECONDS:g} s; one of them "
+        "backtracks without end, as (a+)+$ does"
+    )
     try:
-        for key in state:
-            if any(re.search(expression, key) for expression in checkpoint.drop):
-                continue
-            names[key] = key
-            for expression, replacement in checkpoint.rename.items():
-                names[key] = re.sub(expression, replacement, names[key])
+        with time_limit(PATTERN_SECONDS, slow):
+            for key in state:
+                if any(re.search(expression, key) for expression in checkpoint.drop):
+                    continue
+                names[key] = key
+                for expression, replacement in checkpoint.rename.items():
+                    names[key] = re.sub(expression, replacement, names[key])
     except re.error as error:
         table = f"checkpoint.{'drop' if error.pattern in checkpoint.drop else 'rename'}"
         fault = f"{error.pattern!r} is not a valid regular expression or replacement: {error}"

@@ -153,7 +153,7 @@ def _aspects(entries: Sequence[Entry], submissions: Sequence[Submission]) -> Map
     files = [Path(one.weights_path).name if one.weights_path else one.weights for one in submissions]
     digests = [one.weights[:_DIGITS] for one in submissions]
     same_file = len(set(zip(files, digests, strict=True))) > len(set(files))
-    if len(set(digests)) > 1:
+    if len({one.weights for one in submissions}) > 1:
         found["weights"] = [
             f"weights {digest if same_file else _short(file)}" for digest, file in zip(digests, files, strict=True)
         ]

@@ -1,7 +1,7 @@
 """Input and output of a ranking: plain data, which `--format json` prints as it is."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -11,6 +11,7 @@ from esr.records.document import Reason
 
 Gate = Literal["pass", "fail", "untested"]
 Constraints = Literal["report", "enforce"]
+CONSTRAINTS: tuple[Constraints, ...] = get_args(Constraints)
 Source = Literal["measured", "published"]
 
 _FIELDS: Mapping[Metric, str] = {"runtime": "ratio", "memory": "memory_mib"}

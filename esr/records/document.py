@@ -9,7 +9,19 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Raw
 
-from esr.config.terms import Count, Digest, Ending, Figure, LrOrigin, Positive, Protocol, Role, Severity, Status
+from esr.config.terms import (
+    MOST_ROUNDS,
+    Count,
+    Digest,
+    Ending,
+    Figure,
+    LrOrigin,
+    Positive,
+    Protocol,
+    Role,
+    Severity,
+    Status,
+)
 from esr.records.network import Estimate, Network, Shape
 from esr.records.part import Part, load_raw, require_shallow
 from esr.records.reasons import ReasonName
@@ -17,8 +29,6 @@ from esr.records.telemetry import Telemetry
 
 FORMAT: Literal["esr-record"] = "esr-record"
 VERSION: Literal[3] = 3
-MOST_ROUNDS = 20_000
-"""Rounds that an evaluation measures, and a record may hold: a minute of the fastest network has fewer."""
 
 Moment = Annotated[datetime, Meta(tz=True)]
 

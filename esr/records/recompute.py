@@ -13,9 +13,9 @@ import msgspec
 import numpy as np
 from msgspec.structs import astuple
 
-from esr.config.terms import ROLES, Count, Figure, Role
+from esr.config.terms import MOST_ROUNDS, ROLES, Count, Figure, Role
 from esr.errors import RecordError
-from esr.records.document import MOST_ROUNDS, Document, Timing
+from esr.records.document import Document, Timing
 from esr.records.network import Estimate, NetworkTiming, Quality
 from esr.records.part import load_raw
 from esr.records.reasons import TAINT

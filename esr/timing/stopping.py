@@ -1,7 +1,7 @@
 """The rule that ends the rounds."""
 
 from esr.config.schema import TimingConf
-from esr.config.terms import Ending
+from esr.config.terms import MOST_ROUNDS, Ending
 from esr.records.document import Precision
 from esr.records.network import Estimate
 from esr.records.recompute import fewest_rounds
@@ -43,4 +43,4 @@ def ended_by(candidate: Array, baseline: Array, elapsed_s: float, timing: Timing
         )
         if all(look is not None and look < timing.precision for look in looks):
             return "precision"
-    return "max_seconds" if elapsed_s >= timing.max_seconds else None
+    return "max_seconds" if elapsed_s >= timing.max_seconds or rounds >= MOST_ROUNDS // timing.processes else None
