@@ -74,7 +74,7 @@ def test_the_images_and_the_values_that_a_record_cannot_hold_are_refused_as_well
     monkeypatch.chdir(participant)
     os.rename("images/0.png", "images/<b>.png")
     shared = ["model=tiny.yaml", "baseline=tiny.yaml", "weights=random", "baseline_weights=random", "data=folder"]
-    with pytest.raises(ConfigError, match="image '<b>': not plain text.*rename the file"):
+    with pytest.raises(ConfigError, match=r"image '<b>': not plain text.*rename the file"):
         evaluate(composition.compose([*shared, "data.root=images"]))
     settings = composition.compose([*shared, "data.root=images"])
     settings.data.root = os.fsdecode(b"caf\xe9")

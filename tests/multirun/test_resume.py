@@ -234,9 +234,15 @@ APART = {
     "other arguments": (["model=red/model.yaml"], ["model=red/model.yaml", "+model.args.channels=4"]),
     "another team": (["model=red/model.yaml", "model.team=red"], ["model=red/model.yaml", "model.team=blue"]),
     "another number": (["model=red/model.yaml", "model.team_id=1"], ["model=red/model.yaml", "model.team_id=2"]),
-    "two baselines of one name": (["model=imdn", "baseline=red/model.yaml"], ["model=imdn", "baseline=blue/model.yaml"]),
-    "other images of one name": (["model=imdn", "data=folder", "data.root=red"], ["model=imdn", "data=folder", "data.root=blue"]),
-}  # fmt: skip
+    "two baselines of one name": (
+        ["model=imdn", "baseline=red/model.yaml"],
+        ["model=imdn", "baseline=blue/model.yaml"],
+    ),
+    "other images of one name": (
+        ["model=imdn", "data=folder", "data.root=red"],
+        ["model=imdn", "data=folder", "data.root=blue"],
+    ),
+}
 
 
 @pytest.mark.parametrize("kind", APART)
@@ -285,15 +291,33 @@ HELPERS = {
     "a re-exported class": {"mynet/__init__.py": "from .arch import Net", "mynet/arch.py": "class Net: 1"},
     "a helper beside it": {"mynet.py": "import helper", "helper.py": "x = 1"},
     "a helper of a helper": {"mynet.py": "import one", "one.py": "from two import x", "two.py": "x = 1"},
-    "a relative import": {"mynet/__init__.py": "from .a.b import Net", "mynet/a/b.py": "from .. import c", "mynet/c.py": "x = 1"},
+    "a relative import": {
+        "mynet/__init__.py": "from .a.b import Net",
+        "mynet/a/b.py": "from .. import c",
+        "mynet/c.py": "x = 1",
+    },
     "a star": {"mynet/__init__.py": "from .arch import *", "mynet/arch.py": "x = 1"},
     "an import in a function": {"mynet.py": "def f():\\n    from late import x", "late.py": "x = 1"},
-    "a submodule by name": {"mynet/__init__.py": "", "mynet/net.py": "from mynet import parts", "mynet/parts.py": "x = 1"},
-    "a package's own start": {"mynet.py": "from parts.conv import x", "parts/conv.py": "x = 1", "parts/__init__.py": "y = 1"},
-    "an import at run time": {"mynet/__init__.py": "import importlib\\nimportlib.import_module('.deep.x', __name__)", "mynet/deep/x.py": "x = 1"},
+    "a submodule by name": {
+        "mynet/__init__.py": "",
+        "mynet/net.py": "from mynet import parts",
+        "mynet/parts.py": "x = 1",
+    },
+    "a package's own start": {
+        "mynet.py": "from parts.conv import x",
+        "parts/conv.py": "x = 1",
+        "parts/__init__.py": "y = 1",
+    },
+    "an import at run time": {
+        "mynet/__init__.py": "import importlib\\nimportlib.import_module('.deep.x', __name__)",
+        "mynet/deep/x.py": "x = 1",
+    },
     "a file that is run": {"mynet.py": "exec(open('part.txt').read())", "part.py": "x = 1"},
-    "lazy names": {"mynet/__init__.py": "def __getattr__(name):\\n    return __import__('mynet.' + name)", "mynet/lazy.py": "x = 1"},
-}  # fmt: skip
+    "lazy names": {
+        "mynet/__init__.py": "def __getattr__(name):\\n    return __import__('mynet.' + name)",
+        "mynet/lazy.py": "x = 1",
+    },
+}
 
 
 @pytest.mark.parametrize("kind", HELPERS)
