@@ -13,7 +13,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 from esr.config.cards import card_of_model, model_names
-from esr.config.mistakes import in_one_line
+from esr.config.mistakes import in_one_line, refuse_lists
 from esr.config.schema import EsrConf, check_values, typed
 from esr.errors import ConfigError
 
@@ -24,6 +24,7 @@ def compose(overrides: Sequence[str]) -> EsrConf:
     Raises:
         ConfigError: An override is wrong; the line names it and the nearest valid names.
     """
+    refuse_lists(overrides)
     with in_one_line(overrides):
         return check(compose_unchecked("config", overrides))
 

@@ -13,6 +13,8 @@ from esr.config.schema import NETWORK_GROUPS, EsrConf
 from esr.errors import ConfigError
 from esr.text import did_you_mean
 
+_ONE_OF_EACH = (*NETWORK_GROUPS, "data", "timing", "device", "cudnn", "telemetry")
+
 
 @contextmanager
 def in_one_line(overrides: Sequence[str]) -> Iterator[None]:
@@ -21,6 +23,19 @@ def in_one_line(overrides: Sequence[str]) -> Iterator[None]:
         yield
     except (HydraException, OmegaConfBaseException) as error:
         raise explain(error, overrides) from error
+
+
+def refuse_lists(overrides: Sequence[str]) -> None:
+    """Refuses several options of a group, of which Hydra would take the last.
+
+    Raises:
+        ConfigError: The line names the multirun that measures each.
+    """
+    for word in overrides:
+        key, _, value = word.partition("=")
+        if key in _ONE_OF_EACH and value.startswith("["):
+            joined = "; esr rank joins records of several data sets" if key == "data" else ""
+            raise ConfigError(f"{word}: one at a time; esr -m {key}={value.strip('[]')} measures each{joined}")
 
 
 def explain(error: Exception, overrides: Sequence[str]) -> ConfigError:

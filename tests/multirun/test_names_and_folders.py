@@ -183,3 +183,12 @@ def test_a_limit_leaves_nothing_behind_and_other_threads_alone():
     thread.start()
     thread.join()
     assert ran
+
+
+@pytest.mark.parametrize("word", ["model=[imdn,rfdn]", "data=[div2k_valid,div2k_test]", "baseline=[imdn]"])
+def test_several_options_of_a_group_are_refused_with_the_multirun_that_measures_each(word):
+    with pytest.raises(ConfigError) as error:
+        composition.compose(["model=imdn", word])
+    key, _, value = word.partition("=")
+    assert f"esr -m {key}={value.strip('[]')}" in str(error.value)
+    assert ("esr rank joins" in str(error.value)) is (key == "data")
