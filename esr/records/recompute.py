@@ -3,6 +3,7 @@
 Point estimates must follow exactly; an interval must be one that resampling these rounds can give.
 """
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -10,7 +11,6 @@ from itertools import compress
 from operator import truediv
 
 import msgspec
-import numpy as np
 from msgspec.structs import astuple
 
 from esr.config.terms import MOST_ROUNDS, ROLES, Count, Figure, Role
@@ -57,7 +57,7 @@ def fewest_rounds(confidence: float) -> int:
     >>> fewest_rounds(0.95), fewest_rounds(0.99)
     (6, 8)
     """
-    return int(np.ceil(1 - np.log2(1 - confidence)))
+    return math.ceil(1 - math.log2(1 - confidence))
 
 
 def small_sample_quantile(confidence: float, rounds: int) -> float:
@@ -70,7 +70,7 @@ def small_sample_quantile(confidence: float, rounds: int) -> float:
     """
     from scipy.special import stdtrit  # noqa: PLC0415 - a slow import, which a failed run does without
 
-    return float(stdtrit(rounds - 1, (1 + confidence) / 2) * np.sqrt(rounds / (rounds - 1)))
+    return float(stdtrit(rounds - 1, (1 + confidence) / 2) * math.sqrt(rounds / (rounds - 1)))
 
 
 def require_consistent(document: Document) -> None:
@@ -240,7 +240,8 @@ def possible_places(rounds: int, confidence: float, resamples: int) -> tuple[int
     >>> possible_places(10, 0.95, 9999)
     (1, 2, 7, 8)
     """
-    from scipy.special import betainc, betaincinv, ndtr  # noqa: PLC0415 - see `small_sample_quantile`
+    import numpy as np  # noqa: PLC0415 - see `small_sample_quantile`
+    from scipy.special import betainc, betaincinv, ndtr  # noqa: PLC0415
 
     # A bound lies between two of the sorted resamples, whose own quantiles follow beta distributions.
     below = int(float(ndtr(-small_sample_quantile(confidence, rounds))) * (resamples - 1))
