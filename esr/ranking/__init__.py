@@ -1,13 +1,14 @@
 """Records, or a published table, to ranks with their uncertainty; nothing here needs torch."""
 
-from esr.ranking.challenge import METRICS, Challenge, Metric, Track, load_challenge
-from esr.ranking.published import published_entries
+from esr.ranking.challenge import METRICS, Challenge, Metric, Track, load_challenge, metrics_of
+from esr.ranking.published import RUNTIMES, Runtime, published_entries, published_ranking
 from esr.ranking.structures import CONSTRAINTS, Constraints, Entry, Figures, Interval, Ranking, Row
 from esr.ranking.table import rank_entries
 
 __all__ = [
     "CONSTRAINTS",
     "METRICS",
+    "RUNTIMES",
     "Challenge",
     "Constraints",
     "Entry",
@@ -17,4 +18,5 @@ __all__ = [
     "Ranking",
     "Row",
 ]
-__all__ += ["Track", "load_challenge", "published_entries", "rank_entries"]
+__all__ += ["Row", "Runtime", "Track", "load_challenge", "metrics_of", "published_entries", "published_ranking"]
+__all__ += ["rank_entries"]

@@ -36,9 +36,9 @@ MUST_AGREE = ("data set", "images", "timing protocol", "baseline", "input size o
 MIXABLE = ("device", "settings")
 """Conditions across which the ratio to the baseline remains meaningful."""
 _IN_HEAD = ("data set", "device", "settings", "timing protocol")
-_COUNTS = ("params", "flops", "macs", "activations", "convolutions")
+_COUNTS = ("params", "flops", "flops_fvcore", "macs", "activations", "convolutions")
 _SWITCHES = ("allow_tf32", "benchmark", "deterministic")
-_CLEANEST: Mapping[Status, int] = {"clean": 2, "tainted": 1, "failed": 0}
+_CLEANEST: Mapping[Status, int] = {"clean": 3, "imprecise": 2, "tainted": 1, "failed": 0}
 
 
 class Rankable(msgspec.Struct, frozen=True):
@@ -66,6 +66,8 @@ class Collection(msgspec.Struct, frozen=True):
     left_out: tuple[LeftOut, ...]
     read: tuple[Rankable, ...]
     """Every usable record, duplicates included."""
+    documents: Mapping[str, Document]
+    """The whole records of `kept` and `baselines`, by `Entry.path`; empty unless they were asked for."""
     notes: tuple[str, ...] = ()
     """How networks of one name differ."""
 
@@ -116,8 +118,12 @@ class Collection(msgspec.Struct, frozen=True):
         return [" + ".join(self.sets()), *alike]
 
 
-def collect(paths: Sequence[str | os.PathLike[str]]) -> Collection:
+def collect(paths: Sequence[str | os.PathLike[str]], *, whole: bool = False) -> Collection:
     """Reads every record under files and folders; of several of one network the newest clean one is kept.
+
+    Args:
+        paths: Record files, and folders of them.
+        whole: Keeps the documents as well, which take as much memory as the files.
 
     Raises:
         RecordError: A path does not exist.
@@ -125,6 +131,7 @@ def collect(paths: Sequence[str | os.PathLike[str]]) -> Collection:
     found: list[Rankable] = []
     left_out: list[LeftOut] = []
     newest: dict[str, tuple[datetime, Path, Document]] = {}
+    documents: dict[str, Document] = {}
     for file, named in json_files(paths, left_out):
         try:
             document = decode(read_bytes(file))
@@ -137,6 +144,8 @@ def collect(paths: Sequence[str | os.PathLike[str]]) -> Collection:
         machine = conditions["device"], conditions["settings"]
         entry = _entry(file, document, "candidate")
         found.append(Rankable(entry, submission(document, machine), conditions, document.ended))
+        if whole:
+            documents[str(file)] = document
         data = document.data.name
         if data not in newest or document.ended >= newest[data][0]:
             newest[data] = document.ended, file, document
@@ -148,7 +157,9 @@ def collect(paths: Sequence[str | os.PathLike[str]]) -> Collection:
         for key, several in zip(distinct, submissions, strict=True)
         for one in several
     )
-    return Collection(kept, baselines, (*left_out, *duplicates), tuple(found), tuple(notes))
+    shown = (*(one.entry for one in kept), *baselines.values())
+    documents = {entry.path: documents[entry.path] for entry in shown if entry.path in documents}
+    return Collection(kept, baselines, (*left_out, *duplicates), tuple(found), documents, tuple(notes))
 
 
 def rank_records(
@@ -198,7 +209,7 @@ def rank_records(
         notes.append(f"ratios are relative to {baseline.name}; the challenge's baseline is {challenge.baseline}")
     if any(one.conditions["device"].startswith(CPU) for one in collection.read):
         notes.append(CPU_NOTE)
-    entries = [replace(one, reference=True) if one.name in challenge.references else one for one in entries]
+    entries = [_under(challenge, entry) for entry in entries]
     return rank_entries(
         judged(entries, rules),
         challenge,
@@ -207,6 +218,13 @@ def rank_records(
         conditions=collection.shared(),
         notes=[*notes, *rules_note(rules)],
     )
+
+
+def _under(challenge: Challenge, entry: Entry) -> Entry:
+    """An entry as one challenge sees it: its references, and no figures that another one published."""
+    if entry.published_in != challenge.name:
+        entry = replace(entry, published=None, published_in=None, published_ranks={})
+    return replace(entry, reference=True) if entry.name in challenge.references else entry
 
 
 def _newest_clean(found: Sequence[Rankable]) -> tuple[list[list[Rankable]], list[LeftOut]]:
@@ -242,6 +260,7 @@ def _entry(file: Path, document: Document, role: Role) -> Entry:
         baseline=_figures(document, "baseline"),
         reference=not own,
         published=published_figures(card.published, baseline.card.published) if card.published else None,
+        published_in=card.published.challenge if card.published else None,
         published_ranks=published_ranks(card.published) if card.published else {},
         ratio_per_round=timing.ratio_per_round if own else (),
         process_of_round=timing.process_of_round if own else (),

@@ -19,7 +19,7 @@ class Eligibility(msgspec.Struct, frozen=True):
     """Conditions for a rank, in addition to the challenge's gates."""
 
     require: Requirement = "honest"
-    """`honest`: timed outputs are those that were judged; `clean`: nothing taints the record; `any`: no condition."""
+    """`honest`: the work that was timed was judged and counted; `clean`: the verdict is; `any`: no condition."""
     excluded: Mapping[str, str] = {}
     """Network, by its key, name or team -> reason."""
 
@@ -93,7 +93,7 @@ def rules_note(rules: Eligibility) -> list[str]:
 
 
 _MEANING: Mapping[Requirement, str] = {
-    "honest": "networks whose timed outputs differ are not ranked",
+    "honest": "networks that time other work than is judged or counted are not ranked",
     "clean": "only networks with a clean record are ranked",
     "any": "networks are ranked whatever their verdict is",
 }

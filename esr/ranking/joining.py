@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from esr.config.terms import Status
 from esr.ranking.structures import Entry, Figures, Interval
 
-_GRAVEST: tuple[Status, ...] = ("clean", "tainted", "failed")
+_GRAVEST: tuple[Status, ...] = ("clean", "imprecise", "tainted", "failed")
 APPARENT = 1.02
 """Factor below which an order by milliseconds that contradicts the ratios is not worth a word."""
 

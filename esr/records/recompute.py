@@ -18,7 +18,7 @@ from esr.errors import RecordError
 from esr.records.document import Document, Timing
 from esr.records.network import Estimate, NetworkTiming, Quality
 from esr.records.part import load_raw
-from esr.records.reasons import TAINT
+from esr.records.reasons import status_of
 
 _TOLERANCE = 1e-6
 """Relative; the figures are the same floats, summed in another order at most."""
@@ -94,9 +94,8 @@ def require_consistent(document: Document) -> None:
 
 def _check_verdict(document: Document) -> None:
     verdict = document.verdict
-    tainted = any(reason.severity == TAINT for reason in verdict.reasons)
     failed = any(document.networks.of(role).failure for role in ROLES)
-    follows = "failed" if failed else "tainted" if tainted else "clean"
+    follows = status_of([reason.severity for reason in verdict.reasons], failed=failed)
     if verdict.status != follows:
         raise RecordError(f"verdict: {verdict.status}, but failures and reasons make it {follows}")
 

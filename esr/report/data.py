@@ -13,7 +13,7 @@ FORMAT = "esr-ranking"
 VERSION = 2
 _FORMULA = "=+-@|%\t\r\n\u2212\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b\uff5c\uff05"
 """Characters that begin a formula, full-width and small ones, too: spreadsheets of East Asia read them alike."""
-_FIGURES = ("params", "flops", "macs", "activations", "memory_mib", "convolutions", "energy_mj")
+_FIGURES = ("params", "flops", "flops_fvcore", "macs", "activations", "memory_mib", "convolutions", "energy_mj")
 
 
 def to_json(ranking: Ranking) -> str:
