@@ -51,7 +51,7 @@ def generate(folder: Path, count: int, images: int, rounds: int, seed: int = 0) 
         ]
         for network in made["networks"].values():
             network["quality"]["images"] = [network["quality"]["mean"]] * images
-        rankings.retime(made, made["timing"]["ratio_per_round"], rankings.interval(made["timing"]["ratio_per_round"]))
+        rankings.retime(made, made["timing"]["ratio_per_round"])
         total += rankings.write(made, folder / f"{number:05}").stat().st_size
     return total
 

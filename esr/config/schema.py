@@ -271,7 +271,6 @@ _MOST: Mapping[str, float] = {
     **dict.fromkeys(("model.data_range", "baseline.data_range"), 1e6),
     **dict.fromkeys(("device.index", "device.threads"), 4096),
     **dict.fromkeys(("timing.precision", "telemetry.max_share"), 1),
-    "timing.resamples": 1_000_000,
     "timing.confidence": 0.9999,
     "timing.seed": 2**32 - 1,
 }

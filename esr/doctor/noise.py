@@ -8,8 +8,8 @@ import msgspec
 from esr.doctor.checks import Finding
 from esr.errors import EvaluationFailed
 from esr.records.document import Timing, Verdict
+from esr.records.intervals import fewest_rounds
 from esr.records.network import Estimate
-from esr.records.recompute import fewest_rounds
 from esr.system.progress import Progress
 from esr.timing import statistics
 

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri
 
-from esr.records.recompute import fewest_rounds, small_sample_quantile
+from esr.records.intervals import fewest_rounds
+from esr.records.recompute import small_sample_quantile
 from esr.timing.statistics import Array
 
 CONFIDENCE = 0.95

@@ -1,11 +1,12 @@
 """Figures recomputed from their samples: a record that contradicts itself is refused.
 
-Point estimates must follow exactly; an interval must be one that resampling these rounds can give.
+Figures and their intervals must follow exactly. Intervals of older records, which were bootstrapped, must be ones that
+resampling these rounds can give.
 """
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import compress
 from operator import truediv
@@ -16,6 +17,7 @@ from msgspec.structs import astuple
 from esr.config.terms import MOST_ROUNDS, ROLES, Count, Figure, Role
 from esr.errors import RecordError
 from esr.records.document import Document, Timing
+from esr.records.intervals import dependence, fewest_rounds, median, of_ratio, of_runtime, of_totals
 from esr.records.network import Estimate, NetworkTiming, Quality
 from esr.records.part import load_raw
 from esr.records.reasons import status_of
@@ -36,6 +38,7 @@ class _Passes(msgspec.Struct, frozen=True):
     block: list[Count]
     image: list[Count]
     ms: list[Figure]
+    parent_ms: list[Figure] | None = None
 
 
 _PASSES = msgspec.json.Decoder(_Passes)
@@ -51,13 +54,12 @@ class _ConfigKeys(msgspec.Struct, frozen=True):
     timing: _TimingKeys = _TimingKeys()
 
 
-def fewest_rounds(confidence: float) -> int:
-    """Least number of rounds for an interval: n values span their median with probability 1 − 2^(1 − n).
+class _Rounds(msgspec.Struct, frozen=True):
+    """A network's complete rounds: number -> sum over all images."""
 
-    >>> fewest_rounds(0.95), fewest_rounds(0.99)
-    (6, 8)
-    """
-    return math.ceil(1 - math.log2(1 - confidence))
+    ms: Mapping[int, float] = {}
+    parent_ms: Mapping[int, float] = {}
+    """Empty in records without the parent's clock."""
 
 
 def small_sample_quantile(confidence: float, rounds: int) -> float:
@@ -82,13 +84,12 @@ def require_consistent(document: Document) -> None:
         RecordError: The line names the figure, its value, and the value that follows from the samples.
     """
     _check_verdict(document)
-    images = len(document.data.load_images())
-    rounds: list[Mapping[int, float]] = []
+    rounds: list[_Rounds] = []
     for role in ROLES:
         network = document.networks.of(role)
         if network.quality:
             _check_quality(role, network.quality.mean, network.quality.images)
-        rounds.append(_checked_rounds(role, network.timing, images) if network.timing else {})
+        rounds.append(_checked_rounds(role, network.timing, document) if network.timing else _Rounds())
     _check_ratio(document, *rounds)
 
 
@@ -109,9 +110,9 @@ def _check_quality(role: Role, mean: Quality, images: Sequence[Quality]) -> None
             raise _contradiction(f"{role}'s {name}", recorded, follows, "its images")
 
 
-def _checked_rounds(role: Role, timing: NetworkTiming, images: int) -> Mapping[int, float]:
-    """Complete rounds, each with its milliseconds over all images; the network's own figures follow from them."""
-    passes = _counted(role, timing)
+def _checked_rounds(role: Role, timing: NetworkTiming, document: Document) -> _Rounds:
+    """Complete rounds, from which the network's own figures follow."""
+    passes, images = _counted(role, timing), len(document.data.load_images())
     of_round = Counter(passes.round)
     if max(of_round, default=0) >= MOST_ROUNDS or max(passes.image, default=0) >= images:
         raise RecordError(
@@ -127,16 +128,46 @@ def _checked_rounds(role: Role, timing: NetworkTiming, images: int) -> Mapping[i
         raise _contradiction(f"{role}'s complete_rounds", timing.complete_rounds, len(sums))
     for column in columns:
         column.sort()
-    medians = [*map(_median, columns)]
+    medians = [*map(median, columns)]
     if len(timing.median_ms) != images or not all(map(_same, timing.median_ms, medians)):
         raise RecordError(f"{role}'s median_ms: not the medians of the samples")
-    least, most = (sum(column[end] for column in columns) / images for end in (0, -1))
-    _check_estimate(f"{role}'s runtime_ms", timing.runtime_ms, sum(medians) / images, (least, most))
+    means = [ms / images for ms in sums.values()]
+    pair, name, value = document.timing, f"{role}'s runtime_ms", sum(medians) / images
+    if pair.dependence or passes.parent_ms is not None:
+        means = [ms / images for ms in sums.values()]
+        follows = of_runtime(value, means, pair.confidence, _processes(pair, sums))
+        _check_exact(name, timing.runtime_ms, follows)
+    else:
+        bounds = [sum(column[end] for column in columns) / images for end in (0, -1)]
+        _check_estimate(name, timing.runtime_ms, value, (bounds[0], bounds[1]))
     mean = sum(sums.values()) / len(sums) / images
     # Records of version 1 left no pass out of this mean.
     if not (_same(timing.runtime_ms_plain, mean) or _same(timing.runtime_ms_plain, sum(passes.ms) / len(passes.ms))):
         raise _contradiction(f"{role}'s runtime_ms_plain", timing.runtime_ms_plain, mean)
+    return _Rounds(sums, _by_parent(passes, sums))
+
+
+def _by_parent(passes: _Passes, complete: Mapping[int, float]) -> Mapping[int, float]:
+    """The same rounds by the parent's clock."""
+    if passes.parent_ms is None:
+        return {}
+    sums = dict.fromkeys(complete, 0.0)
+    for number, ms in zip(passes.round, passes.parent_ms, strict=True):
+        if number in sums:
+            sums[number] += ms
     return sums
+
+
+def _processes(timing: Timing, rounds: Iterable[int]) -> Sequence[int] | None:
+    """Process of each round; `None`: all of one process."""
+    if len(timing.processes) <= 1:
+        return None
+    if sum(process.rounds for process in timing.processes) > MOST_ROUNDS:
+        raise RecordError(f"timing.processes: of more than {MOST_ROUNDS} rounds")
+    owners = [number for number, process in enumerate(timing.processes) for _ in range(process.rounds)]
+    if max(rounds, default=0) >= len(owners):
+        raise RecordError(f"timing.processes: of {len(owners)} rounds, but the samples are of more")
+    return [owners[number] for number in rounds]
 
 
 def _counted(role: Role, timing: NetworkTiming) -> _Passes:
@@ -145,39 +176,95 @@ def _counted(role: Role, timing: NetworkTiming) -> _Passes:
         passes = _PASSES.decode(timing.samples)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise RecordError(f"{role}'s samples: {error}") from None
-    if not len(passes.ms) == len(passes.round) == len(passes.block) == len(passes.image) == timing.passes:
+    if any(column is not None and len(column) != timing.passes for column in astuple(passes)):
         raise RecordError(f"{role}'s samples: not {timing.passes} values in each column")
     if b"true" not in bytes(timing.blocks):
         return passes
     replaced = {block.block for block in timing.load_blocks() if block.replaced}
     kept = [block not in replaced for block in passes.block]
-    columns = (passes.round, passes.block, passes.image, passes.ms)
-    return _Passes(*(list(compress(column, kept)) for column in columns))  # type: ignore[arg-type]
+    return _Passes(*(column and list(compress(column, kept)) for column in astuple(passes)))
 
 
-def _check_ratio(document: Document, candidate: Mapping[int, float], baseline: Mapping[int, float]) -> None:
+def _check_ratio(document: Document, candidate: _Rounds, baseline: _Rounds) -> None:
     timing = document.timing
-    both = [(ms, baseline[number]) for number, ms in candidate.items() if number in baseline]
-    if any(not one or not other for one, other in both):
+    numbers = [number for number in candidate.ms if number in baseline.ms]
+    both = [candidate.ms[number] for number in numbers], [baseline.ms[number] for number in numbers]
+    if not all(both[0]) or not all(both[1]):
         raise RecordError("samples: a round that took no time")
-    per_round = [one / other for one, other in both]
+    per_round = [*map(truediv, *both)]
     if len(timing.ratio_per_round) != len(per_round):
         raise _contradiction("rounds in timing.ratio_per_round", len(timing.ratio_per_round), len(per_round))
     if not all(map(_same, timing.ratio_per_round, per_round)):
         raise RecordError("timing.ratio_per_round: not the ratios of the samples")
     if not per_round or timing.ratio is None:
-        if per_round or timing.ratio or timing.ratio_plain:
+        if per_round or timing.ratio or timing.ratio_plain or timing.dependence:
             raise RecordError("timing.ratio: given without a round that both networks completed, or missing with one")
         return
-    per_round.sort()
-    bounds = per_round[0], per_round[-1]
-    _check_estimate("timing.ratio", timing.ratio, _median(per_round), bounds)
-    if timing.ratio_plain:
-        totals = (sum(column) for column in zip(*both, strict=True))
-        _check_estimate("timing.ratio_plain", timing.ratio_plain, truediv(*totals), bounds)
-    _check_interval(document, timing.ratio, per_round)
+    if timing.dependence or candidate.parent_ms:
+        _check_exactly(timing, timing.ratio, both, _processes(timing, numbers))
+    else:
+        _check_bootstrapped(document, timing.ratio, both, sorted(per_round))
+    if timing.ratio_parent:
+        _check_ratio_parent(timing.ratio_parent, candidate, baseline, numbers)
     if timing.precision:
         _check_precision(timing)
+
+
+def _check_exactly(
+    timing: Timing, ratio: Estimate, both: tuple[Sequence[float], Sequence[float]], groups: Sequence[int] | None
+) -> None:
+    """Both ratios with their intervals, and the dependence that the intervals allow for."""
+    per_round, confidence = timing.ratio_per_round, timing.confidence
+    if timing.process_of_round != tuple(groups or [0] * len(per_round)):
+        raise RecordError("timing.process_of_round: not the processes of the complete rounds")
+    _check_exact("timing.ratio", ratio, of_ratio(per_round, confidence, groups))
+    if timing.ratio_plain:
+        _check_exact("timing.ratio_plain", timing.ratio_plain, of_totals(*both, confidence, groups))
+    found, follows = timing.dependence, dependence(per_round, groups)
+    if not found or not all(map(_same, astuple(found), astuple(follows))):
+        raise RecordError(
+            f"timing.dependence: not that of the samples, a correlation of {follows.correlation:.6g} and "
+            f"{follows.independent_rounds:.6g} independent rounds"
+        )
+
+
+def _check_bootstrapped(
+    document: Document, ratio: Estimate, both: tuple[Sequence[float], Sequence[float]], ordered: Sequence[float]
+) -> None:
+    """The figures of older records."""
+    bounds = ordered[0], ordered[-1]
+    _check_estimate("timing.ratio", ratio, median(ordered), bounds)
+    if document.timing.ratio_plain:
+        _check_estimate("timing.ratio_plain", document.timing.ratio_plain, truediv(*map(sum, both)), bounds)
+    _check_interval(document, ratio, ordered)
+
+
+def _check_ratio_parent(found: float, candidate: _Rounds, baseline: _Rounds, numbers: Sequence[int]) -> None:
+    one, other = candidate.parent_ms, baseline.parent_ms
+    if not (one and other and all(other[number] for number in numbers)):
+        raise RecordError("timing.ratio_parent: given without a round on the parent's clock")
+    follows = median(sorted(one[number] / other[number] for number in numbers))
+    if not _same(found, follows):
+        raise _contradiction("timing.ratio_parent", found, follows)
+
+
+def _agree(found: Estimate, follows: Estimate) -> bool:
+    """True if the intervals are the same, to within a fraction of the value."""
+    if found.low is None or found.high is None or follows.low is None or follows.high is None:
+        return astuple(found)[1:] == astuple(follows)[1:]
+    slack = _TOLERANCE * follows.value
+    return abs(found.low - follows.low) <= slack and abs(found.high - follows.high) <= slack
+
+
+def _check_exact(name: str, found: Estimate, follows: Estimate) -> None:
+    if not _same(found.value, follows.value):
+        raise _contradiction(name, found.value, follows.value)
+    if not _agree(found, follows):
+        raise _contradiction(f"{name}'s interval", _bracket(found), _bracket(follows))
+
+
+def _bracket(one: Estimate) -> str:
+    return "none" if one.low is None or one.high is None else f"[{one.low:.6g}, {one.high:.6g}]"
 
 
 def _check_estimate(name: str, found: Estimate, follows: float, bounds: tuple[float, float]) -> None:
@@ -197,7 +284,7 @@ def _check_estimate(name: str, found: Estimate, follows: float, bounds: tuple[fl
 
 
 def _check_interval(document: Document, ratio: Estimate, ordered: Sequence[float]) -> None:
-    """The ratio's interval: a percentile interval of resampled medians, whose distribution is known exactly."""
+    """An older ratio's interval: a percentile interval of resampled medians, whose distribution is known exactly."""
     if ratio.low is None or ratio.high is None:
         return
     timing, rounds = document.timing, len(ordered)
@@ -263,11 +350,6 @@ def _check_precision(timing: Timing) -> None:
         raise _contradiction("timing.precision.width", precision.width, width, "the ratio's interval")
     if precision.reached != (width is not None and width <= precision.target):
         raise RecordError(f"timing.precision: reached={str(precision.reached).lower()} contradicts its width")
-
-
-def _median(ordered: Sequence[float]) -> float:
-    count = len(ordered)
-    return (ordered[(count - 1) // 2] + ordered[count // 2]) / 2
 
 
 def _same(one: float, other: float) -> bool:

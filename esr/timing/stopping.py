@@ -5,8 +5,8 @@ from math import ceil
 from esr.config.schema import TimingConf
 from esr.config.terms import MOST_ROUNDS, Ending
 from esr.records.document import Precision
+from esr.records.intervals import fewest_rounds
 from esr.records.network import Estimate
-from esr.records.recompute import fewest_rounds
 from esr.timing.statistics import Array, ratio
 
 GROWTH = 1.1

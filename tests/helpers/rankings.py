@@ -12,9 +12,10 @@ from msgspec import Raw
 
 from esr.config.cards import Card
 from esr.records import document as records
+from esr.records import intervals
 from esr.records import network as networks
 from esr.records.document import FORMAT, VERSION, Document
-from esr.records.recompute import fewest_rounds, possible_places
+from esr.records.recompute import possible_places
 from esr.records.telemetry import Telemetry
 
 Node = dict[str, Any]
@@ -85,14 +86,16 @@ def samples(ms: Sequence[float], images: int = 1) -> networks.Samples:
     return networks.Samples(rounds, (0,) * count, columns, no, time, time, None, no)
 
 
-def retime(made: Node, per_round: Sequence[float], interval: tuple[float | None, float | None] = (None, None)) -> None:
-    """Gives a record other samples, from which these ratios follow, and an interval of their median."""
+def retime(made: Node, per_round: Sequence[float], baseline_ms: float = 100.0) -> None:
+    """Gives a record other samples, from which these ratios follow, with the intervals that esr computes."""
     images, count = len(made["data"]["images"]), len(per_round)
+    confidence = made["timing"]["confidence"]
     for role, ratios in (("candidate", per_round), ("baseline", [1.0] * count)):
-        ms = [100.0 * ratio for ratio in ratios for _ in range(images)]
-        middle = 100.0 * float(np.median(ratios))
+        means = [baseline_ms * ratio for ratio in ratios]
+        ms = [mean for mean in means for _ in range(images)]
+        middle = float(np.median(means))
         made["networks"][role]["timing"] |= {
-            "runtime_ms": {"value": middle, "low": None, "high": None},
+            "runtime_ms": msgspec.to_builtins(intervals.of_runtime(middle, means, confidence)),
             "runtime_ms_plain": float(np.mean(ms)),
             "median_ms": [middle] * images,
             "complete_rounds": count,
@@ -100,28 +103,31 @@ def retime(made: Node, per_round: Sequence[float], interval: tuple[float | None,
             "samples": json.loads(msgspec.json.encode(samples(ms, images))),
             "blocks": [],
         }
-    value = float(np.median(per_round))
     made["timing"] |= {
         "rounds": count,
-        "ratio": {"value": value, "low": interval[0], "high": interval[1]},
-        "ratio_plain": None,
+        "ratio": msgspec.to_builtins(intervals.of_ratio(per_round, confidence)),
+        "ratio_plain": msgspec.to_builtins(intervals.of_totals(per_round, [1.0] * count, confidence)),
         "ratio_per_round": list(per_round),
         "process_of_round": [0] * count,
         "spread": None,
         "precision": None,
         "processes": [],
+        "dependence": msgspec.to_builtins(intervals.dependence(per_round)),
     }
 
 
-def interval(per_round: Sequence[float], confidence: float = 0.95) -> tuple[float | None, float | None]:
-    """Bounds that resampling these rounds can give; none with too few of them."""
-    count = len(per_round)
-    if count < fewest_rounds(confidence):
-        return None, None
-    ordered = sorted(per_round)
-    at_least, at_most, _, _ = possible_places(count, confidence, 9999)
-    place = (at_least + at_most) // 2
-    return ordered[place], ordered[count - 1 - place]
+def bootstrapped(made: Node) -> Node:
+    """The record as esr wrote it when it resampled rounds for its intervals."""
+    timing = made["timing"]
+    for one in (made["networks"]["candidate"]["timing"], made["networks"]["baseline"]["timing"]):
+        one["runtime_ms"] |= {"low": None, "high": None}
+    timing["dependence"] = timing["ratio_plain"] = None
+    ordered = sorted(timing["ratio_per_round"])
+    if len(ordered) >= intervals.fewest_rounds(timing["confidence"]):
+        at_least, at_most, _, _ = possible_places(len(ordered), timing["confidence"], 9999)
+        place = (at_least + at_most) // 2
+        timing["ratio"] |= {"low": ordered[place], "high": ordered[-1 - place]}
+    return made
 
 
 def document(
@@ -137,7 +143,6 @@ def document(
 ) -> Node:
     """A record of a network beside IMDN whose PSNR is 29 dB, as plain JSON types."""
     per_round = (ratio * (1 + spread * np.random.default_rng(seed).standard_normal(rounds))).tolist()
-    value = float(np.median(per_round))
     made = Document(
         format=FORMAT,
         version=VERSION,
@@ -158,7 +163,7 @@ def document(
             rounds=rounds,
             confidence=0.95,
             seed=0,
-            ratio=networks.Estimate(value, *interval(per_round)),
+            ratio=None,
             ratio_plain=None,
             ratio_per_round=tuple(per_round),
             process_of_round=(0,) * rounds,
@@ -172,6 +177,7 @@ def document(
         verdict=records.Verdict("clean", ()),
     )
     plain: Node = json.loads(msgspec.json.encode(made))
+    retime(plain, per_round)
     return plain
 
 

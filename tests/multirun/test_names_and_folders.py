@@ -93,7 +93,6 @@ def test_a_name_is_never_a_path(participant, run_esr):
 
 
 ENDLESS = {
-    "timing.resamples": "100000000",
     "timing.seed": "1" + "0" * 30,
     "timing.rounds": "20001",
     "timing.min_rounds": "1000000",

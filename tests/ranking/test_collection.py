@@ -310,7 +310,13 @@ def test_a_network_that_failed_is_shown_unranked(tmp_path, run_esr):
         "memory": None,
         "timing": None,
     }
-    made["timing"] |= {"ratio": None, "ratio_per_round": [], "process_of_round": []}
+    made["timing"] |= {
+        "ratio": None,
+        "ratio_plain": None,
+        "dependence": None,
+        "ratio_per_round": [],
+        "process_of_round": [],
+    }
     made["verdict"]["status"] = "failed"
     decode(json.dumps(made).encode())
     rankings.write(made, tmp_path / "broken")

@@ -113,13 +113,7 @@ def on_two_sets(folder, name, ratios, ms=(100.0, 300.0), **more):
         made = rankings.document(name, ratio, psnr=psnr, spread=0.0, **more)
         made["data"]["name"] = data
         made["data"]["images"][0]["lr_sha256"] = ("1" if data == "div2k_test" else "0") * 64
-        for network in made["networks"].values():
-            timing = network["timing"]
-            for column in ("ms", "wall_ms"):
-                timing["samples"][column] = [one * of_baseline / 100 for one in timing["samples"][column]]
-            timing["runtime_ms"]["value"] *= of_baseline / 100
-            timing["runtime_ms_plain"] *= of_baseline / 100
-            timing["median_ms"] = [one * of_baseline / 100 for one in timing["median_ms"]]
+        rankings.retime(made, made["timing"]["ratio_per_round"], of_baseline)
         rankings.write(made, folder / f"{name}-{data}")
 
 
@@ -181,7 +175,7 @@ def test_a_perfect_output_is_flagged_and_not_ranked(tmp_path, capsys):
 def test_an_image_of_one_colour_is_perfect_for_everyone_and_left_out(tmp_path):
     made = rankings.document("net", 0.5)
     made["data"]["images"].append({"name": "b.png", "lr_shape": [8, 8], "lr_sha256": "1" * 64})
-    rankings.retime(made, [0.5] * 10, (0.5, 0.5))
+    rankings.retime(made, [0.5] * 10)
     for role in ("candidate", "baseline"):
         quality = made["networks"][role]["quality"]
         quality["images"].append({**quality["images"][0], "psnr_rgb": None})
@@ -226,13 +220,7 @@ def test_an_exclusion_by_hand_is_printed_with_its_reason(tmp_path, capsys):
 
 def test_milliseconds_that_contradict_the_ratios_are_explained(tmp_path):
     slow = rankings.document("slow", 0.5, spread=0.0)
-    for network in slow["networks"].values():
-        timing = network["timing"]
-        for column in ("ms", "wall_ms"):
-            timing["samples"][column] = [one * 3 for one in timing["samples"][column]]
-        timing["runtime_ms"]["value"] *= 3
-        timing["runtime_ms_plain"] *= 3
-        timing["median_ms"] = [one * 3 for one in timing["median_ms"]]
+    rankings.retime(slow, slow["timing"]["ratio_per_round"], 300.0)
     written(tmp_path / "slow", slow)
     written(tmp_path / "other", rankings.document("other", 0.6, spread=0.0))
     (note,) = (note for note in ranked(tmp_path).notes if note.startswith("by milliseconds"))

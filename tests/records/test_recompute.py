@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from esr.errors import RecordError
 from esr.ranking.collection import collect
+from esr.records import intervals
 from esr.records.files import load_record
 from esr.records.recompute import possible_places
 from esr.timing import statistics
@@ -61,6 +62,12 @@ ALTERED = {
     "clean with a failure": ("networks", "candidate", "failure", FAILURE),
     "tainted without a taint": ("verdict", "status", "tainted"),
     "failed without a failure": ("verdict", "status", "failed"),
+    "no dependence": ("timing", "dependence", None),
+    "independent rounds": ("timing", "dependence", "independent_rounds", times(2.0)),
+    "a process of each round": ("timing", "process_of_round", [0] * 5 + [1] * 5),
+    "a ratio by the parent's clock": ("timing", "ratio_parent", 0.5),
+    "a slightly narrower interval": ("timing", "ratio", lambda old: {**old, "low": old["low"] * 1.0001}),
+    "a wider interval of total times": ("timing", "ratio_plain", lambda old: {**old, "high": old["high"] * 1.0001}),
     "a precision": (
         "timing", "precision", {"target": 0.005, "width": 0.001, "reached": True, "stopped_by": "precision"},
     ),
@@ -90,6 +97,74 @@ def test_the_commands_say_so_in_one_line(tmp_path, run_esr):
     assert compared.code == 2
     assert compared.err.startswith(f"esr: {line}")
     assert len(ranked.err.splitlines()) == len(compared.err.splitlines()) == 1
+
+
+BOOTSTRAPPED = ("an interval that is too narrow", "an interval that is far away", "half an interval", "a ratio")
+
+
+@pytest.mark.parametrize("kind", BOOTSTRAPPED)
+def test_an_older_record_must_hold_an_interval_that_resampling_can_give(tmp_path, kind):
+    made = rankings.bootstrapped(rankings.document())
+    load_record(rankings.write(made, tmp_path))
+    with pytest.raises(RecordError, match=r"timing\.ratio"):
+        load_record(rankings.write(changed(made, *ALTERED[kind]), tmp_path))
+
+
+def by_parent(made, factor):
+    """The record with the parent's clock, by which the candidate took so many times as long."""
+    for role, times_as_long in (("candidate", factor), ("baseline", 1.0)):
+        samples = made["networks"][role]["timing"]["samples"]
+        samples["parent_ms"] = [times_as_long * ms for ms in samples["ms"]]
+    made["timing"]["ratio_parent"] = factor * made["timing"]["ratio"]["value"]
+    return made
+
+
+def test_the_ratio_by_the_parents_clock_follows_from_its_column(tmp_path):
+    made = by_parent(rankings.document(), 1.5)
+    load_record(rankings.write(made, tmp_path))
+    with pytest.raises(RecordError, match=r"ratio_parent: 0\.5, but the samples give 0\.7"):
+        load_record(rankings.write(changed(made, "timing", "ratio_parent", 0.5), tmp_path))
+
+
+def test_a_record_with_the_parents_clock_is_none_of_the_bootstrapped(tmp_path):
+    made = rankings.bootstrapped(by_parent(rankings.document(), 1.5))
+    with pytest.raises(RecordError, match="the file was altered"):
+        load_record(rankings.write(made, tmp_path))
+
+
+def test_rounds_of_several_processes_follow_from_them(tmp_path):
+    made = rankings.document(rounds=10, spread=0.1)
+    timing, groups = made["timing"], [0] * 5 + [1] * 5
+    process = {"steady": True, "stopped_by": "rounds", "seconds": 1.0, "rounds": 5}
+    timing["processes"] = [{**process, "first_round": 0}, {**process, "first_round": 5}]
+    timing["process_of_round"] = groups
+    per_round = timing["ratio_per_round"]
+    timing["ratio"] = msgspec.to_builtins(intervals.of_ratio(per_round, 0.95, groups))
+    timing["ratio_plain"] = msgspec.to_builtins(intervals.of_totals(per_round, [1.0] * 10, 0.95, groups))
+    timing["dependence"] = msgspec.to_builtins(intervals.dependence(per_round, groups))
+    for role, ms in (("candidate", [100 * one for one in per_round]), ("baseline", [100.0] * 10)):
+        figures = made["networks"][role]["timing"]
+        value = figures["runtime_ms"]["value"]
+        figures["runtime_ms"] = msgspec.to_builtins(intervals.of_runtime(value, ms, 0.95, groups))
+    load_record(rankings.write(made, tmp_path))
+    with pytest.raises(RecordError, match="process_of_round"):
+        load_record(rankings.write(changed(made, "timing", "process_of_round", [0] * 10), tmp_path))
+    timing["process_of_round"] = groups
+    for rounds in (10**17, 1):
+        with pytest.raises(RecordError, match=r"timing\.processes: of"):
+            load_record(rankings.write(changed(made, "timing", "processes", 1, "rounds", rounds), tmp_path))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(st.floats(0.1, 10), min_size=3, max_size=3), min_size=1, max_size=40), st.data())
+def test_intervals_do_not_depend_on_the_order_in_which_times_are_summed(rows, data):
+    table = np.array(rows)
+    order = data.draw(st.permutations(range(3)))
+    by_image, otherwise = (statistics.runtime_ms(one, 0.95) for one in (table, table[:, order]))
+    assert by_image.value == pytest.approx(otherwise.value)
+    for one, other in ((by_image.low, otherwise.low), (by_image.high, otherwise.high)):
+        assert (one is None) == (other is None)
+        assert one is None or one == pytest.approx(other, rel=1e-6)
 
 
 def test_the_record_as_it_was_is_accepted(tmp_path):
@@ -124,24 +199,6 @@ def test_a_real_record_that_was_edited_is_refused(tmp_path, path, value):
     made = json.loads(msgspec.json.encode(load_record(DATA / "version2.json").document))
     with pytest.raises(RecordError, match="samples"):
         load_record(rankings.write(changed(made, *path, value), tmp_path))
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    st.lists(st.floats(0.1, 10), min_size=6, max_size=60),
-    st.sampled_from([0.9, 0.95, 0.99]),
-    st.sampled_from([9, 99, 999]),
-    st.integers(0, 9),
-)
-def test_no_interval_that_esr_computes_is_called_impossible(rounds, confidence, resamples, seed):
-    if len(rounds) < statistics.fewest_rounds(confidence):
-        return
-    table = np.array(rounds)[:, None]
-    found = statistics.ratio(table, np.ones_like(table), confidence, resamples, seed)
-    ordered, slack = np.sort(table[:, 0]), 1e-6
-    least, most, lowest, highest = ordered[list(possible_places(len(rounds), confidence, resamples))]
-    assert least - slack <= found.low <= most + slack
-    assert lowest - slack <= found.high <= highest + slack
 
 
 @pytest.mark.parametrize("rounds", [20, 400, 20_000])
