@@ -71,7 +71,7 @@ def dependence(per_round: Values, groups: Groups = None) -> Dependence:
         per_round: Ratio of each round.
         groups: Process of each round; `None`: all of one process.
     """
-    correlation, most = _serial([_signs(part) for part in _parts(per_round, groups)])
+    correlation, most = _serial([_signs(part, median(sorted(part))) for part in _parts(per_round, groups)])
     return Dependence(correlation, len(per_round) / _signs_inflation(most))
 
 
@@ -93,9 +93,8 @@ def _parts(values: Values, groups: Groups) -> list[Values]:
     return [list(compress(values, (process == one for process in groups))) for one in sorted(processes)]
 
 
-def _signs(part: Values) -> list[int]:
+def _signs(part: Values, middle: float) -> list[int]:
     """Each value's side of the median: −1, 0 or 1."""
-    middle = median(sorted(part))
     slack = _TIE * abs(middle)
     low, high = middle - slack, middle + slack
     return [(value > high) - (value < low) for value in part]
@@ -170,7 +169,7 @@ def _about_median(parts: Sequence[Values], confidence: float) -> tuple[float, fl
         ordered = sorted(part)
         middle = median(ordered)
         residuals += [value - middle for value in ordered]
-        sides.append(_signs(part))
+        sides.append(_signs(part, middle))
     rounds = len(residuals)
     if len(parts) > 1:
         residuals.sort()
