@@ -277,8 +277,9 @@ _MOST: Mapping[str, float] = {
 """Key -> largest value: beyond any use, and far from what overflows or never ends."""
 _LEAST: Mapping[str, float] = {
     **dict.fromkeys(_RATES, 0.01),
-    **dict.fromkeys(("timing.precision", "telemetry.max_share", "timing.block_s", "timing.max_seconds"), 1e-6),
+    **dict.fromkeys(("telemetry.max_share", "timing.block_s", "timing.max_seconds"), 1e-6),
     **dict.fromkeys(("model.data_range", "baseline.data_range", "timing.timeout_s"), 1e-6),
+    "timing.precision": 1e-9,  # never reached: rounds until `max_seconds`
 }
 _MOST_CPUS = 65_536
 _CHOICES = {
