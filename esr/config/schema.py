@@ -269,8 +269,9 @@ _MOST: Mapping[str, float] = {
     **dict.fromkeys(("complexity.height", "complexity.width"), 100_000),
     **dict.fromkeys(("model.tile.size", "baseline.tile.size", "quality.border", "data.limit"), 10_000_000),
     **dict.fromkeys(("model.data_range", "baseline.data_range"), 1e6),
-    **dict.fromkeys(("device.index", "device.threads"), 4096),
-    **dict.fromkeys(("timing.precision", "telemetry.max_share"), 1),
+    "device.index": 4096,
+    "timing.precision": 100,
+    "telemetry.max_share": 1,
     "timing.confidence": 0.9999,
     "timing.seed": 2**32 - 1,
 }
@@ -330,7 +331,7 @@ def _check_limits(config: EsrConf) -> None:
             f"timing.processes={timing.processes}"
         )
     cpus = config.device.cpus
-    if cpus is not None and not (cpus and all(0 <= one < _MOST_CPUS for one in cpus)):
+    if cpus is not None and any(one >= _MOST_CPUS for one in cpus):
         raise ConfigError(f"device.cpus={cpus[:8]}: must be numbers of CPUs, as [0,1]")
 
 

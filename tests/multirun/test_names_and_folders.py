@@ -111,7 +111,6 @@ ENDLESS = {
     "complexity.height": "1000000000000",
     "quality.border": "1000000000000",
     "data.limit": "1000000000000",
-    "device.threads": "1000000000",
     "device.index": "99999999999",
     "device.cpus": "[99999999999999999999]",
     "model.data_range": "1e-300",
