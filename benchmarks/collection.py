@@ -51,19 +51,7 @@ def generate(folder: Path, count: int, images: int, rounds: int, seed: int = 0) 
         ]
         for network in made["networks"].values():
             network["quality"]["images"] = [network["quality"]["mean"]] * images
-            passes = range(images * rounds)
-            milliseconds = [100.123456 + one / 7 for one in passes]
-            network["timing"] |= {"passes": len(passes), "median_ms": milliseconds[:images]}
-            network["timing"]["samples"] = {
-                "round": [one // images for one in passes],
-                "block": [one // images for one in passes],
-                "image": [one % images for one in passes],
-                "altered": [False] * len(passes),
-                "ms": milliseconds,
-                "wall_ms": milliseconds,
-                "enqueue_ms": None,
-                "outlier": [False] * len(passes),
-            }
+        rankings.retime(made, made["timing"]["ratio_per_round"])
         total += rankings.write(made, folder / f"{number:05}").stat().st_size
     return total
 

@@ -4,6 +4,7 @@
     net = esr.create_model("rlfn")
     sr = esr.super_resolve(net, lr)              # uint8 H×W×3 -> uint8 4H×4W×3
     record = esr.evaluate(["model=rlfn", "data=demo"])
+    table = esr.rank("outputs")                  # records below a folder, as esr rank
 
 Importing `esr` does not import torch; the functions that need it do.
 """
@@ -11,7 +12,7 @@ Importing `esr` does not import torch; the functions that need it do.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from esr.api import create_model, evaluate, list_models
+    from esr.api import compare, create_model, evaluate, list_models, rank
     from esr.networks.facts import card_of
     from esr.networks.inference import super_resolve
     from esr.records.files import Record, load_record
@@ -22,14 +23,16 @@ __all__ = [
     "Record",
     "__version__",
     "card_of",
+    "compare",
     "create_model",
     "evaluate",
     "list_models",
     "load_record",
+    "rank",
     "super_resolve",
 ]
 
-_HOMES = dict.fromkeys(("create_model", "evaluate", "list_models"), "esr.api")
+_HOMES = dict.fromkeys(("compare", "create_model", "evaluate", "list_models", "rank"), "esr.api")
 _HOMES |= dict.fromkeys(("Record", "load_record"), "esr.records.files")
 _HOMES["card_of"] = "esr.networks.facts"
 _HOMES["super_resolve"] = "esr.networks.inference"

@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +14,14 @@ from typing import TYPE_CHECKING, Any
 from esr.config.cards import folder, model_names
 from esr.errors import ConfigError
 from esr.records.files import Record
+from esr.system.files import exclusive
+from esr.text import did_you_mean
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from esr.ranking import Ranking
+    from esr.records.compare import Comparison
 
     Choice = str | PathLike[str]
     Module = nn.Module | type[nn.Module]
@@ -78,7 +84,8 @@ def evaluate(
         data: A configured data set's name, or a folder of HR images; by default the demo images.
         weights: `auto`, `published`, `bundled`, `random` or a path.
         args: Keyword arguments with which a module's class is built; plain data.
-        out: Folder for `record.json`, telemetry and pictures; `None`: nothing is written.
+        out: Folder for `record.json`, telemetry and pictures. Without it nothing is written, unless the overrides hold
+            `out=DIR`: then the record lies where the command line puts it, in `DIR/outputs/DAY/TIME`.
         settings: Further groups and keys, as `timing="quick"` or `**{"timing.rounds": 20}`.
 
     Returns:
@@ -108,7 +115,73 @@ def evaluate(
             configured = replace(configured, model=network)
         from esr.evaluation.evaluate import evaluate as measure  # noqa: PLC0415 - only once the input is sound
 
-        return measure(configured, Path(out) if out is not None else None)
+        return measure(configured, Path(out) if out is not None else _folder(overrides, settings, configured.out))
+
+
+def rank(
+    results: "Choice | Sequence[Choice]",
+    *,
+    challenge: str = "ntire2022",
+    constraints: str = "report",
+    mixed: bool = False,
+    require: str = "honest",
+    exclude: Mapping[str, str] | None = None,
+) -> "Ranking":
+    """Ranks records, as `esr rank RESULTS…` does.
+
+        for row in esr.rank("outputs").rows:
+            print(row.entry.key, row.entry.figures.ratio, row.excluded)
+
+    Args:
+        results: Record files and folders of them.
+        challenge: Rules by name, or the path of a YAML.
+        constraints: `report` or `enforce`.
+        mixed: Ranks ratios across devices and settings.
+        require: Whom to rank: `honest`, `clean` or `any`.
+        exclude: Networks without a rank -> the reason.
+
+    Raises:
+        EsrError: The input is at fault; the message is one line with the remedy.
+    """
+    from esr.ranking import CONSTRAINTS, load_challenge  # noqa: PLC0415 - `import esr` does without numpy
+    from esr.ranking.collection import collect, rank_records  # noqa: PLC0415
+    from esr.ranking.eligibility import eligibility  # noqa: PLC0415
+
+    if constraints not in CONSTRAINTS:
+        raise ConfigError(f"constraints={constraints}: no such choice; {did_you_mean(constraints, CONSTRAINTS)}")
+    paths = [results] if isinstance(results, str | PathLike) else list(results)
+    rules = eligibility(require, [f"{name}: {reason}" for name, reason in (exclude or {}).items()])
+    return rank_records(collect(paths), load_challenge(challenge), constraints, mixed, rules)
+
+
+def compare(
+    a: "Record | Choice", b: "Record | Choice", *, margin: float = 0.02, force: bool = False, tainted: bool = False
+) -> "Comparison":
+    """Judges record B against record A, as `esr compare A B` does.
+
+    Args:
+        a: A record, its file, or the folder that holds its `record.json`.
+        b: The same, to be judged.
+        margin: Fraction of the ratio that still counts as the same.
+        force: Compares despite differences that void the comparison.
+        tainted: Judges by the intervals as they are, even where a verdict discredits them.
+
+    Raises:
+        RecordError: A file is not a record, or a difference voids the comparison.
+    """
+    from esr.records.compare import compare as judge  # noqa: PLC0415 - see `rank`
+    from esr.records.files import load_record  # noqa: PLC0415
+
+    left, right = (one if isinstance(one, Record) else load_record(one) for one in (a, b))
+    return judge(left, right, margin, force=force, tainted=tainted)
+
+
+def _folder(overrides: Sequence[str], settings: Mapping[str, object], out: str) -> Path | None:
+    """Where the command line would write; `None` where no folder is named."""
+    if "out" not in settings and not any(word.startswith("out=") for word in overrides):
+        return None
+    now = datetime.now()
+    return exclusive(Path(out, "outputs", f"{now:%Y-%m-%d}", f"{now:%H-%M-%S}"))
 
 
 def _is_folder(data: str) -> bool:

@@ -5,6 +5,8 @@ import os
 import re
 from collections.abc import Iterable
 
+_COMMANDS = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
 
 def one_line(text: str) -> str:
     r"""Joins text into one line and replaces unprintable characters, such as terminal escapes.
@@ -13,6 +15,15 @@ def one_line(text: str) -> str:
     'out of �[2J memory'
     """
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split()))
+
+
+def printable(text: str) -> str:
+    r"""Untrusted text with its lines as they are, and without what commands a terminal or turns its text round.
+
+    >>> printable("a\x1b[2Jb\n\u202ec")
+    'a�[2Jb\n�c'
+    """
+    return _COMMANDS.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def described(error: BaseException) -> str:

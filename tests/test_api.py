@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers import rankings
 
 import esr
 from esr.errors import ConfigError
@@ -124,3 +125,28 @@ def test_a_module_is_measured_from_python(tiny, tmp_path):
     assert (tmp_path / "out" / "record.json").is_file()
     assert repr(record).startswith("<Record Tiny beside tiny: ")
     assert len(repr(record)) < 200
+
+
+def test_a_folder_among_the_overrides_is_written_to_as_by_the_command(tiny, configured):
+    esr.evaluate(["model=tiny.yaml", "weights=random", "out=results"], **QUICK)
+    esr.evaluate(["model=tiny.yaml", "weights=random"], **QUICK)
+    (_, _, written), (_, _, nowhere) = configured
+    assert written.is_dir()
+    assert written.parents[1] == Path("results/outputs")
+    assert nowhere is None
+
+
+def test_records_are_ranked_and_compared_as_by_the_command(tmp_path):
+    files = [rankings.write(rankings.document(name), tmp_path / name) for name in ("one", "two")]
+    ranking = esr.rank(tmp_path, exclude={"two": "withdrawn"})
+    assert [(row.entry.key, row.excluded) for row in ranking.rows][:2] == [
+        ("one", None),
+        ("two", "excluded: withdrawn"),
+    ]
+    assert esr.rank(files).rows
+    record = esr.load_record(files[0])
+    assert esr.compare(record, files[1]).a is record
+    assert len(repr(record)) < 300
+    for wrong in ({"require": "best"}, {"constraints": "some"}, {"exclude": {"three": "x"}}):
+        with pytest.raises(ConfigError):
+            esr.rank(tmp_path, **wrong)

@@ -9,7 +9,7 @@ from esr import __version__
 from esr.cli.parser import Parser
 from esr.cli.stdout import guarded
 from esr.errors import ConfigError, EsrError
-from esr.text import did_you_mean
+from esr.text import did_you_mean, printable
 
 COMMANDS = ("compare", "doctor", "export", "fetch", "rank", "show", "train")
 """Subcommands; `esr.cli.NAME` has `add(parser)`, which declares its grammar, and `run(options)`, its exit code.
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         with guarded():
             code = run(words)
     except EsrError as error:
-        print(f"esr: {error}", file=sys.stderr)
+        print(f"esr: {printable(str(error))}", file=sys.stderr)
         code = error.exit_code
     except KeyboardInterrupt:
         hint = _AFTER_INTERRUPT.get(words[0] if words else "", "completed records are intact")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from esr.cli.parser import Parser, number, one_of
 from esr.errors import RecordError
+from esr.text import printable, shown_path
 
 if TYPE_CHECKING:
     from esr.records.compare import Comparison
@@ -46,11 +47,17 @@ def run(options: argparse.Namespace) -> int:
     """Compares; returns the exit code."""
     from esr.records.compare import compare, pairs  # noqa: PLC0415 - see `add`
 
-    matched, alone = pairs(_records(options.a), _records(options.b))
+    left, right = _records(options.a), _records(options.b)
+    alone: list[str] = []
+    if len(left) == len(right) == 1:
+        matched = [(left[0], right[0])]  # whatever their networks are called
+    else:
+        matched, alone = pairs(left, right)
     for name in alone:
-        print(f"esr: {name}: only on one side, left out", file=sys.stderr)
+        print(f"esr: {printable(name)}: only on one side, left out", file=sys.stderr)
     if not matched:
-        raise RecordError(f"{options.a} and {options.b} hold no record of the same network on the same data")
+        both = f"{shown_path(options.a)} and {shown_path(options.b)}"
+        raise RecordError(f"{both} hold no record of the same network on the same data; name two files")
     comparisons = [compare(a, b, options.margin, force=options.force, tainted=options.tainted) for a, b in matched]
     _write(comparisons, options.format)
     outcomes = {comparison.outcome for comparison in comparisons}
@@ -60,15 +67,27 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _records(path: Path) -> list["Record"]:
-    from esr.records.files import FILE_NAME, load_record  # noqa: PLC0415 - see `add`
+    """Every record below a folder, or the one that is named; other JSON in a folder is no concern."""
+    from esr.records.files import FILE_NAME, NotARecord, load_record  # noqa: PLC0415 - see `add`
+    from esr.records.finding import LeftOut, json_files  # noqa: PLC0415
 
-    if not path.is_dir() or (path / FILE_NAME).exists():
-        return [load_record(path)]
-    found = sorted(path.rglob("*.json"))
-    files = [file for file in found if file.name == FILE_NAME] or found
-    if not files:
-        raise RecordError(f"{path}: contains no record; a record is a file {FILE_NAME}")
-    return [load_record(file) for file in files]
+    if path.is_dir() and (path / FILE_NAME).exists():
+        path /= FILE_NAME
+    left_out: list[LeftOut] = []
+    found = list(json_files([path], left_out))
+    for one in left_out:
+        print(f"esr: left out {shown_path(one.path)}: {printable(one.reason)}", file=sys.stderr)
+    named_so = [file for file, _ in found if file.name == FILE_NAME]
+    records = []
+    for file, named in found:
+        try:
+            records.append(load_record(file))
+        except NotARecord:
+            if named or file in named_so:
+                raise
+    if not records:
+        raise RecordError(f"{shown_path(path)}: contains no record; a record is a file {FILE_NAME}")
+    return records
 
 
 def _write(comparisons: Sequence["Comparison"], chosen: str) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from esr.cli.parser import Parser, key_values
 from esr.errors import ConfigError
+from esr.text import file_stem, shown_path
 
 KEYS = ("model", "format", "out", "weights")
 
@@ -42,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     suffix = formats.SUFFIXES.get(settings["format"])
     if suffix is None:
         raise ConfigError(f"format={settings['format']}: no such format; known: {', '.join(formats.SUFFIXES)}")
-    target = _target(settings.get("out", network_name(model) + suffix))
+    target = _target(settings.get("out", file_stem(network_name(model), "network") + suffix))
     weights = zoo.resolve(model, settings.get("weights", "auto"))
     with question.opened(model, weights) as (worker, network):
         exported = worker.ask(ExportRequest(network, settings["format"]))
@@ -51,7 +52,10 @@ def run(options: argparse.Namespace) -> int:
     height, width = formats.EXAMPLE
     sizes = "images of any size" if exported.any_size else f"images of {height}×{width} pixels only"
     loaded = f"weights of {weights.path}" if weights.source == "path" else f"{weights.source} weights"
-    print(f"{target}: {len(content):,} bytes, {weights.note or loaded}; {sizes}, values from 0 to {model.data_range:g}")
+    print(
+        f"{shown_path(target)}: {len(content):,} bytes, {weights.note or loaded}; {sizes}, "
+        f"values from 0 to {model.data_range:g}"
+    )
     return 0
 
 

@@ -36,14 +36,19 @@ def run(options: argparse.Namespace) -> int:
     if len(modes) > 1:
         raise ConfigError(f"{' '.join(modes)}: only one of them at a time; esr --help says more")
 
+    for word in options.overrides:
+        if word.startswith("out=") and not word.removeprefix("out=").strip(" \t'\""):  # Hydra would make the folder
+            raise ConfigError(f"{word}: no folder given; out=. is the current one")
+
     # Hydra and its dependencies take a third of a second to import, which subcommands do without.
     import hydra  # noqa: PLC0415
     from hydra.errors import HydraException  # noqa: PLC0415
     from omegaconf.errors import OmegaConfBaseException  # noqa: PLC0415
 
-    from esr.config.mistakes import explain  # noqa: PLC0415
+    from esr.config.mistakes import explain, refuse_lists  # noqa: PLC0415
     from esr.multirun import task as multirun  # noqa: PLC0415
 
+    refuse_lists(options.overrides)
     multirun.register()
     wants_traceback = "HYDRA_FULL_ERROR" in os.environ
     # Hydra's errors reach the handler below instead of being printed with Hydra's advice.

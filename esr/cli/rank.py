@@ -3,11 +3,14 @@
   esr rank outputs                                every record below a folder
   esr rank outputs multirun --format html --out report.html
   esr rank outputs challenge=ntire2024 --format latex
+  esr rank outputs exclude='NAME: REASON'         a network without a rank, and the reason below the table
   esr rank --published ntire2026                  a challenge's own table, recomputed
 
+Records of one network on several data sets are joined.
 challenge=ntire2022|…|ntire2026|PATH.yaml selects the rules. constraints=report ranks every network
-that passes the PSNR gate; constraints=enforce also applies each track's own limits. A file that cannot be used is
-named and left out. docs/ranking.md explains the table.
+that passes the PSNR gate; constraints=enforce also applies each track's own limits. require=clean ranks clean records
+only; by default a network is not ranked whose record shows that other work was timed or counted than was judged, and
+require=any ranks that, too. A file that cannot be used is named and left out. docs/ranking.md explains the table.
 """
 
 import argparse
@@ -19,17 +22,17 @@ from typing import TYPE_CHECKING
 
 from esr.cli.parser import Parser, key_values, one_of
 from esr.errors import ConfigError
-from esr.text import did_you_mean, shown_path
+from esr.text import did_you_mean, one_line, shown_path
 
 if TYPE_CHECKING:
     from esr.ranking import Constraints, Ranking
     from esr.records.document import Document
 
 FORMATS = ("table", "markdown", "csv", "latex", "json", "html")
-CONSTRAINTS = ("report", "enforce")
 RUNTIMES = ("mean", "median", "without_first")
 """As in `esr.ranking.published`, which `--help` does without."""
-DEFAULTS = {"challenge": "ntire2022", "constraints": "report"}
+DEFAULTS = {"challenge": "ntire2022", "constraints": "report", "require": "honest"}
+_EXCLUDE = "exclude="
 
 
 def add(parser: Parser) -> None:
@@ -60,25 +63,32 @@ def run(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     paths = [word for word in options.words if "=" not in word or Path(word).exists()]
-    settings = DEFAULTS | key_values((word for word in options.words if word not in paths), DEFAULTS)
+    given = [word for word in options.words if word not in paths]
+    excluded = [word.removeprefix(_EXCLUDE) for word in given if word.startswith(_EXCLUDE)]
+    plain = [word for word in given if not word.startswith(_EXCLUDE)]
+    settings = DEFAULTS | key_values(plain, [*DEFAULTS, "exclude"])
+    from esr.ranking import CONSTRAINTS  # noqa: PLC0415 - `--help` is quick
+
     if settings["constraints"] not in CONSTRAINTS:
         hint = did_you_mean(settings["constraints"], CONSTRAINTS)
         raise ConfigError(f"constraints={settings['constraints']}: no such choice; {hint}")
     if not options.published and options.runtime != RUNTIMES[0]:
         raise ConfigError(f"--runtime {options.runtime}: chooses among published times; add --published")
-    ranking, documents = _ranking(settings, paths, options)
+    ranking, documents = _ranking(settings, excluded, paths, options)
     _write(ranking, documents, options.format, options.out)
     return 0
 
 
 def _ranking(
-    settings: Mapping[str, str], paths: Sequence[str], options: argparse.Namespace
+    settings: Mapping[str, str], excluded: Sequence[str], paths: Sequence[str], options: argparse.Namespace
 ) -> tuple["Ranking", Mapping[str, "Document"]]:
     """The ranking, and the records behind it where the format shows them."""
     from esr.ranking import load_challenge, published_ranking  # noqa: PLC0415 - `--help` is quick
     from esr.ranking.challenge import names  # noqa: PLC0415
     from esr.ranking.collection import collect, rank_records  # noqa: PLC0415
+    from esr.ranking.eligibility import eligibility  # noqa: PLC0415
 
+    rules = eligibility(settings["require"], excluded)
     constraints: Constraints = "enforce" if settings["constraints"] == "enforce" else "report"
     if options.published and paths and (paths[0] in names() or paths[0].endswith((".yaml", ".yml"))):
         settings, paths = {**settings, "challenge": paths[0]}, paths[1:]
@@ -86,13 +96,13 @@ def _ranking(
     if options.published:
         if paths:
             raise ConfigError(f"--published ranks published figures only; leave out {paths[0]}")
-        return published_ranking(challenge, constraints, options.runtime), {}
+        return published_ranking(challenge, constraints, options.runtime, rules), {}
     if not paths:
         raise ConfigError("nothing to rank: name record files or folders, as esr rank outputs, or --published")
     collection = collect(paths, whole=options.format == "html")
     for found in collection.left_out:
-        print(f"esr: left out {shown_path(found.path)}: {found.reason}", file=sys.stderr)
-    return rank_records(collection, challenge, constraints, options.mixed), collection.documents
+        print(f"esr: left out {shown_path(found.path)}: {one_line(found.reason)}", file=sys.stderr)
+    return rank_records(collection, challenge, constraints, options.mixed, rules), collection.documents
 
 
 def _write(ranking: "Ranking", documents: Mapping[str, "Document"], chosen: str, out: Path | None) -> None:
@@ -109,7 +119,7 @@ def _write(ranking: "Ranking", documents: Mapping[str, "Document"], chosen: str,
         print(text, end="")
         return
     write_text(text, out)
-    print(f"esr: {out} written", file=sys.stderr)
+    print(f"esr: {shown_path(out)} written", file=sys.stderr)
 
 
 def _text(ranking: "Ranking", documents: Mapping[str, "Document"], chosen: str) -> str:

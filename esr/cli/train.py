@@ -12,6 +12,7 @@ esr/training/config.py documents every key, docs/training.md the training.
 import argparse
 
 from esr.cli.parser import Parser, key_values
+from esr.text import printable
 
 
 def add(parser: Parser) -> None:
@@ -30,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     from esr.images.quality import decibels  # noqa: PLC0415
     from esr.training.loop import train  # noqa: PLC0415
 
-    trained = train(settings, lambda line: print(line, flush=True))
+    trained = train(settings, lambda line: print(printable(line), flush=True))
     quality = f", {decibels(trained.quality.psnr_y):.2f} dB luma" if trained.quality else ""
     print(f"{trained.weights}: {trained.steps} steps in {trained.seconds / 3600:.2f} h{quality}")
     return 0

@@ -3,6 +3,7 @@
 Hydra's `DictConfig` stays in this module, in Hydra's plugins and in the task that Hydra runs.
 """
 
+import os
 from collections.abc import Sequence
 
 from hydra import compose as hydra_compose
@@ -12,7 +13,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 from esr.config.cards import model_names
-from esr.config.mistakes import in_one_line
+from esr.config.mistakes import in_one_line, refuse_lists
 from esr.config.participant import check_network
 from esr.config.schema import EsrConf, check_values, typed
 from esr.errors import ConfigError
@@ -24,13 +25,20 @@ def compose(overrides: Sequence[str]) -> EsrConf:
     Raises:
         ConfigError: An override is wrong; the line names it and the nearest valid names.
     """
+    refuse_lists(overrides)
     with in_one_line(overrides):
         return check(compose_unchecked("config", overrides))
 
 
 def register() -> None:
-    """Names the schema in Hydra's store, where `conf/config.yaml` looks for it; idempotent."""
+    """Names the schema in Hydra's store, where `conf/config.yaml` looks for it, and the resolver of `out`."""
+    OmegaConf.register_new_resolver("esr.out", out_folder, replace=True)
     ConfigStore.instance().store(name="schema", node=EsrConf)
+
+
+def out_folder() -> str:
+    """Folder for results: `$ESR_OUT`; unset or empty, the current one."""
+    return os.environ.get("ESR_OUT", "").strip() or "."
 
 
 def compose_unchecked(name: str, overrides: Sequence[str]) -> DictConfig:

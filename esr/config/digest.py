@@ -7,7 +7,7 @@ from typing import Any
 
 EXECUTION_KEYS = ("out", "lock", "force", "hydra")
 """Keys that determine where and when is measured, and no figure."""
-_CARD_KEYS = ("title", "team", "team_id", "paper", "note", "published", "source")
+CARD_KEYS = ("title", "team", "team_id", "paper", "note", "published", "source")
 """Keys of a network that no figure depends on; `source` names its YAML, whose other keys are compared themselves."""
 
 
@@ -21,5 +21,5 @@ def relevant(config: Mapping[str, Any]) -> Mapping[str, Any]:
     kept = {key: value for key, value in config.items() if key not in EXECUTION_KEYS}
     for group in ("model", "baseline"):
         if group in kept:
-            kept[group] = {key: value for key, value in kept[group].items() if key not in _CARD_KEYS}
+            kept[group] = {key: value for key, value in kept[group].items() if key not in CARD_KEYS}
     return kept

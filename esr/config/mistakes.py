@@ -15,6 +15,7 @@ from esr.text import did_you_mean
 
 _PRECISIONS = ("amp", "autocast", "bf16", "bfloat16", "dtype", "float16", "fp16", "half", "precision", "quantize")
 """Last parts of unknown keys that ask for another type of number."""
+_ONE_OF_EACH = (*NETWORK_GROUPS, "data", "timing", "device", "cudnn", "telemetry")
 
 
 @contextmanager
@@ -24,6 +25,19 @@ def in_one_line(overrides: Sequence[str]) -> Iterator[None]:
         yield
     except (HydraException, OmegaConfBaseException) as error:
         raise explain(error, overrides) from error
+
+
+def refuse_lists(overrides: Sequence[str]) -> None:
+    """Refuses several options of a group, of which Hydra would take the last.
+
+    Raises:
+        ConfigError: The line names the multirun that measures each.
+    """
+    for word in overrides:
+        key, _, value = word.partition("=")
+        if key in _ONE_OF_EACH and value.startswith("["):
+            joined = "; esr rank joins records of several data sets" if key == "data" else ""
+            raise ConfigError(f"{word}: one at a time; esr -m {key}={value.strip('[]')} measures each{joined}")
 
 
 def explain(error: Exception, overrides: Sequence[str]) -> ConfigError:

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias, TypeVar
 from omegaconf import MISSING, OmegaConf
 
 from esr.config.telemetry import TelemetryConf
+from esr.config.terms import MOST_ROUNDS
 from esr.errors import ConfigError
 from esr.text import did_you_mean
 
@@ -265,6 +266,29 @@ _RANGES: Ranges = (
     (_RATES, lambda value: 0 < value <= 10, "above 0 and at most 10"),  # noqa: PLR2004 - NVML's calls stall launches
     (("timing.confidence",), lambda value: 0 < value < 1, "between 0 and 1, as 0.95"),
 )
+_MOST: Mapping[str, float] = {
+    **dict.fromkeys(("timing.rounds", "timing.min_rounds"), MOST_ROUNDS),
+    **dict.fromkeys(("timing.warmup.min_passes", "timing.warmup.max_passes", "timing.warmup.window"), 100_000),
+    **dict.fromkeys(("timing.max_seconds", "timing.timeout_s", "timing.block_s"), 1e6),
+    **dict.fromkeys(("timing.warmup.max_seconds", "telemetry.steady_s"), 1e5),
+    **dict.fromkeys(("timing.processes", "timing.retries"), 1000),
+    **dict.fromkeys(("complexity.height", "complexity.width"), 100_000),
+    **dict.fromkeys(("model.tile.size", "baseline.tile.size", "quality.border", "data.limit"), 10_000_000),
+    **dict.fromkeys(("model.data_range", "baseline.data_range"), 1e6),
+    "device.index": 4096,
+    "timing.precision": 100,
+    "telemetry.max_share": 1,
+    "timing.confidence": 0.9999,
+    "timing.seed": 2**32 - 1,
+}
+"""Key -> largest value: beyond any use, and far from what overflows or never ends."""
+_LEAST: Mapping[str, float] = {
+    **dict.fromkeys(_RATES, 0.01),
+    **dict.fromkeys(("telemetry.max_share", "timing.block_s", "timing.max_seconds"), 1e-6),
+    **dict.fromkeys(("model.data_range", "baseline.data_range", "timing.timeout_s"), 1e-6),
+    "timing.precision": 1e-9,  # never reached: rounds until `max_seconds`
+}
+_MOST_CPUS = 65_536
 _CHOICES = {
     "timing.protocol": ("paired", "single"),
     "device.kind": ("auto", "cuda", "cpu"),
@@ -299,14 +323,35 @@ def check_choices(config: object, known: Mapping[str, Sequence[str]]) -> None:
             raise ConfigError(f"{key}={word}: no such choice; {did_you_mean(str(word), choices)}")
 
 
+def _check_limits(config: EsrConf) -> None:
+    """Refuses numbers that would run for ever or overflow."""
+    for limits, word, sign in ((_MOST, "most", 1), (_LEAST, "least", -1)):
+        for key, limit in limits.items():
+            value = attrgetter(key)(config)
+            if value is not None and sign * value > sign * limit:
+                raise ConfigError(f"{key}={value:.12g}: must be at {word} {limit:.10g}")
+    timing = config.timing
+    if (timing.rounds or 1) * timing.processes > MOST_ROUNDS:
+        raise ConfigError(
+            f"timing.rounds={timing.rounds}: must be at most {MOST_ROUNDS} in all processes together, "
+            f"timing.processes={timing.processes}"
+        )
+    cpus = config.device.cpus
+    if cpus is not None and any(one >= _MOST_CPUS for one in cpus):
+        raise ConfigError(f"device.cpus={cpus[:8]}: must be numbers of CPUs, as [0,1]")
+
+
 def check_values(config: EsrConf) -> None:
     """Checks what a type cannot express.
 
     Raises:
         ConfigError: A value is out of range; the line names key, value and valid range.
     """
+    if not config.out.strip():
+        raise ConfigError("out=: no folder given; out=. is the current one")
     check_ranges(config, _RANGES)
     check_choices(config, _CHOICES)
+    _check_limits(config)
     if config.timing.cuda_graph and config.timing.protocol == "single":
         raise ConfigError(
             "timing.cuda_graph=true: not with timing.protocol=single, since a capture warms the network up"

@@ -8,6 +8,9 @@ Role = Literal["candidate", "baseline"]
 """Role of a network in an evaluation: the one in question, or the one it is paired with."""
 ROLES: tuple[Role, Role] = ("candidate", "baseline")
 
+MOST_ROUNDS = 20_000
+"""Rounds that an evaluation measures, and a record may hold: a minute of the fastest network has fewer."""
+
 Protocol = Literal["paired", "single"]
 """Interleaved rounds against the baseline, or the challenge's one unwarmed pass."""
 

@@ -8,6 +8,7 @@ import msgspec
 from esr.doctor.checks import Finding
 from esr.errors import EvaluationFailed
 from esr.records.document import Timing, Verdict
+from esr.records.intervals import fewest_rounds
 from esr.records.network import Estimate
 from esr.system.progress import Progress
 from esr.timing import statistics
@@ -62,7 +63,7 @@ def measure(overrides: Sequence[str], seconds: float, progress: Progress) -> Noi
 def examine(timing: Timing, verdict: Verdict) -> Noise:
     """The noise floor from the timing of an A/A run."""
     per_round, confidence = timing.ratio_per_round, timing.confidence
-    length = statistics.fewest_rounds(confidence)
+    length = fewest_rounds(confidence)
     runs = [per_round[start : start + length] for start in range(0, len(per_round) - length + 1, length)]
     intervals = [_interval(run, confidence) for run in runs]
     ratio = timing.ratio or Estimate(1.0)

@@ -12,13 +12,16 @@ from pathlib import Path
 
 import msgspec
 
+from esr.config.cards import card_of_model
 from esr.config.schema import EsrConf, ModelConf, network_name
-from esr.config.terms import Role
+from esr.config.terms import ROLES, Role
 from esr.data import datasets
+from esr.errors import ConfigError, RecordError
 from esr.evaluation import containment, steps
 from esr.evaluation.cache_key import cache_key
 from esr.evaluation.gallery import Gallery
 from esr.evaluation.inputs import Inputs
+from esr.evaluation.own_code import code_digest
 from esr.evaluation.record import build_document
 from esr.evaluation.rounds import Measurement
 from esr.evaluation.steps import Evaluation
@@ -26,10 +29,12 @@ from esr.evaluation.subject import Subject, alive, answers_at_once
 from esr.evaluation.worker.messages import OpenRequest
 from esr.evaluation.worker.parent import Worker
 from esr.records import files as records
+from esr.records.check import check_card, check_image_name, check_name
 from esr.records.document import Process
 from esr.system import lock
 from esr.system.progress import Progress, Silent
 from esr.telemetry.watch import Watch, WatchResult
+from esr.text import quoted
 from esr.zoo import weights as zoo
 
 HOST = "host"
@@ -52,6 +57,7 @@ def evaluate(settings: EsrConf, folder: Path | None = None, progress: Progress |
     """
     progress = progress or Silent()
     started = time.time()
+    require_recordable(settings)
     if folder:
         records.require_room(folder)
     progress.stage("images", None)
@@ -66,6 +72,9 @@ def evaluate(settings: EsrConf, folder: Path | None = None, progress: Progress |
         progress=progress,
         inputs=Inputs(dataset.pairs, secrets.randbits(62)),
     )
+    with _named("rename the file"):
+        for pair in evaluation.dataset.pairs:
+            check_image_name(pair.name)
     key = cache_key(settings, [subject.weights for subject in evaluation.subjects])
     measure = _single if settings.timing.protocol == "single" else _paired
     processes, watched = measure(evaluation)
@@ -75,6 +84,32 @@ def evaluate(settings: EsrConf, folder: Path | None = None, progress: Progress |
     if folder is None:
         return records.Record(records.decode(msgspec.json.encode(document)))
     return records.write_record(document, folder)
+
+
+def require_recordable(settings: EsrConf) -> None:
+    """Refuses, before anything is measured, names that no record may hold.
+
+    Raises:
+        ConfigError: A name is not plain text or too long, or a value is not UTF-8.
+    """
+    with _named("choose another, with model.name=NAME for one"):
+        for role, model in zip(ROLES, (settings.model, settings.baseline), strict=True):
+            check_card(role, card_of_model(model))
+        check_name("data set's name", settings.data.name)
+    try:
+        msgspec.json.encode(settings)
+    except UnicodeEncodeError as error:
+        raise ConfigError(
+            f"{quoted(str(error.object))}: not UTF-8, which a record has to be; choose another name"
+        ) from None
+
+
+@contextmanager
+def _named(remedy: str) -> Iterator[None]:
+    try:
+        yield
+    except RecordError as error:
+        raise ConfigError(f"{error}; no record may hold it: {remedy}") from None
 
 
 def _single(evaluation: Evaluation) -> tuple[Sequence[Process], WatchResult]:
@@ -147,7 +182,7 @@ def _verify(evaluation: Evaluation) -> None:
 def _subject(role: Role, model: ModelConf, weights: str, progress: Progress) -> Subject:
     name = network_name(model)
     progress.stage(f"{name}: weights", None)
-    return Subject(role, name, model, zoo.resolve(model, weights, progress=progress.at))
+    return Subject(role, name, model, zoo.resolve(model, weights, progress=progress.at), code_digest(model))
 
 
 @contextmanager

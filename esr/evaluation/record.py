@@ -18,7 +18,7 @@ from esr.evaluation.steps import Evaluation
 from esr.evaluation.subject import Subject
 from esr.evaluation.verdict import compare_truth, verdict
 from esr.images.quality import mean_quality
-from esr.records import document
+from esr.records import document, intervals
 from esr.records.network import Network, NetworkTiming, QualityPart
 from esr.records.telemetry import Telemetry
 from esr.telemetry import environment
@@ -116,6 +116,7 @@ def _network(evaluation: Evaluation, subject: Subject, table: Array, owners: Seq
         precisions=subject.precisions,
         switches_changed=subject.switches_changed,
         uncounted=subject.uncounted,
+        code_sha256=subject.code_sha256,
         kernels=subject.kernels,
     )
 
@@ -176,7 +177,7 @@ def _timing(
         precision=precision(ratio, conf.precision, ending) if ratio else None,
         processes=tuple(processes),
         aa=_same(evaluation.candidate, evaluation.baseline),
-        dependence=statistics.dependence(per_round, kept) if kept else None,
+        dependence=intervals.dependence(per_round.tolist(), kept) if kept else None,
         cycles=second_opinion.cycles(evaluation.subjects, tables, owners, telemetry, conf),
         energy=second_opinion.energy_ratio(evaluation.subjects, tables, owners, telemetry, conf),
     )

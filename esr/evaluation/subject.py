@@ -33,6 +33,8 @@ class Subject:
     name: str
     model: ModelConf
     weights: network.Weights
+    code_sha256: str | None = None
+    """Of its source files when the evaluation began."""
     worker: Worker = field(init=False)
     failure: network.Failure | None = None
     report: network.WorkerReport | None = None

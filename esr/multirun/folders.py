@@ -10,27 +10,37 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from esr.config.digest import EXECUTION_KEYS, digest, relevant
+from esr.config.schema import NETWORK_GROUPS, ModelConf
+from esr.system.files import exclusive
 
 MULTIRUN, LATEST = "multirun", "latest"
 """Folder of all multiruns in `conf/config.yaml`, and in it a link to the one that ran last."""
+_OF_THE_CANDIDATE = ("model", "model_submission", "weights")
+_WEIGHTS = ("weights", "baseline_weights")
 _DIGITS = 8
 """Hexadecimal digits in a folder's name: enough for the few configurations that lie side by side."""
 
 
 def register() -> None:
     """Lets `conf/config.yaml` name a multirun's folder, `${esr.sweep:}`, and a network's below it, `${esr.job:}`."""
+    OmegaConf.register_new_resolver("esr.run", run_folder, replace=True, use_cache=True)
     OmegaConf.register_new_resolver("esr.sweep", sweep_folder, replace=True)
     OmegaConf.register_new_resolver("esr.job", job_folder, replace=True)
 
 
+def run_folder(out: str, day: str, time: str) -> str:
+    """Folder of one evaluation, which no other run is given: `OUT/outputs/DAY/TIME`, numbered where that is taken."""
+    return str(exclusive(Path(out, "outputs", day, time)))
+
+
 def sweep_folder(*, _root_: DictConfig) -> str:
     """Folder of all networks that are measured alike, and so can stand in one table."""
-    config = {key: value for key, value in _plain(_root_).items() if key != "model"}
+    config = {key: value for key, value in _plain(_root_).items() if key not in _OF_THE_CANDIDATE}
     return folder_name(str(config["data"].get("name")), config)
 
 
 def job_folder(*, _root_: DictConfig) -> str:
-    """Folder of one network."""
+    """Folder of one submission: two networks of one name lie apart if their YAML, team, code or weights do."""
     config = _plain(_root_)
     target = str(config["model"].get("_target_", "none"))
     return folder_name(str(config["model"].get("name") or target.rpartition(".")[2]), config)
@@ -52,8 +62,34 @@ def link_latest(folder: Path) -> None:
 
 
 def _plain(root: DictConfig) -> Mapping[str, Any]:
+    """What tells measurements apart: the configuration, with paths made absolute, and who submitted the networks."""
     keys = [key for key in map(str, root) if key not in EXECUTION_KEYS and not OmegaConf.is_missing(root, key)]
-    return relevant({key: _resolved(root[key]) for key in keys})
+    config = {key: _resolved(root[key]) for key in keys}
+    apart = {f"{group}_submission": _submission(config[group]) for group in NETWORK_GROUPS if group in config}
+    paths = {key: _absolute(config[key]) for key in _WEIGHTS if key in config}
+    if (data := config.get("data")) and data.get("root"):
+        paths["data"] = {**data, "root": _absolute(data["root"])}
+    return {**relevant({**config, **paths}), **{key: value for key, value in apart.items() if any(value)}}
+
+
+def _submission(model: Mapping[str, Any]) -> tuple[object, ...]:
+    """Team and place of a network; of esr's own networks, which have one place only, nothing."""
+    from esr.evaluation.own_code import OWN, target_file  # noqa: PLC0415 - `--cfg job` names no folder
+
+    target = str(model.get("_target_", ""))
+    if target.startswith(f"{OWN}."):
+        return ()
+    place = model.get("source") or target_file(ModelConf(_target_=target))
+    return model.get("team"), model.get("team_id"), place and str(Path(place).resolve())
+
+
+def _absolute(path: object) -> object:
+    """A path that does not depend on the current folder; a choice, as `auto`, stays as it is."""
+    from esr.zoo.weights import CHOICES  # noqa: PLC0415 - see `_submission`
+
+    if not isinstance(path, str) or path in CHOICES:
+        return path
+    return str(Path(path).expanduser().absolute())
 
 
 def _resolved(value: Any) -> Any:

@@ -10,6 +10,7 @@ import sys
 import time
 import traceback
 from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock
@@ -33,14 +34,23 @@ FAILURE = "failure.txt"
 _LOCK = ".lock"
 
 
-def one_of_many(config: DictConfig, folder: Path, overview: Overview) -> NetworkOutcome:
-    """Measures a network unless it was measured before; every error becomes its outcome."""
+def one_of_many(config: DictConfig, folder: Path, overview: Overview, label: str = "") -> NetworkOutcome:
+    """Measures a network unless it was measured before; every error becomes its outcome.
+
+    Args:
+        config: The composed configuration.
+        folder: The network's own.
+        overview: Shows the stages.
+        label: Words that tell the network from others of its name.
+    """
     started = time.monotonic()
     name = network_name(typed(ModelConf, config.model)) if config.model.get("_target_") else "no network"
+    if label:
+        name = f"{name} ({label})"
     overview.begin(name)
     try:
         with _claimed(folder):
-            return _measured(config, folder, overview, started)
+            return replace(_measured(config, folder, overview, started), network=name)
     except EsrError as error:
         reason = str(error)
     except Exception as error:  # a defect of esr must not stop the other networks

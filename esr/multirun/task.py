@@ -17,6 +17,7 @@ from esr.config.mistakes import in_one_line
 from esr.errors import ConfigError, EsrError, EvaluationFailed
 from esr.multirun import folders
 from esr.multirun.outcomes import NetworkOutcome, summary
+from esr.text import one_line, printable, shown_path
 
 if TYPE_CHECKING:
     from esr.multirun.overview import Overview
@@ -48,12 +49,15 @@ class Task:
         self.outcomes: list[NetworkOutcome] = []
         self.networks = 0
         """Number of networks in the multirun."""
+        self.labels: dict[tuple[str, ...], str] = {}
+        """Overrides of a job -> the words that tell it from others of the same network."""
+        self._folders: dict[str, list[Sequence[str]]] = {}
         self.error: Exception | None = None
         """Error of the one evaluation: kept, because Hydra prints a line of its own for one that is raised."""
 
     def __getstate__(self) -> dict[str, object]:
         # In another process, the task knows of its own network alone.
-        return Task().__dict__
+        return Task().__dict__ | {"labels": self.labels}
 
     def __call__(self, config: DictConfig) -> NetworkOutcome | None:
         """Measures one network; without `-m` an error is kept in `error`, with it every error is an outcome."""
@@ -68,10 +72,11 @@ class Task:
             except Exception as error:  # the caller of Hydra raises it
                 self.error = error
             return None
+        label = self.labels.get(_key(hydra.overrides.task), "")
         if self.overview is None:
             with (overview := Overview(1)):
-                return resume.one_of_many(config, folder, overview)
-        outcome = resume.one_of_many(config, folder, self.overview)
+                return resume.one_of_many(config, folder, overview, label)
+        outcome = resume.one_of_many(config, folder, self.overview, label)
         self.end(outcome)
         return outcome
 
@@ -91,16 +96,20 @@ class Task:
             jobs: Overrides of each job.
 
         Raises:
-            ConfigError: The command names a choice that does not exist, or no job can be composed; nothing was
-                measured yet.
+            ConfigError: The command names a choice that does not exist, no job can be composed, or two would write one
+                folder; nothing was measured yet.
         """
+        self.labels |= labels(jobs)
+        folders_of = self._folders
         sound: list[Sequence[str]] = []
         refused: list[tuple[Sequence[str], EsrError]] = []
         for overrides in jobs:
             try:
                 with in_one_line(overrides):
-                    compose(overrides)
+                    sweep = compose(overrides).hydra.sweep
+                    folder = f"{sweep.dir}/{sweep.subdir}"
                 sound.append(overrides)
+                folders_of.setdefault(folder, []).append(overrides)
             except EsrError as error:
                 if isinstance(error.__cause__, MissingConfigException):
                     self.networks = 0  # nothing to sum up
@@ -109,6 +118,10 @@ class Task:
         if refused and not sound:
             self.networks = 0
             raise refused[0][1]
+        for folder, several in folders_of.items():
+            if len(several) > 1:
+                self.networks = 0
+                raise ConfigError(_meeting(several, folder))
         for overrides, reason in refused:
             self.end(NetworkOutcome(self.network(overrides), "refused", str(reason), None))
         return sound
@@ -120,8 +133,8 @@ class Task:
         >>> Task.network(["model=submissions/mine.yaml", "data=set5"])
         'mine'
         """
-        chosen = [word.partition("=")[2] for word in overrides if word.startswith("model=")]
-        return Path(chosen[-1]).stem if chosen else " ".join(overrides)
+        chosen = _model(overrides)
+        return Path(chosen).stem if chosen else " ".join(overrides)
 
     @contextmanager
     def watched(self, networks: int) -> Iterator[None]:
@@ -146,13 +159,53 @@ class Task:
         """Prints the summary of a multirun; the exit code: 0, 1 if a network failed, 2 if none could start."""
         if not self.networks:
             return 0
-        print("\n".join(summary(self.outcomes, self.networks)))
+        print(printable("\n".join(summary(self.outcomes, self.networks))))
         if used := [outcome.folder for outcome in self.outcomes if outcome.folder]:
             folders.link_latest(used[-1].parent)
         states = {outcome.status for outcome in self.outcomes}
         if states == {"refused"}:
             return EsrError.exit_code
         return EvaluationFailed.exit_code if states & {"failed", "refused"} else 0
+
+
+def _meeting(jobs: Sequence[Sequence[str]], folder: str) -> str:
+    """The message on jobs that would write one folder."""
+    chosen = (word for job in jobs for word in (_model(job), *(one for one in job if one.startswith("+model"))) if word)
+    return (
+        f"{' and '.join(map(one_line, chosen))}: one submission {len(jobs)} times, with records in one folder, "
+        f"{shown_path(folder)}; name each one once, or give them different weights, arguments or YAMLs"
+    )
+
+
+def labels(jobs: Sequence[Sequence[str]]) -> dict[tuple[str, ...], str]:
+    """Words that tell jobs of one network apart: the folder of its YAML, and what a sweep varies.
+
+    >>> list(labels([["model=a/net.yaml", "data=set5"], ["model=b/net.yaml", "data=set5"]]).values())
+    ['a', 'b']
+    >>> list(labels([["model=rlfn", "weights=one.pth"], ["model=rlfn", "weights=two.pth"]]).values())
+    ['weights=one.pth', 'weights=two.pth']
+    """
+    shared = set.intersection(*(set(job) for job in jobs)) if jobs else set()
+    paths: dict[str, set[str]] = {}
+    for job in jobs:
+        paths.setdefault(Path(_model(job)).stem, set()).add(_model(job))
+    found = {}
+    for job in jobs:
+        chosen = _model(job)
+        folder = [str(Path(chosen).parent)] if len(paths[Path(chosen).stem]) > 1 else []
+        varied = [word.rpartition("=")[0].rpartition(".")[2] + "=" + Path(word.rpartition("=")[2]).name
+                  for word in job if word not in shared and not word.startswith("model=")]  # fmt: skip
+        found[_key(job)] = " ".join(folder + varied)
+    return found
+
+
+def _key(overrides: Sequence[str]) -> tuple[str, ...]:
+    """A job's overrides as Hydra gives them back: without its own, in any order."""
+    return tuple(sorted(str(word) for word in overrides if not str(word).lstrip("+~").startswith("hydra")))
+
+
+def _model(overrides: Sequence[str]) -> str:
+    return next((word.partition("=")[2] for word in reversed(overrides) if word.startswith("model=")), "")
 
 
 def _evaluate(config: DictConfig, folder: Path) -> None:

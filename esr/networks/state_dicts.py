@@ -19,6 +19,7 @@ from esr.networks.weight_files import (
     Versions,
     WeightFile,
     matcher,
+    patterns_limit,
     read_state_dict,
     read_weights,
     renamed,
@@ -52,12 +53,13 @@ def to_own_names(state: Mapping[str, Tensor], checkpoint: CheckpointConf) -> dic
     names: dict[str, str] = {}
     is_dropped = matcher(checkpoint)
     try:
-        for key in state:
-            if is_dropped(key):
-                continue
-            names[key] = key
-            for expression, replacement in checkpoint.rename.items():
-                names[key] = re.sub(expression, replacement, names[key])
+        with patterns_limit():
+            for key in state:
+                if is_dropped(key):
+                    continue
+                names[key] = key
+                for expression, replacement in checkpoint.rename.items():
+                    names[key] = re.sub(expression, replacement, names[key])
     except re.error as error:
         fault = f"{error.pattern!r} is not a valid regular expression or replacement: {error}"
         raise ConfigError(f"checkpoint.rename: {fault}") from error

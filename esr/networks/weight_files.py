@@ -5,6 +5,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -16,8 +17,11 @@ from torch import Tensor
 
 from esr.config.schema import CheckpointConf
 from esr.errors import ConfigError, WeightsError
+from esr.system.limits import time_limit
 from esr.text import escaped, listed, one_line
 
+PATTERN_SECONDS = 10.0
+"""Time for all patterns over all keys; honest ones take milliseconds."""
 SAVE_IT = "save it again with torch.save(network.state_dict(), PATH) or as safetensors"
 _FRAMEWORKS = ("lightning", "pytorch_lightning", "mmengine", "mmcv", "omegaconf", "argparse", "easydict")
 """Packages whose objects a training checkpoint holds beside its state dict."""
@@ -75,7 +79,10 @@ def read_weights(
     outer = read(path, content)
     found, where = _found_state(outer, checkpoint.state_dict_under, path, required=required)
     prefix = checkpoint.strip_prefix or ""
-    kept = {key: value for key, value in found.items() if isinstance(value, Tensor) or not _dropped(key, checkpoint)}
+    with patterns_limit():
+        kept = {
+            key: value for key, value in found.items() if isinstance(value, Tensor) or not _dropped(key, checkpoint)
+        }
     state = _checked_state(kept, where, path)
     if required and prefix and not any(key.startswith(prefix) for key in state):
         raise WeightsError(
@@ -122,6 +129,19 @@ def matcher(checkpoint: CheckpointConf) -> Callable[[str], bool]:
         fault = f"{error.pattern!r} is not a valid regular expression or replacement: {error}"
         raise ConfigError(f"checkpoint.drop: {fault}") from error
     return lambda key: any(pattern.search(key) for pattern in patterns)
+
+
+def patterns_limit() -> AbstractContextManager[None]:
+    """Ends patterns of `checkpoint.drop` and `checkpoint.rename` that backtrack without end.
+
+    Raises:
+        ConfigError: They took `PATTERN_SECONDS`.
+    """
+    slow = ConfigError(
+        f"checkpoint.drop, checkpoint.rename: patterns that take longer than {PATTERN_SECONDS:g} s; one of them "
+        "backtracks without end, as (a+)+$ does"
+    )
+    return time_limit(PATTERN_SECONDS, slow)
 
 
 def _dropped(key: object, checkpoint: CheckpointConf) -> bool:

@@ -2,10 +2,11 @@
 
 from esr.ranking.challenge import METRICS, Challenge, Metric, Track, load_challenge, metrics_of
 from esr.ranking.published import RUNTIMES, Runtime, published_entries, published_ranking
-from esr.ranking.structures import Constraints, Entry, Figures, Interval, Ranking, Row
+from esr.ranking.structures import CONSTRAINTS, Constraints, Entry, Figures, Interval, Ranking, Row
 from esr.ranking.table import rank_entries
 
 __all__ = [
+    "CONSTRAINTS",
     "METRICS",
     "RUNTIMES",
     "Challenge",

@@ -16,14 +16,18 @@ from msgspec.structs import replace
 from esr.config.terms import Role, Status
 from esr.errors import RecordError
 from esr.ranking.challenge import Challenge
+from esr.ranking.eligibility import Eligibility, judged, rules_note
+from esr.ranking.identity import Submission, groups, keys, submission
+from esr.ranking.joining import joined, networks, opposite_orders
 from esr.ranking.published import published_figures, published_ranks
 from esr.ranking.structures import Constraints, Entry, Figures, Interval, Ranking
 from esr.ranking.table import rank_entries
 from esr.records.document import Cpu, Document, decoded_images
 from esr.records.files import FILE_NAME, NotARecord, decode, read_bytes
 from esr.records.finding import LeftOut, json_files
-from esr.records.network import Estimate
+from esr.records.network import Estimate, QualityPart
 from esr.records.reasons import CPU_NOTE
+from esr.records.recompute import require_consistent
 from esr.text import shown_path
 
 CPU = "CPU"
@@ -41,23 +45,53 @@ class Rankable(msgspec.Struct, frozen=True):
     """A record that can be ranked."""
 
     entry: Entry
+    submission: Submission
     conditions: Mapping[str, str]
     """Each of `MUST_AGREE` and `MIXABLE`; empty where unknown."""
     ended: datetime
+
+    @property
+    def data(self) -> str:
+        """Name of the data set."""
+        return self.conditions["data set"]
 
 
 class Collection(msgspec.Struct, frozen=True):
     """Records found under the given paths."""
 
     kept: tuple[Rankable, ...]
-    """One per network, with distinct keys."""
-    baseline: Entry | None
-    """Baseline of the newest record, as a row of its own."""
+    """One per network, machine and data set; a key is a network on a machine."""
+    baselines: Mapping[str, Entry]
+    """Data set -> baseline of its newest record, as a row of its own."""
     left_out: tuple[LeftOut, ...]
     read: tuple[Rankable, ...]
     """Every usable record, duplicates included."""
     documents: Mapping[str, Document]
-    """The whole records of `kept` and `baseline`, by `Entry.path`; empty unless they were asked for."""
+    """The whole records of `kept` and `baselines`, by `Entry.path`; empty unless they were asked for."""
+    notes: tuple[str, ...] = ()
+    """How networks of one name differ."""
+
+    def sets(self) -> list[str]:
+        """Data sets that can be joined, since a network was measured on each; otherwise all."""
+        return list(dict.fromkeys(one.data for one in self.read))
+
+    def joinable(self) -> bool:
+        """True if a network was measured on every data set."""
+        measured: dict[str, set[str]] = defaultdict(set)
+        for one in self.kept:
+            measured[one.entry.key].add(one.data)
+        return any(len(sets) == len(self.sets()) for sets in measured.values())
+
+    def unlike(self) -> str:
+        """Conditions in which records differ that cannot stand in one table; empty where they can."""
+        if len(self.sets()) == 1 or not self.joinable():
+            return self.differences(MUST_AGREE)
+        apart = [self.differences([name for name in MUST_AGREE if name not in ("data set", "images")])]
+        for data in self.sets():
+            of_set = tuple(one for one in self.read if one.data == data)
+            if images := replace(self, read=of_set).differences(["images"]):
+                apart.append(f"{images} of {data}")
+        return "; ".join(filter(None, apart))
 
     def differences(self, conditions: Sequence[str]) -> str:
         """Conditions that differ between records: how many share each value, and a file of the rarer ones."""
@@ -79,8 +113,9 @@ class Collection(msgspec.Struct, frozen=True):
 
     def shared(self) -> list[str]:
         """Conditions that all records share, for the table's head."""
-        counted = [self._values(name) for name in _IN_HEAD]
-        return [value for values in counted for value in values if len(values) == 1]
+        counted = [self._values(name) for name in _IN_HEAD if name != "data set"]
+        alike = [value for values in counted for value in values if len(values) == 1]
+        return [" + ".join(self.sets()), *alike]
 
 
 def collect(paths: Sequence[str | os.PathLike[str]], *, whole: bool = False) -> Collection:
@@ -95,31 +130,46 @@ def collect(paths: Sequence[str | os.PathLike[str]], *, whole: bool = False) -> 
     """
     found: list[Rankable] = []
     left_out: list[LeftOut] = []
-    newest: tuple[Path, Document] | None = None
+    newest: dict[str, tuple[datetime, Path, Document]] = {}
     documents: dict[str, Document] = {}
     for file, named in json_files(paths, left_out):
         try:
             document = decode(read_bytes(file))
+            require_consistent(document)
         except RecordError as error:
             if named or file.name == FILE_NAME or not isinstance(error, NotARecord):
                 left_out.append(LeftOut(file, str(error)))
             continue
-        found.append(Rankable(_entry(file, document, "candidate"), _conditions(document), document.ended))
+        conditions = _conditions(document)
+        machine = conditions["device"], conditions["settings"]
+        entry = _entry(file, document, "candidate")
+        found.append(Rankable(entry, submission(document, machine), conditions, document.ended))
         if whole:
             documents[str(file)] = document
-        if newest is None or document.ended >= newest[1].ended:
-            newest = file, document
-    kept, duplicates = _newest_clean(found)
-    baseline = _entry(*newest, "baseline") if newest else None
-    shown = (*(one.entry for one in kept), *([baseline] if baseline else []))
+        data = document.data.name
+        if data not in newest or document.ended >= newest[data][0]:
+            newest[data] = document.ended, file, document
+    submissions, duplicates = _newest_clean(found)
+    baselines = {data: _entry(file, document, "baseline") for data, (_, file, document) in newest.items()}
+    distinct, notes = keys([one[0].entry for one in submissions], [one[0].submission for one in submissions])
+    kept = tuple(
+        one if one.entry.key == key else replace(one, entry=replace(one.entry, key=key))
+        for key, several in zip(distinct, submissions, strict=True)
+        for one in several
+    )
+    shown = (*(one.entry for one in kept), *baselines.values())
     documents = {entry.path: documents[entry.path] for entry in shown if entry.path in documents}
-    return Collection(tuple(_distinct(kept)), baseline, (*left_out, *duplicates), tuple(found), documents)
+    return Collection(kept, baselines, (*left_out, *duplicates), tuple(found), documents, tuple(notes))
 
 
 def rank_records(
-    collection: Collection, challenge: Challenge, constraints: Constraints = "report", mixed: bool = False
+    collection: Collection,
+    challenge: Challenge,
+    constraints: Constraints = "report",
+    mixed: bool = False,
+    rules: Eligibility = Eligibility(),  # noqa: B008 - immutable
 ) -> Ranking:
-    """Ranks every measured network, and shows their baseline.
+    """Ranks every measured network, and shows their baseline; records of one network on several sets are joined.
 
     Args:
         collection: Records found.
@@ -127,34 +177,46 @@ def rank_records(
         constraints: As for `rank_entries`.
         mixed: Allows records of several devices or settings; their ratios are ranked, and figures that depend on the
             device (milliseconds, memory, energy) are left out.
+        rules: Who may be ranked.
 
     Raises:
         RecordError: There is nothing to rank, or the records cannot stand in one table.
+        ConfigError: An exclusion names no network.
     """
-    baseline = collection.baseline
-    if baseline is None:
+    if not collection.baselines:
         raise RecordError("no record that can be ranked; esr model=NAME makes one")
-    if unlike := collection.differences(MUST_AGREE):
+    if unlike := collection.unlike():
         raise RecordError(f"the records differ in {unlike}; rank those that agree separately")
     apart = collection.differences(MIXABLE)
     if apart and not mixed:
         remedy = "rank those that agree separately, or pass --mixed to rank ratios to the baseline"
         raise RecordError(f"the records differ in {apart}; {remedy}")
-    entries = [one.entry for one in collection.kept]
+    sets = collection.sets()
+    baseline = joined([collection.baselines[data] for data in sets], sets)
+    entries = networks(collection.kept, sets)
     if baseline.name not in {entry.name for entry in entries}:
         entries.append(baseline)
-    notes = []
+    notes = list(collection.notes)
+    if len(sets) > 1:
+        notes.append(f"runtime: mean over {', '.join(sets)}; ratio: of those means")
     if apart:
         own = {"runtime_ms": None, "memory_mib": None, "energy_mj": None}
         entries = [replace(entry, figures=replace(entry.figures, **own)) for entry in entries]
         notes.append(f"mixed: records differ in {apart}; only figures that carry over are compared")
+    else:
+        notes += opposite_orders(entries)
     if baseline.name != challenge.baseline:
         notes.append(f"ratios are relative to {baseline.name}; the challenge's baseline is {challenge.baseline}")
     if any(one.conditions["device"].startswith(CPU) for one in collection.read):
         notes.append(CPU_NOTE)
     entries = [_under(challenge, entry) for entry in entries]
     return rank_entries(
-        entries, challenge, constraints, baseline=baseline.name, conditions=collection.shared(), notes=notes
+        judged(entries, rules),
+        challenge,
+        constraints,
+        baseline=baseline.name,
+        conditions=collection.shared(),
+        notes=[*notes, *rules_note(rules)],
     )
 
 
@@ -165,43 +227,28 @@ def _under(challenge: Challenge, entry: Entry) -> Entry:
     return replace(entry, reference=True) if entry.name in challenge.references else entry
 
 
-def _newest_clean(found: Sequence[Rankable]) -> tuple[list[Rankable], list[LeftOut]]:
-    """One record per network: clean before tainted before failed, then the newest."""
-    groups: dict[tuple[object, ...], list[Rankable]] = defaultdict(list)
-    for one in found:
-        groups[one.entry.name, one.entry.team, one.entry.team_id].append(one)
-    kept, left_out = [], []
-    for group in groups.values():
-        best = max(group, key=lambda one: (_CLEANEST[one.entry.verdict], one.ended))
-        kept.append(best)
-        ranked_by = f"is ranked by {shown_path(best.entry.path or '')} ({best.entry.verdict})"
-        for entry in (other.entry for other in group if other is not best):
-            left_out.append(LeftOut(Path(entry.path or ""), f"{entry.name} ({entry.verdict}) {ranked_by}"))
+def _newest_clean(found: Sequence[Rankable]) -> tuple[list[list[Rankable]], list[LeftOut]]:
+    """Submissions, each with one record per data set: clean before tainted before failed, then the newest."""
+    kept: list[list[Rankable]] = []
+    left_out = []
+    for several in groups(found, lambda one: (one.entry, one.submission)):
+        by_set: dict[str, list[Rankable]] = defaultdict(list)
+        for one in several:
+            by_set[one.data].append(one)
+        kept.append([])
+        for group in by_set.values():
+            best = max(group, key=lambda one: (_CLEANEST[one.entry.verdict], one.ended))
+            kept[-1].append(best)
+            ranked_by = f"is ranked by {shown_path(best.entry.path or '')} ({best.entry.verdict})"
+            for entry in (other.entry for other in group if other is not best):
+                left_out.append(LeftOut(Path(entry.path or ""), f"{entry.name} ({entry.verdict}) {ranked_by}"))
     return kept, left_out
-
-
-def _distinct(measured: Sequence[Rankable]) -> list[Rankable]:
-    """Distinct keys: networks of one name get their team's, then a number where they still collide."""
-    names = Counter(one.entry.name for one in measured)
-    taken: Counter[str] = Counter()
-    distinct = []
-    for one in measured:
-        key = one.entry.key if names[one.entry.name] == 1 else _key(one.entry)
-        taken[key] += 1
-        if taken[key] > 1:
-            key = f"{key} #{taken[key]}"
-        distinct.append(replace(one, entry=replace(one.entry, key=key)) if key != one.entry.key else one)
-    return distinct
-
-
-def _key(entry: Entry) -> str:
-    return f"{entry.name} ({entry.team or 'no team'}, {'-' if entry.team_id is None else entry.team_id})"
 
 
 def _entry(file: Path, document: Document, role: Role) -> Entry:
     network, baseline = document.networks.of(role), document.networks.baseline
     card, counted, timing, verdict = network.card, network.complexity, document.timing, document.verdict
-    judged = role == "candidate"
+    own = role == "candidate"
     return Entry(
         key=network.name,
         name=network.name,
@@ -211,15 +258,16 @@ def _entry(file: Path, document: Document, role: Role) -> Entry:
         source="measured",
         figures=_figures(document, role),
         baseline=_figures(document, "baseline"),
-        reference=not judged,
+        reference=not own,
         published=published_figures(card.published, baseline.card.published) if card.published else None,
         published_in=card.published.challenge if card.published else None,
         published_ranks=published_ranks(card.published) if card.published else {},
-        ratio_per_round=timing.ratio_per_round if judged else (),
-        process_of_round=timing.process_of_round if judged else (),
-        verdict=verdict.status if judged else "clean",
-        reasons=verdict.reasons if judged else (),
-        failure=network.failure.kind if judged and network.failure else None,
+        ratio_per_round=timing.ratio_per_round if own else (),
+        process_of_round=timing.process_of_round if own else (),
+        verdict=verdict.status if own else "clean",
+        reasons=verdict.reasons if own else (),
+        failure=network.failure.kind if own and network.failure else None,
+        identical=_identical(document) if own else (),
         weights=network.weights.source,
         baseline_weights=baseline.weights.source,
         missed_by_hooks=counted.missed_by_hooks if counted else {},
@@ -232,10 +280,10 @@ def _figures(document: Document, role: Role) -> Figures:
     network, ratio = document.networks.of(role), document.timing.ratio
     if ratio and role == "baseline":
         ratio = Estimate(1.0)
-    counted, quality = network.complexity, network.quality
-    psnr = quality.mean.psnr_rgb if quality and quality.meaningful else None
+    counted = network.complexity
     energy = document.telemetry.energy_per_image.get(role)
     spent = energy and (energy.gpu or energy.host)
+    psnr = _psnr(document, role)
     return Figures(
         runtime_ms=network.timing.runtime_ms.value if network.timing else None,
         ratio=ratio.value if ratio else None,
@@ -245,6 +293,34 @@ def _figures(document: Document, role: Role) -> Figures:
         psnr_rgb={} if psnr is None else {document.data.name: psnr},
         **{name: getattr(counted, name) for name in _COUNTS if counted},
     )
+
+
+def _psnr(document: Document, role: Role) -> float | None:
+    """Mean PSNR; where an image's is infinite for either network, over the other images, for both networks."""
+    quality = document.networks.of(role).quality
+    if quality is None or not quality.meaningful:
+        return None
+    both = [one.quality for one in (document.networks.candidate, document.networks.baseline) if one.quality]
+    if all(one.mean.psnr_rgb is not None for one in both):
+        return quality.mean.psnr_rgb
+    infinite = {index for one in both for index in _infinite(one)}
+    finite = [one.psnr_rgb for index, one in enumerate(quality.images) if index not in infinite]
+    known = [value for value in finite if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _infinite(quality: QualityPart | None) -> set[int]:
+    """Images whose output is the HR image itself, bit by bit."""
+    if quality is None or not quality.meaningful or quality.mean.psnr_rgb is not None:
+        return set()
+    return {index for index, one in enumerate(quality.images) if one.psnr_rgb is None}
+
+
+def _identical(document: Document) -> tuple[str, ...]:
+    """The data set, if an output is perfect that the baseline's is not: an image of one colour is perfect for both."""
+    networks = document.networks
+    more = _infinite(networks.candidate.quality) - _infinite(networks.baseline.quality)
+    return (document.data.name,) if more else ()
 
 
 def _conditions(document: Document) -> Mapping[str, str]:

@@ -14,6 +14,8 @@ def excluded(entry: Entry, gates: Sequence[GateResult]) -> str | None:
         return "a baseline of the challenge"
     if entry.failure:
         return f"failed: {entry.failure}"
+    if entry.barred:
+        return entry.barred
     if entry.figures.ratio is None:
         return "no runtime"
     missed = [gate for gate in gates if gate.verdict == "fail" and gate.binding]

@@ -9,6 +9,7 @@ import msgspec
 from esr.config.cards import Published
 from esr.errors import ConfigError
 from esr.ranking.challenge import Challenge, folder, names
+from esr.ranking.eligibility import Eligibility, judged, rules_note
 from esr.ranking.structures import Constraints, Entry, Figures, Ranking
 from esr.ranking.table import rank_entries
 
@@ -17,21 +18,28 @@ Runtime = Literal["mean", "median", "without_first"]
 RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
 
 
-def published_ranking(challenge: Challenge, constraints: Constraints = "report", runtime: Runtime = "mean") -> Ranking:
+def published_ranking(
+    challenge: Challenge,
+    constraints: Constraints = "report",
+    runtime: Runtime = "mean",
+    rules: Eligibility = Eligibility(),  # noqa: B008 - immutable
+) -> Ranking:
     """The published table of a challenge, recomputed by its rules.
 
     Args:
         challenge: The challenge.
         constraints: As for `rank_entries`.
         runtime: Statistic of the published times per image; others than the mean need a table that has them.
+        rules: Who may be ranked.
 
     Raises:
-        ConfigError: The challenge's table is not shipped, or lacks the statistic.
+        ConfigError: The challenge's table is not shipped, or lacks the statistic; or an exclusion names no network.
     """
     notes = [challenge.published_note] if challenge.published_note else []
     if runtime != RUNTIMES[0]:
         notes.append(f"runtime: {_WORDS[runtime]}, in place of the mean that the organisers ranked")
-    return rank_entries(published_entries(challenge, runtime), challenge, constraints, notes=notes)
+    entries = judged(published_entries(challenge, runtime), rules)
+    return rank_entries(entries, challenge, constraints, notes=[*notes, *rules_note(rules)])
 
 
 _WORDS: Mapping[Runtime, str] = {

@@ -1,7 +1,7 @@
 """Input and output of a ranking: plain data, which `--format json` prints as it is."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -11,6 +11,7 @@ from esr.records.document import Reason
 
 Gate = Literal["pass", "fail", "untested"]
 Constraints = Literal["report", "enforce"]
+CONSTRAINTS: tuple[Constraints, ...] = get_args(Constraints)
 Source = Literal["measured", "published"]
 
 _FIELDS: Mapping[Metric, str] = {"runtime": "ratio", "memory": "memory_mib"}
@@ -83,6 +84,10 @@ class Entry(msgspec.Struct, frozen=True):
     verdict: Status = "clean"
     reasons: tuple[Reason, ...] = ()
     failure: FailureKind | None = None
+    barred: str | None = None
+    """Reason for which it may not be ranked, whatever its figures are."""
+    identical: tuple[str, ...] = ()
+    """Data sets on which an output equals its HR image where the baseline's does not: infinite PSNR."""
     weights: WeightsSource | None = None
     baseline_weights: WeightsSource | None = None
     missed_by_hooks: Mapping[str, int] = {}

@@ -12,13 +12,17 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri
 
-from esr.timing.statistics import Array, fewest_rounds, small_sample_quantile
+from esr.records.intervals import fewest_rounds
+from esr.records.recompute import small_sample_quantile
+from esr.timing.statistics import Array
 
 CONFIDENCE = 0.95
 MOST_RESAMPLES = 2000
 FEWEST_RESAMPLES = 200
 _RESAMPLES_TIMES_NETWORKS = 1_000_000
 """Limits time and memory with thousands of networks."""
+_DRAWN_ROUNDS = 200
+"""Rounds up to which each resample is drawn; the median of a resample of more has a known distribution."""
 _BATCH_VALUES = 1_000_000
 """Rounds drawn at once: limits memory where a record has thousands of them."""
 
@@ -61,10 +65,16 @@ def uncertainty(
     for index, values in enumerate(rounds):
         alike[tuple(processes[index]) or (0,) * len(values)].append(index)
     for process_of_round, networks in alike.items():
-        if len(process_of_round) >= fewest_rounds(CONFIDENCE):
+        count = len(process_of_round)
+        if count < fewest_rounds(CONFIDENCE):
+            continue
+        judged[networks] = True
+        if count > _DRAWN_ROUNDS:
+            for index in networks:
+                drawn[index] += _deviations_of_many(np.asarray(rounds[index]), process_of_round, resamples, random)
+        else:
             together = np.array([rounds[index] for index in networks])
             drawn[networks] += _deviations(together, process_of_round, resamples, random)
-            judged[networks] = True
     return Uncertainty(_intervals(point, drawn, judged), _brackets(point, drawn, judged))
 
 
@@ -79,6 +89,31 @@ def _deviations(rounds: Array, process_of_round: Sequence[int], resamples: int, 
     away = np.concatenate(medians, axis=1) - _medians(rounds)[:, None]
     # Resamples of few rounds lie too close together.
     return np.asarray(away * small_sample_quantile(CONFIDENCE, rounds.shape[1]) / ndtri((1 + CONFIDENCE) / 2))
+
+
+def _deviations_of_many(
+    rounds: Array, process_of_round: Sequence[int], resamples: int, random: np.random.Generator
+) -> Array:
+    """The same for one network with many rounds, in time that grows with the resamples and not with both.
+
+    The k-th smallest of n draws from n sorted values is the one at n times a beta variate. Of several processes each
+    is first thinned to `_DRAWN_ROUNDS` of its quantiles together, which widens the range rather than narrows it.
+    """
+    processes = np.asarray(process_of_round)
+    members = [np.sort(rounds[processes == one]) for one in dict.fromkeys(process_of_round)]
+    if len(members) == 1:
+        (ordered,) = members
+        count = len(ordered)
+        lower, upper = (count + 1) // 2, count // 2 + 1
+        place = random.beta(lower, count + 1 - lower, resamples)
+        above = place + (1 - place) * random.beta(1, count - lower, resamples) if upper > lower else place
+        medians = (ordered[(place * count).astype(int)] + ordered[(above * count).astype(int)]) / 2
+        wider = small_sample_quantile(CONFIDENCE, count) / ndtri((1 + CONFIDENCE) / 2)
+        return np.asarray((medians - np.median(ordered)) * wider)
+    kept = max(1, _DRAWN_ROUNDS // len(members))
+    thinned = [np.quantile(values, (np.arange(kept) + 0.5) / kept) for values in members[:_DRAWN_ROUNDS]]
+    owners = np.repeat(np.arange(len(thinned)), kept).tolist()
+    return np.asarray(_deviations(np.concatenate(thinned)[None, :], owners, resamples, random)[0])
 
 
 def _picked(processes: Sequence[int], shape: tuple[int, int], random: np.random.Generator) -> npt.NDArray[np.int64]:

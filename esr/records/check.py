@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 
+from esr.config.cards import Card
 from esr.config.terms import ROLES
 from esr.errors import RecordError
 from esr.records.document import Document, decoded_images
@@ -51,14 +52,35 @@ def check_raw(document: Document) -> None:
 
 def _check_network(role: str, network: Network) -> None:
     check_name(f"{role}'s name", network.name)
-    check_name(f"{role}'s title", network.card.title)
-    check_name(f"{role}'s team", network.card.team or "-")
+    check_card(role, network.card)
     if worker := network.worker:
         check_name("device", worker.device.name or "-")
         check_name("version of torch", worker.torch)
     if counted := network.complexity:
         for operator in (*counted.missed_by_hooks, *counted.without_formula):
             check_name("operator", operator)
+
+
+def check_card(role: str, card: Card) -> None:
+    """Refuses a card whose name, title or team is not plain text.
+
+    Raises:
+        RecordError: The line names the place.
+    """
+    check_name(f"{role}'s name", card.name)
+    check_name(f"{role}'s title", card.title)
+    check_name(f"{role}'s team", card.team or "-")
+
+
+def check_image_name(name: str) -> None:
+    """Refuses an image's name that is not plain text, or a path.
+
+    Raises:
+        RecordError: The line shows it.
+    """
+    check_name("image", name)
+    if "/" in name or "\\" in name or name in (".", ".."):
+        raise RecordError(f"image name {quoted(name)}: a path instead of a bare name")
 
 
 def _check_timing(role: str, timing: NetworkTiming, images: int) -> None:
@@ -83,9 +105,7 @@ def _check_reason(place: str, reason: str) -> None:
 def _check_images(raw: bytes) -> None:
     # By its bytes, so that thousands of records of one set decode and check it once.
     for image in decoded_images(raw):
-        check_name("image", image.name)
-        if "/" in image.name or "\\" in image.name or image.name in (".", ".."):
-            raise RecordError(f"image name {quoted(image.name)}: a path instead of a bare name")
+        check_image_name(image.name)
 
 
 @lru_cache(maxsize=10_000)

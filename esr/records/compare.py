@@ -15,6 +15,7 @@ from esr.errors import RecordError
 from esr.records.files import Record
 from esr.records.network import Estimate
 from esr.records.reasons import TAINT
+from esr.text import one_line, quoted, shown_path
 
 ComparisonOutcome = Literal["same", "faster", "slower", "inconclusive"]
 """B in comparison with A."""
@@ -208,11 +209,11 @@ def _leaves(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:
 
 
 def _where(record: Record) -> str:
-    return str(record.path or record.document.id)
+    return shown_path(record.path) if record.path else quoted(record.document.id)
 
 
 def _short(value: object) -> str:
-    text = str(value)
+    text = one_line(str(value))
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 

@@ -9,15 +9,27 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Raw
 
-from esr.config.terms import Count, Digest, Ending, Figure, LrOrigin, Positive, Protocol, Psnr, Role, Severity, Status
+from esr.config.terms import (
+    MOST_ROUNDS,
+    Count,
+    Digest,
+    Ending,
+    Figure,
+    LrOrigin,
+    Positive,
+    Protocol,
+    Psnr,
+    Role,
+    Severity,
+    Status,
+)
 from esr.records.network import Estimate, Network, Shape
-from esr.records.part import Part, load_raw
+from esr.records.part import Part, load_raw, require_shallow
 from esr.records.reasons import ReasonName
 from esr.records.telemetry import Cycles, EnergyRatio, Telemetry
 
 FORMAT: Literal["esr-record"] = "esr-record"
 VERSION: Literal[3] = 3
-MOST_ROUNDS = 100_000
 
 Moment = Annotated[datetime, Meta(tz=True)]
 
@@ -278,6 +290,8 @@ class Document(Part, frozen=True):
         """Decodes the composed configuration.
 
         Raises:
-            RecordError: It is not an object.
+            RecordError: It is not an object, or is nested without reason.
         """
-        return load_raw(self.config, dict[str, object], "config")
+        config = load_raw(self.config, dict[str, object], "config")
+        require_shallow(config, "config")
+        return config

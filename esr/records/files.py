@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from esr.errors import RecordError
 from esr.records.check import check, check_raw
 from esr.records.document import FORMAT, VERSION, Document, Verdict
 from esr.records.network import Estimate, Network
+from esr.records.recompute import require_consistent
 from esr.records.upgrade import OLDEST, upgraded
 from esr.system import files
+from esr.text import shown_path
 
 FILE_NAME = "record.json"
 LARGEST_BYTES = 256 * 1024 * 1024
@@ -109,7 +112,7 @@ def load_record(path: str | os.PathLike[str]) -> Record:
     """Reads a record and checks it to the last sample: the file, or the folder that holds its `record.json`.
 
     Raises:
-        RecordError: It cannot be read, is not JSON, or is not a record.
+        RecordError: It cannot be read, is not JSON, is not a record, or its figures do not follow from its samples.
     """
     file = Path(path)
     if file.is_dir():
@@ -117,8 +120,9 @@ def load_record(path: str | os.PathLike[str]) -> Record:
     try:
         document = decode(read_bytes(file))
         check_raw(document)
+        require_consistent(document)
     except RecordError as error:
-        raise type(error)(f"{file}: {error}") from None
+        raise type(error)(f"{shown_path(file)}: {error}") from None
     return Record(document, file)
 
 
@@ -129,7 +133,10 @@ def read_bytes(file: Path) -> bytes:
         RecordError: It cannot be read, or is too large for a record.
     """
     try:
-        if file.stat().st_size > LARGEST_BYTES:
+        status = file.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for, a device never ends
+            raise RecordError("not a file")
+        if status.st_size > LARGEST_BYTES:
             raise RecordError(f"larger than {LARGEST_BYTES >> 20} MiB")
         return file.read_bytes()
     except OSError as error:
@@ -159,5 +166,6 @@ def write_record(document: Document, folder: Path) -> Record:
     raw = msgspec.json.encode(document)
     checked = decode(raw)
     check_raw(checked)
+    require_consistent(checked)
     files.write(folder / FILE_NAME, msgspec.json.format(raw, indent=1), RecordError)
     return Record(checked, folder / FILE_NAME)

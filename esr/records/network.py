@@ -364,6 +364,8 @@ class Network(Part, frozen=True):
     """Settings the network changed (switches, float32 precision, threads, CPUs, priority) -> their new values."""
     uncounted: str | None = None
     """Reason why counting failed although the network ran on the images; `None` where it succeeded."""
+    code_sha256: Digest | None = None
+    """Of the source files that importing the network brought in; `None` in older records, and where none was found."""
     kernels: Annotated[tuple[Kernel, ...], Meta(max_length=MOST_KERNELS)] | None = None
     """Those that took longest in one untimed pass over the largest image after the last round; `None` on the CPU,
     where the profiler tells nothing, and in older records."""

@@ -48,6 +48,15 @@ REASONS = {
 ReasonName: TypeAlias = Annotated[str, Meta(extra_json_schema={"enum": [*REASONS]})]
 """A key of `REASONS`."""
 
+DISQUALIFYING = {
+    "outputs_differ",
+    "quality_differs",
+    "time_unaccounted",
+    "work_uncounted",
+    "parameters_uncounted",
+    "memory_uncounted",
+}
+"""Reasons for which a network is not ranked unless that is asked for: its figures are not those of the work it does."""
 TAINT: Severity = "taint"
 IMPRECISION: Severity = "imprecision"
 WARNING: Severity = "warning"

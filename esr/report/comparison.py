@@ -11,8 +11,11 @@ from esr.records.files import Record
 from esr.report import markdown, ranking_table
 from esr.report.table import Cell, Column, Grid
 from esr.report.wording import interval, number
+from esr.text import one_line
 
 _TITLE = "B against A"
+_LONGEST = 200
+"""Characters of a value that differs."""
 MANY = 20
 """Comparisons from which a few wrong ones by chance alone are to be expected."""
 _COLUMNS: tuple[Column[Comparison], ...] = (
@@ -53,8 +56,12 @@ def _explained(comparison: Comparison) -> list[str]:
 
 
 def _difference(found: Difference) -> str:
-    a, b = (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for value in (found.a, found.b))
-    return f"{found.key}: {a} → {b}"
+    return one_line(f"{found.key[:_LONGEST]}: {_shown(found.a)} → {_shown(found.b)}")
+
+
+def _shown(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def print_comparisons(comparisons: Sequence[Comparison], screen: Console) -> None:

@@ -11,6 +11,8 @@ from esr.text import shown_path
 
 FORMAT = "esr-ranking"
 VERSION = 2
+_FORMULA = "=+-@|%\t\r\n\u2212\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b\uff5c\uff05"
+"""Characters that begin a formula, full-width and small ones, too: spreadsheets of East Asia read them alike."""
 _FIGURES = ("params", "flops", "flops_fvcore", "macs", "activations", "memory_mib", "convolutions", "energy_mj")
 
 
@@ -28,9 +30,9 @@ def to_csv(ranking: Ranking) -> str:
     out = io.StringIO()
     lines = [_line(row, ranking) for row in ranking.rows]
     header = dict.fromkeys(key for line in lines for key in line)
-    writer = csv.DictWriter(out, list(header), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows([line.get(key) for key in header] for line in lines)
     return out.getvalue()
 
 
@@ -67,4 +69,4 @@ def _cell(text: str) -> str:
     >>> _cell("=1+1"), _cell("rlfn")
     ("'=1+1", 'rlfn')
     """
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    return f"'{text}" if text[:1] in _FORMULA and text else text

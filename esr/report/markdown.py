@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from esr.ranking import Ranking
 from esr.report import table
 from esr.report.table import Cell, Column, Grid, RowType
+from esr.text import printable
 
 _SPECIAL = re.compile(r"([\\`*_\[\]#|~])")
 
@@ -30,7 +31,7 @@ def escape(text: str) -> str:
     >>> escape("a|b <script>"), escape("_x_")
     ('a\\|b &lt;script&gt;', '\\_x\\_')
     """
-    plain = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    plain = printable(" ".join(text.split())).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _SPECIAL.sub(r"\\\1", plain).replace("://", ":&#47;/")
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Generic, TypeAlias, TypeVar
 
 from esr.ranking import Figures, Metric, Ranking, Row, Track, metrics_of
@@ -72,7 +72,7 @@ def ranking_grid(ranking: Ranking) -> Grid[Row]:
 
     team: Column[Row] = Column("team", "team", lambda row: _name(row.entry.team), left=True)
     teams = any(row.entry.team and row.entry.team != row.entry.key for row in ranking.rows)
-    sets = dict.fromkeys(name for row in ranking.rows for name in row.entry.figures.psnr_rgb)
+    sets = dict.fromkeys(name for row in ranking.rows for name in (*row.entry.figures.psnr_rgb, *row.entry.identical))
     columns = [
         Column("place", "#", place),
         Column("network", "network", network, left=True),
@@ -150,6 +150,7 @@ def bracket_letters(brackets: Sequence[int]) -> str:
     return ",".join(_letters(bracket) for bracket in brackets)
 
 
+@cache
 def _letters(bracket: int) -> str:
     higher, letter = divmod(bracket, 26)
     return (_letters(higher - 1) if higher else "") + chr(ord("a") + letter)
@@ -168,9 +169,9 @@ def score(value: float | None) -> str:
     """A sum of ranks as a whole number, an exponential score with three decimals."""
     if value is None:
         return DASH
-    if value == int(value):
-        return str(int(value))
-    return f"{value:.3f}" if value < _LARGEST_PLAIN_SCORE else f"{value:.2e}"
+    if value >= _LARGEST_PLAIN_SCORE:
+        return f"{value:.2e}"
+    return str(int(value)) if value == int(value) else f"{value:.3f}"
 
 
 def set_words(name: str) -> str:
@@ -192,8 +193,12 @@ def counts(ranking: Ranking) -> list[Metric]:
 
 
 def _psnr_column(name: str) -> Column[Row]:
-    header = f"PSNR {set_words(name)}"
-    return Column(f"psnr_rgb_{name}", header, lambda row: _figure(row.entry.figures.psnr_rgb.get(name), 2))
+    def cell(row: Row) -> Cell:
+        if name in row.entry.identical:
+            return Cell("∞")
+        return _figure(row.entry.figures.psnr_rgb.get(name), 2)
+
+    return Column(f"psnr_rgb_{name}", f"PSNR {set_words(name)}", cell)
 
 
 def _runtime_columns(ranking: Ranking) -> list[Column[Row]]:

@@ -3,10 +3,13 @@
 import io
 import os
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich import progress as bars
 from rich.console import Console
+from rich.text import Text
+
+from esr.text import printable
 
 Shown = TypeVar("Shown", bound="Bars")
 
@@ -16,9 +19,17 @@ PIPED_WIDTH = 160
 """Columns where no terminal states its width; `COLUMNS` overrides it."""
 
 
+class _Console(Console):
+    """A console that prints nobody's terminal escapes but its own."""
+
+    def render_str(self, text: str, **style: Any) -> Text:
+        """As rich's, of the printable part."""
+        return super().render_str(printable(text), **style)
+
+
 def console(*, stderr: bool = False) -> Console:
     """A console on standard output or error; markup and emoji codes in strings are printed as they are."""
-    made = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+    made = _Console(stderr=stderr, markup=False, highlight=False, emoji=False)
     if not made.is_terminal and "COLUMNS" not in os.environ:
         made.width = PIPED_WIDTH
     return made
@@ -30,7 +41,7 @@ def captured(draw: Callable[[Console], None], width: int = PIPED_WIDTH) -> str:
     >>> captured(lambda screen: screen.print("[b]one[/b]"))
     '[b]one[/b]\n'
     """
-    screen = Console(file=io.StringIO(), width=width, markup=False, highlight=False, emoji=False)
+    screen = _Console(file=io.StringIO(), width=width, markup=False, highlight=False, emoji=False)
     with screen.capture() as printed:
         draw(screen)
     return printed.get()
@@ -62,7 +73,7 @@ class StageBars(Bars):
     def stage(self, title: str, steps: int | None) -> None:
         """Replaces the bar of the stage before."""
         self.end_stage()
-        self._stage = self.live.add_task(title, total=steps)
+        self._stage = self.live.add_task(printable(title), total=steps)
 
     def end_stage(self) -> None:
         """Removes the bar."""

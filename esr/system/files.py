@@ -1,5 +1,6 @@
 """Atomic file writes: the old file or the new one is there, never half of one."""
 
+import itertools
 import os
 import tempfile
 from collections.abc import Iterator
@@ -57,3 +58,19 @@ def _umask() -> int:
     current = os.umask(0)
     os.umask(current)
     return current
+
+
+def exclusive(folder: Path) -> Path:
+    """Makes a folder that did not exist, with a number after its name where the name is taken."""
+    for number in itertools.count(1):
+        free = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+        try:
+            free.parent.mkdir(parents=True, exist_ok=True)
+            free.mkdir()
+        except FileExistsError:
+            if free.parent.is_dir():
+                continue
+        except OSError:
+            pass  # whoever writes there fails at the same folder, with an error that is understood
+        return free
+    raise AssertionError("numbers do not end")

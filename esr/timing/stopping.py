@@ -3,10 +3,11 @@
 from math import ceil
 
 from esr.config.schema import TimingConf
-from esr.config.terms import Ending
+from esr.config.terms import MOST_ROUNDS, Ending
 from esr.records.document import Precision
+from esr.records.intervals import fewest_rounds
 from esr.records.network import Estimate
-from esr.timing.statistics import Array, fewest_rounds, ratio
+from esr.timing.statistics import Array, ratio
 
 GROWTH = 1.1
 """Rounds at one look over those at the look before; looking more often makes an interval narrow by chance likelier."""
@@ -42,7 +43,7 @@ def ended_by(candidate: Array, baseline: Array, elapsed_s: float, timing: Timing
         widths = [ratio(candidate[:count], baseline[:count], timing.confidence).width for count in looks]
         if all(width is not None and width < timing.precision for width in widths):
             return "precision"
-    return "max_seconds" if elapsed_s >= timing.max_seconds else None
+    return "max_seconds" if elapsed_s >= timing.max_seconds or rounds >= MOST_ROUNDS // timing.processes else None
 
 
 def _looks(first: int, last: int) -> list[int]:

@@ -10,13 +10,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from esr.config.compose import out_folder
 from esr.config.schema import SCALE, network_name
 from esr.errors import ConfigError, EsrError, NetworkError
 from esr.images.quality import SSIM_WINDOW, decibels
 from esr.networks import devices
 from esr.networks.inference import check_output
 from esr.records.network import Quality
-from esr.text import described
+from esr.text import described, file_stem
 from esr.training import checkpoint, data, recipe, start
 from esr.training.config import TrainConf
 from esr.training.log import Log
@@ -212,7 +213,7 @@ class _Run:
 
     @property
     def _weights(self) -> Path:
-        return self.out / f"{network_name(self.settings.model)}.safetensors"
+        return self.out / f"{file_stem(network_name(self.settings.model), 'network')}.safetensors"
 
     def result(self) -> Trained:
         """Result of the finished run."""
@@ -225,4 +226,4 @@ def folder_of(settings: TrainConf) -> Path:
     """Folder of a run's files: `out`, or a folder below `$ESR_OUT`, as for all results."""
     if settings.out:
         return Path(settings.out).expanduser()
-    return Path(os.environ.get("ESR_OUT", ".")) / "outputs" / "training" / network_name(settings.model)
+    return Path(out_folder()) / "outputs" / "training" / file_stem(network_name(settings.model), "network")

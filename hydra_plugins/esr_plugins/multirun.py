@@ -1,19 +1,24 @@
 """The sweeper and the default launcher of a multirun."""
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, RangeSweep
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, configure_log, setup_globals
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+from esr.errors import ConfigError
 from hydra_plugins.esr_plugins._base import NetworkLauncher
+
+MOST_JOBS = 10_000
+"""Networks of one multirun."""
 
 
 class Every(Sweeper):
@@ -55,10 +60,31 @@ def combinations(overrides: Sequence[Override]) -> list[list[str]]:
     for override in overrides:
         key = override.get_key_element()
         if override.is_sweep_override():
-            choices[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+            choices[key] = [f"{key}={value}" for value in _values(override)]
         else:
             choices[key] = [str(override.input_line)]
+    if math.prod(map(len, choices.values())) > MOST_JOBS:
+        raise ConfigError(f"a sweep of more than {MOST_JOBS} networks; name fewer, or shorter ranges")
     return [list(job) for job in itertools.product(*choices.values())]
+
+
+def _values(override: Override) -> list[str]:
+    """The choices of a sweep.
+
+    Raises:
+        ConfigError: There are too many, or they never end.
+    """
+    swept = override.value()
+    endless = isinstance(swept, RangeSweep) and not _is_short(swept)
+    values = [] if endless else list(itertools.islice(override.sweep_string_iterator(), MOST_JOBS + 1))
+    if endless or len(values) > MOST_JOBS:
+        raise ConfigError(f"{override.input_line}: more than {MOST_JOBS} choices; name fewer, or a shorter range")
+    return values
+
+
+def _is_short(swept: RangeSweep) -> bool:
+    start, stop, step = (float(number or 0) for number in (swept.start, swept.stop, swept.step))
+    return step != 0 and abs(stop - start) / abs(step) <= MOST_JOBS
 
 
 class Sequential(NetworkLauncher):

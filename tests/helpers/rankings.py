@@ -1,6 +1,7 @@
 """Records for tests of their readers: built from the record's types, and given as plain JSON types to be changed."""
 
 import json
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ from msgspec import Raw
 
 from esr.config.cards import Card
 from esr.records import document as records
+from esr.records import intervals
 from esr.records import network as networks
 from esr.records.document import FORMAT, VERSION, Document
+from esr.records.recompute import possible_places
 from esr.records.telemetry import Telemetry
 
 Node = dict[str, Any]
@@ -41,21 +44,22 @@ ENVIRONMENT = records.Environment(
 )
 
 
-def network(name: str, ratio: float, psnr: float, team: str | None = None, **counts: int) -> networks.Network:
-    """One network of a record; `counts` are those of its complexity."""
+def network(name: str, ms: Sequence[float], psnr: float, team: str | None = None, **counts: int) -> networks.Network:
+    """One network of a record, with its milliseconds in each round over one image; `counts` are its complexity's."""
+    middle = float(np.median(ms))
     quality = networks.Quality(psnr_rgb=psnr, ssim_rgb=1.0, psnr_y=None, ssim_y=1.0)
     complexity = networks.Complexity(
         input_shape=(1, 3, 256, 256), **{"activations": 100, "convolutions": 10, **IMDN, **counts}
     )
     timing = networks.NetworkTiming(
-        runtime_ms=networks.Estimate(100 * ratio),
-        runtime_ms_plain=100 * ratio,
-        median_ms=(100 * ratio,),
-        complete_rounds=10,
+        runtime_ms=networks.Estimate(middle),
+        runtime_ms_plain=float(np.mean(ms)),
+        median_ms=(middle,),
+        complete_rounds=len(ms),
         outliers=0,
-        passes=0,
+        passes=len(ms),
         warmup=Raw(b"[]"),
-        samples=Raw(msgspec.json.encode(networks.Samples((), (), (), (), (), (), (), ()))),
+        samples=Raw(msgspec.json.encode(samples(ms))),
         blocks=Raw(b"[]"),
     )
     return networks.Network(
@@ -66,12 +70,64 @@ def network(name: str, ratio: float, psnr: float, team: str | None = None, **cou
         worker=WORKER,
         quality=networks.QualityPart(meaningful=True, mean=quality, images=(quality,)),
         complexity=complexity,
-        memory=networks.Memory(200 * ratio, "x"),
+        memory=networks.Memory(2 * middle, "x"),
         timing=timing,
         output_check=networks.OutputCheck(tolerance=1),
         precisions={},
         switches_changed={},
     )
+
+
+def samples(ms: Sequence[float], images: int = 1) -> networks.Samples:
+    """Passes in rounds over so many images, all in one block."""
+    count = len(ms)
+    no, time = (False,) * count, tuple(ms)
+    rounds, columns = (tuple(of(one) for one in range(count)) for of in (lambda n: n // images, lambda n: n % images))
+    return networks.Samples(rounds, (0,) * count, columns, no, time, time, None, no)
+
+
+def retime(made: Node, per_round: Sequence[float], baseline_ms: float = 100.0) -> None:
+    """Gives a record other samples, from which these ratios follow, with the intervals that esr computes."""
+    images, count = len(made["data"]["images"]), len(per_round)
+    confidence = made["timing"]["confidence"]
+    for role, ratios in (("candidate", per_round), ("baseline", [1.0] * count)):
+        means = [baseline_ms * ratio for ratio in ratios]
+        ms = [mean for mean in means for _ in range(images)]
+        middle = float(np.median(means))
+        made["networks"][role]["timing"] |= {
+            "runtime_ms": msgspec.to_builtins(intervals.of_runtime(middle, means, confidence)),
+            "runtime_ms_plain": float(np.mean(ms)),
+            "median_ms": [middle] * images,
+            "complete_rounds": count,
+            "passes": len(ms),
+            "samples": json.loads(msgspec.json.encode(samples(ms, images))),
+            "blocks": [],
+        }
+    made["timing"] |= {
+        "rounds": count,
+        "ratio": msgspec.to_builtins(intervals.of_ratio(per_round, confidence)),
+        "ratio_plain": msgspec.to_builtins(intervals.of_totals(per_round, [1.0] * count, confidence)),
+        "ratio_per_round": list(per_round),
+        "process_of_round": [0] * count,
+        "spread": None,
+        "precision": None,
+        "processes": [],
+        "dependence": msgspec.to_builtins(intervals.dependence(per_round)),
+    }
+
+
+def bootstrapped(made: Node) -> Node:
+    """The record as esr wrote it when it resampled rounds for its intervals."""
+    timing = made["timing"]
+    for one in (made["networks"]["candidate"]["timing"], made["networks"]["baseline"]["timing"]):
+        one["runtime_ms"] |= {"low": None, "high": None}
+    timing["dependence"] = timing["ratio_plain"] = None
+    ordered = sorted(timing["ratio_per_round"])
+    if len(ordered) >= intervals.fewest_rounds(timing["confidence"]):
+        at_least, at_most, _, _ = possible_places(len(ordered), timing["confidence"], 9999)
+        place = (at_least + at_most) // 2
+        timing["ratio"] |= {"low": ordered[place], "high": ordered[-1 - place]}
+    return made
 
 
 def document(
@@ -87,7 +143,6 @@ def document(
 ) -> Node:
     """A record of a network beside IMDN whose PSNR is 29 dB, as plain JSON types."""
     per_round = (ratio * (1 + spread * np.random.default_rng(seed).standard_normal(rounds))).tolist()
-    value = float(np.median(per_round))
     made = Document(
         format=FORMAT,
         version=VERSION,
@@ -100,15 +155,15 @@ def document(
         environment=ENVIRONMENT,
         data=records.Data("demo", True, "bicubic", images(("a", "0" * 64))),
         networks=records.Networks(
-            candidate=network(name, ratio, psnr, team, **{"params": 300_000, **counts}),
-            baseline=network("imdn", 1.0, 29.0),
+            candidate=network(name, [100 * one for one in per_round], psnr, team, **{"params": 300_000, **counts}),
+            baseline=network("imdn", [100.0] * rounds, 29.0),
         ),
         timing=records.Timing(
             protocol="paired",
             rounds=rounds,
             confidence=0.95,
             seed=0,
-            ratio=networks.Estimate(value, value * 0.99, value * 1.01),
+            ratio=None,
             ratio_plain=None,
             ratio_per_round=tuple(per_round),
             process_of_round=(0,) * rounds,
@@ -122,6 +177,7 @@ def document(
         verdict=records.Verdict("clean", ()),
     )
     plain: Node = json.loads(msgspec.json.encode(made))
+    retime(plain, per_round)
     return plain
 
 

@@ -27,6 +27,6 @@ def times(records: list[Path]) -> dict[str, str]:
     return {name: json.loads(file.read_text())["ended"] for name, file in by_network(records).items()}
 
 
-def network(folder: Path, name: str, **keys: object) -> None:
+def network(folder: Path, name: str, /, **keys: object) -> None:
     """Another participant's YAML beside `tiny.yaml`."""
     (folder / f"{name}.yaml").write_text(json.dumps({"_target_": "tiny.Tiny", **keys}))

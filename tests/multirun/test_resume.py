@@ -7,18 +7,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers import rankings
-from helpers.sweeps import network
+from helpers.sweeps import multirun, network
 from hypothesis import given
 from hypothesis import strategies as st
 
 from esr.config import compose as composition
-from esr.config.schema import EsrConf
+from esr.config.schema import EsrConf, ModelConf
 from esr.errors import DataError
 from esr.evaluation.cache_key import cache_key
+from esr.evaluation.own_code import code_digest
 from esr.images.files import write_png
 from esr.multirun import resume
 from esr.multirun.folders import folder_name
 from esr.multirun.overview import Overview
+from esr.multirun.task import labels
 from esr.records.files import load_record
 from esr.records.network import Weights
 from esr.zoo.weights import resolve
@@ -62,7 +64,8 @@ def measure(participant, monkeypatch):
 def stub(key: str, number: int, failure: str | None) -> dict:
     """A tainted or failed record; its `id` is the evaluation's number."""
     made = rankings.document("tiny", 1.0) | {"id": str(number), "cache_key": key}
-    made["verdict"] = {"status": "failed" if failure else "tainted", "reasons": []}
+    taint = {"reason": "host_load", "severity": "taint", "role": None, "detail": "x"}
+    made["verdict"] = {"status": "failed" if failure else "tainted", "reasons": [taint]}
     if failure:
         failed = {"stage": "time", "kind": "exception", "message": failure}
         made["networks"]["candidate"]["failure"] = failed
@@ -202,3 +205,169 @@ def test_no_name_leads_out_of_the_folder(name, data):
         assert "/" not in word
         assert not word.startswith(".")
         assert len(word) < 80
+
+
+def job_folders(*jobs: list[str]) -> list[str]:
+    """Names of the folders of several networks' configurations."""
+    from esr.multirun import folders
+
+    folders.register()
+    found = []
+    for overrides in jobs:
+        config = composition.compose_unchecked("config", overrides)
+        found.append(f"{folders.sweep_folder(_root_=config)}/{folders.job_folder(_root_=config)}")
+    return found
+
+
+def teams(folder: Path, *names: str, **keys: object) -> list[str]:
+    """YAMLs of one name in folders of their own."""
+    for name in names:
+        (folder / name).mkdir()
+        (folder / name / "tiny.py").write_text((folder / "tiny.py").read_text())
+        network(folder / name, "model", **keys)
+    return [f"model={name}/model.yaml" for name in names]
+
+
+APART = {
+    "two YAMLs of one name": (["model=red/model.yaml"], ["model=blue/model.yaml"]),
+    "two files of weights": (["model=red/model.yaml", "weights=a.pth"], ["model=red/model.yaml", "weights=b.pth"]),
+    "other arguments": (["model=red/model.yaml"], ["model=red/model.yaml", "+model.args.channels=4"]),
+    "another team": (["model=red/model.yaml", "model.team=red"], ["model=red/model.yaml", "model.team=blue"]),
+    "another number": (["model=red/model.yaml", "model.team_id=1"], ["model=red/model.yaml", "model.team_id=2"]),
+    "two baselines of one name": (
+        ["model=imdn", "baseline=red/model.yaml"],
+        ["model=imdn", "baseline=blue/model.yaml"],
+    ),
+    "other images of one name": (
+        ["model=imdn", "data=folder", "data.root=red"],
+        ["model=imdn", "data=folder", "data.root=blue"],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", APART)
+def test_what_tells_submissions_apart_is_part_of_where_their_records_lie(participant, monkeypatch, kind):
+    monkeypatch.chdir(participant)
+    teams(participant, "red", "blue")
+    one, other = job_folders(*APART[kind])
+    assert one != other
+    assert [one, other] == job_folders(*APART[kind])
+
+
+def test_weights_and_arguments_share_a_table_and_the_current_folder_tells_nothing(participant, monkeypatch):
+    monkeypatch.chdir(participant)
+    teams(participant, "red", "blue")
+    one, other = job_folders(*APART["two files of weights"])
+    assert Path(one).parent == Path(other).parent
+    here = job_folders(["+model._target_=tiny.Tiny", "weights=w.pth"])
+    monkeypatch.chdir(participant / "red")
+    assert job_folders(["+model._target_=tiny.Tiny", "weights=w.pth"]) != here
+    assert job_folders(["model=model.yaml"]) == job_folders([f"model={participant}/red/model.yaml"])
+
+
+def test_two_teams_with_one_file_name_have_two_records_in_one_table(participant, run_esr):
+    teams(participant, "one", "two")
+    run = multirun(run_esr, participant, "one/model.yaml,two/model.yaml", "timing.rounds=1", "data.limit=1")
+    assert run.code == 0
+    assert len(run.records) == 2
+    assert "2 networks: 2 measured" in run.out
+    assert all(f"model ({name}): measured" in run.err for name in ("one", "two"))
+    ranked = run_esr("rank", "multirun/latest", "--format", "csv", cwd=participant)
+    assert {line.partition(",")[0] for line in ranked.out.splitlines()[1:]} >= {"model (one)", "model (two)"}
+    assert ranked.err == ""
+    again = multirun(run_esr, participant, "one/model.yaml,./one/model.yaml", "timing.rounds=1", "data.limit=1")
+    assert (again.code, len(again.err.splitlines())) == (2, 1)
+    assert "one submission 2 times" in again.err
+    assert len(again.records) == 2
+
+
+def test_jobs_are_labelled_by_what_tells_them_apart():
+    assert labels([["model=imdn"], ["model=rfdn"]]) == {("model=imdn",): "", ("model=rfdn",): ""}
+    swept = [["model=rlfn", f"+model.args.num_block={count}", "data=set5"] for count in (2, 3)]
+    assert list(labels(swept).values()) == ["num_block=2", "num_block=3"]
+
+
+HELPERS = {
+    "a re-exported class": {"mynet/__init__.py": "from .arch import Net", "mynet/arch.py": "class Net: 1"},
+    "a helper beside it": {"mynet.py": "import helper", "helper.py": "x = 1"},
+    "a helper of a helper": {"mynet.py": "import one", "one.py": "from two import x", "two.py": "x = 1"},
+    "a relative import": {
+        "mynet/__init__.py": "from .a.b import Net",
+        "mynet/a/b.py": "from .. import c",
+        "mynet/c.py": "x = 1",
+    },
+    "a star": {"mynet/__init__.py": "from .arch import *", "mynet/arch.py": "x = 1"},
+    "an import in a function": {"mynet.py": "def f():\\n    from late import x", "late.py": "x = 1"},
+    "a submodule by name": {
+        "mynet/__init__.py": "",
+        "mynet/net.py": "from mynet import parts",
+        "mynet/parts.py": "x = 1",
+    },
+    "a package's own start": {
+        "mynet.py": "from parts.conv import x",
+        "parts/conv.py": "x = 1",
+        "parts/__init__.py": "y = 1",
+    },
+    "an import at run time": {
+        "mynet/__init__.py": "import importlib\\nimportlib.import_module('.deep.x', __name__)",
+        "mynet/deep/x.py": "x = 1",
+    },
+    "a file that is run": {"mynet.py": "exec(open('part.txt').read())", "part.py": "x = 1"},
+    "lazy names": {
+        "mynet/__init__.py": "def __getattr__(name):\\n    return __import__('mynet.' + name)",
+        "mynet/lazy.py": "x = 1",
+    },
+}
+
+
+@pytest.mark.parametrize("kind", HELPERS)
+def test_a_changed_module_of_the_submission_is_other_code(tmp_path, monkeypatch, kind):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "unrelated.py").write_text("x = 1")
+    for name, text in HELPERS[kind].items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text.replace("\\n", "\n"))
+    module = "mynet.net" if kind == "a submodule by name" else "mynet"
+    model = ModelConf(_target_=f"{module}.Net", source=str(tmp_path / "model.yaml"))
+    before = code_digest(model)
+    assert before == code_digest(model)
+    last = tmp_path / list(HELPERS[kind])[-1]
+    last.write_text(last.read_text() + "\n# changed\n")
+    after = code_digest(model)
+    assert after != before
+    if kind != "a file that is run":
+        (tmp_path / "unrelated.py").write_text("x = 2")
+        assert code_digest(model) == after
+
+
+@pytest.mark.parametrize(
+    "text", ["def (", "\0", "import " + "a." * 5000 + "a", "(" * 5000, "é".encode("latin-1").decode("latin-1")]
+)
+def test_code_that_no_parser_reads_has_a_digest_all_the_same(tmp_path, text):
+    (tmp_path / "mynet.py").write_text(text)
+    assert code_digest(ModelConf(_target_="mynet.Net", source=str(tmp_path / "model.yaml")))
+
+
+def test_a_pipe_and_a_circle_of_imports_end(tmp_path):
+    import os
+
+    (tmp_path / "mynet.py").write_text("import pipe, other")
+    (tmp_path / "other.py").write_text("import mynet")
+    os.mkfifo(tmp_path / "pipe.py")
+    assert code_digest(ModelConf(_target_="mynet.Net", source=str(tmp_path / "model.yaml")))
+
+
+def test_the_digest_follows_the_code_wherever_it_lies(tmp_path):
+    digests = set()
+    for place in ("here", "there"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "mynet.py").write_text("import helper")
+        (tmp_path / place / "helper.py").write_text("x = 1")
+        digests.add(code_digest(ModelConf(_target_="mynet.Net", source=str(tmp_path / place / "model.yaml"))))
+    assert len(digests) == 1
+
+
+def test_a_shipped_networks_code_is_its_file_and_its_parts():
+    model = composition.compose(["model=rlfn"]).model
+    assert code_digest(model) != code_digest(replace(model, _target_="esr.models.imdn.IMDN"))
+    assert code_digest(replace(model, _target_="nowhere.at.All")) is None

@@ -40,6 +40,7 @@ BAD = {
     ),
 }
 CANDIDATE = ["networks", "candidate"]
+TAINT = {"reason": "host_load", "severity": "taint", "role": None, "detail": "x"}
 ENERGY = {"joules": 1, "images": 1, "joules_per_image": 1, "method": "counter"}
 ODD = {
     "a count beyond floats": ([*CANDIDATE, "complexity", "params"], 10**400),
@@ -225,7 +226,8 @@ def test_of_several_records_of_one_network_the_newest_clean_one_stays(tmp_path, 
         [("2026-01-01", "clean"), ("2026-01-02", "clean"), ("2026-01-03", "tainted")]
     ):
         made = rankings.document("net", 0.5 + number / 10)
-        made |= {"ended": f"{ended}T00:00:00+00:00", "verdict": {"status": status, "reasons": []}}
+        reasons = [TAINT] if status == "tainted" else []
+        made |= {"ended": f"{ended}T00:00:00+00:00", "verdict": {"status": status, "reasons": reasons}}
         rankings.write(made, tmp_path / str(number))
     run = run_esr("rank", ".", "--format", "csv")
     assert run.code == 0
@@ -308,7 +310,13 @@ def test_a_network_that_failed_is_shown_unranked(tmp_path, run_esr):
         "memory": None,
         "timing": None,
     }
-    made["timing"] |= {"ratio": None, "ratio_per_round": [], "process_of_round": []}
+    made["timing"] |= {
+        "ratio": None,
+        "ratio_plain": None,
+        "dependence": None,
+        "ratio_per_round": [],
+        "process_of_round": [],
+    }
     made["verdict"]["status"] = "failed"
     decode(json.dumps(made).encode())
     rankings.write(made, tmp_path / "broken")

@@ -3,15 +3,18 @@
 import copy
 import json
 import math
+import os
 import uuid
 from pathlib import Path
 
 import msgspec
 import pytest
+from helpers import rankings
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esr.errors import RecordError
+from esr.cli import command
+from esr.errors import EsrError, RecordError
 from esr.records.compare import compare, judge, pairs
 from esr.records.files import Record, decode, load_record, write_record
 from esr.records.network import Estimate
@@ -40,6 +43,8 @@ def record(measured):
         # What the machine was like while the tests ran is none of theirs.
         document["verdict"] = {"status": "tainted" if taints else "clean", "reasons": [*map(reason, taints)]}
         if ratio is not None:
+            if ratio[1] is not None:
+                rankings.retime(document, [ratio[1]] * 10 + [ratio[2]] * 10)
             document["timing"]["ratio"] = dict(zip(("value", "low", "high"), ratio, strict=True))
         for path, value in changes.items():
             *parents, last = path.split("__")
@@ -307,3 +312,68 @@ def test_comparing_needs_no_torch(record, tmp_path):
         f"run(['compare', {str(file)!r}, {str(Path(file).parent)!r}]); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_two_files_are_compared_whatever_their_networks_are_called(run_esr, record, tmp_path):
+    for name, ratio in (("one", (0.5, 0.499, 0.501)), ("other", (0.4, 0.399, 0.401))):
+        write_record(record(ratio, networks__candidate__name=name).document, tmp_path / name)
+    run = run_esr("compare", "one/record.json", "other")
+    assert (run.code, "faster" in run.out) == (3, True), run.err
+
+
+HOSTILE = {
+    "a pipe": (os.mkfifo, "no such file or folder"),
+    "a device": (lambda file: file.symlink_to("/dev/zero"), "no such file or folder"),
+    "NaN": (lambda file: file.write_text(edited('"value": NaN')), "not JSON"),
+    "a negative ratio": (lambda file: file.write_text(edited('"value": -0.5')), ">= "),
+    "other JSON": (lambda file: file.write_text("{}"), "not a record of esr"),
+    "deep nesting": (lambda file: file.write_text(configured('{"a":' * 600 + "1" + "}" * 600)), "deeper than"),
+    "a list for a configuration": (lambda file: file.write_text(configured("[]")), "config"),
+    "a huge sparse file": (lambda file: os.truncate(file.touch() or file, 300 << 20), "larger than 256 MiB"),
+}
+
+
+def edited(value):
+    text = json.dumps(rankings.document())
+    start = text.index('"timing": {"protocol"')
+    return text[:start] + text[start:].replace('"value": ', f'{value}, "was": ', 1)
+
+
+def configured(config):
+    return json.dumps(rankings.document()).replace('"config": {}', f'"config": {config}')
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_compare_reads_as_carefully_as_rank(capsys, tmp_path, kind, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rankings.write(rankings.document(), tmp_path / "a")
+    make, said = HOSTILE[kind]
+    make(tmp_path / "bad.json")
+    for words in (["a", "bad.json"], ["bad.json", "a"]):
+        with pytest.raises(EsrError, match=said) as error:
+            command.run(["compare", *words])
+        assert str(error.value).isprintable()
+    capsys.readouterr()
+
+
+def test_an_empty_configuration_is_compared_and_other_json_in_a_folder_is_no_concern(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("a", "b"):
+        rankings.write(rankings.document(), tmp_path / folder / "one")
+        (tmp_path / folder / "settings.json").write_text("{}")
+        os.mkfifo(tmp_path / folder / "pipe.json")
+    assert command.run(["compare", "a", "b"]) in (0, 4)
+    capsys.readouterr()
+
+
+def test_nothing_of_a_record_commands_the_terminal(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder, value in (("a", "one"), ("b", "\x1b[2J\x07\u202e" + "long" * 1000)):
+        made = rankings.document()
+        made["config"] = {"data": {"root": value}}
+        rankings.write(made, tmp_path / folder)
+    for words in ([], ["--format", "markdown"]):
+        command.run(["compare", "a", "b", *words])
+        printed = capsys.readouterr()
+        assert not set(printed.out + printed.err) & {"\x1b", "\x07", "\u202e"}
+        assert max(map(len, printed.out.splitlines())) < 600

@@ -119,8 +119,8 @@ NO_PASS: dict[str, list[float]] = {column: [] for column in PASS}
     ("part", "value", "words"),
     [
         ("samples", {"ms": []}, "samples: .*required field"),
-        ("samples", ONE_PASS, "not 0 values in each column"),
-        ("samples", {**NO_PASS, "enqueue_ms": [1.0]}, "not 0 values in each column"),
+        ("samples", ONE_PASS, "not 10 values in each column"),
+        ("samples", {**NO_PASS, "enqueue_ms": [1.0]}, "not 10 values in each column"),
         ("samples", 7, "samples: Expected `object`"),
         ("blocks", [{**BLOCK, "surprise": 1}], "blocks: .*surprise"),
         ("blocks", [{**BLOCK, "reasons": ["<b>"]}], "block 0: reason '<b>': no such reason"),

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from esr.config.schema import TimingConf
-from esr.timing.statistics import Dependence, dependence, ratio
+from esr.records.document import Dependence
+from esr.records.intervals import dependence
+from esr.timing.statistics import ratio
 from esr.timing.stopping import ended_by
 
 SIGMA = 0.006
@@ -80,7 +82,7 @@ def test_an_interval_that_ignored_the_dependence_would_not():
 
 def test_the_correlation_of_rounds_is_told_with_the_rounds_they_are_worth():
     random = np.random.default_rng(4)
-    alone, dependent = (dependence(1 + 0.01 * noise(random, "normal", 400, rho)) for rho in (0.0, 0.8))
+    alone, dependent = (dependence((1 + 0.01 * noise(random, "normal", 400, rho)).tolist()) for rho in (0.0, 0.8))
     assert abs(alone.correlation) < 0.1
     assert alone.independent_rounds > 300
     assert dependent.correlation > 0.4
@@ -88,12 +90,12 @@ def test_the_correlation_of_rounds_is_told_with_the_rounds_they_are_worth():
 
 
 def test_rounds_that_are_all_the_same_depend_on_nothing():
-    assert dependence(np.ones(10)) == Dependence(0.0, 10.0)
+    assert dependence([1.0] * 10) == Dependence(0.0, 10.0)
 
 
 def test_the_jump_between_two_processes_is_no_correlation_of_rounds():
     levels = np.repeat([1.0, 2.0], 30)
     random = np.random.default_rng(5)
-    values = levels + 0.01 * random.standard_normal(60)
+    values = (levels + 0.01 * random.standard_normal(60)).tolist()
     assert dependence(values).correlation > 0.5
     assert abs(dependence(values, [0] * 30 + [1] * 30).correlation) < 0.3

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esr.config.schema import WarmupConf
+from esr.records.intervals import fewest_rounds
 from esr.timing.samples import SampleColumns
 from esr.timing.schedule import cut, rounds
 from esr.timing.statistics import (
     complete_rounds,
-    fewest_rounds,
     matrix,
     outliers,
     ratio,

@@ -16,7 +16,7 @@ from esr.ranking import Ranking
 from esr.records.document import Document
 from esr.report import table
 from esr.report.html import marks
-from esr.report.html.chart import chart, correlations
+from esr.report.html.chart import MOST_BUBBLES, chart, correlations
 from esr.report.html.crops import Pool
 from esr.report.html.details import details
 
@@ -52,6 +52,7 @@ def render(ranking: Ranking, documents: Mapping[str, Document] = MappingProxyTyp
         indices={row.entry.key: index for index, row in enumerate(ranking.rows)},
         marks=marks,
         first_rows=FIRST_ROWS,
+        most_bubbles=MOST_BUBBLES,
         data={"chart-data": script_json(chart(ranking)), "correlation-data": script_json(correlations(ranking))},
         networks=[script_json(network) for network in networks],
         images=pool.uris,

@@ -15,6 +15,10 @@ LOGARITHMIC_FROM = 3
 """Largest over smallest runtime above which their axis is logarithmic."""
 
 
+MOST_BUBBLES = 2000
+"""Networks in the chart, the first by rank: a browser takes many seconds to draw more, and nobody tells them apart."""
+
+
 class Bubble(msgspec.Struct, frozen=True):
     """A network in the chart."""
 
@@ -52,7 +56,8 @@ class Chart(msgspec.Struct, frozen=True):
 
 
 def chart(ranking: Ranking) -> Chart:
-    """The chart of a ranking; axes on which nothing is known are left out."""
+    """The chart of a ranking's first networks; axes on which nothing is known are left out."""
+    ranking = msgspec.structs.replace(ranking, rows=ranking.rows[:MOST_BUBBLES])
     networks = [
         Bubble(row.entry.key, kind(row), flag(row), row.entry.figures.params, _hover(row, ranking.baseline))
         for row in ranking.rows
