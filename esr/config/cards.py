@@ -94,11 +94,12 @@ def _team_id(name: str) -> float:
     return float("inf")
 
 
-def model_file(choice: str) -> Path | None:
+def model_file(choice: str, group: str = "model") -> Path | None:
     """The YAML of a network.
 
     Args:
-        choice: A name, a team as `team04` or `team4`, or a path ending in `.yaml`.
+        choice: A name, a team as `team04` or `team4`, `repo`, or a path ending in `.yaml`.
+        group: The group that it is chosen for, `model` or `baseline`.
 
     Returns:
         `None` if there is none.
@@ -106,6 +107,8 @@ def model_file(choice: str) -> Path | None:
     path = Path(choice)
     if path.suffix in (".yaml", ".yml"):
         return path if path.is_file() else None
+    if choice == "repo":
+        return folder().with_name("repository") / f"{group}.yaml"
     name = team_network(int(choice[4:])) if re.fullmatch(r"team\d{1,2}", choice) else choice
     return folder() / f"{name}.yaml" if name in model_names() else None
 

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from esr.config.cards import card_of_model, model_names
 from esr.config.mistakes import in_one_line
+from esr.config.repository_words import complete, expand, network_of
 from esr.config.schema import EsrConf, check_values, typed
 from esr.errors import ConfigError
 
@@ -23,13 +24,15 @@ def compose(overrides: Sequence[str]) -> EsrConf:
     Raises:
         ConfigError: An override is wrong; the line names it and the nearest valid names.
     """
-    with in_one_line(overrides):
-        return check(compose_unchecked("config", overrides))
+    words = expand(overrides)
+    with in_one_line(words):
+        return check(compose_unchecked("config", words))
 
 
 def register() -> None:
     """Names the schema in Hydra's store, where `conf/config.yaml` looks for it; idempotent."""
     ConfigStore.instance().store(name="schema", node=EsrConf)
+    OmegaConf.register_new_resolver("esr.repository", network_of, replace=True)
 
 
 def compose_unchecked(name: str, overrides: Sequence[str]) -> DictConfig:
@@ -62,6 +65,7 @@ def check(config: DictConfig) -> EsrConf:
     require_network(config)
     OmegaConf.resolve(config)
     settings = typed(EsrConf, OmegaConf.to_container(config))  # plain: a key added by + would pass unread
+    settings.model, settings.baseline = complete(settings.model), complete(settings.baseline)
     check_values(settings)
     card_of_model(settings.model, "model.")
     card_of_model(settings.baseline, "baseline.")

@@ -5,8 +5,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-EXECUTION_KEYS = ("out", "lock", "force", "hydra")
-"""Keys that determine where and when is measured, and no figure."""
+EXECUTION_KEYS = ("out", "lock", "force", "hydra", "repo", "id", "baseline_id")
+"""Keys that determine where and when is measured, and no figure; a repository's stand in the networks themselves."""
 _CARD_KEYS = ("title", "team", "team_id", "paper", "note", "published", "source")
 """Keys of a network that no figure depends on; `source` names its YAML, whose other keys are compared themselves."""
 

@@ -29,7 +29,7 @@ def read_network(file: Path, text: str) -> DictConfig:
         raise ConfigError(f"{file}: not valid YAML ({reason}); see docs/own-network.md") from error
     if not isinstance(config, DictConfig) or not config:
         raise ConfigError(f"{file}: no keys found, expected at least _target_; see docs/own-network.md")
-    if file.parent == folder():
+    if file.parent in (folder(), folder().with_name("repository")):
         return config
     _check(config, file)
     return DictConfig({"name": file.stem, "source": str(file.resolve()), **config})

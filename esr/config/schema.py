@@ -59,6 +59,16 @@ class CheckpointConf:
 
 
 @dataclass
+class RepositoryConf:
+    """A network in a challenge's repository, built by the repository's own `select_model`."""
+
+    root: str | None = None
+    """Folder of the repository; `None`: the network is not one of a repository's."""
+    id: int | None = None
+    """The network's number in `select_model`; `None` in the baseline: the repository's own baseline."""
+
+
+@dataclass
 class ModelConf:
     """One network: its class, its weights, and its published figures."""
 
@@ -79,6 +89,9 @@ class ModelConf:
     """Largest value of input and output: 1.0 or 255.0."""
     tile: TileConf = field(default_factory=TileConf)
     checkpoint: CheckpointConf = field(default_factory=CheckpointConf)
+    repository: RepositoryConf = field(default_factory=RepositoryConf)
+    precision: str | None = None
+    """Declared precision class: fp32, tf32, fp16, bf16 or int8; `None`: found by the audit, which taints other than fp32."""
     published: dict[str, Any] | None = None
     """A row of the challenge's results table, as `esr.config.cards.Published` describes it."""
     source: str | None = None
@@ -211,6 +224,12 @@ class EsrConf:
     quality: QualityConf = field(default_factory=QualityConf)
     complexity: ComplexityConf = field(default_factory=ComplexityConf)
     telemetry: TelemetryConf = field(default_factory=TelemetryConf)
+    repo: str | None = None
+    """With `model=repo` or `baseline=repo`: folder of a challenge's repository."""
+    id: int | None = None
+    """Number of the candidate in that repository; with `-m` several, or `all`."""
+    baseline_id: int | None = None
+    """Number of the baseline; `None`: the repository's own."""
     lock: str = "wait"
     """If another measurement holds the device: `wait` for its end, or `fail`."""
     force: bool = False

@@ -13,6 +13,7 @@ from esr.config.schema import EsrConf, ModelConf
 from esr.data import layouts
 from esr.records.document import VERSION
 from esr.records.network import Weights
+from esr.zoo import repository
 from esr.zoo.download import sha256_of
 
 
@@ -46,7 +47,9 @@ def _images(settings: EsrConf) -> list[tuple[str, int, int]]:
 
 
 def _code(model: ModelConf) -> str | None:
-    """Digest of the file that defines the network's class, located without importing it."""
+    """Digest of the file that defines the network's class, located without importing it; of a repository's sources."""
+    if model.repository.root:
+        return repository.source_digest(Path(model.repository.root))
     module, _, _ = model._target_.rpartition(".")
     names = module.split(".")
     for root in _roots(model):

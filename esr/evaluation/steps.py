@@ -52,7 +52,9 @@ def load(evaluation: Evaluation) -> None:
     dataset, progress = evaluation.dataset, evaluation.progress
     progress.stage("loading", len(evaluation.subjects) + len(dataset.pairs))
     for subject in alive(evaluation.subjects):
-        list(answers([subject], messages.LoadRequest(subject.model, subject.weights, WEIGHTS_SEED)))
+        request = messages.LoadRequest(subject.model, subject.weights, WEIGHTS_SEED)
+        for _, answer in answers([subject], request):
+            subject.note_loading(answer.loading)
         progress.advance()
     for pair in dataset.pairs:
         list(answers(evaluation.subjects, messages.ImageRequest(pair.lr())))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 import numpy as np
@@ -15,6 +15,7 @@ from esr.records import network
 from esr.timing.samples import Duration, SampleColumns
 from esr.timing.schedule import Pass
 from esr.timing.statistics import Array, matrix
+from esr.zoo import repository
 
 OUTPUT_TOLERANCE = 1
 """Grey levels by which a timed output may differ from an untimed one: cuDNN's algorithms round differently."""
@@ -54,6 +55,9 @@ class Subject:
     output_check: network.OutputCheck = field(default_factory=lambda: network.OutputCheck(tolerance=OUTPUT_TOLERANCE))
     precisions: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Floating-point type other than float32 -> operators that returned it."""
+    loading: network.Loading | None = None
+    padded_to: int | None = None
+    """Multiple to which its inputs are padded."""
     switches_changed: dict[str, network.SettingValue] = field(default_factory=dict)
     """Settings that the network changed -> their new values."""
 
@@ -120,6 +124,14 @@ class Subject:
         """Adds the findings of a watched pass."""
         self.precisions |= found.precisions
         self.switches_changed |= found.switches
+        self.padded_to = found.padded_to or self.padded_to
+
+    def note_loading(self, found: network.Loading) -> None:
+        """Keeps what the first worker reports about loading, with a repository's state and digests."""
+        if self.loading is None:
+            conf = self.model.repository
+            self.loading = repository.provenance(conf, found) if conf.root else found
+            self.model = replace(self.model, data_range=found.data_range)
 
 
 def _difference(one: Pixels, other: Pixels) -> int:

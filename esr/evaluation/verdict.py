@@ -1,7 +1,9 @@
 """The verdict on a record's figures: `clean`, `tainted` or `failed`, with reasons from a fixed list."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import cast
 
+from esr.config.terms import Precision as PrecisionClass
 from esr.config.terms import Role, Severity, Status
 from esr.evaluation.subject import OUTPUT_TOLERANCE, Subject
 from esr.records.document import Precision, Process, Reason, Verdict
@@ -35,6 +37,26 @@ def verdict(
     return Verdict(status, tuple(reasons))
 
 
+_DTYPES: Mapping[str, PrecisionClass] = {"float16": "fp16", "bfloat16": "bf16"}
+"""Floating-point type of an operator's result -> the class that it puts a network in."""
+_COARSEST: Sequence[PrecisionClass] = ("int8", "bf16", "fp16", "tf32")
+
+
+def precision_class(subject: Subject) -> PrecisionClass:
+    """The declared precision class, else the lowest that was found."""
+    found = {_DTYPES[dtype] for dtype in subject.precisions if dtype in _DTYPES}
+    if subject.report and subject.report.cudnn.allow_tf32 and subject.report.device.kind == "cuda":
+        found.add("tf32")
+    declared = cast(PrecisionClass | None, subject.model.precision)
+    return declared or next((one for one in _COARSEST if one in found), "fp32")
+
+
+def _undeclared(subject: Subject) -> dict[str, tuple[str, ...]]:
+    """Floating-point types other than float32 that the declared class does not cover, with their operators."""
+    declared = subject.model.precision
+    return {dtype: names for dtype, names in subject.precisions.items() if _DTYPES.get(dtype, "") != declared}
+
+
 def _of_network(subject: Subject) -> list[Reason]:
     check = subject.output_check
     differing = (
@@ -45,7 +67,7 @@ def _of_network(subject: Subject) -> list[Reason]:
         differing += f"; {check.stale} gave an earlier image's output"
     unsettled = [entry.lr_shape for entry in subject.warmup if not entry.settled]
     switches = (f"{name}={_word(value)}" for name, value in subject.switches_changed.items())
-    dtypes = (f"{dtype} in {', '.join(names)}" for dtype, names in subject.precisions.items())
+    dtypes = (f"{dtype} in {', '.join(names)}" for dtype, names in _undeclared(subject).items())
     details = {
         "outputs_differ": differing if check.differing or check.stale else None,
         "warmup_cap": ", ".join(f"LR {height}×{width}" for height, width in unsettled),

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from functools import partial, singledispatchmethod
 from typing import Any
 
+import msgspec
 import torch
 from torch import Tensor, nn
 
@@ -20,8 +21,7 @@ from esr.evaluation.worker import messages as to
 from esr.evaluation.worker.audit import audit
 from esr.evaluation.worker.messages import Answer, AnyRequest, Done, Refusal, Request
 from esr.evaluation.worker.output_sample import positions
-from esr.networks import build as networks
-from esr.networks import devices, inference
+from esr.networks import devices, inference, loading, padding
 from esr.records.network import SettingValue, WorkerReport
 from esr.text import described, one_line
 from esr.timing.schedule import Pass
@@ -94,13 +94,11 @@ class Child:
         )
 
     @handle.register
-    def load(self, request: to.LoadRequest) -> Done:
-        """Builds the network, loads its weights and moves it to the device."""
-        self.model = request.model
-        self.network = networks.build(self.model)
-        networks.load(self.network, self.model, request.weights, request.seed)
-        self.network.to(self.device.torch_device)
-        return Done()
+    def load(self, request: to.LoadRequest) -> to.LoadAnswer:
+        """Builds the network, loads its weights and moves it to the device; undoes what the network did to be fast."""
+        loaded = loading.load(request.model, request.weights, request.seed, self.device.torch_device, self.settings)
+        self.network, self.model = loaded.network, loaded.model
+        return to.LoadAnswer(loaded.findings)
 
     @handle.register
     def take_image(self, request: to.ImageRequest) -> Done:
@@ -213,7 +211,8 @@ class Child:
     def audit(self, request: to.AuditRequest) -> to.AuditAnswer:
         """One pass under audit."""
         lr = self._on_device(request.image)
-        return audit(lambda: self._forward(lr), self.settings)[1]
+        found = audit(lambda: self._forward(lr), self.settings)[1]
+        return msgspec.structs.replace(found, padded_to=padding.multiple(self.network))
 
     def _sample(self, output: Tensor, lr: Tensor, seed: int) -> to.Pixels:
         valid = inference.check_shape(output, lr)

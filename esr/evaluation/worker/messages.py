@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from esr.config.schema import SCALE, EsrConf, ModelConf
 from esr.config.terms import Count, Stage
-from esr.records.network import Complexity, Memory, SettingValue, Shape, Weights, WorkerReport
+from esr.records.network import Complexity, Loading, Memory, SettingValue, Shape, Weights, WorkerReport
 from esr.timing.samples import Duration
 from esr.timing.schedule import Pass
 
@@ -44,6 +44,12 @@ class OpenAnswer(Answer, frozen=True, tag="open"):
     """The device is open."""
 
     report: WorkerReport
+
+
+class LoadAnswer(Answer, frozen=True, tag="load"):
+    """The network is on the device."""
+
+    loading: Loading
 
 
 class ComplexityAnswer(Answer, frozen=True, tag="complexity"):
@@ -82,6 +88,8 @@ class AuditAnswer(Answer, frozen=True, tag="audit"):
     """Floating-point type other than float32 -> operators that returned it."""
     switches: Annotated[dict[_Word, SettingValue], Meta(max_length=100)]
     """Settings that differed during the pass or after it, with those values."""
+    padded_to: Count | None = None
+    """Multiple to which inputs are padded, since the network takes no other sizes."""
 
 
 class SampleAnswer(AuditAnswer, frozen=True, tag="sample"):
@@ -136,7 +144,7 @@ class OpenRequest(Request[OpenAnswer], frozen=True, tag="open"):
     settings: EsrConf
 
 
-class LoadRequest(Request[Done], frozen=True, tag="load"):
+class LoadRequest(Request[LoadAnswer], frozen=True, tag="load"):
     """Build the network, load its weights and move it to the device."""
 
     model: ModelConf
