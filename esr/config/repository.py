@@ -189,16 +189,23 @@ def _entry(number: int, variable: str, branch: ast.If) -> Entry:
             for target in statement.targets:
                 _assign(target, statement.value, known)
     data_range = known.get("data_range")
-    texts = (_constant(one, known) for one in ast.walk(body) if isinstance(one, ast.expr))
-    paths = [text for text in texts if isinstance(text, str) and text.endswith(_WEIGHTS) and len(text) < 256]  # noqa: PLR2004
-    whole = [path for path in paths if not any(other != path and other.endswith(f"/{path}") for other in paths)]
+    paths = [text for text in _texts(body, known) if text.endswith(_WEIGHTS) and len(text) < 256]  # noqa: PLR2004
     return Entry(
         id=number,
         name=one_line(str(known.get("name") or f"team{number:02}")).strip()[:60],
         data_range=float(data_range) if isinstance(data_range, (int, float)) else 1.0,
-        weights=tuple(dict.fromkeys(os.path.normpath(path) for path in whole)),
+        weights=tuple(dict.fromkeys(map(os.path.normpath, paths))),
         branch=body,
     )
+
+
+def _texts(node: ast.AST, known: dict[str, object]) -> Iterator[str]:
+    """Every text in a branch; not the parts of which a longer one is made."""
+    if isinstance(node, ast.expr) and isinstance(text := _constant(node, known), str):
+        yield text
+    elif not isinstance(node, ast.JoinedStr):
+        for child in ast.iter_child_nodes(node):
+            yield from _texts(child, known)
 
 
 def _assign(target: ast.expr, value: ast.expr, known: dict[str, object]) -> None:

@@ -96,6 +96,7 @@ def count(evaluation: Evaluation) -> None:
     request = messages.ComplexityRequest(evaluation.settings.complexity.height, evaluation.settings.complexity.width)
     for subject, answer in answers_at_once(evaluation.subjects, request):
         subject.complexity, subject.uncounted = answer.complexity, answer.uncounted
+        subject.padded_to = answer.padded_to
 
 
 def audit(evaluation: Evaluation) -> None:

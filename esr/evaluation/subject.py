@@ -124,7 +124,6 @@ class Subject:
         """Adds the findings of a watched pass."""
         self.precisions |= found.precisions
         self.switches_changed |= found.switches
-        self.padded_to = found.padded_to or self.padded_to
 
     def note_loading(self, found: network.Loading) -> None:
         """Keeps what the first worker reports about loading, with a repository's state and digests."""

@@ -1,6 +1,6 @@
 """Networks that take multiples of a window alone: their inputs are padded, their outputs cropped."""
 
-import functools
+from contextlib import suppress
 from typing import Any
 
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
@@ -10,7 +10,38 @@ from esr.config.schema import SCALE
 from esr.networks.devices import is_out_of_memory
 
 MULTIPLES = (2, 4, 8, 16, 24, 32, 48, 64)
-_ATTRIBUTE = "_esr_padded_to"
+
+
+class Padding:
+    """A network's `forward` that tries again on padded inputs; a copy of the network copies it, too."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.original = network.forward
+        self.multiple: int | None = None
+        """Found at the first size that the network refused."""
+
+    def __call__(self, lr: Any, *args: Any, **kwargs: Any) -> Any:
+        """A pass over any size that the network takes, or takes once padded."""
+        if self.multiple is not None and isinstance(lr, Tensor):
+            return self._padded(lr, self.multiple)
+        try:
+            return self.original(lr, *args, **kwargs)
+        except (RuntimeError, ValueError, AssertionError) as error:
+            if is_out_of_memory(error) or not isinstance(lr, Tensor) or lr.dim() != 4:  # noqa: PLR2004 - N×3×H×W
+                raise
+            for multiple in MULTIPLES:
+                if any(side % multiple for side in lr.shape[-2:]):
+                    with suppress(RuntimeError, ValueError, AssertionError):
+                        output = self._padded(lr, multiple)
+                        self.multiple = multiple
+                        return output
+            raise
+
+    def _padded(self, lr: Tensor, multiple: int) -> Tensor:
+        height, width = lr.shape[-2:]
+        padded = F.pad(lr, (0, -width % multiple, 0, -height % multiple), mode="replicate")
+        output: Tensor = self.original(padded)
+        return output[..., : SCALE * height, : SCALE * width].contiguous()
 
 
 def pad_on_failure(network: nn.Module) -> None:
@@ -18,40 +49,9 @@ def pad_on_failure(network: nn.Module) -> None:
 
     The padding repeats the border; nothing changes for a network that takes every size.
     """
-    original = network.forward
-
-    @functools.wraps(original)
-    def forward(lr: Any, *args: Any, **kwargs: Any) -> Any:
-        known = multiple(network)
-        if known is not None and isinstance(lr, Tensor):
-            return _padded(original, lr, known)
-        try:
-            return original(lr, *args, **kwargs)
-        except (RuntimeError, ValueError, AssertionError) as error:
-            if is_out_of_memory(error) or not isinstance(lr, Tensor) or lr.dim() != 4:  # noqa: PLR2004 - N×3×H×W
-                raise
-            for candidate in MULTIPLES:
-                if all(side % candidate == 0 for side in lr.shape[-2:]):
-                    continue
-                try:
-                    output = _padded(original, lr, candidate)
-                except (RuntimeError, ValueError, AssertionError):
-                    continue
-                setattr(network, _ATTRIBUTE, candidate)
-                return output
-            raise
-
-    network.forward = forward
+    network.forward = Padding(network)
 
 
 def multiple(network: nn.Module) -> int | None:
     """The multiple to which a network's inputs are padded; `None`: they are not."""
-    found = getattr(network, _ATTRIBUTE, None)
-    return found if isinstance(found, int) else None
-
-
-def _padded(original: Any, lr: Tensor, candidate: int) -> Tensor:
-    height, width = lr.shape[-2:]
-    padded = F.pad(lr, (0, -width % candidate, 0, -height % candidate), mode="replicate")
-    output: Tensor = original(padded)
-    return output[..., : SCALE * height, : SCALE * width].contiguous()
+    return network.forward.multiple if isinstance(network.forward, Padding) else None

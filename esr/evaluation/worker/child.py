@@ -10,7 +10,6 @@ from dataclasses import asdict
 from functools import partial, singledispatchmethod
 from typing import Any
 
-import msgspec
 import torch
 from torch import Tensor, nn
 
@@ -111,9 +110,10 @@ class Child:
         """Counts parameters, operations, activations, convolutions and live memory."""
         try:
             counted = complexity.measure(self.network, request.height, request.width)
-            return to.ComplexityAnswer(counted, None)
+            return to.ComplexityAnswer(counted, None, padding.multiple(self.network))
         except NetworkError as error:
-            return to.ComplexityAnswer(None, one_line(str(error))[: to.MESSAGE_LIMIT])
+            uncounted = one_line(str(error))[: to.MESSAGE_LIMIT]
+            return to.ComplexityAnswer(None, uncounted, padding.multiple(self.network))
 
     @handle.register
     def measure_memory(self, request: to.MemoryRequest) -> to.MemoryAnswer:
@@ -211,8 +211,7 @@ class Child:
     def audit(self, request: to.AuditRequest) -> to.AuditAnswer:
         """One pass under audit."""
         lr = self._on_device(request.image)
-        found = audit(lambda: self._forward(lr), self.settings)[1]
-        return msgspec.structs.replace(found, padded_to=padding.multiple(self.network))
+        return audit(lambda: self._forward(lr), self.settings)[1]
 
     def _sample(self, output: Tensor, lr: Tensor, seed: int) -> to.Pixels:
         valid = inference.check_shape(output, lr)

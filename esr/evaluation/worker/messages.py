@@ -57,6 +57,8 @@ class ComplexityAnswer(Answer, frozen=True, tag="complexity"):
 
     complexity: Complexity | None
     uncounted: _Word | None
+    padded_to: Count | None = None
+    """Multiple to which inputs are padded, since the network takes no other sizes."""
 
 
 class MemoryAnswer(Answer, frozen=True, tag="memory"):
@@ -88,8 +90,6 @@ class AuditAnswer(Answer, frozen=True, tag="audit"):
     """Floating-point type other than float32 -> operators that returned it."""
     switches: Annotated[dict[_Word, SettingValue], Meta(max_length=100)]
     """Settings that differed during the pass or after it, with those values."""
-    padded_to: Count | None = None
-    """Multiple to which inputs are padded, since the network takes no other sizes."""
 
 
 class SampleAnswer(AuditAnswer, frozen=True, tag="sample"):

@@ -127,12 +127,12 @@ class StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def _importing_file() -> Path | None:
-    """The file whose import statement is being carried out."""
+    """The file whose import statement is being carried out at its top level; `None` inside a function, which may catch it."""
     frame = sys._getframe(1)  # noqa: SLF001 - the only way to the importer
     while frame is not None:
         file = frame.f_code.co_filename
         if not file.startswith("<frozen") and Path(file).resolve() != Path(__file__).resolve():
-            return Path(file).resolve()
+            return Path(file).resolve() if frame.f_code.co_name == "<module>" else None
         frame = frame.f_back  # type: ignore[assignment]
     return None
 
@@ -141,7 +141,7 @@ def _importing_file() -> Path | None:
 def stand_ins(root: Path, script: Path) -> Iterator[StandIns]:
     """Stand-ins during the block; those that were imported stay for functions that import later."""
     finder = StandIns(root, script)
-    _prepare_torchvision()
+    prepare_torchvision()
     sys.meta_path.append(finder)
     try:
         yield finder
@@ -149,7 +149,7 @@ def stand_ins(root: Path, script: Path) -> Iterator[StandIns]:
         sys.meta_path.remove(finder)
 
 
-def _prepare_torchvision() -> None:
+def prepare_torchvision() -> None:
     """Declares torchvision's own operators, without which its Python part does not load beside another build of torch."""
     spec = importlib.util.find_spec("torchvision")
     if "torchvision" in sys.modules or spec is None or spec.origin is None:
