@@ -7,11 +7,12 @@ type is refused before anything runs. `check_values` checks what a type cannot e
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, get_args
 
 from omegaconf import MISSING, OmegaConf
 
 from esr.config.telemetry import TelemetryConf
+from esr.config.terms import Precision
 from esr.errors import ConfigError
 from esr.text import did_you_mean
 
@@ -330,6 +331,9 @@ def check_values(config: EsrConf) -> None:
             f"and twice window={warmup.window}"
         )
     for role, model in (("model", config.model), ("baseline", config.baseline)):
+        if model.precision is not None and model.precision not in get_args(Precision):
+            hint = did_you_mean(model.precision, get_args(Precision))
+            raise ConfigError(f"{role}.precision={model.precision}: no such choice; {hint}")
         if model.tile.size is not None and 2 * model.tile.overlap > model.tile.size:
             raise ConfigError(
                 f"{role}.tile.overlap={model.tile.overlap}: must be at most half of tile.size={model.tile.size}"

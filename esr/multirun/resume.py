@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from filelock import FileLock
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from esr.config import compose as composition
 from esr.config.schema import EsrConf, ModelConf, network_name, typed
@@ -36,7 +36,7 @@ _LOCK = ".lock"
 def one_of_many(config: DictConfig, folder: Path, overview: Overview) -> NetworkOutcome:
     """Measures a network unless it was measured before; every error becomes its outcome."""
     started = time.monotonic()
-    name = network_name(typed(ModelConf, config.model)) if config.model.get("_target_") else "no network"
+    name = _name(config) if config.model.get("_target_") else "no network"
     overview.begin(name)
     try:
         with _claimed(folder):
@@ -48,6 +48,10 @@ def one_of_many(config: DictConfig, folder: Path, overview: Overview) -> Network
         reason = f"{type(error).__name__}: {error}"
     _note_failure(folder, reason)
     return NetworkOutcome(name, "refused", reason, folder, seconds=time.monotonic() - started)
+
+
+def _name(config: DictConfig) -> str:
+    return network_name(typed(ModelConf, OmegaConf.to_container(config.model, resolve=True)))
 
 
 def _claimed(folder: Path) -> AbstractContextManager[object]:

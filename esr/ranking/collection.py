@@ -203,6 +203,7 @@ def _entry(file: Path, document: Document, role: Role) -> Entry:
         failure=network.failure.kind if judged and network.failure else None,
         weights=network.weights.source,
         baseline_weights=baseline.weights.source,
+        precision=network.precision,
         missed_by_hooks=counted.missed_by_hooks if counted else {},
         without_formula=counted.without_formula if counted else {},
         path=str(file),

@@ -25,6 +25,8 @@ def record_table(record: Record) -> Table:
     cells = zip(_figures(candidate).items(), _figures(baseline).values(), strict=True)
     for (label, text), beside in cells:
         if label == "params":
+            if {candidate.precision, baseline.precision} != {"fp32"}:
+                table.add_row("precision class", candidate.precision, baseline.precision)
             table.add_row("ratio to baseline", interval(record.ratio, 3), "1")
             table.add_row("ratio of total times", interval(record.document.timing.ratio_plain, 3), "1")
         table.add_row(label, text, beside, *([published.get(label, "")] if published else []))
