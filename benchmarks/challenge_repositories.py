@@ -103,7 +103,7 @@ def main(words: Sequence[str] | None = None) -> int:
 def _preload() -> None:
     """Imports the largest of the usual packages once, for all forks."""
     prepare_torchvision()
-    for package in ("timm", "einops", "cv2", "scipy"):
+    for package in ("torch._dynamo", "torch._refs", "timm", "einops", "cv2", "scipy"):
         with contextlib.suppress(ImportError):
             importlib.import_module(package)
 

@@ -18,19 +18,19 @@ class Padding:
     def __init__(self, network: nn.Module) -> None:
         self.original = network.forward
         self.multiple: int | None = None
-        """Found at the first size that the network refused."""
+        """The least that the sizes seen so far needed."""
 
     def __call__(self, lr: Any, *args: Any, **kwargs: Any) -> Any:
         """A pass over any size that the network takes, or takes once padded."""
-        if self.multiple is not None and isinstance(lr, Tensor):
-            return self._padded(lr, self.multiple)
         try:
+            if self.multiple is not None and isinstance(lr, Tensor):
+                return self._padded(lr, self.multiple)
             return self.original(lr, *args, **kwargs)
         except (RuntimeError, ValueError, AssertionError) as error:
             if is_out_of_memory(error) or not isinstance(lr, Tensor) or lr.dim() != 4:  # noqa: PLR2004 - N×3×H×W
                 raise
             for multiple in MULTIPLES:
-                if any(side % multiple for side in lr.shape[-2:]):
+                if multiple > (self.multiple or 1) and any(side % multiple for side in lr.shape[-2:]):
                     with suppress(RuntimeError, ValueError, AssertionError):
                         output = self._padded(lr, multiple)
                         self.multiple = multiple

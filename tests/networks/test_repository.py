@@ -2,15 +2,16 @@
 
 import json
 import sys
+import types
 from pathlib import Path
 
 import pytest
-
-from esr.config.repository import read_layout
-from esr.networks.repository.stand_ins import Absent
-from esr.errors import NetworkError
 from helpers.challenge_repository import NETWORKS, make_repository
 from helpers.paths import ROOT
+
+from esr.config.repository import read_layout
+from esr.errors import NetworkError
+from esr.networks.repository.stand_ins import Absent
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
@@ -70,7 +71,7 @@ def test_weights_are_loaded_the_scripts_way_and_described(results: dict[int, dic
 
 def test_ranges_windows_precision_and_chance_are_found(results: dict[int, dict]) -> None:
     assert results[7]["data_range"] == 255.0 and results[0]["data_range"] == 1.0
-    assert results[8]["padded_to"] == 8 and results[0]["padded_to"] is None
+    assert results[8]["padded_to"] == 4 and results[0]["padded_to"] is None
     assert results[14]["precisions"] == ["float16"]
     assert results[15]["settings"] == ["benchmark"]
     assert [number for number in results if results[number]["random"]] == [13]
@@ -86,7 +87,7 @@ def test_nothing_is_executed_and_the_repository_stays_as_it_was(results: dict[in
     assert not list(repository.rglob("*.pyc"))
 
 
-@pytest.mark.parametrize("use", [lambda it: it(), list, bool, lambda it: type("Net", (it,), {})()])
+@pytest.mark.parametrize("use", [lambda it: it(), list, bool, lambda it: types.new_class("Net", (it,))()])
 def test_a_stand_in_fails_when_it_is_used(use: object) -> None:
     with pytest.raises(NetworkError, match="needs the package thop"):
         use(Absent("thop.profile"))  # type: ignore[operator]
