@@ -3,10 +3,11 @@
     python benchmarks/challenge_repositories.py ~/NTIRE2022_ESR ~/NTIRE2024_ESR … --out docs/challenge-networks.md
     python benchmarks/challenge_repositories.py ~/NTIRE2026_ESR --expected expected.csv     compare counts
 
-Each network gets a process of its own, which does what a worker of an evaluation does: it loads the network through the
-repository's own script, upscales one small photograph, counts one pass over 256×256 and audits one pass. Nothing is timed.
-Where weights are absent, random ones are tried. The packages that the networks need must be installed, or be in a
-folder on PYTHONPATH. `--jsonl FILE` keeps each result as it comes; networks that it holds are not run again.
+Each network gets a process of its own, which does what a worker of an evaluation does: it loads the network through
+the repository's own script, upscales one small photograph, counts one pass over 256×256 and audits one pass.
+Nothing is timed. Where weights are absent, random ones are tried. The packages that the networks need must be
+installed, or be in a folder on PYTHONPATH. `--jsonl FILE` keeps each result as it comes; networks that it holds are
+not run again.
 """
 
 import argparse

@@ -68,9 +68,11 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Licence of the published weights."""
     published: Published | None = None
     """Row of the challenge's table; `None` where there is none."""
+    claims: Published | None = None
+    """Figures that a participant states."""
 
 
-_AS_CONFIGURED = ("team", "team_id", "paper", "note", "data_range", "published")
+_AS_CONFIGURED = ("team", "team_id", "paper", "note", "data_range", "published", "claims")
 _PUBLISHED_KEYS = (*Published.__struct_fields__, *Ranks.__struct_fields__)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 EXECUTION_KEYS = ("out", "lock", "force", "hydra", "repo", "id", "baseline_id")
 """Keys that determine where and when is measured, and no figure; a repository's stand in the networks themselves."""
-_CARD_KEYS = ("title", "team", "team_id", "paper", "note", "published", "source")
+_CARD_KEYS = ("title", "team", "team_id", "paper", "note", "published", "claims", "source")
 """Keys of a network that no figure depends on; `source` names its YAML, whose other keys are compared themselves."""
 
 

@@ -1,7 +1,7 @@
 """A challenge's repository as it stands, read without running any of it.
 
-Such a repository has a script, `test_demo.py`, whose `select_model(args, device)` is a chain of `if model_id == N`; each
-branch names a network, its range of values and its weights. Everything here comes from the script's syntax tree.
+Such a repository has a script, `test_demo.py`, whose `select_model(args, device)` is a chain of `if model_id == N`;
+each branch names a network, its range of values and its weights. Everything here comes from the script's syntax tree.
 """
 
 import ast
@@ -216,7 +216,7 @@ def _assign(target: ast.expr, value: ast.expr, known: dict[str, object]) -> None
         known[target.id] = constant
 
 
-def _constant(node: ast.expr, known: dict[str, object]) -> object:
+def _constant(node: ast.expr, known: dict[str, object]) -> object:  # noqa: PLR0911 - one for each kind of node
     """The value of a number, a text, an f-string or `os.path.join` of known parts; `None` for anything else."""
     if isinstance(node, ast.Constant):
         return node.value

@@ -1,4 +1,4 @@
-"""Source files behind a repository's network: packages that they need, and what deserves a second look. Read, never run."""
+"""Source files behind a repository's network: packages they need, and what deserves a second look. Read, never run."""
 
 import ast
 import importlib.util

@@ -1,6 +1,8 @@
 """`model=repo repo=DIR id=N` on the command line: words checked and completed before Hydra composes them."""
 
 import dataclasses
+import glob
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,8 +19,8 @@ ALL = "all"
 def expand(words: Sequence[str], *, several: bool = False) -> list[str]:
     """Overrides with what `model=repo` and `baseline=repo` imply.
 
-    `repo` becomes absolute, `id=all` the list of ids, and a repository's network is measured beside the repository's own
-    baseline unless `baseline` is given. Other overrides stay as they are.
+    `repo` becomes absolute, `id=all` the list of ids, and a repository's network is measured beside the repository's
+    own baseline unless `baseline` is given. Other overrides stay as they are.
 
     Args:
         words: As on the command line.
@@ -27,6 +29,7 @@ def expand(words: Sequence[str], *, several: bool = False) -> list[str]:
     Raises:
         ConfigError: The repository cannot be read, an id is missing or unknown, or several are given without `-m`.
     """
+    words = [_globbed(word) for word in words]
     given = dict(word.split("=", 1) for word in words if "=" in word and not word.startswith("-"))
     chosen = [group for group in ("model", "baseline") if CHOICE in given.get(group, "").split(",")]
     if not chosen:
@@ -43,6 +46,18 @@ def expand(words: Sequence[str], *, several: bool = False) -> list[str]:
         _ids(given["baseline_id"], layout, several=False)
     kept = [word for word in words if word.partition("=")[0] not in changed]
     return [*kept, *(f"{key}={value}" for key, value in changed.items())]
+
+
+def _globbed(word: str) -> str:
+    """`model=glob(submissions/*/model.yaml)` as the list of those files; any other word as it is."""
+    match = re.fullmatch(r"(model|baseline)=glob\((.*(?:/|\.ya?ml).*)\)", word)
+    if not match:
+        return word
+    pattern = os.path.expanduser(_unquoted(match[2]))
+    files = sorted(glob.glob(pattern, recursive=True))
+    if not files:
+        raise ConfigError(f"{word}: no file matches {pattern}")
+    return f"{match[1]}=" + ",".join(map(_quoted, files))
 
 
 def _ids(value: str, layout: Layout, *, several: bool) -> str:

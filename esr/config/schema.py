@@ -92,9 +92,11 @@ class ModelConf:
     checkpoint: CheckpointConf = field(default_factory=CheckpointConf)
     repository: RepositoryConf = field(default_factory=RepositoryConf)
     precision: str | None = None
-    """Declared precision class: fp32, tf32, fp16, bf16 or int8; `None`: found by the audit, which taints other than fp32."""
+    """Declared precision class: fp32, tf32, fp16, bf16 or int8; `None`: found by the audit, which taints the rest."""
     published: dict[str, Any] | None = None
     """A row of the challenge's results table, as `esr.config.cards.Published` describes it."""
+    claims: dict[str, Any] | None = None
+    """Figures that a participant states, with the keys of `published`; shown beside the measured ones."""
     source: str | None = None
     """Path of a participant's YAML, filled in by `model=PATH.yaml`: the class is looked for beside it."""
 

@@ -47,8 +47,9 @@ def precision_class(subject: Subject) -> PrecisionClass:
     found = {_DTYPES[dtype] for dtype in subject.precisions if dtype in _DTYPES}
     if subject.report and subject.report.cudnn.allow_tf32 and subject.report.device.kind == "cuda":
         found.add("tf32")
-    declared = cast(PrecisionClass | None, subject.model.precision)
-    return declared or next((one for one in _COARSEST if one in found), "fp32")
+    if declared := subject.model.precision:
+        return cast(PrecisionClass, declared)
+    return next((one for one in _COARSEST if one in found), "fp32")
 
 
 def _undeclared(subject: Subject) -> dict[str, tuple[str, ...]]:

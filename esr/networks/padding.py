@@ -3,7 +3,7 @@
 from contextlib import suppress
 from typing import Any
 
-import torch.nn.functional as F  # noqa: N812 - torch's own name for it
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from esr.config.schema import SCALE

@@ -33,13 +33,17 @@ def weights_of(model: ModelConf, choice: str) -> Weights:
     if choice == "random":
         return Weights("random")
     if choice not in ("auto", "published"):
-        raise WeightsError(f"weights={choice}: a repository's script loads its own weights; leave it out, or pass random")
+        raise WeightsError(
+            f"weights={choice}: a repository's script loads its own weights; leave it out, or pass random"
+        )
     layout = read_layout(Path(conf.root or ""))
     named = layout.entry(conf.id).weights
     there = [path for path in (layout.root / name for name in named) if path.is_file()]
     if named and not there:
         where = shown_path(layout.root)
-        raise WeightsError(f"id={conf.id}: {listed(named)} is not in {where}: fetch it (git lfs pull), or weights=random")
+        raise WeightsError(
+            f"id={conf.id}: {listed(named)} is not in {where}: fetch it (git lfs pull), or weights=random"
+        )
     if not there:
         return Weights("repository")
     return Weights("repository", str(there[0]), sha256_of(there[0]), there[0].stat().st_size)
@@ -77,7 +81,9 @@ def _sources(root: Path) -> list[Path]:
         names[:] = sorted(name for name in names if not name.startswith(".") and name != "__pycache__")
         found += [Path(folder, name) for name in sorted(files) if name.endswith(_SOURCES)]
         if len(found) > _MOST_FILES:
-            raise WeightsError(f"{shown_path(root)}: more than {_MOST_FILES} source files: not a challenge's repository")
+            raise WeightsError(
+                f"{shown_path(root)}: more than {_MOST_FILES} source files: not a challenge's repository"
+            )
     return [path for path in found if path.is_file()]
 
 
@@ -117,9 +123,8 @@ def state(root: Path) -> tuple[str | None, tuple[str, ...] | None]:
 
 
 def _run(command: Sequence[str], environment: dict[str, str], folder: Path) -> str:
-    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, timeout=_GIT_SECONDS)
-    if done.returncode and "update-index" not in command:  # which tells so that files differ
-        done.check_returncode()
+    check = "update-index" not in command  # which tells by its exit code that files differ
+    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, check=check, timeout=_GIT_SECONDS)
     return done.stdout.decode(errors="replace")
 
 
@@ -160,5 +165,5 @@ def _head(folder: Path) -> str | None:
 
 
 def _commit(text: str) -> str | None:
-    word = text.split()[0] if text.split() else ""
+    word = text.split(maxsplit=1)[0] if text.split() else ""
     return word if len(word) in (40, 64) and not word.strip("0123456789abcdef") else None

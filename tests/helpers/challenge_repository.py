@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-_SCRIPT = '''
+_SCRIPT = """
 import os.path
 import torch
 from fvcore.nn import FlopCountAnalysis
@@ -25,16 +25,16 @@ def select_model(args, device):
         v.requires_grad = False
     model = model.to(device)
     return model, name, data_range, tile
-'''
-_BRANCH = '''
+"""
+_BRANCH = """
         from models.team{id:02} import Net
         name, data_range = f"{{model_id:02}}_{name}", {data_range}
         model_path = os.path.join('model_zoo', f'team{{model_id:02}}.pth')
         model = Net()
-'''
+"""
 _LOAD = "        model.load_state_dict(torch.load(model_path){under}, strict={strict})\n"
 
-_NETWORK = '''
+_NETWORK = """
 import torch
 from torch import nn
 import torch.nn.functional as F
@@ -51,7 +51,7 @@ class Net(nn.Module):
 {body}
         return self.upsampler(F.relu(self.features(x))){after}
 {methods}
-'''
+"""
 
 QUIRKS: dict[int, dict[str, str]] = {
     0: {"name": "Plain_baseline"},
@@ -134,7 +134,9 @@ def _network(quirk: dict[str, str]) -> str:
 def _state(number: int) -> object:
     torch.manual_seed(number)
     convolutions = {"features": nn.Conv2d(3, 8, 3), "upsampler.0": nn.Conv2d(8, 48, 3)}
-    state = {f"{at}.{name}": 0.3 * value for at, one in convolutions.items() for name, value in one.state_dict().items()}
+    state = {
+        f"{at}.{name}": 0.3 * value for at, one in convolutions.items() for name, value in one.state_dict().items()
+    }
     if number == 1:
         return {"params_ema": state, "iteration": 5}
     if number == 2:

@@ -25,10 +25,13 @@ def test_listing_names_what_is_missing_and_suspicious(run_esr, repository, tmp_p
     assert listed.code == 0, listed.err
     report = json.loads(listed.out)
     rows = {row["id"]: row for row in report["networks"]}
-    assert sorted(rows) == NETWORKS and report["baseline"] == 0
-    assert report["changed"] == [] and len(report["commit"]) == 40
+    assert sorted(rows) == NETWORKS
+    assert report["baseline"] == 0
+    assert report["changed"] == []
+    assert len(report["commit"]) == 40
     assert rows[12]["weights_missing"] == ["model_zoo/team12.pth"]
-    assert rows[9]["packages_missing"] == ["a_package_that_nobody_has"] and rows[10]["packages_missing"] == []
+    assert rows[9]["packages_missing"] == ["a_package_that_nobody_has"]
+    assert rows[10]["packages_missing"] == []
     assert "strict=False (test_demo.py" in rows[2]["suspicious"][0]
     assert [reason.partition(" (")[0] for reason in rows[5]["suspicious"]] == ["redefines to", "a pass in to"]
     assert "half precision" in rows[14]["suspicious"][0]
@@ -46,19 +49,22 @@ def test_a_multirun_measures_each_and_says_why_others_cannot(run_esr, repository
     records = {record["networks"]["candidate"]["name"]: record for record in map(_read, done.records)}
     assert sorted(records) == ["02_Loose", "14_Half"]
     candidate, baseline = (records["02_Loose"]["networks"][role] for role in ("candidate", "baseline"))
-    assert baseline["name"] == "00_Plain_baseline" and candidate["card"]["team_id"] == 2
+    assert baseline["name"] == "00_Plain_baseline"
+    assert candidate["card"]["team_id"] == 2
     loading = candidate["loading"]
     assert (loading["strict"], loading["missing"], loading["unexpected"]) == (False, ["features.bias"], ["old.weight"])
     weights = repository / "model_zoo" / "team02.pth"
     digests = {file["path"]: file["sha256"] for file in loading["files"]}
     assert digests["model_zoo/team02.pth"] == hashlib.sha256(weights.read_bytes()).hexdigest()
     assert candidate["weights"]["source"] == "repository"
-    assert loading["repository"]["changed"] == ["model_zoo/notes.txt"] and loading["repository"]["id"] == 2
+    assert loading["repository"]["changed"] == ["model_zoo/notes.txt"]
+    assert loading["repository"]["id"] == 2
     half = records["14_Half"]
     assert half["networks"]["candidate"]["precision"] == "fp16"
     assert "precision_changed" in [reason["reason"] for reason in half["verdict"]["reasons"]]
     again = run_esr(*words, cwd=participant)
-    assert "2 skipped" in again.out and "measured" not in again.out.splitlines()[-1]
+    assert "2 skipped" in again.out
+    assert "measured" not in again.out.splitlines()[-1]
 
 
 def _read(file: Path) -> dict:
@@ -67,7 +73,8 @@ def _read(file: Path) -> dict:
 
 def test_words_are_completed_and_checked(repository):
     words = expand(["model=repo", f"repo={repository}", "id=all"], several=True)
-    assert f"id={','.join(map(str, NETWORKS))}" in words and "baseline=repo" in words
+    assert f"id={','.join(map(str, NETWORKS))}" in words
+    assert "baseline=repo" in words
     assert expand(["model=imdn", "id=3"]) == ["model=imdn", "id=3"]
     settings = compose(["model=repo", f"repo={repository}", "id=7", "baseline=imdn"])
     assert (settings.model.name, settings.model.data_range, settings.model.title) == ("07_Range", 255.0, "Range")
@@ -99,7 +106,8 @@ def test_mistakes_end_in_one_line(words, message, repository, tmp_path, monkeypa
         return
     with pytest.raises(ConfigError, match=None) as caught:
         compose(given)
-    assert message in str(caught.value) and "\n" not in str(caught.value)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

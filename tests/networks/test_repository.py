@@ -15,7 +15,7 @@ from esr.networks.repository.stand_ins import Absent
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-import challenge_repositories  # noqa: E402 - beside the package
+import challenge_repositories
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,9 @@ def test_unmodified_networks_run(results: dict[int, dict], number: int) -> None:
 )
 def test_the_true_reason_is_named_in_one_line(results: dict[int, dict], number: int, reason: str) -> None:
     outcome = results[number]["outcome"]
-    assert reason in outcome and f"id={number} of NTIRE2031_ESR" in outcome and "\n" not in outcome
+    assert reason in outcome
+    assert f"id={number} of NTIRE2031_ESR" in outcome
+    assert "\n" not in outcome
     assert "has no attribute" not in outcome
 
 
@@ -66,12 +68,15 @@ def test_weights_are_loaded_the_scripts_way_and_described(results: dict[int, dic
     assert (results[1]["strict"], results[1]["missing"]) == (True, 0)
     assert [results[2][key] for key in ("strict", "missing", "unexpected")] == [False, 1, 1]
     assert results[16]["unexpected"] == 0
-    assert "random" in results[12]["weights"] and "team12.pth" in results[12]["weights"]
+    assert "random" in results[12]["weights"]
+    assert "team12.pth" in results[12]["weights"]
 
 
 def test_ranges_windows_precision_and_chance_are_found(results: dict[int, dict]) -> None:
-    assert results[7]["data_range"] == 255.0 and results[0]["data_range"] == 1.0
-    assert results[8]["padded_to"] == 4 and results[0]["padded_to"] is None
+    assert results[7]["data_range"] == 255.0
+    assert results[0]["data_range"] == 1.0
+    assert results[8]["padded_to"] == 4
+    assert results[0]["padded_to"] is None
     assert results[14]["precisions"] == ["float16"]
     assert results[15]["settings"] == ["benchmark"]
     assert [number for number in results if results[number]["random"]] == [13]
@@ -83,7 +88,8 @@ def test_only_unused_imports_get_stand_ins(results: dict[int, dict]) -> None:
 
 def test_nothing_is_executed_and_the_repository_stays_as_it_was(results: dict[int, dict], repository: Path) -> None:
     assert results
-    assert not list(repository.rglob("executed")) and not Path("executed").exists()
+    assert not list(repository.rglob("executed"))
+    assert not Path("executed").exists()
     assert not list(repository.rglob("*.pyc"))
 
 
@@ -96,9 +102,12 @@ def test_a_stand_in_fails_when_it_is_used(use: object) -> None:
 def test_a_fork_that_passes_the_bare_id(tmp_path: Path) -> None:
     make_repository(tmp_path / "r")
     script = tmp_path / "r" / "test_demo.py"
-    text = script.read_text().replace("def select_model(args, device):\n    model_id = args.model_id", "def select_model(model_id, device):")
+    text = script.read_text().replace(
+        "def select_model(args, device):\n    model_id = args.model_id", "def select_model(model_id, device):"
+    )
     script.unlink()
     (tmp_path / "r" / "run_all.py").write_text(text)
     layout = read_layout(tmp_path / "r")
-    assert layout.takes_id and layout.script.name == "run_all.py"
+    assert layout.takes_id
+    assert layout.script.name == "run_all.py"
     assert challenge_repositories._in_process(layout, 0, 60).outcome == ""

@@ -135,7 +135,7 @@ class _RepositoryFirst(importlib.abc.MetaPathFinder):
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def find_spec(self, fullname: str, path: Sequence[str] | None = None, target: object = None) -> ModuleSpec | None:
+    def find_spec(self, fullname: str, path: Sequence[str] | None = None, _: object = None) -> ModuleSpec | None:
         """The spec of a package or module of the repository."""
         for folder in [self._root] if path is None else map(Path, path):
             if not folder.is_relative_to(self._root):
@@ -157,7 +157,7 @@ class _FromSource(SourceFileLoader):
 _LOADERS = ((_FromSource, SOURCE_SUFFIXES), (ExtensionFileLoader, EXTENSION_SUFFIXES))
 
 
-class _OnDevice(TorchFunctionMode):  # type: ignore[misc]
+class _OnDevice(TorchFunctionMode):
     """Puts on the chosen device what a constructor asks to be on a GPU."""
 
     def __init__(self, device: torch.device) -> None:
@@ -185,7 +185,7 @@ class _AnyState(dict[str, Any]):
 @contextmanager
 def _without_weights() -> Iterator[None]:
     """Lets `torch.load` read no file and `load_state_dict` change nothing."""
-    nothing = nn.modules.module._IncompatibleKeys([], [])  # noqa: SLF001 - the type that load_state_dict returns
+    nothing = nn.modules.module._IncompatibleKeys([], [])
     with (
         patch.object(torch, "load", lambda *_, **__: _AnyState()),
         patch.object(nn.Module, "load_state_dict", lambda *_, **__: nothing),
@@ -200,7 +200,7 @@ def on_device(device: torch.device) -> Iterator[None]:
     `.cuda()` keeps that meaning after the block, where passes may call it.
     """
 
-    def module_to(self: nn.Module, *args: Any, **kwargs: Any) -> nn.Module:
+    def module_to(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
         with_device = [device if _is_cuda(value) else value for value in args]
         if _is_cuda(kwargs.get("device")):
             kwargs["device"] = device
@@ -210,9 +210,10 @@ def on_device(device: torch.device) -> Iterator[None]:
         where = device if map_location is None or _is_cuda(map_location) else map_location
         return torch_load(file, where, *args, **kwargs | {"weights_only": True})
 
-    to, torch_load = nn.Module.to, torch.load
-    nn.Module.cuda = lambda self, device_=None: self.to(device)  # type: ignore[assignment, misc]
-    Tensor.cuda = lambda self, *_, **__: self.to(device)  # type: ignore[assignment, method-assign]
+    to: Any = nn.Module.to
+    torch_load = torch.load
+    nn.Module.cuda = lambda self, _=None: self.to(device)  # type: ignore[assignment]
+    Tensor.cuda = lambda self, *_, **__: self.to(device)  # type: ignore[method-assign]
     with ExitStack() as stack:
         stack.enter_context(patch.object(torch, "load", functools.wraps(torch_load)(load)))
         if device.type == "cpu":

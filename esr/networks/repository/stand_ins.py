@@ -1,6 +1,6 @@
 """Stand-ins for modules that a challenge's script imports although no network uses them.
 
-They make an import succeed, and fail as soon as anything is called, subclassed to an instance, or computed with. Any other
+They make an import succeed, and fail as soon as anything of them is called, instantiated or iterated over. Any other
 missing package remains an ImportError, so that code which falls back on something else still does.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 import torch
@@ -60,8 +60,10 @@ class Absent:
 
 
 class _AbsentModule(ModuleType):
-    __path__: Sequence[str] = ()
-    __all__: Sequence[str] = ()
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.__path__ = []
+        self.__all__: list[str] = []
 
     def __getattr__(self, name: str) -> Absent:
         if name.startswith("__"):
@@ -92,7 +94,7 @@ class StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         self.used: set[str] = set()
         """Packages that stand-ins replaced."""
 
-    def find_spec(self, fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:
+    def find_spec(self, fullname: str, _: object = None, __: object = None) -> ModuleSpec | None:
         """A stand-in's spec; `None` for a package whose absence must show."""
         package = fullname.partition(".")[0]
         if fullname in _MOVED:
@@ -122,18 +124,18 @@ class StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             return False
         if importer == self._script:
             return True
-        inside = importer.is_relative_to(self._root) and importer.relative_to(self._root).parts
-        return bool(inside) and len(inside) > 1 and inside[0] not in self._networks
+        inside = importer.relative_to(self._root).parts if importer.is_relative_to(self._root) else ()
+        return len(inside) > 1 and inside[0] not in self._networks
 
 
 def _importing_file() -> Path | None:
-    """The file whose import statement is being carried out at its top level; `None` inside a function, which may catch it."""
-    frame = sys._getframe(1)  # noqa: SLF001 - the only way to the importer
+    """The file whose import statement is being carried out; `None` inside a function, which may catch a failure."""
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename
         if not file.startswith("<frozen") and Path(file).resolve() != Path(__file__).resolve():
             return Path(file).resolve() if frame.f_code.co_name == "<module>" else None
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return None
 
 
@@ -150,7 +152,7 @@ def stand_ins(root: Path, script: Path) -> Iterator[StandIns]:
 
 
 def prepare_torchvision() -> None:
-    """Declares torchvision's own operators, without which its Python part does not load beside another build of torch."""
+    """Declares torchvision's operators, without which its Python part does not load beside another build of torch."""
     spec = importlib.util.find_spec("torchvision")
     if "torchvision" in sys.modules or spec is None or spec.origin is None:
         return
@@ -158,14 +160,15 @@ def prepare_torchvision() -> None:
         warnings.simplefilter("ignore")
         try:
             importlib.import_module("torchvision")
-            return
         except (ImportError, OSError, RuntimeError):
             _forget("torchvision")
+        else:
+            return
         source = Path(spec.origin).with_name("_meta_registrations.py")
-        library = torch.library.Library("torchvision", "FRAGMENT")
+        library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
         for name in dict.fromkeys(re.findall(r'(?:register_meta\(|"torchvision::)"?(\w+)"', source.read_text("utf-8"))):
             with suppress(RuntimeError):  # it is there
-                library.define(f"{name}(Tensor anything) -> Tensor")
+                library.define(f"{name}(Tensor anything) -> Tensor")  # type: ignore[no-untyped-call]
         _KEPT.append(library)
         try:
             importlib.import_module("torchvision")
