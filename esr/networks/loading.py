@@ -64,7 +64,8 @@ def load(
             if weights.source == "random":
                 random_weights(network, seed)
             padding.pad_on_failure(network)
-        network.to(device)
+        if any(one.device != device for one in (*network.parameters(), *network.buffers())):
+            network.to(device)  # once: a network may make passes in it
     changed = _reset(settings)
     _seed(seed)
     return Loaded(network, model, _findings(model, network, seen, changed, used))

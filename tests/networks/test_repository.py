@@ -61,7 +61,7 @@ def test_the_true_reason_is_named_in_one_line(results: dict[int, dict], number: 
 
 
 def test_passes_made_while_loading_are_counted(results: dict[int, dict]) -> None:
-    assert {number: results[number]["passes"] for number in (0, 4, 5, 6, 11 - 1)} == {0: 0, 4: 1, 5: 6, 6: 2, 10: 0}
+    assert {number: results[number]["passes"] for number in (0, 4, 5, 6, 11 - 1)} == {0: 0, 4: 1, 5: 3, 6: 2, 10: 0}
 
 
 def test_weights_are_loaded_the_scripts_way_and_described(results: dict[int, dict]) -> None:
