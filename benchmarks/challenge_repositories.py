@@ -39,8 +39,10 @@ from esr.zoo.weights import resolve
 
 LR = (61, 47)
 """Height and width of the image: no multiple of anything."""
+MARK = "<!-- below: benchmarks/challenge_repositories.py -->\n"
+"""Line of a Markdown file above which its text is kept."""
 COUNTS = ("params", "activations", "convolutions", "flops", "macs")
-COLUMNS = {"params": "params", "activations": "activations", "convs": "convolutions", "hook_flops_esr": "flops"}
+COLUMNS = {"params": "params", "activations": "activations", "convs": "convolutions", "hook_flops_esr": "flops", "macs_esr": "macs"}
 """Column of the expected counts -> field of `Complexity`."""
 
 
@@ -95,7 +97,8 @@ def main(words: Sequence[str] | None = None) -> int:
             results.append(result)
     text = "\n".join([*table(results), *(comparison(results, options.expected) if options.expected else [])]) + "\n"
     if options.out:
-        options.out.write_text(text, encoding="utf-8")
+        before = options.out.read_text(encoding="utf-8").partition(MARK) if options.out.is_file() else ("", "", "")
+        options.out.write_text(f"{before[0]}{before[1]}{chr(10) * bool(before[1])}{text}", encoding="utf-8")
     else:
         print(text)
     return 0

@@ -31,6 +31,8 @@ MUST_AGREE = ("data set", "images", "timing protocol", "baseline", "input size o
 """Conditions without which nothing can be compared."""
 MIXABLE = ("device", "settings")
 """Conditions across which the ratio to the baseline remains meaningful."""
+CARDS_CHALLENGE = "ntire2022"
+"""Challenge whose results the cards of the shipped networks quote."""
 _IN_HEAD = ("data set", "device", "settings", "timing protocol")
 _COUNTS = ("params", "flops", "macs", "activations", "convolutions")
 _SWITCHES = ("allow_tf32", "benchmark", "deterministic")
@@ -141,6 +143,8 @@ def rank_records(
         notes.append(f"ratios are relative to {baseline.name}; the challenge's baseline is {challenge.baseline}")
     if any(one.conditions["device"].startswith(CPU) for one in collection.read):
         notes.append(CPU_NOTE)
+    if challenge.name != CARDS_CHALLENGE:  # no other year's ranks beside this year's
+        entries = [replace(one, published=None, published_ranks={}) for one in entries]
     entries = [replace(one, reference=True) if one.name in challenge.references else one for one in entries]
     return rank_entries(
         entries, challenge, constraints, baseline=baseline.name, conditions=collection.shared(), notes=notes

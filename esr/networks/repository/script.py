@@ -29,7 +29,7 @@ from esr.config.repository import Layout, read_layout
 from esr.config.schema import RepositoryConf
 from esr.errors import EsrError, NetworkError
 from esr.networks.repository.stand_ins import stand_ins
-from esr.text import described, escaped
+from esr.text import described, escaped, one_line
 
 _PARTS = 4
 """Of what `select_model` returns: network, name, range of values, tile."""
@@ -126,7 +126,10 @@ def _explained(error: BaseException, root: Path) -> str:
         return f"needs the package {escaped(package)}: pip install {escaped(package)}"
     if isinstance(error, FileNotFoundError) and error.filename:
         return f"{escaped(str(error.filename))} is missing: fetch it, or `git lfs pull` in the repository"
-    return described(error)[:1500]
+    head, traceback, rest = str(error).partition("Traceback (most recent call last)")
+    if traceback:  # of a program that the script ran: its last line is the reason
+        return one_line(f"{type(error).__name__}: {head} {rest.strip().splitlines()[-1]}".replace(f"{root}/", ""))[:1500]
+    return described(error).replace(f"{root}/", "")[:1500]
 
 
 class _RepositoryFirst(importlib.abc.MetaPathFinder):
