@@ -42,7 +42,13 @@ LR = (61, 47)
 MARK = "<!-- below: benchmarks/challenge_repositories.py -->\n"
 """Line of a Markdown file above which its text is kept."""
 COUNTS = ("params", "activations", "convolutions", "flops", "macs")
-COLUMNS = {"params": "params", "activations": "activations", "convs": "convolutions", "hook_flops_esr": "flops", "macs_esr": "macs"}
+COLUMNS = {
+    "params": "params",
+    "activations": "activations",
+    "convs": "convolutions",
+    "hook_flops_esr": "flops",
+    "macs_esr": "macs",
+}
 """Column of the expected counts -> field of `Complexity`."""
 
 

@@ -100,7 +100,7 @@ def model_file(choice: str, group: str = "model") -> Path | None:
     """The YAML of a network.
 
     Args:
-        choice: A name, a team as `team04` or `team4`, `repo`, or a path ending in `.yaml`.
+        choice: A name, a team as `team04` or `team4`, `repo`, `spandrel`, or a path ending in `.yaml`.
         group: The group that it is chosen for, `model` or `baseline`.
 
     Returns:
@@ -109,8 +109,9 @@ def model_file(choice: str, group: str = "model") -> Path | None:
     path = Path(choice)
     if path.suffix in (".yaml", ".yml"):
         return path if path.is_file() else None
-    if choice == "repo":
-        return folder().with_name("repository") / f"{group}.yaml"
+    if choice in ("repo", "spandrel"):
+        file = {"repo": group, "spandrel": "spandrel"}[choice]
+        return folder().with_name("repository") / f"{file}.yaml"
     name = team_network(int(choice[4:])) if re.fullmatch(r"team\d{1,2}", choice) else choice
     return folder() / f"{name}.yaml" if name in model_names() else None
 

@@ -1,6 +1,6 @@
 """Submissions before a measurement: their structure is checked without running them, then each upscales one image.
 
-A submission is a folder with a YAML, a folder with one `.py` and one weight file, or a repository of a challenge's layout.
+A submission is a folder with a YAML, a folder with one `.py` and one weight file, or a challenge's repository.
 """
 
 import ast
@@ -66,7 +66,9 @@ def submissions(paths: Sequence[Path]) -> list[Submission]:
     names = Counter(one.name.casefold() for one in found)
     for one in found:
         if names[one.name.casefold()] > 1:
-            others = [str(other.path) for other in found if other is not one and other.name.casefold() == one.name.casefold()]
+            others = [
+                str(other.path) for other in found if other is not one and other.name.casefold() == one.name.casefold()
+            ]
             one.problems.append(f"its name {one.name} is also that of {listed(others)}: set another `name`")
     return found
 
@@ -157,7 +159,11 @@ def _class_problems(target: str, folder: Path) -> list[str]:
     stem = folder.joinpath(*module.split("."))
     source = next((one for one in (stem.with_suffix(".py"), stem / "__init__.py") if one.is_file()), None)
     if source is None:
-        return [] if module.startswith("esr.") else [f"_target_={target}: no {module.replace('.', '/')}.py beside the YAML"]
+        return (
+            []
+            if module.startswith("esr.")
+            else [f"_target_={target}: no {module.replace('.', '/')}.py beside the YAML"]
+        )
     try:
         names = {node.name for node in ast.walk(parsed(source)) if isinstance(node, (ast.ClassDef, ast.FunctionDef))}
     except ConfigError as error:
@@ -196,7 +202,9 @@ def _of_repository(folder: Path) -> Iterator[Submission]:
         one = Submission(folder, entry.name, complete(conf))
         missing = [name for name in entry.weights if not (layout.root / name).is_file()]
         one.problems += [f"{listed(missing)} is not there"] if missing and len(missing) == len(entry.weights) else []
-        one.problems += [problem for name in entry.weights if name not in missing for problem in _weight_problems(layout.root / name)]
+        one.problems += [
+            problem for name in entry.weights if name not in missing for problem in _weight_problems(layout.root / name)
+        ]
         sources = examine(layout, entry)
         one.problems += [f"needs packages: {' '.join(sources.packages)}"] if sources.packages else []
         one.notes += dict.fromkeys(reason.partition(" (")[0] for reason in sources.suspicious)
@@ -226,7 +234,9 @@ def _bare(folder: Path) -> Submission:
         one.problems.append(f"{classes[0].name} asks for {', '.join(asked)}: add a YAML with args")
     checkpoint = CheckpointConf(file=os.path.relpath(weights[0], folder))
     target = f"{sources[0].stem}.{classes[0].name}"
-    one.model = ModelConf(target, name=folder.name, checkpoint=checkpoint, source=str((folder / "model.yaml").absolute()))
+    one.model = ModelConf(
+        target, name=folder.name, checkpoint=checkpoint, source=str((folder / "model.yaml").absolute())
+    )
     return one
 
 

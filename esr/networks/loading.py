@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from esr.config.schema import ModelConf
-from esr.networks import build, devices, padding, watching
+from esr.networks import build, devices, padding, recognised, watching
 from esr.networks.repository import script
 from esr.networks.state_dicts import random_weights
 from esr.records.network import Loading, OpenedFile, SettingValue, Weights
@@ -53,7 +53,10 @@ def load(
     _seed(seed)
     used: tuple[str, ...] = ()
     with watching.watched() as seen:
-        if model.repository.root is None:
+        if model._target_ == recognised.TARGET:
+            network = recognised.load(weights)
+            padding.pad_on_failure(network)
+        elif model.repository.root is None:
             network = build.build(model)
             build.load(network, model, weights, seed)
         else:

@@ -28,7 +28,9 @@ def _submission(folder: Path, yaml: str | None = "", *, name: str | None = None)
 
 
 def test_a_table_to_send_back_after_a_dry_run(run_esr, tmp_path):
-    _submission(tmp_path / "all" / "team a", "claims:\n  params_m: 0.004\n  psnr_rgb: {div2k_valid: 26.9}\n", name="alpha")
+    _submission(
+        tmp_path / "all" / "team a", "claims:\n  params_m: 0.004\n  psnr_rgb: {div2k_valid: 26.9}\n", name="alpha"
+    )
     _submission(tmp_path / "all" / "bare", None)
     _submission(tmp_path / "all" / "broken", "args: {fault: raise, after: 0}\n")
     checked = run_esr("check", *map(str, sorted((tmp_path / "all").iterdir())), "--markdown", cwd=tmp_path)
@@ -47,7 +49,10 @@ def test_a_table_to_send_back_after_a_dry_run(run_esr, tmp_path):
         (lambda folder: (folder / "LICENSE").unlink(), "no licence"),
         (lambda folder: (folder / "tiny.pth").unlink(), "tiny.pth is not there"),
         (lambda folder: (folder / "tiny.pth").write_bytes(b""), "tiny.pth is empty"),
-        (lambda folder: (folder / "tiny.pth").write_text("version https://git-lfs.github.com/spec/v1"), "Git LFS pointer"),
+        (
+            lambda folder: (folder / "tiny.pth").write_text("version https://git-lfs.github.com/spec/v1"),
+            "Git LFS pointer",
+        ),
         (lambda folder: (folder / "tiny.pth").write_bytes((folder / "tiny.pth").read_bytes()[:2000]), "is damaged"),
         (lambda folder: (folder / "tiny.py").write_text("x = 1"), "tiny.py defines no Tiny"),
         (lambda folder: (folder / "tiny.py").unlink(), "no tiny.py beside the YAML"),
@@ -69,7 +74,9 @@ def test_a_bare_folder_needs_one_class_that_can_be_told(tmp_path):
     (found,) = submissions([folder])
     assert found.ready
     assert found.model._target_ == "tiny.Tiny"
-    (folder / "tiny.py").write_text(NETWORK + "\n\nclass Other(nn.Module):\n    def forward(self, x):\n        return x\n")
+    (folder / "tiny.py").write_text(
+        NETWORK + "\n\nclass Other(nn.Module):\n    def forward(self, x):\n        return x\n"
+    )
     assert "which class is the network (Tiny, Other)?" in submissions([folder])[0].problems[0]
     (folder / "tiny.py").write_text(NETWORK.replace("channels=8", "channels"))
     assert "Tiny asks for channels" in submissions([folder])[0].problems[0]

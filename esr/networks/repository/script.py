@@ -128,7 +128,9 @@ def _explained(error: BaseException, root: Path) -> str:
         return f"{escaped(str(error.filename))} is missing: fetch it, or `git lfs pull` in the repository"
     head, traceback, rest = str(error).partition("Traceback (most recent call last)")
     if traceback:  # of a program that the script ran: its last line is the reason
-        return one_line(f"{type(error).__name__}: {head} {rest.strip().splitlines()[-1]}".replace(f"{root}/", ""))[:1500]
+        return one_line(f"{type(error).__name__}: {head} {rest.strip().splitlines()[-1]}".replace(f"{root}/", ""))[
+            :1500
+        ]
     return described(error).replace(f"{root}/", "")[:1500]
 
 
