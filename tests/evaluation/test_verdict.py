@@ -9,7 +9,7 @@ from helpers.paths import ROOT
 
 from esr.config.schema import ModelConf
 from esr.evaluation.subject import Subject
-from esr.evaluation.verdict import verdict
+from esr.evaluation.verdict import precision_class, verdict
 from esr.records.document import Process, Verdict
 from esr.records.network import Block, Estimate, Failure, OutputCheck, WarmUp, Weights
 from esr.records.reasons import REASONS, TELEMETRY_REASONS
@@ -188,3 +188,21 @@ def test_the_fixed_list_is_the_documented_one():
     assert (
         OF_A_NETWORK.keys() | {"precision_not_reached", "launch_bound", "not_captured"} == REASONS.keys() - of_telemetry
     )
+
+
+@pytest.mark.parametrize(
+    ("declared", "computed", "expected", "tainted"),
+    [
+        (None, {}, "fp32", False),
+        (None, {"float16": ("mul",)}, "fp16", True),
+        ("fp16", {"float16": ("mul",)}, "fp16", False),
+        ("fp16", {"bfloat16": ("mul",)}, "fp16", True),
+        (None, {"float16": ("mul",), "bfloat16": ("mul",)}, "bf16", True),
+        (None, {"float64": ("mul",)}, "fp32", True),
+    ],
+)
+def test_a_precision_class_is_declared_or_found_and_undeclared_work_taints(declared, computed, expected, tainted):
+    subject = measured()
+    subject.model.precision, subject.precisions = declared, computed
+    assert precision_class(subject) == expected
+    assert ("precision_changed" in found(subject)) is tainted
