@@ -26,6 +26,7 @@ from esr.evaluation.worker.parent import Worker, WorkerFailure
 from esr.records.network import Complexity
 from esr.text import listed, one_line, shown_path
 from esr.zoo import weights as zoo
+from esr.zoo.environments import packages_of
 
 WEIGHTS = (".pth", ".pt", ".ckpt", ".safetensors", ".bin", ".pkl")
 LICENCES = ("LICENSE*", "LICENCE*", "COPYING*", "license*", "licence*")
@@ -81,7 +82,7 @@ def dry_run(one: Submission) -> None:
         weights = zoo.resolve(one.model, "auto")
         settings = EsrConf(model=one.model)
         settings.device.kind = "cpu"
-        with Worker(TIMEOUT_S) as worker:
+        with Worker(TIMEOUT_S, packages_of(one.model)) as worker:
             worker.ask(to.OpenRequest(settings))
             loading = worker.ask(to.LoadRequest(one.model, weights, 0)).loading
             worker.ask(to.ImageRequest(_image()))

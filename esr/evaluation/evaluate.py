@@ -29,6 +29,7 @@ from esr.system import lock
 from esr.system.progress import Progress, Silent
 from esr.telemetry.watch import Watch, WatchResult
 from esr.zoo import weights as zoo
+from esr.zoo.environments import packages_of
 
 HOST = "host"
 """Name of the lock for a measurement on the CPU."""
@@ -130,7 +131,9 @@ def _workers(evaluation: Evaluation) -> Iterator[None]:
     evaluation.progress.stage("starting workers", len(evaluation.subjects))
     with ExitStack() as stack:
         for subject in evaluation.subjects:
-            subject.worker = stack.enter_context(Worker(evaluation.settings.timing.timeout_s))
+            subject.worker = stack.enter_context(
+                Worker(evaluation.settings.timing.timeout_s, packages_of(subject.model))
+            )
         for subject, answer in answers_at_once(evaluation.subjects, OpenRequest(evaluation.settings)):
             subject.report = subject.report or answer.report
             evaluation.progress.advance()

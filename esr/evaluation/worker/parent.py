@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+from pathlib import Path
 from subprocess import DEVNULL, PIPE, STDOUT, Popen, TimeoutExpired
 
 from esr import errors
@@ -49,7 +50,13 @@ class WorkerFailure(Exception):  # noqa: N818 - a result of measuring, to be rec
 class Worker:
     """One child process; each request has a time limit."""
 
-    def __init__(self, timeout_s: float) -> None:
+    def __init__(self, timeout_s: float, packages: Path | None = None) -> None:
+        """Starts it.
+
+        Args:
+            timeout_s: Time limit of a request.
+            packages: Folder of packages beyond esr's own.
+        """
         self.timeout_s = timeout_s
         self._ticket = ""
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
@@ -57,7 +64,8 @@ class Worker:
         self._read, child_write = os.pipe()
         ends = (child_read, child_write)
         self._reader = PipeReader(self._read)
-        command = [sys.executable, "-c", _BOOT, json.dumps(sys.path), *map(str, ends)]
+        paths = [*sys.path, *([str(packages)] if packages else [])]
+        command = [sys.executable, "-c", _BOOT, json.dumps(paths), *map(str, ends)]
         os.set_blocking(self._write, False)
         try:
             # In a session of its own: Ctrl-C is the parent's to handle.
