@@ -96,7 +96,7 @@ class ModelConf:
     published: dict[str, Any] | None = None
     """A row of the challenge's results table, as `esr.config.cards.Published` describes it."""
     requirements: str | None = None
-    """File of packages that the network needs, relative to its YAML or repository; installed into a cached environment."""
+    """File of packages that the network needs, relative to its YAML or repository; kept in a cached environment."""
     claims: dict[str, Any] | None = None
     """Figures that a participant states, with the keys of `published`; shown beside the measured ones."""
     source: str | None = None

@@ -1,7 +1,7 @@
 """Packages that a submission asks for: a cached virtual environment of its own, on top of esr's.
 
-What esr's environment has stays as it is, torch included; only wheels are installed, since a source distribution would run
-the submission's code outside its worker.
+What esr's environment has stays as it is, torch included; only wheels are installed, since a source distribution would
+run the submission's code outside its worker.
 """
 
 import hashlib
