@@ -18,7 +18,7 @@ RUN     = $(ENGINE) run --rm $(GPUS) --network none --read-only --tmpfs /tmp --c
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint house schema format typecheck check benchmark lock image image-cpu run-image eval-all eval-all-host \
-  test-export test-image test-slurm sbom clean
+  gpu-check test-gpu-check test-export test-image test-slurm sbom clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,7 +61,13 @@ typecheck: $(STAMP)  ## run mypy --strict on esr/, which includes models/
 check: lint typecheck test  ## lint, typecheck and test, as CI does
 
 benchmark: $(STAMP)  ## measure the harness: its overhead, its intervals, its speed on many records
-	for name in overhead silence sampling kernels processes aa precision reading collection; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	for name in overhead silence sampling kernels processes aa precision reading collection sandbox; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+
+gpu-check: $(STAMP)  ## on a machine with a GPU: eight minutes of checks, results in build/gpu-check; again: goes on
+	PYTHONPATH=. $(BIN)/python benchmarks/gpu_check.py $(ARGS)
+
+test-gpu-check: $(STAMP)  ## the same on a simulated GPU, in three minutes
+	ESR_TEST_GPU_CHECK=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -v -m slow tests/benchmarks $(ARGS)
 
 schema: $(STAMP)  ## regenerate esr/records/record.schema.json from the record's types
 	$(BIN)/python tests/helpers/record_schema.py

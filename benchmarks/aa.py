@@ -50,7 +50,7 @@ def judge(record: Record, runs: int, rounds: int) -> tuple[float, float, float, 
     held, widths, single = 0, [], []
     for run in range(runs):
         candidate, baseline = (table[run * rounds : (run + 1) * rounds] for table in both)
-        estimate = statistics.ratio(candidate, baseline, record.document.timing.confidence, 999, run)
+        estimate = statistics.ratio(candidate, baseline, record.document.timing.confidence)
         held += estimate.low <= 1.0 <= estimate.high
         widths.append((estimate.high - estimate.low) / 2)
         single.append(float(statistics.ratio_per_round(candidate[:1], baseline[:1])[0]))

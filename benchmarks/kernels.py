@@ -36,10 +36,7 @@ def judge(record: Record, pairs: int) -> tuple[str, str, str]:
     candidate, baseline = tables(record)
     process = np.asarray(record.document.timing.process_of_round)
     return summed_up(
-        [
-            statistics.ratio(candidate[process == one], baseline[process == one], confidence, 9999, one)
-            for one in range(pairs)
-        ]
+        [statistics.ratio(candidate[process == one], baseline[process == one], confidence) for one in range(pairs)]
     )
 
 

@@ -9,6 +9,7 @@ import argparse
 import statistics
 import sys
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -18,9 +19,10 @@ from rich.table import Table
 import esr
 from esr.config.compose import compose
 from esr.evaluation.worker.child import Child
-from esr.evaluation.worker.messages import ImageRequest, LoadRequest, OpenRequest, PrepareRequest, TimeRequest
+from esr.evaluation.worker.messages import LoadRequest, OpenRequest, PassRequest
+from esr.images.pixels import ImageArray
+from esr.networks import inference
 from esr.records.network import Weights
-from esr.timing.schedule import Pass
 
 TOLERANCE = 0.02
 WARM_UP = 3
@@ -28,17 +30,19 @@ WARM_UP = 3
 SIZES = ((24, 32), (64, 64), (96, 96))
 
 
-def reported_against_bare(model: str, rounds: int) -> list[tuple[str, float, float, float]]:
+def reported_against_bare(
+    model: str, rounds: int, device: str = "cpu", sizes: Sequence[tuple[int, int]] = SIZES
+) -> list[tuple[str, float, float, float]]:
     """Per LR size: median milliseconds of a bare loop and as reported, and the median of the rounds' ratios."""
-    settings = compose([f"model={model}", "device=cpu"])
+    settings = compose([f"model={model}", f"device={device}"])
     child = Child()
-    child.handle(OpenRequest(settings))
+    child.handle(OpenRequest(settings.device, settings.cudnn))
     child.handle(LoadRequest(settings.model, Weights("random"), 0))
     random = np.random.default_rng(0)
     rows = []
-    for index, (height, width) in enumerate(SIZES):
-        child.handle(ImageRequest(random.integers(0, 256, (height, width, 3), np.uint8)))
-        lr = child.images[index]
+    for height, width in sizes:
+        image = random.integers(0, 256, (height, width, 3), np.uint8)
+        lr = inference.to_tensor(image, settings.model.data_range)
         reported: list[float] = []
         bare: list[float] = []
         with torch.inference_mode():
@@ -47,21 +51,24 @@ def reported_against_bare(model: str, rounds: int) -> list[tuple[str, float, flo
                     if bare_turn:
                         bare.append(_bare(child, lr))
                     else:
-                        reported.append(_reported(child, index))
+                        reported.append(_reported(child, image))
         reported, bare = reported[WARM_UP:], bare[WARM_UP:]
         ratio = statistics.median(r / b for r, b in zip(reported, bare, strict=True))
         rows.append((f"{height}×{width}", statistics.median(bare), statistics.median(reported), ratio))
     return rows
 
 
-def _reported(child: Child, index: int) -> float:
-    child.handle(PrepareRequest((Pass(index),)))
-    return child.time(TimeRequest(1)).durations[0].ms
+def _reported(child: Child, image: ImageArray) -> float:
+    return child.run_pass(PassRequest(image, 0)).duration.ms
 
 
 def _bare(child: Child, lr: torch.Tensor) -> float:
+    if lr.is_cuda:
+        torch.cuda.synchronize()
     start = time.perf_counter()
     child.network(lr)
+    if lr.is_cuda:
+        torch.cuda.synchronize()
     return (time.perf_counter() - start) * 1000
 
 

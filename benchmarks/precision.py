@@ -36,7 +36,7 @@ def of_budget(candidate: np.ndarray, baseline: np.ndarray, rounds: int) -> tuple
     claimed, paired, independent = [], [], []
     for start in starts:
         now, later = slice(start, start + rounds), slice(start + rounds, start + 2 * rounds)
-        estimate = statistics.ratio(candidate[now], baseline[now], 0.95, 499, start)
+        estimate = statistics.ratio(candidate[now], baseline[now], 0.95)
         claimed.append((estimate.high - estimate.low) / 2 / estimate.value)
         paired.append(estimate.value)
         medians = [float(np.median(table.sum(axis=1))) for table in (candidate[now], baseline[later])]

@@ -40,7 +40,7 @@ def main() -> None:
             pairs = random.choice(options.pairs, size, replace=False) if size > 1 else [draw]
             rows = np.concatenate([rounds_of[pair][: budget // size] for pair in pairs])
             groups = process[rows].tolist() if size > 1 else None
-            found.append(statistics.ratio(candidate[rows], baseline[rows], 0.95, 1999, draw, groups))
+            found.append(statistics.ratio(candidate[rows], baseline[rows], 0.95, groups))
         table.add_row(str(size), *summed_up(found))
     Console().print(table, describe(record))
 

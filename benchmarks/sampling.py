@@ -59,14 +59,30 @@ for line in sys.stdin:
     print(time.perf_counter() - start, flush=True)
 """
 """Reads a number per line: seconds to calibrate for, or, negative, passes to time."""
+GPU_WORK = WORK.replace(
+    """import numpy as np
+random = np.random.default_rng(0)
+a = random.standard_normal((384, 384), np.float32)
+""",
+    """import torch
+b = torch.rand(384, 384, device="cuda")
+class Launches:  # twenty small kernels, which a driver that is busy with NVML would hold up
+    def __matmul__(self, _):
+        for _ in range(20):
+            b @ b
+        torch.cuda.synchronize()
+a = Launches()
+""",
+)
+"""The same with launches on a GPU."""
 
 
 class Work:
     """The child process that stands for a network."""
 
-    def __init__(self) -> None:
+    def __init__(self, source: str = WORK) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", WORK], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", source], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
     def ask(self, number: float) -> float:
@@ -110,10 +126,12 @@ def block(work: Work, passes: int, conf: TelemetryConf, gpu: str | int | None) -
     return Block(seconds, counts, found.telemetry.host.cpu_s + gpu_cost)
 
 
-def paired(run_s: float, block_s: float, gpu: str | int | None, seed: int) -> tuple[list[Block], list[Block]]:
+def paired(
+    run_s: float, block_s: float, gpu: str | int | None, seed: int, source: str = WORK
+) -> tuple[list[Block], list[Block]]:
     """Blocks with and without telemetry, pair by pair, until the time is spent."""
     order = random.Random(seed)
-    work = Work()
+    work = Work(source)
     blocks: dict[bool, list[Block]] = {True: [], False: []}
     try:
         work.ask(1.0)

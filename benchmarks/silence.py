@@ -25,10 +25,9 @@ from scipy.stats import bootstrap
 
 from esr.config.compose import compose
 from esr.config.schema import EsrConf
-from esr.evaluation.worker.messages import ImageRequest, LoadRequest, OpenRequest, PrepareRequest, TimeRequest
+from esr.evaluation.worker.messages import LoadRequest, OpenRequest, PassRequest
 from esr.evaluation.worker.parent import Worker
 from esr.records.network import Weights
-from esr.timing.schedule import Pass
 
 TOLERANCE = 0.005
 WARM_UP = 5
@@ -39,9 +38,9 @@ SMALL = 16
 """LR side, in pixels, of the pass of the worker that then waits: its threads are what matters."""
 
 
-def noise(side: int) -> ImageRequest:
-    """An image of noise."""
-    return ImageRequest(np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8))
+def noise(side: int) -> PassRequest:
+    """A pass over an image of noise."""
+    return PassRequest(np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8), 0)
 
 
 def nest(model: str, threads: int) -> None:
@@ -53,9 +52,8 @@ def nest(model: str, threads: int) -> None:
     # With a single thread until the fork: what has a team of threads cannot be forked.
     settings = compose([f"model={model}", "device=cpu", "device.threads=1"])
     child = Child()
-    child.handle(OpenRequest(settings))
+    child.handle(OpenRequest(settings.device, settings.cudnn))
     child.handle(LoadRequest(settings.model, Weights("random"), 0))
-    child.handle(noise(SMALL))
     for line in sys.stdin:
         if ended := line.strip():
             os.waitpid(int(ended), 0)
@@ -64,8 +62,7 @@ def nest(model: str, threads: int) -> None:
             os.setsid()
             torch.set_num_threads(threads)
             with torch.inference_mode():
-                child.handle(PrepareRequest((Pass(0),)))
-                child.handle(TimeRequest(1))
+                child.handle(noise(SMALL))
             print(os.getpid(), flush=True)
             signal.pause()
 
@@ -114,18 +111,16 @@ class Nest:
 def measured(settings: EsrConf, side: int) -> Iterator[Worker]:
     """A warm worker with the network and one image, as an evaluation starts it."""
     with Worker(600.0) as worker:
-        worker.ask(OpenRequest(settings))
+        worker.ask(OpenRequest(settings.device, settings.cudnn))
         worker.ask(LoadRequest(settings.model, Weights("random"), 0))
-        worker.ask(noise(side))
-        timed(worker, 20)
+        timed(worker, side, 20)
         yield worker
 
 
-def timed(worker: Worker, passes: int) -> float:
+def timed(worker: Worker, side: int, passes: int) -> float:
     """Median milliseconds of so many passes; one more before them is not counted."""
-    worker.ask(PrepareRequest((Pass(0),) * (passes + 1)))
-    answer = worker.ask(TimeRequest(passes + 1))
-    return statistics.median(duration.ms for duration in answer.durations[1:])
+    answers = [worker.ask(noise(side)) for _ in range(passes + 1)]
+    return statistics.median(answer.duration.ms for answer in answers[1:])
 
 
 def pairs(options: argparse.Namespace) -> list[float]:
@@ -141,7 +136,7 @@ def pairs(options: argparse.Namespace) -> list[float]:
                 figures = {}
                 for waits in order.sample([True, False], 2):
                     with nest_of_workers.before_a_turn(waits=waits):
-                        figures[waits] = timed(worker, options.passes)
+                        figures[waits] = timed(worker, options.side, options.passes)
                 ratios.append(figures[True] / figures[False])
     finally:
         nest_of_workers.close()

@@ -27,7 +27,7 @@ case $variant in
 esac
 base=${BASE_IMAGE:-$base}
 torch=$(sed 's/torch==//; s/+.*//' "docker/torch-$variant.in")
-version=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' esr/_version.py)
+version=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' esr/__init__.py)
 # The same two facts as in every record, and the time that all files of the image bear.
 commit=$(git describe --always --abbrev=40 --exclude='*' --dirty 2>/dev/null || echo unknown)
 epoch=$(git log -1 --format=%ct 2>/dev/null || echo 0)

@@ -10,12 +10,12 @@ Importing `esr` does not import torch; the functions that need it do.
 
 from typing import TYPE_CHECKING
 
-from esr._version import __version__
-
 if TYPE_CHECKING:
     from esr.api import create_model, evaluate, list_models
     from esr.networks.inference import super_resolve
     from esr.records.files import Record, load_record
+
+__version__ = "0.1.0"
 
 __all__ = ["Record", "__version__", "create_model", "evaluate", "list_models", "load_record", "super_resolve"]
 

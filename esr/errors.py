@@ -35,6 +35,10 @@ class DeviceError(EsrError):
     """A device that does not exist or cannot be used as requested."""
 
 
+class SandboxError(EsrError):
+    """A sandbox that is required and that the machine does not allow."""
+
+
 class RecordError(EsrError):
     """A record that is corrupt, incomplete or of another version."""
 

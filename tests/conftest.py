@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from helpers.command import Run
+from helpers.forked import can_fork, run_forked
 from helpers.participants import make_participant
 from helpers.paths import REFERENCE
 from hypothesis import settings
@@ -41,15 +42,21 @@ def participant(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run_esr(tmp_path: Path) -> Callable[..., Run]:
-    """Runs the installed command `esr` in a folder of its own, offline and with an empty cache."""
+    """Runs the installed command `esr` in a folder of its own, offline and with an empty cache.
+
+    Forked (`helpers.forked`), unless the environment forbids it or the test wants a fresh process.
+    """
     command = Path(sys.executable).with_name("esr")
 
-    def run(*arguments: str, cwd: Path | None = None, env: dict[str, str] | None = None) -> Run:
+    def run(*arguments: str, cwd: Path | None = None, env: dict[str, str] | None = None, fresh: bool = False) -> Run:
         settings = {"ESR_OFFLINE": "1", "XDG_CACHE_HOME": str(tmp_path / "cache"), "COLUMNS": "200"}
+        environment = {**os.environ, **settings, **(env or {})}
+        if can_fork(environment) and not fresh:
+            return run_forked(arguments, cwd or tmp_path, environment)
         done = subprocess.run(
             [str(command), *arguments],
             cwd=cwd or tmp_path,
-            env={**os.environ, **settings, **(env or {})},
+            env=environment,
             capture_output=True,
             text=True,
             timeout=240,

@@ -55,7 +55,7 @@ def test_a_built_wheel_works_in_an_environment_of_its_own(wheel, tmp_path):
     venv.create(tmp_path / "env", symlinks=True, with_pip=True)
     python = tmp_path / "env" / "bin" / "python"
     site = next((tmp_path / "env" / "lib").glob("python*/site-packages"))
-    subprocess.run([str(python), "-m", "pip", "install", "--quiet", "--no-deps", str(wheel)], check=True)
+    subprocess.run([str(python), "-I", "-m", "pip", "install", "--quiet", "--no-deps", str(wheel)], check=True)
     # The dependencies are those of the environment that runs the tests; esr itself must come from the wheel.
     outside = [path for path in sys.path if path.endswith("site-packages")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), *outside])}

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from esr._version import __version__
+from esr import __version__
 from esr.cli.parser import Parser
 from esr.cli.stdout import guarded
 from esr.errors import ConfigError, EsrError

@@ -31,30 +31,28 @@ def run(options: argparse.Namespace) -> int:
         if key not in settings:
             raise ConfigError(f"nothing to export: add {key}=…, for example {key}={example}")
 
-    # torch takes seconds to import, which `--help` and usage errors do without.
+    # `--help` and usage errors do without.
     from esr.config.compose import compose  # noqa: PLC0415
     from esr.config.schema import network_name  # noqa: PLC0415
-    from esr.networks import build as networks  # noqa: PLC0415
-    from esr.networks import export  # noqa: PLC0415
+    from esr.evaluation import question  # noqa: PLC0415
+    from esr.evaluation.worker.messages import ExportRequest  # noqa: PLC0415
+    from esr.networks import formats  # noqa: PLC0415
     from esr.zoo import weights as zoo  # noqa: PLC0415
 
     model = compose([f"model={settings['model']}"]).model
-    suffix = export.SUFFIXES.get(settings["format"])
+    suffix = formats.SUFFIXES.get(settings["format"])
     if suffix is None:
-        raise ConfigError(f"format={settings['format']}: {did_you_mean(settings['format'], export.SUFFIXES)}")
+        raise ConfigError(f"format={settings['format']}: {did_you_mean(settings['format'], formats.SUFFIXES)}")
     target = _target(settings.get("out", network_name(model) + suffix))
     weights = zoo.resolve(model, settings.get("weights", "auto"))
-    network = networks.build(model)
-    networks.load(network, model, weights)
-    exported = export.export(network, settings["format"])
-    export.write(exported.content, target)
-    height, width = export.EXAMPLE
+    with question.opened(model, weights) as (worker, network):
+        exported = worker.ask(ExportRequest(network, settings["format"]))
+    content = exported.content.tobytes()
+    formats.write(content, target)
+    height, width = formats.EXAMPLE
     sizes = "images of any size" if exported.any_size else f"images of {height}×{width} pixels only"
     loaded = f"weights of {weights.path}" if weights.source == "path" else f"{weights.source} weights"
-    print(
-        f"{target}: {len(exported.content):,} bytes, {weights.note or loaded}; {sizes}, "
-        f"values from 0 to {model.data_range:g}"
-    )
+    print(f"{target}: {len(content):,} bytes, {weights.note or loaded}; {sizes}, values from 0 to {model.data_range:g}")
     return 0
 
 

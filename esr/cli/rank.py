@@ -3,9 +3,9 @@
   esr rank outputs                                every record below a folder
   esr rank outputs multirun --format html --out report.html
   esr rank outputs challenge=ntire2024 --format latex
-  esr rank --published                            the challenge's own table, recomputed
+  esr rank --published ntire2026                  a challenge's own table, recomputed
 
-challenge=ntire2022|ntire2024|ntire2025|ntire2026|PATH.yaml selects the rules. constraints=report ranks every network
+challenge=ntire2022|…|ntire2026|PATH.yaml selects the rules. constraints=report ranks every network
 that passes the PSNR gate; constraints=enforce also applies each track's own limits. A file that cannot be used is
 named and left out. docs/ranking.md explains the table.
 """
@@ -23,16 +23,26 @@ from esr.text import did_you_mean, shown_path
 
 if TYPE_CHECKING:
     from esr.ranking import Constraints, Ranking
+    from esr.records.document import Document
 
 FORMATS = ("table", "markdown", "csv", "latex", "json", "html")
 CONSTRAINTS = ("report", "enforce")
+RUNTIMES = ("mean", "median", "without_first")
+"""As in `esr.ranking.published`, which `--help` does without."""
 DEFAULTS = {"challenge": "ntire2022", "constraints": "report"}
 
 
 def add(parser: Parser) -> None:
     """Declares the command's grammar."""
     parser.add_argument("words", nargs="*", metavar="RESULTS", help="record files or folders of them, and KEY=VALUE")
-    parser.add_argument("--published", action="store_true", help="rank the challenge's published figures")
+    parser.add_argument("--published", action="store_true", help="rank a challenge's published figures")
+    parser.add_argument(
+        "--runtime",
+        type=one_of(RUNTIMES),
+        default=RUNTIMES[0],
+        metavar="|".join(RUNTIMES),
+        help="with --published: statistic of the published times per image (mean)",
+    )
     parser.add_argument("--mixed", action="store_true", help="rank ratios across devices and settings")
     parser.add_argument("--format", type=one_of(FORMATS), default="table", metavar="|".join(FORMATS), help="(table)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write to a file instead of the screen")
@@ -54,29 +64,38 @@ def _run(options: argparse.Namespace) -> int:
     if settings["constraints"] not in CONSTRAINTS:
         hint = did_you_mean(settings["constraints"], CONSTRAINTS)
         raise ConfigError(f"constraints={settings['constraints']}: no such choice; {hint}")
-    _write(_ranking(settings, paths, options.published, options.mixed), options.format, options.out)
+    if not options.published and options.runtime != RUNTIMES[0]:
+        raise ConfigError(f"--runtime {options.runtime}: chooses among published times; add --published")
+    ranking, documents = _ranking(settings, paths, options)
+    _write(ranking, documents, options.format, options.out)
     return 0
 
 
-def _ranking(settings: Mapping[str, str], paths: Sequence[str], published: bool, mixed: bool) -> "Ranking":
-    from esr.ranking import load_challenge, published_entries, rank_entries  # noqa: PLC0415 - `--help` is quick
+def _ranking(
+    settings: Mapping[str, str], paths: Sequence[str], options: argparse.Namespace
+) -> tuple["Ranking", Mapping[str, "Document"]]:
+    """The ranking, and the records behind it where the format shows them."""
+    from esr.ranking import load_challenge, published_ranking  # noqa: PLC0415 - `--help` is quick
+    from esr.ranking.challenge import names  # noqa: PLC0415
     from esr.ranking.collection import collect, rank_records  # noqa: PLC0415
 
     constraints: Constraints = "enforce" if settings["constraints"] == "enforce" else "report"
+    if options.published and paths and (paths[0] in names() or paths[0].endswith((".yaml", ".yml"))):
+        settings, paths = {**settings, "challenge": paths[0]}, paths[1:]
     challenge = load_challenge(settings["challenge"])
-    if published:
+    if options.published:
         if paths:
             raise ConfigError(f"--published ranks published figures only; leave out {paths[0]}")
-        return rank_entries(published_entries(challenge), challenge, constraints)
+        return published_ranking(challenge, constraints, options.runtime), {}
     if not paths:
         raise ConfigError("nothing to rank: name record files or folders, as esr rank outputs, or --published")
-    collection = collect(paths)
+    collection = collect(paths, whole=options.format == "html")
     for found in collection.left_out:
         print(f"esr: left out {shown_path(found.path)}: {found.reason}", file=sys.stderr)
-    return rank_records(collection, challenge, constraints, mixed)
+    return rank_records(collection, challenge, constraints, options.mixed), collection.documents
 
 
-def _write(ranking: "Ranking", chosen: str, out: Path | None) -> None:
+def _write(ranking: "Ranking", documents: Mapping[str, "Document"], chosen: str, out: Path | None) -> None:
     from esr.report.output import write_text  # noqa: PLC0415 - see `_ranking`
 
     if chosen == "table" and out is None:
@@ -85,7 +104,7 @@ def _write(ranking: "Ranking", chosen: str, out: Path | None) -> None:
 
         print_ranking(ranking, console())
         return
-    text = _text(ranking, chosen)
+    text = _text(ranking, documents, chosen)
     if out is None:
         print(text, end="")
         return
@@ -93,11 +112,11 @@ def _write(ranking: "Ranking", chosen: str, out: Path | None) -> None:
     print(f"esr: {out} written", file=sys.stderr)
 
 
-def _text(ranking: "Ranking", chosen: str) -> str:
+def _text(ranking: "Ranking", documents: Mapping[str, "Document"], chosen: str) -> str:
     if chosen == "html":
         from esr.report.html import render  # noqa: PLC0415 - brings the drawing library
 
-        return render(ranking)
+        return render(ranking, documents)
     from esr.report import data, latex, markdown, ranking_table  # noqa: PLC0415 - see `_ranking`
 
     formats = {

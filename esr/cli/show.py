@@ -9,15 +9,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from esr.cli.parser import Parser, number
+from esr.text import escaped, listed
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from esr.complexity import Layer
     from esr.config.cards import Card
-    from esr.records.network import Complexity
+    from esr.records.network import Complexity, Layer
 
 MIB = 2**20
 _DIGITS = {"runtime_ms": 2, "params_m": 3, "flops_g": 2, "activations_m": 2, "memory_mib": 2}
@@ -49,7 +50,7 @@ def _overview() -> "Table":
 
     from esr.config.cards import card, model_names  # noqa: PLC0415
 
-    table = Table(title="Networks, with the figures that the challenge published", title_justify="left")
+    table = Table(title="Networks, with the figures that the challenges published", title_justify="left")
     table.add_column("name", no_wrap=True)
     table.add_column("team")
     for title in ("rank", *_TITLES):
@@ -65,31 +66,40 @@ def _cells(card: "Card") -> list[str]:
     row = card.published
     if row is None:
         return [card.team or "", *[shown(None, 0)] * (1 + len(_TITLES))]
+    row = row if row.flops_g is not None else replace(row, flops_g=row.flops_fvcore_g)
     figures = [shown(getattr(row, key), digits) for key, digits in _DIGITS.items()]
     return [card.team or "", shown(row.ranks.main, 0), *figures, shown(row.psnr_rgb.get("div2k_valid"), 2)]
 
 
 def _show(choice: str, height: int, width: int) -> None:
-    from esr import complexity  # noqa: PLC0415 - torch takes seconds to import
-    from esr.config.cards import card_of_model  # noqa: PLC0415
+    from esr.config.cards import card_of_model  # noqa: PLC0415 - see `_overview`
     from esr.config.compose import compose  # noqa: PLC0415
-    from esr.networks import build as networks  # noqa: PLC0415
+    from esr.errors import NetworkError  # noqa: PLC0415
+    from esr.evaluation import question  # noqa: PLC0415
+    from esr.evaluation.worker.messages import ComplexityRequest, LayersRequest  # noqa: PLC0415
+    from esr.records.network import Weights  # noqa: PLC0415
     from esr.system.console import console  # noqa: PLC0415
 
     model = compose([f"model={choice}"]).model
-    network = networks.build(model)
     card = card_of_model(model)
-    counted = complexity.measure(network, height, width)
+    with question.opened(model, Weights("random")) as (worker, network):
+        worker.ask(network)
+        answer = worker.ask(ComplexityRequest(height, width))
+        counted = answer.complexity
+        if counted is None:
+            raise NetworkError(answer.uncounted or "the network could not be counted")
+        layers = worker.ask(LayersRequest(height, width)).layers
     live = counted.live_memory.total if counted.live_memory else 0
     screen = console()
     screen.print(_card_table(card))
-    screen.print(_layer_table(card.name, complexity.layers(network, height, width), counted))
+    screen.print(_layer_table(card.name, layers, counted))
     screen.print(
-        f"convolutions: {counted.convolutions}; FLOPs as the challenge counts: {counted.flops:,}; "
+        f"convolutions: {counted.convolutions}; FLOPs as the challenges count: {counted.flops:,} (hooks, until 2023), "
+        f"{counted.flops_fvcore:,} (fvcore, since 2024); "
         f"peak memory of live tensors, with weights and input: {live / MIB:.1f} MiB"
     )
     if counted.without_formula:
-        screen.print(f"MACs leave out operators without a formula: {', '.join(counted.without_formula)}")
+        screen.print(f"MACs leave out operators without a formula: {listed(counted.without_formula, most=100)}")
 
 
 def _card_table(card: "Card") -> "Table":
@@ -130,7 +140,7 @@ def _layer_table(name: str, layers: Sequence["Layer"], counted: "Complexity") ->
         table.add_column(column, justify="right", no_wrap=True)
     for layer in layers:
         shape = "×".join(str(side) for side in layer.output_shape or ()) or "not run"
-        cells = (layer.path or "(itself)", layer.type, shape)
+        cells = (escaped(layer.path) or "(itself)", escaped(layer.type), shape)
         table.add_row(*cells, f"{layer.params:,}", f"{layer.macs:,}", f"{layer.activations:,}")
     table.add_section()
     table.add_row("total", "", "", f"{counted.params:,}", f"{counted.macs:,}", f"{counted.activations:,}")

@@ -1,5 +1,5 @@
 """The cost of a network: parameters, operations, activations, convolutions and live memory."""
 
-from esr.complexity.counting import Layer, layers, measure
+from esr.complexity.counting import layers, measure
 
-__all__ = ["Layer", "layers", "measure"]
+__all__ = ["layers", "measure"]

@@ -1,10 +1,11 @@
 """Parameters, operations, activations, convolutions and live memory: of a whole network, or module by module."""
 
 import re
+import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import thread as pool
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,35 +13,14 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from esr.complexity import challenge, operators
+from esr.complexity.flow import ExitMode, Flow, set_apart
 from esr.complexity.memory import Ledger, without_collector
 from esr.complexity.operators import OperatorMode
 from esr.complexity.replica import CHANNELS, observe
-from esr.records.network import Complexity
+from esr.records.network import Complexity, Layer
 
 _PARAMETRIZATION = re.compile(r"(^|\.)parametrizations(\..*)?$")
 """Part of a path below a module whose weight PyTorch recomputes in each pass."""
-
-
-@dataclass
-class Layer:
-    """A module in a network's table: the sum of its calls in one forward pass."""
-
-    path: str
-    """Dotted path from the network; empty for the network itself."""
-    type: str
-    """Name of the module's class."""
-    calls: int = 0
-    """0 for a module that never runs itself, though its parameters may be used."""
-    output_shape: tuple[int, ...] | None = None
-    """Shape of the first tensor that its last call returned; `None` without one."""
-    params: int = 0
-    """Elements of its own parameters; a shared one is listed with the first module that holds it."""
-    flops: int = 0
-    """By the challenge's definition."""
-    macs: int = 0
-    """Multiply-accumulates outside any deeper module."""
-    activations: int = 0
-    """By the challenge's definition."""
 
 
 def measure(network: nn.Module, height: int = 256, width: int = 256) -> Complexity:
@@ -74,11 +54,12 @@ def measure(network: nn.Module, height: int = 256, width: int = 256) -> Complexi
         input_shape=(1, CHANNELS, height, width),
         params=sum(row.params for row in rows),
         flops=sum(row.flops for row in rows),
+        flops_fvcore=seen.flow.flops(),
         macs=sum(row.macs for row in rows),
         activations=sum(row.activations for row in rows),
         convolutions=seen.convolutions,
         missed_by_hooks=dict(seen.missed_by_hooks.most_common()),
-        without_formula=dict(sorted(seen.without_formula.items())),
+        without_formula=dict(sorted((seen.without_formula + seen.flow.outside).items())),
         live_memory=seen.ledger.live_memory,
     )
 
@@ -102,11 +83,36 @@ def layers(network: nn.Module, height: int = 256, width: int = 256) -> list[Laye
     return observe(network, height, width, _watching).layers()
 
 
+@contextmanager
+def in_every_thread(saw: operators.Saw, called: operators.Saw = lambda *_: None) -> Iterator[OperatorMode]:
+    """Reports operators as `OperatorMode` does, also those of threads that the pass starts, or whose pool it uses."""
+    run_thread, run_item = threading.Thread.run, pool._WorkItem.run
+
+    def watched(run: Callable[..., Any]) -> Callable[..., None]:
+        def run_watched(*arguments: Any) -> None:
+            with OperatorMode(saw, called):
+                run(*arguments)
+
+        return run_watched
+
+    with OperatorMode(saw, called) as mode, ExitStack() as undo:
+        for owner, run in ((threading.Thread, run_thread), (pool._WorkItem, run_item)):
+            undo.callback(setattr, owner, "run", run)
+            setattr(owner, "run", watched(run))  # noqa: B010 - which types do not allow
+        yield mode
+
+
+def unseen(ledger: Ledger, tensors: Sequence[Tensor]) -> list[Tensor]:
+    """The tensors that are neither input, parameters or buffers nor the result of an operator seen so far."""
+    return [one for one in tensors if one.dim() and not ledger.knows(one)]
+
+
 class _Watcher:
     """Counts each module's work and the memory of one pass."""
 
     def __init__(self, network: nn.Module, image: Tensor) -> None:
         self.ledger = Ledger(network, image)
+        self.flow = Flow(image, lenient=any(isinstance(each, torch.jit.ScriptModule) for each in network.modules()))
         self.convolutions = 0
         self.missed_by_hooks: Counter[str] = Counter()
         self.without_formula: Counter[str] = Counter()
@@ -138,10 +144,13 @@ class _Watcher:
             row.calls += 1
             tensors = (leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor))
             row.output_shape = next((tuple(tensor.shape) for tensor in tensors), None)
+        if module is self._network:
+            self.flow.output(output)
 
     def saw(self, operator: Any, arguments: Sequence[Any], result: Any) -> None:
         """Adds the operator's MACs to the innermost running module, and its allocations to the ledger."""
         self.ledger.enter(result)
+        self.flow.operator(operator, arguments, result)
         count = operators.macs(operator, arguments, result)
         if count is None:
             self.without_formula[operators.name(operator)] += 1
@@ -184,5 +193,6 @@ def _watching(network: nn.Module, image: Tensor) -> Iterator[_Watcher]:
             hooks.callback(module.register_forward_pre_hook(watcher.before).remove)
             after = module.register_forward_hook(watcher.after, with_kwargs=True, always_call=True)
             hooks.callback(after.remove)
-        with without_collector(), OperatorMode(watcher.saw):
+        threads = in_every_thread(watcher.saw, watcher.flow.call)
+        with without_collector(), set_apart(), ExitMode(watcher.flow), threads:
             yield watcher

@@ -44,6 +44,13 @@ class Ledger:
                 self._enter(leaf.untyped_storage())
         self._peak = max(self._peak, self._total)
 
+    def knows(self, tensor: Tensor) -> bool:
+        """True for the input, parameters, buffers and live results; also for what it does not watch."""
+        if tensor.layout != torch.strided or tensor.device != self._device:
+            return True
+        address = tensor.untyped_storage()._cdata
+        return address in self._given or address in self._alive
+
     def _enter(self, storage: torch.UntypedStorage) -> None:
         address = storage._cdata
         if address in self._given:

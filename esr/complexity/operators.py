@@ -2,10 +2,11 @@
 
 The formulas are those of `torch.utils.flop_counter`, which counts a multiply-accumulate as two operations; the few
 that it lacks are added here. An operator that has no formula and may do such work is named rather than counted as 0.
-Work outside PyTorch's dispatcher, such as NumPy or a kernel launched directly, is invisible: neither counted nor named.
+Work outside PyTorch's dispatcher, such as NumPy or a kernel launched directly, is found by `esr.complexity.flow`.
 """
 
 import re
+import time
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
@@ -120,7 +121,7 @@ def name(operator: Any) -> str:
 
 @cache
 def _formula(operator: Any) -> Formula | None:
-    if not _is_aten(operator):
+    if not is_aten(operator):
         return None
     base = _base(operator)
     registered = flop_registry.get(getattr(torch.ops.aten, base, None))
@@ -131,14 +132,15 @@ def _formula(operator: Any) -> Formula | None:
 
 @cache
 def _is_free(operator: Any) -> bool:
-    if not _is_aten(operator):
+    if not is_aten(operator):
         return isinstance(operator, torch._ops.OpOverload) and operator.namespace in BOOKKEEPING
     base = _base(operator)
     listed = base in FREE or _FREE_FAMILIES.fullmatch(base) is not None
-    return listed or _is_view(operator) or _is_pointwise(base)
+    return listed or is_view(operator) or _is_pointwise(base)
 
 
-def _is_aten(operator: Any) -> bool:
+def is_aten(operator: Any) -> bool:
+    """True for an operator of PyTorch's own library of tensor operators."""
     return isinstance(operator, torch._ops.OpOverload) and operator.namespace == "aten"
 
 
@@ -148,7 +150,7 @@ def _base(operator: Any) -> str:
     return base if base.endswith("__") else base.removesuffix("_")
 
 
-def _is_view(operator: Any) -> bool:
+def is_view(operator: Any) -> bool:
     """True if each result shares the memory of an argument without writing to it."""
     aliases = [value.alias_info for value in operator._schema.returns]
     return bool(aliases) and all(alias is not None and not alias.is_write for alias in aliases)
@@ -170,13 +172,18 @@ class OperatorMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTor
 
     Args:
         saw: called after each operator.
+        called: called after each operator that the network called itself, those defined by others included.
     """
 
     supports_higher_order_operators = True
 
-    def __init__(self, saw: Saw) -> None:
+    def __init__(self, saw: Saw, called: Saw = lambda *_: None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._saw = saw
+        self._called = called
+        self._depth = 0
+        self.ns = 0
+        """Nanoseconds inside operators and in the reports of them."""
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
@@ -184,11 +191,23 @@ class OperatorMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTor
         """Runs the operator, or the operators that define it."""
         keywords = kwargs or {}
         if _is_composite(func):
+            result = self._taken_apart(func, args, keywords)
+        else:
+            start = time.perf_counter_ns()
+            result = func(*args, **keywords)
+            self._saw(func, args, result)
+            self.ns += time.perf_counter_ns() - start
+        if not self._depth:
+            self._called(func, args, result)
+        return result
+
+    def _taken_apart(self, func: Any, args: Sequence[Any], keywords: dict[str, Any]) -> Any:
+        self._depth += 1
+        try:
             with self:
                 return func._op_dk(_COMPOSITE, *args, **keywords)
-        result = func(*args, **keywords)
-        self._saw(func, args, result)
-        return result
+        finally:
+            self._depth -= 1
 
 
 _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd

@@ -51,7 +51,7 @@ def observe(network: nn.Module, height: int, width: int, observer: Observer[Seen
     if any(is_lazy(tensor) for tensor in registered(network)):
         raise NetworkError(f"{name} has lazy parameters without a shape: pass one image through it first")
     reason: Exception | None = None
-    with torch.inference_mode(), _as_written(), _without_fast_path():
+    with torch.inference_mode(), as_written(), _without_fast_path():
         for device in dict.fromkeys((META, _device(network))):
             try:
                 return _observe_on(device, network, (height, width), observer)
@@ -129,7 +129,7 @@ def _evaluating(network: nn.Module) -> Iterator[None]:
             module.training = True
 
 
-def _as_written() -> AbstractContextManager[Any]:
+def as_written() -> AbstractContextManager[Any]:
     """Disables compilation, if anything can have been compiled."""
     if "torch._dynamo" not in sys.modules:
         return nullcontext()

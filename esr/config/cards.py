@@ -3,7 +3,7 @@
 import re
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import msgspec
 
@@ -19,22 +19,30 @@ CONFIDENTIAL_TEAMS = (7, 21, 32, 41)
 """Teams of the challenge whose networks were never published."""
 
 
+ChallengeName: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[\w.-]{1,64}$")]
+"""Name of a file in `conf/challenge`, or of a user's own rules."""
+
+
 class Ranks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Published ranks; `None` where the paper gives none."""
 
     main: Rank | None = None
     sub1: Rank | None = None
     sub2: Rank | None = None
+    sub3: Rank | None = None
     runtime: Rank | None = None
     params: Rank | None = None
     flops: Rank | None = None
+    flops_fvcore: Rank | None = None
     activations: Rank | None = None
     memory: Rank | None = None
 
 
 class Published(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A row of the challenge's results table, as printed."""
+    """A row of a challenge's results table, as printed."""
 
+    challenge: ChallengeName = "ntire2022"
+    """Name of the challenge in `conf/challenge`; figures of one year say nothing under the rules of another."""
     psnr_rgb: dict[str, Psnr] = {}
     """Data set -> dB."""
     runtime_ms: Figure | None = None
@@ -42,7 +50,9 @@ class Published(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     params_m: Figure | None = None
     """Millions."""
     flops_g: Figure | None = None
-    """10⁹."""
+    """10⁹, by module hooks as until 2023."""
+    flops_fvcore_g: Figure | None = None
+    """10⁹, by fvcore as since 2024."""
     activations_m: Figure | None = None
     """Millions."""
     memory_mib: Figure | None = None

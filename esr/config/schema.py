@@ -150,7 +150,7 @@ class TimingConf:
     """Number of rounds, each of both networks over every image; `None`: until `precision` is reached."""
     precision: float = 0.005
     """Rounds end when the ratio's interval is narrower than this fraction of the ratio."""
-    min_rounds: int = 8
+    min_rounds: int = 10
     """Rounds before the interval is evaluated."""
     max_seconds: float = 60.0
     """Seconds of rounds after which timing ends without that precision, and the record says so."""
@@ -164,8 +164,6 @@ class TimingConf:
     """Approximate seconds for which one network runs before the other takes its turn."""
     warmup: WarmupConf = field(default_factory=WarmupConf)
     confidence: float = 0.95
-    resamples: int = 9999
-    """Bootstrap resamples for the intervals."""
     seed: int = 0
     """Seeds the order of networks and images."""
     timeout_s: float = 600.0
@@ -235,6 +233,8 @@ class EsrConf:
     """Number of the candidate in that repository; with `-m` several, or `all`."""
     baseline_id: int | None = None
     """Number of the baseline; `None`: the repository's own."""
+    sandbox: str = "auto"
+    """Containment of the networks' code: `auto` (all that the machine allows), `require` (or nothing runs), `off`."""
     lock: str = "wait"
     """If another measurement holds the device: `wait` for its end, or `fail`."""
     force: bool = False
@@ -261,7 +261,7 @@ def network_name(model: ModelConf) -> str:
 
 
 _AT_LEAST_ONE = (
-    "data.limit", "timing.rounds", "timing.min_rounds", "timing.processes", "timing.resamples",
+    "data.limit", "timing.rounds", "timing.min_rounds", "timing.processes",
     "timing.warmup.min_passes", "timing.warmup.window", "device.threads", "complexity.height",
     "complexity.width", "model.tile.size", "baseline.tile.size",
 )  # fmt: skip
@@ -288,6 +288,7 @@ _CHOICES = {
     "device.kind": ("auto", "cuda", "cpu"),
     "data.kind": ("demo", "folder"),
     "quality.save": ("none", "crops", "images"),
+    "sandbox": ("auto", "require", "off"),
     "lock": ("wait", "fail"),
 }
 

@@ -13,14 +13,16 @@ Protocol = Literal["paired", "single"]
 
 Stage = Literal[
     "open", "load", "image", "complexity", "memory", "peak", "reset_memory", "keep_memory", "renew", "quality",
-    "prepare", "time", "sample", "audit",
+    "prepare", "time", "sample", "audit", "pass", "inspect", "kernels", "layers", "export",
 ]  # fmt: skip
 """A request to a worker, and the stage at which a network failed."""
 
 FailureKind = Literal["crashed", "timeout", "out_of_memory", "bad_output", "exception"]
-Severity = Literal["taint", "warning"]
-"""Severity of a reason; a warning leaves the status clean."""
-Status = Literal["clean", "tainted", "failed"]
+Severity = Literal["taint", "imprecision", "warning"]
+"""Severity of a reason: it discredits the figures, or makes their interval wide; a warning leaves the status clean."""
+Status = Literal["clean", "imprecise", "tainted", "failed"]
+"""A record's status: nothing speaks against it; its interval is honest but wider than the target; its figures are
+discredited; a network could not be measured to the end."""
 Ending = Literal["precision", "max_seconds", "rounds", "failure"]
 """Reason for which the rounds ended."""
 WeightsSource = Literal["published", "bundled", "random", "path", "repository"]

@@ -254,6 +254,23 @@ def cores_are_whole(state: State) -> Finding:
     return Finding("cores", "warn", message, "give whole cores instead: docker run --cpuset-cpus 0-3 …")
 
 
+_SANDBOX_REMEDIES = {
+    "Landlock": "a kernel from 5.13 on with Landlock in its list of security modules (lsm=landlock,…)",
+    "seccomp": "a kernel from 5.7 on, x86-64 or 64-bit ARM; a container engine must not filter seccomp(2) itself",
+}
+"""Layer -> its condition."""
+
+
+def networks_are_contained(state: State) -> Finding:
+    """A network's code is kept from files, processes and sockets."""
+    held = state.sandbox
+    without = f"; without {', '.join(held.missing)}" if held.missing else ""
+    if fault := held.essential_fault(sealed=True):
+        remedy = next((text for layer, text in _SANDBOX_REMEDIES.items() if layer in fault), "docs/sandbox.md")
+        return Finding("sandbox", "warn", f"a network's code is not fully contained: {fault}", remedy)
+    return Finding("sandbox", "ok", f"a network's code is contained: {', '.join(held.layers)}{without}")
+
+
 def not_root(state: State) -> Finding:
     """An image runs without privileges."""
     if state.uid:
@@ -283,6 +300,7 @@ MACHINE: tuple[Check, ...] = (
     weights_are_there,
     memory_suffices,
     cores_are_whole,
+    networks_are_contained,
 )
 IMAGE: tuple[Check, ...] = (torch_loads, out_is_writable, weights_are_there, not_root, no_build_tools)
 """Checks of an image that need no GPU and hold wherever it was built."""

@@ -19,14 +19,14 @@ from esr.config.participant import read_network
 from esr.config.repository import FUNCTION, parsed, read_layout
 from esr.config.repository_sources import examine
 from esr.config.repository_words import complete
-from esr.config.schema import CheckpointConf, EsrConf, ModelConf, RepositoryConf, network_name, typed
-from esr.errors import ConfigError, EsrError
+from esr.config.schema import CheckpointConf, ModelConf, RepositoryConf, network_name, typed
+from esr.errors import ConfigError, EsrError, NetworkError
+from esr.evaluation import question
 from esr.evaluation.worker import messages as to
-from esr.evaluation.worker.parent import Worker, WorkerFailure
+from esr.evaluation.worker.parent import WorkerFailure
 from esr.records.network import Complexity
 from esr.text import listed, one_line, shown_path
 from esr.zoo import weights as zoo
-from esr.zoo.environments import packages_of
 
 WEIGHTS = (".pth", ".pt", ".ckpt", ".safetensors", ".bin", ".pkl")
 LICENCES = ("LICENSE*", "LICENCE*", "COPYING*", "license*", "licence*")
@@ -34,7 +34,6 @@ MOST_BYTES = 2 << 30
 """Of a submission."""
 SIDE = 64
 """Pixels of the image in the dry run."""
-TIMEOUT_S = 120.0
 
 
 @dataclass
@@ -80,19 +79,17 @@ def dry_run(one: Submission) -> None:
         return
     try:
         weights = zoo.resolve(one.model, "auto")
-        settings = EsrConf(model=one.model)
-        settings.device.kind = "cpu"
-        with Worker(TIMEOUT_S, packages_of(one.model)) as worker:
-            worker.ask(to.OpenRequest(settings))
-            loading = worker.ask(to.LoadRequest(one.model, weights, 0)).loading
-            worker.ask(to.ImageRequest(_image()))
-            worker.ask(to.QualityRequest(0, (SIDE, SIDE)))
-            counted = worker.ask(to.ComplexityRequest(256, 256))
+        with question.opened(one.model, weights) as (worker, request):
+            loading = worker.ask(request).loading
+            try:
+                worker.ask(to.PassRequest(_image(), 0))
+                worker.ask(to.QualityRequest((SIDE, SIDE)))
+                counted = worker.ask(to.ComplexityRequest(256, 256))
+            except WorkerFailure as error:
+                failure = error.failure
+                raise NetworkError(f"fails on an image during '{failure.stage}': {failure.message}") from error
     except EsrError as error:
         one.problems.append(one_line(str(error)))
-        return
-    except WorkerFailure as error:
-        one.problems.append(f"fails on an image during '{error.failure.stage}': {one_line(error.failure.message)}")
         return
     one.complexity = counted.complexity
     if loading.passes:

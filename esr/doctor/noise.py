@@ -64,7 +64,7 @@ def examine(timing: Timing, verdict: Verdict) -> Noise:
     per_round, confidence = timing.ratio_per_round, timing.confidence
     length = statistics.fewest_rounds(confidence)
     runs = [per_round[start : start + length] for start in range(0, len(per_round) - length + 1, length)]
-    intervals = [_interval(run, confidence, seed) for seed, run in enumerate(runs)]
+    intervals = [_interval(run, confidence) for run in runs]
     ratio = timing.ratio or Estimate(1.0)
     return Noise(
         rounds=len(per_round),
@@ -79,11 +79,11 @@ def examine(timing: Timing, verdict: Verdict) -> Noise:
     )
 
 
-def _interval(per_round: Sequence[float], confidence: float, seed: int) -> Estimate:
+def _interval(per_round: Sequence[float], confidence: float) -> Estimate:
     import numpy as np  # noqa: PLC0415 - see `measure`
 
     values = np.asarray(per_round)[:, None]
-    return statistics.ratio(values, np.ones_like(values), confidence, 999, seed)
+    return statistics.ratio(values, np.ones_like(values), confidence)
 
 
 def finding(noise: Noise) -> Finding:

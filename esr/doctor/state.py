@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ import yaml
 from esr.config import cards
 from esr.doctor.torch_probe import TorchState
 from esr.records.document import Driver
+from esr.sandbox import process
+from esr.sandbox.process import Held
 from esr.system import cgroups, nvml
 from esr.telemetry import environment
 from esr.zoo import weights as zoo
@@ -74,6 +76,7 @@ class State:
     cpu_limit: float | None = None
     uid: int = 0
     build_tools: tuple[str, ...] = ()
+    sandbox: Held = field(default_factory=Held)
 
 
 def gather(out: str, index: int = 0) -> State:
@@ -106,6 +109,7 @@ def gather(out: str, index: int = 0) -> State:
         cpu_limit=cgroups.cpu_limit(),
         uid=os.getuid(),
         build_tools=tuple(tool for tool in BUILD_TOOLS if shutil.which(tool)),
+        sandbox=process.probe(),
     )
 
 

@@ -37,15 +37,15 @@ def probe(index: int) -> TorchState:
 
     from esr.networks.devices import open_device  # noqa: PLC0415
 
-    kernels = (getattr(torch._C, "_cuda_getArchFlags", lambda: None)() or "").split()
-    found = TorchState(str(torch.__version__), torch.version.cuda, tuple(kernels))
+    found = TorchState(str(torch.__version__), torch.version.cuda)
     if torch.version.cuda is None:
         return found
     with warnings.catch_warnings(record=True) as raised:
         warnings.simplefilter("always")
         try:
             gpu = open_device("cuda", index).fingerprint()
-            return replace(found, gpu=gpu, count=torch._C._cuda_getDeviceCount())
+            kernels = tuple(torch.cuda.get_arch_list())
+            return replace(found, gpu=gpu, kernels=kernels, count=torch.cuda.device_count())
         except (DeviceError, RuntimeError) as error:
             # The driver's message comes as a warning.
             reasons = [str(warning.message) for warning in raised] or [str(error)]

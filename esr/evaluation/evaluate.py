@@ -3,6 +3,7 @@
 A network that fails is recorded as failed, and the other one is measured to the end.
 """
 
+import secrets
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -14,13 +15,14 @@ import msgspec
 from esr.config.schema import EsrConf, ModelConf, network_name
 from esr.config.terms import Role
 from esr.data import datasets
-from esr.evaluation import steps
+from esr.evaluation import containment, steps
 from esr.evaluation.cache_key import cache_key
 from esr.evaluation.gallery import Gallery
+from esr.evaluation.inputs import Inputs
 from esr.evaluation.record import build_document
 from esr.evaluation.rounds import Measurement
 from esr.evaluation.steps import Evaluation
-from esr.evaluation.subject import Subject, answers_at_once
+from esr.evaluation.subject import Subject, alive, answers_at_once
 from esr.evaluation.worker.messages import OpenRequest
 from esr.evaluation.worker.parent import Worker
 from esr.records import files as records
@@ -54,13 +56,16 @@ def evaluate(settings: EsrConf, folder: Path | None = None, progress: Progress |
     if folder:
         records.require_room(folder)
     progress.stage("images", None)
+    dataset = datasets.load_dataset(settings.data, settings.quality.border)
     evaluation = Evaluation(
         settings=settings,
-        dataset=datasets.load_dataset(settings.data, settings.quality.border),
+        dataset=dataset,
         candidate=_subject("candidate", settings.model, settings.weights, progress),
         baseline=_subject("baseline", settings.baseline, settings.baseline_weights, progress),
         gallery=Gallery(folder, settings.quality.save),
+        folder=folder,
         progress=progress,
+        inputs=Inputs(dataset.pairs, secrets.randbits(62)),
     )
     key = cache_key(settings, [subject.weights for subject in evaluation.subjects])
     measure = _single if settings.timing.protocol == "single" else _paired
@@ -75,48 +80,69 @@ def evaluate(settings: EsrConf, folder: Path | None = None, progress: Progress |
 
 def _single(evaluation: Evaluation) -> tuple[Sequence[Process], WatchResult]:
     """The challenge's protocol: one unwarmed pass over the images; memory is its peak."""
-    with ExitStack() as guards, _workers(evaluation):
-        watch = guards.enter_context(_guarded(evaluation))
-        steps.load(evaluation)
-        steps.time_once(evaluation)
-        steps.measure_quality(evaluation)
-        steps.count(evaluation)
-        steps.audit(evaluation)
+    with ExitStack() as guards:
+        with _workers(evaluation):
+            watch = guards.enter_context(_guarded(evaluation))
+            steps.calibrate(evaluation)
+            steps.load(evaluation)
+            steps.seal(evaluation)
+            steps.time_once(evaluation)
+            steps.measure_quality(evaluation)
+            steps.profile(evaluation)
+            for subject in evaluation.subjects:
+                subject.end_process()
+        _verify(evaluation)
     return [], watch.finish(evaluation.counted)
 
 
 def _paired(evaluation: Evaluation) -> tuple[Sequence[Process], WatchResult]:
-    """Interleaved rounds, repeated in fresh processes; the first also measures memory, quality and complexity."""
+    """Interleaved rounds, repeated in fresh processes; the first also measures memory and quality."""
     processes: list[Process] = []
     with ExitStack() as guards:
         with _workers(evaluation):
             watch = guards.enter_context(_guarded(evaluation))
+            steps.calibrate(evaluation)
             steps.load(evaluation)
             steps.measure_memory(evaluation)
             steps.keep_memory(evaluation)
             steps.measure_quality(evaluation)
-            steps.count(evaluation)
             processes.append(_rounds(evaluation, watch, processes))
         for _ in range(1, evaluation.settings.timing.processes):
             with _workers(evaluation):
+                steps.calibrate(evaluation)
                 steps.load(evaluation)
                 steps.keep_memory(evaluation)
                 processes.append(_rounds(evaluation, watch, processes))
+        _verify(evaluation)
     return processes, watch.finish(evaluation.counted)
 
 
 def _rounds(evaluation: Evaluation, watch: Watch, earlier: Sequence[Process]) -> Process:
-    """Audited before and after, as each untimed pass in between is: a network may change during the rounds."""
-    steps.audit(evaluation)
     blocks = [block.block for subject in evaluation.subjects for block in subject.blocks]
     shapes = [pair.lr_shape for pair in evaluation.dataset.pairs]
-    measurement = Measurement(evaluation.subjects, evaluation.settings, shapes, watch, evaluation.progress)
+    measurement = Measurement(
+        evaluation.subjects, evaluation.settings, shapes, watch, evaluation.progress, evaluation.inputs
+    )
     measurement.process = len(earlier)
     measurement.first_round = sum(process.rounds for process in earlier)
     measurement.first_block = max(blocks, default=-1) + 1
     process = measurement.run()
-    steps.audit(evaluation)
+    if len(earlier) + 1 == evaluation.settings.timing.processes:
+        steps.profile(evaluation)
+    for subject in evaluation.subjects:
+        subject.end_process()
     return process
+
+
+def _verify(evaluation: Evaluation) -> None:
+    """In processes that have timed nothing; a network that loads no more has failed, its figures are kept."""
+    if not alive(evaluation.subjects):
+        return
+    with _workers(evaluation):
+        steps.calibrate(evaluation)
+        steps.load_again(evaluation)
+        steps.keep_memory(evaluation)
+        steps.verify(evaluation)
 
 
 def _subject(role: Role, model: ModelConf, weights: str, progress: Progress) -> Subject:
@@ -131,11 +157,16 @@ def _workers(evaluation: Evaluation) -> Iterator[None]:
     evaluation.progress.stage("starting workers", len(evaluation.subjects))
     with ExitStack() as stack:
         for subject in evaluation.subjects:
+            wishes = containment.wishes(evaluation, subject.model)
             subject.worker = stack.enter_context(
-                Worker(evaluation.settings.timing.timeout_s, packages_of(subject.model))
+                Worker(evaluation.settings.timing.timeout_s, wishes, packages_of(subject.model))
             )
-        for subject, answer in answers_at_once(evaluation.subjects, OpenRequest(evaluation.settings)):
-            subject.report = subject.report or answer.report
+        containment.import_all()
+        settings = evaluation.settings
+        request = OpenRequest(settings.device, settings.cudnn, settings.timing.cuda_graph)
+        for subject, answer in answers_at_once(evaluation.subjects, request):
+            # Its own namespace gives it another number than it has here.
+            subject.report = subject.report or msgspec.structs.replace(answer.report, pid=subject.worker.pid)
             evaluation.progress.advance()
         yield
 

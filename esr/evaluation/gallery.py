@@ -40,19 +40,16 @@ class Gallery:
         if self._folder is None or not outputs:
             return
         lr = pair.lr()
-        hr = pair.hr() if pair.hr_file else None
-        bicubic = bicubic_upscale(lr)
-        box = pictures.choose_box(hr, bicubic)
         by_role = {role: image for role, (_, image) in outputs.items()}
-        picture = pictures.save(self._folder, self._mode, pair.name, index, hr, lr, bicubic, by_role, box)
-        if picture is not None:
-            self._images.append(picture)
-        error = _squared_error(box.of(bicubic), None if hr is None else box.of(hr))
+        views = pictures.Views(lr, bicubic_upscale(lr), pair.hr() if pair.hr_file else None, by_role)
+        box = pictures.choose_box(views.hr, views.bicubic)
+        saved = box if self._mode == "crops" else pictures.Box(0, 0, *views.bicubic.shape[:2])
+        self._images.append(pictures.save(self._folder, pair.name, index, views, saved))
+        error = _squared_error(box.of(views.bicubic), None if views.hr is None else box.of(views.hr))
         if error > self._error:
             self._error = error
-            by_name = dict(outputs.values())
-            shown = pictures.comparison(hr, lr, bicubic, by_name, box=box, title=pair.name)
-            write_png(self._folder / COMPARISON, shown)
+            names = {role: name for role, (name, _) in outputs.items()}
+            write_png(self._folder / COMPARISON, pictures.comparison(views, box, names, pair.name))
             self._comparison = COMPARISON
 
 

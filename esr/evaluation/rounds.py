@@ -1,25 +1,31 @@
 """Interleaved rounds: both networks in turn over every image, until enough is known."""
 
+import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from esr.config.schema import EsrConf
 from esr.config.terms import Ending
+from esr.evaluation.inputs import Inputs
+from esr.evaluation.passes import Passed, run_pass
+from esr.evaluation.reproduction import add_pass
 from esr.evaluation.subject import Subject, alive, recorded
 from esr.evaluation.turns import time_passes, warm_up
-from esr.evaluation.worker.messages import Pixels, RenewRequest, SampleRequest
+from esr.evaluation.worker.messages import RenewRequest
 from esr.records.document import Process
 from esr.records.network import Block, Shape
 from esr.records.reasons import TAINT
 from esr.system.progress import Progress
 from esr.telemetry.watch import Watch
-from esr.timing.schedule import Chunk, Pass, rounds
+from esr.timing.schedule import Chunk, rounds
 from esr.timing.statistics import Array, complete_rounds
 from esr.timing.stopping import ended_by
 
 RENEWED_SHAPES, RENEWED_S = 16, 0.05
 """Most LR shapes and least seconds of a round that begins with recompiled kernels."""
+COMPARED = 32
+"""Most passes of a turn that are compared with HR."""
 
 
 @dataclass
@@ -32,6 +38,7 @@ class Measurement:
     """LR shape of each image."""
     watch: Watch
     progress: Progress
+    inputs: Inputs
     process: int = 0
     """Number of the repetition."""
     first_round: int = 0
@@ -48,7 +55,9 @@ class Measurement:
             subject.worker.pause()
         try:
             warmup = self.settings.timing.warmup
-            steady = warm_up(self.subjects, self.shapes, warmup, self.process, self.watch, self.progress)
+            steady = warm_up(self.subjects, self.inputs, self.shapes, warmup, self.process, self.watch, self.progress)
+            for subject in alive(self.subjects):
+                subject.seal()  # until here a compiler may run, for one shape after the other
             stopped_by = self._run_rounds()
         finally:
             for subject in self.subjects:
@@ -115,6 +124,9 @@ class Measurement:
             last = attempt == self.settings.timing.retries
             measured = []
             disturbed = False
+            if attempt:
+                fresh = (self.inputs.fresh(one.image) for one in chunk.passes)
+                chunk = replace(chunk, passes=tuple(fresh))
             for subject in (running[network] for network in chunk.order):
                 if subject.failure is None:
                     with recorded(subject):
@@ -133,36 +145,30 @@ class Measurement:
         return 2 * self.replaced > self.blocks
 
     def _renew(self, subject: Subject) -> None:
-        images = [self.shapes.index(shape) for shape in dict.fromkeys(self.shapes)]
+        """Drops the kernels, and runs an untimed pass over each shape, so that no timed one pays for recompiling."""
         subject.worker.resume()
-        subject.worker.ask(RenewRequest(tuple(images)))
+        subject.worker.ask(RenewRequest())
+        for shape in dict.fromkeys(self.shapes):
+            run_pass(subject.worker, self.inputs, self.inputs.fresh(self.shapes.index(shape)))
         subject.worker.pause()
 
     def _turn(self, subject: Subject, chunk: Chunk) -> Block:
         number = self.first_block + self.blocks
         self.blocks += 1
-        checked = None if chunk.check is None else chunk.passes[chunk.check]
-        seed = self.settings.timing.seed + (checked.image if checked else 0)
         subject.worker.resume()
         window = self.watch.window(number, subject.role, len(chunk.passes))
-        answer, wall_ms = time_passes(subject.worker, chunk.passes, chunk.check, seed, window)
+        passed = time_passes(subject, self.inputs, chunk.passes, window)
         subject.worker.pause()
         reasons = {found.reason for found in self.watch.disturbances(number) if found.severity == TAINT}
         round_ = self.first_round + chunk.round
+        wall_ms = sum(each.parent_ms for each in passed)
         block = Block(number, round_, self.process, wall_ms, tuple(sorted(reasons)))
-        subject.add_block(block, chunk.passes, answer.durations)
-        subject.uncaptured = answer.uncaptured
-        if checked is not None and answer.sample is not None:
-            self._check(subject, checked, answer.sample, seed)
+        subject.add_block(block, passed, self.shapes)
+        for each in _some(passed):
+            add_pass(subject.on_timed, self.inputs, each)
         return block
 
-    def _check(self, subject: Subject, one: Pass, timed: Pixels, seed: int) -> None:
-        if one.alteration is None:
-            subject.check_timed(one.image, timed)
-            return
-        subject.worker.resume()
-        untimed = subject.worker.ask(SampleRequest(one, seed))
-        subject.worker.pause()
-        subject.note_audit(untimed)
-        known = subject.quality_samples
-        subject.compare(timed, untimed.sample, known[one.image] if one.image < len(known) else None)
+
+def _some(passed: Sequence[Passed]) -> Sequence[Passed]:
+    """All passes of a turn, or as many of them, at random, as can be compared with HR in little time."""
+    return passed if len(passed) <= COMPARED else secrets.SystemRandom().sample(passed, COMPARED)

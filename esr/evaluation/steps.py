@@ -1,20 +1,30 @@
 """Steps of an evaluation besides its rounds; each works on the networks that have not failed."""
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import msgspec
+import numpy as np
 
-from esr.config.schema import EsrConf
+from esr.config.schema import EsrConf, ModelConf
 from esr.data.datasets import Dataset
+from esr.errors import EsrError
 from esr.evaluation.gallery import Gallery
-from esr.evaluation.subject import Subject, alive, answers, answers_at_once, recorded
-from esr.evaluation.turns import time_passes
+from esr.evaluation.inputs import Inputs
+from esr.evaluation.outside import Outside
+from esr.evaluation.passes import Passed, calibrate_harness, check_finite, run_pass, values_of
+from esr.evaluation.reproduction import add_image, difference, tolerance
+from esr.evaluation.subject import Subject, alive, answers, recorded
+from esr.evaluation.turns import compare_repeated, time_passes
 from esr.evaluation.worker import messages
-from esr.evaluation.worker.output_sample import sample
+from esr.evaluation.worker.parent import WorkerFailure
 from esr.images import quality
-from esr.records.network import Block
+from esr.records.network import Block, Failure, Memory, Shape, Weights
 from esr.system.progress import Progress
+from esr.text import one_line
 from esr.timing.schedule import Pass
+from esr.zoo import weights
 
 WEIGHTS_SEED = 0
 """Seed of `weights=random`."""
@@ -30,6 +40,9 @@ class Evaluation:
     baseline: Subject
     gallery: Gallery
     progress: Progress
+    inputs: Inputs
+    folder: Path | None = None
+    """Receives the results."""
 
     @property
     def subjects(self) -> tuple[Subject, Subject]:
@@ -47,26 +60,80 @@ class Evaluation:
         return sorted(range(len(areas)), key=areas.__getitem__)
 
 
-def load(evaluation: Evaluation) -> None:
-    """Loads networks, weights and images into the workers."""
-    dataset, progress = evaluation.dataset, evaluation.progress
-    progress.stage("loading", len(evaluation.subjects) + len(dataset.pairs))
+def calibrate(evaluation: Evaluation) -> None:
+    """Measures the harness beside each worker, before that knows a stranger's code."""
+    shapes = [pair.lr_shape for pair in evaluation.dataset.pairs]
     for subject in alive(evaluation.subjects):
-        request = messages.LoadRequest(subject.model, subject.weights, WEIGHTS_SEED)
+        with recorded(subject):
+            subject.outside = Outside(subject.worker.pid)
+            subject.outside.learn()
+            subject.cost = calibrate_harness(subject.worker, shapes, subject.outside.processor_seconds)
+            subject.outside.context_mib = subject.outside.device_mib(_uuid(subject))
+
+
+def load(evaluation: Evaluation) -> None:
+    """Loads networks and weights into the workers."""
+    progress = evaluation.progress
+    progress.stage("loading", len(evaluation.subjects))
+    for subject in alive(evaluation.subjects):
+        request = load_request(subject.model, subject.weights)
         for _, answer in answers([subject], request):
+            subject.worker.confirm_sandbox()
             subject.note_loading(answer.loading)
         progress.advance()
-    for pair in dataset.pairs:
-        list(answers(evaluation.subjects, messages.ImageRequest(pair.lr())))
-        progress.advance()
+
+
+def load_request(model: ModelConf, chosen: Weights) -> messages.LoadRequest:
+    """The request with the weights' bytes, so that a worker needs no access to the file; none for a repository.
+
+    Raises:
+        WeightsError: The file is not the one that was chosen.
+    """
+    content = np.frombuffer(b"" if model.repository.root else weights.read(chosen), np.uint8)
+    return messages.LoadRequest(model, chosen, WEIGHTS_SEED, content)
+
+
+def seal(evaluation: Evaluation) -> None:
+    """Lets no network start another process any more."""
+    for subject in alive(evaluation.subjects):
+        subject.seal()
 
 
 def measure_memory(evaluation: Evaluation) -> None:
-    """Peak memory of the first forward pass, over the largest image: nothing has raised the peak before it."""
+    """Peak memory, in the first passes of all.
+
+    On a GPU over one image of each shape, as the challenge prints it for a data set: neither padding nor cuDNN's
+    workspaces grow with the area alone. On the CPU over the largest image: only the first pass raises the peak.
+    """
+    shapes = [pair.lr_shape for pair in evaluation.dataset.pairs]
+    every = [shapes.index(shape) for shape in dict.fromkeys(shapes)]
     largest = evaluation.by_area()[-1]
-    shape = evaluation.dataset.pairs[largest].lr_shape
-    for subject, answer in answers(evaluation.subjects, messages.MemoryRequest(largest)):
-        subject.memory = msgspec.structs.replace(answer.memory, lr_shape=shape)
+    for subject in alive(evaluation.subjects):
+        with recorded(subject):
+            images = every if subject.on_gpu else [largest]
+            _reset_peak(subject)
+            for image in images:
+                run_pass(subject.worker, evaluation.inputs, evaluation.inputs.fresh(image))
+            shape = shapes[largest] if len(images) == 1 else None
+            subject.memory = msgspec.structs.replace(_peak(subject), lr_shape=shape)
+
+
+def _reset_peak(subject: Subject) -> None:
+    subject.worker.ask(messages.ResetMemoryRequest())
+    subject.outside.reset_peak()
+
+
+def _peak(subject: Subject) -> Memory:
+    """Of resident memory as the kernel shows it; on a GPU as torch reports it, beside the driver's figure."""
+    seen = None if subject.on_gpu else subject.outside.peak()
+    if seen is not None:
+        return seen
+    claimed = subject.worker.ask(messages.PeakRequest()).memory
+    return msgspec.structs.replace(claimed, device_mib=subject.outside.device_mib(_uuid(subject)))
+
+
+def _uuid(subject: Subject) -> str | None:
+    return subject.report.device.uuid if subject.report else None
 
 
 def keep_memory(evaluation: Evaluation) -> None:
@@ -75,52 +142,110 @@ def keep_memory(evaluation: Evaluation) -> None:
 
 
 def measure_quality(evaluation: Evaluation) -> None:
-    """Upscales every image: PSNR and SSIM where there is HR, samples for comparison, pictures."""
+    """Upscales every image: PSNR and SSIM where there is HR, pictures."""
     settings, dataset, progress = evaluation.settings, evaluation.dataset, evaluation.progress
     progress.stage("quality", len(dataset.pairs))
     for index, pair in enumerate(dataset.pairs):
         outputs: dict[str, tuple[str, messages.Pixels]] = {}
-        for subject, answer in answers(evaluation.subjects, messages.QualityRequest(index, pair.lr_shape)):
-            subject.quality_samples.append(sample(answer.image, settings.timing.seed + index))
-            outputs[subject.role] = (subject.name, answer.image)
-            if dataset.has_hr:
-                subject.quality.append(quality.measure(answer.image, pair.hr(), settings.quality.border))
+        hr = pair.hr() if dataset.has_hr else None
+        if hr is not None:
+            evaluation.inputs.hold_hr(index, hr)
+        for subject in alive(evaluation.subjects):
+            with recorded(subject):
+                sr = _upscale(evaluation, subject, index)
+                outputs[subject.role] = (subject.name, sr)
+                add_image(subject.on_images, evaluation.inputs, index, sr)
+                if hr is not None:
+                    subject.quality.append(quality.measure(sr, hr, settings.quality.border))
         evaluation.gallery.add(index, pair, outputs)
         progress.advance()
-    for subject in evaluation.subjects:
-        subject.check_waiting()
 
 
-def count(evaluation: Evaluation) -> None:
-    """Counts parameters, operations and live memory, in all workers at once: nothing is timed."""
-    request = messages.ComplexityRequest(evaluation.settings.complexity.height, evaluation.settings.complexity.width)
-    for subject, answer in answers_at_once(evaluation.subjects, request):
-        subject.complexity, subject.uncounted = answer.complexity, answer.uncounted
-        subject.padded_to = answer.padded_to
+def _upscale(evaluation: Evaluation, subject: Subject, image: int) -> messages.Pixels:
+    """SR of an unaltered image; a pass that was timed over it is compared with this one."""
+    timed = next((each for each in subject.unrepeated if each.one == Pass(image)), None)
+    repeated = run_pass(subject.worker, evaluation.inputs, Pass(image), timed)
+    sr = subject.worker.ask(messages.QualityRequest(evaluation.dataset.pairs[image].lr_shape)).image
+    if timed is not None:
+        subject.unrepeated.remove(timed)
+        compare_repeated(subject, evaluation.inputs, timed, repeated)
+    return sr
 
 
-def audit(evaluation: Evaluation) -> None:
-    """Watches one pass over the smallest image."""
-    for subject, answer in answers(evaluation.subjects, messages.AuditRequest(evaluation.by_area()[0])):
-        subject.note_audit(answer)
+def load_again(evaluation: Evaluation) -> None:
+    """Loads the networks once more; one that refuses has failed, its figures are kept."""
+    for subject in alive(evaluation.subjects):
+        try:
+            for _ in answers([subject], load_request(subject.model, subject.weights)):
+                subject.worker.confirm_sandbox()
+        except EsrError as error:
+            subject.failure = Failure("load", "exception", one_line(str(error)))
+
+
+def verify(evaluation: Evaluation) -> None:
+    """Repeats timed passes in a process that has seen none of them, and counts; one repetition is watched."""
+    evaluation.progress.stage("verifying", len(evaluation.subjects))
+    for subject in alive(evaluation.subjects):
+        with recorded(subject):
+            _verify(evaluation, subject)
+        subject.switches_changed |= subject.outside.changed
+        evaluation.progress.advance()
+
+
+def _verify(evaluation: Evaluation, subject: Subject) -> None:
+    inputs, worker = evaluation.inputs, subject.worker
+    waiting, subject.unrepeated = subject.unrepeated, []
+    *repeatable, watched = waiting or [run_pass(worker, inputs, inputs.fresh(evaluation.by_area()[0]))]
+    for number, timed in enumerate(repeatable):
+        repeated = run_pass(worker, inputs, timed.one, timed)
+        compare_repeated(subject, inputs, timed, repeated)
+        if number == 0:
+            _look_for_chance(evaluation, subject, repeated)
+    lr = inputs.lr(watched.one)
+    subject.note_inspection(worker.ask(messages.InspectRequest(lr, watched.seed)))
+    values = worker.ask(messages.SampleRequest(values_of(lr), watched.sample_seed)).values
+    check_finite(values)
+    compare_repeated(subject, inputs, watched, replace(watched, values=values), watched=True)
+    _count(evaluation, subject, (lr.shape[0], lr.shape[1]))
+
+
+def _look_for_chance(evaluation: Evaluation, subject: Subject, passed: Passed) -> None:
+    """Repeats a pass with another seed of the random generators."""
+    other = run_pass(subject.worker, evaluation.inputs, passed.one, passed, passed.seed + 1)
+    if difference(passed.values, other.values) > tolerance(passed.values, on_gpu=subject.on_gpu):
+        subject.output_check = msgspec.structs.replace(subject.output_check, stochastic=True)
+
+
+def _count(evaluation: Evaluation, subject: Subject, inspected: Shape) -> None:
+    """Counts parameters, operations and live memory; the operations also for the size of the watched pass."""
+    conf = evaluation.settings.complexity
+    answer = subject.worker.ask(messages.ComplexityRequest(conf.height, conf.width))
+    subject.complexity, subject.uncounted = answer.complexity, answer.uncounted
+    subject.padded_to = answer.padded_to
+    subject.extrapolated = subject.worker.ask(messages.ComplexityRequest(*inspected)).complexity
+
+
+def profile(evaluation: Evaluation) -> None:
+    """Kernels of one pass over the largest image, each network's last request: no profiler may disturb a timing."""
+    lr = evaluation.inputs.lr(Pass(evaluation.by_area()[-1]))
+    for subject in alive(evaluation.subjects):
+        if subject.on_gpu:
+            with suppress(WorkerFailure):  # what was measured stays measured
+                subject.kernels = subject.worker.ask(messages.KernelsRequest(lr, 0)).kernels
 
 
 def time_once(evaluation: Evaluation) -> None:
     """One unwarmed pass over the images in order, with the peak memory of all passes together."""
     count_of_images = len(evaluation.dataset.pairs)
+    shapes = [pair.lr_shape for pair in evaluation.dataset.pairs]
     for subject in alive(evaluation.subjects):
         evaluation.progress.stage(f"{subject.name}: one unwarmed pass", count_of_images)
         with recorded(subject):
-            subject.worker.ask(messages.ResetMemoryRequest())
+            _reset_peak(subject)
             for index in range(count_of_images):
-                _time_image(subject, index, evaluation.settings.timing.seed + index)
+                passed = time_passes(subject, evaluation.inputs, [Pass(index)])
+                block = Block(block=index, round=0, process=0, parent_wall_ms=passed[0].parent_ms)
+                subject.add_block(block, passed, shapes)
+                subject.unrepeated += passed
                 evaluation.progress.advance()
-            subject.memory = subject.worker.ask(messages.PeakRequest()).memory
-
-
-def _time_image(subject: Subject, index: int, seed: int) -> None:
-    answer, wall_ms = time_passes(subject.worker, [Pass(index)], sampled=0, seed=seed)
-    block = Block(block=index, round=0, process=0, parent_wall_ms=wall_ms)
-    subject.add_block(block, [Pass(index)], answer.durations)
-    if answer.sample is not None:
-        subject.check_timed(index, answer.sample)
+            subject.memory = _peak(subject)

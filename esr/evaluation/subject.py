@@ -3,26 +3,27 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from statistics import median
 
 import msgspec
 import numpy as np
 
 from esr.config.schema import ModelConf
 from esr.config.terms import Role
-from esr.evaluation.worker.messages import AnswerT, AuditAnswer, Pixels, Request
+from esr.evaluation.outside import Outside
+from esr.evaluation.passes import HarnessCost, Passed
+from esr.evaluation.reproduction import Likeness, Reservoir, difference, tolerance
+from esr.evaluation.worker.messages import AnswerT, InspectAnswer, Request
 from esr.evaluation.worker.parent import Worker, WorkerFailure
 from esr.records import network
-from esr.timing.samples import Duration, SampleColumns
-from esr.timing.schedule import Pass
+from esr.timing.honesty import Clocks
+from esr.timing.samples import SampleColumns
 from esr.timing.statistics import Array, matrix
 from esr.zoo import repository
 
-OUTPUT_TOLERANCE = 1
-"""Grey levels by which a timed output may differ from an untimed one: cuDNN's algorithms round differently."""
-_LARGEST = 255
-"""Difference, in grey levels, of samples that cannot be compared."""
-_TEXTURED = 5.0
-"""Standard deviation of an output, in grey levels, above which another input must give another output."""
+_BY_CHANCE = 6.0
+"""Largest difference of a timed pass from its repetition, over that of two repetitions, if all are random. The median
+over the passes that differ decides: one repetition that is random on purpose excuses nothing."""
 
 
 @dataclass
@@ -39,22 +40,43 @@ class Subject:
     """Of the first worker."""
     memory: network.Memory | None = None
     complexity: network.Complexity | None = None
+    kernels: tuple[network.Kernel, ...] | None = None
+    """Of one profiled pass."""
     uncaptured: str | None = None
     """Reason why its passes were not replayed from a CUDA graph although the configuration asks for it."""
     uncounted: str | None = None
     """Reason for a missing `complexity` although the network ran on the images."""
     quality: list[network.Quality] = field(default_factory=list)
     """One per image; empty without HR."""
-    quality_samples: list[Pixels] = field(default_factory=list)
-    """A sample of each SR image of the quality pass."""
-    waiting: list[tuple[int, Pixels]] = field(default_factory=list)
-    """Image and sample of each checked pass that was timed before the quality pass."""
     warmup: list[network.WarmUp] = field(default_factory=list)
     samples: SampleColumns = field(default_factory=SampleColumns)
     blocks: list[network.Block] = field(default_factory=list)
-    output_check: network.OutputCheck = field(default_factory=lambda: network.OutputCheck(tolerance=OUTPUT_TOLERANCE))
+    cost: HarnessCost = field(default_factory=lambda: HarnessCost((1,), (0.0,)))
+    """The harness's own time beside the present worker."""
+    outside: Outside = field(default_factory=lambda: Outside(0))
+    """The present worker as the kernel shows it."""
+    reservoir: Reservoir = field(default_factory=Reservoir)
+    """Timed passes of the present process, to be repeated in another one."""
+    unrepeated: list[Passed] = field(default_factory=list)
+    """Timed passes of an earlier process, not yet repeated."""
+    on_images: Likeness = field(default_factory=Likeness)
+    """Of the images that quality was measured on."""
+    on_timed: Likeness = field(default_factory=Likeness)
+    """Of timed passes."""
+    output_check: network.OutputCheck = field(default_factory=lambda: network.OutputCheck(tolerance=0))
+    computed_s: float = 0.0
+    """Processor time of the workers during turns."""
+    harness_computed_ms: float = 0.0
+    """Most processor time of the harness in all timed passes."""
+    load: float = 0.0
+    """Largest share of the machine that others took during the turns of a process."""
+    repeats: list[tuple[float, float, float]] = field(default_factory=list)
+    """Of each repeated pass: difference, difference by chance, and tolerance, in grey levels."""
+    inspected: InspectAnswer | None = None
+    extrapolated: network.Complexity | None = None
+    """Counts for an input of the inspected pass's size, from a copy without values."""
     precisions: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """Floating-point type other than float32 -> operators that returned it."""
+    """Type other than float32 -> operators that computed in it."""
     loading: network.Loading | None = None
     padded_to: int | None = None
     """Multiple to which its inputs are padded."""
@@ -66,11 +88,26 @@ class Subject:
         """Blocks that were not measured again."""
         return [block for block in self.blocks if not block.replaced]
 
-    def add_block(self, block: network.Block, passes: Sequence[Pass], durations: Sequence[Duration]) -> None:
-        """Adds one block and its timed passes."""
+    @property
+    def on_gpu(self) -> bool:
+        """True if its device is a GPU."""
+        return self.report is not None and self.report.device.kind == "cuda"
+
+    def add_block(self, block: network.Block, passed: Sequence[Passed], shapes: Sequence[network.Shape]) -> None:
+        """Adds one block and its timed passes.
+
+        Args:
+            block: The turn.
+            passed: Its passes.
+            shapes: LR shape of each image of the data set.
+        """
         self.blocks.append(block)
-        for one, duration in zip(passes, durations, strict=True):
-            self.samples.add(block.round, block.block, one, duration)
+        for each in passed:
+            parent_ms = max(0.0, each.parent_ms - self.cost.of(shapes[each.one.image]))
+            self.harness_computed_ms += self.cost.computed(shapes[each.one.image])
+            self.samples.add(block.round, block.block, each.one, each.duration, parent_ms)
+            self.reservoir.offer(each)
+            self.uncaptured = each.uncaptured
 
     def replace_last_block(self) -> None:
         """Marks the last block as one that is measured again."""
@@ -80,48 +117,65 @@ class Subject:
         """Milliseconds of the passes that count, rounds × images."""
         return matrix(self.samples, rounds, images, {block.block for block in self.blocks if block.replaced})
 
+    def parent_table(self, rounds: int, images: int) -> Array:
+        """`table` by the parent's clock."""
+        replaced = {block.block for block in self.blocks if block.replaced}
+        return matrix(replace(self.samples, ms=self.samples.parent_ms), rounds, images, replaced)
+
+    def clocks(self, rounds: int, shapes: Sequence[network.Shape]) -> Clocks:
+        """The passes that count by both clocks, in complete rounds.
+
+        Args:
+            rounds: Of the whole evaluation.
+            shapes: LR shape of each image.
+        """
+        claimed, parent = self.table(rounds, len(shapes)), self.parent_table(rounds, len(shapes))
+        own = np.broadcast_to([self.cost.of(shape) for shape in shapes], claimed.shape)
+        whole = np.isfinite(claimed).all(axis=1)
+        return Clocks(claimed[whole], parent[whole], np.asarray(own[whole], float), self.load)
+
     def warm_ms(self, shape: network.Shape) -> float:
         """Milliseconds of the last warm-up pass over an LR shape."""
         return next(entry.ms[-1] for entry in reversed(self.warmup) if entry.lr_shape == shape)
 
-    def check_timed(self, image: int, timed: Pixels) -> None:
-        """Compares a timed pass's sample with the quality pass's, now or once that exists."""
-        if image < len(self.quality_samples):
-            self.compare(timed, self.quality_samples[image])
-        else:
-            self.waiting.append((image, timed))
+    def end_process(self) -> None:
+        """Puts the passes that were kept at random before those that another process is to repeat."""
+        self.load = max(self.load, self.outside.load)
+        self.computed_s += self.outside.most_computed_s
+        self.unrepeated += self.reservoir.take()
+        self.switches_changed |= self.outside.changed
 
-    def check_waiting(self) -> None:
-        """Compares the passes timed before the quality pass; those over images it did not reach are dropped."""
-        for image, timed in self.waiting:
-            if image < len(self.quality_samples):
-                self.compare(timed, self.quality_samples[image])
-        self.waiting.clear()
-
-    def compare(self, timed: Pixels, untimed: Pixels, original: Pixels | None = None) -> None:
-        """Compares samples of a timed and an untimed pass over the same input.
+    def compare(self, timed: Passed, repeated: Passed, chance: float = 0.0) -> None:
+        """Compares a timed pass with one over the same input in another process.
 
         Args:
-            timed: Of the timed pass.
-            untimed: Of the untimed pass.
-            original: Over the image as it was, for an altered input: the output must differ from it.
+            timed: The timed pass.
+            repeated: With the same seeds.
+            chance: Grey levels by which two repetitions differ, for a network whose random numbers no seed reaches.
         """
-        check, difference = self.output_check, _difference(timed, untimed)
-        stale = (
-            original is not None
-            and float(original.std()) > _TEXTURED
-            and _difference(timed, original) <= OUTPUT_TOLERANCE
-        )
-        self.output_check = network.OutputCheck(
-            tolerance=check.tolerance,
-            compared=check.compared + 1,
-            differing=check.differing + (difference > OUTPUT_TOLERANCE),
-            stale=check.stale + stale,
-            largest_difference=max(check.largest_difference, difference),
+        found = difference(timed.values, repeated.values)
+        self.repeats.append((found, chance, tolerance(timed.values, on_gpu=self.on_gpu)))
+        differing = [each for each in self.repeats if each[0] > each[2]]
+        by_chance = _BY_CHANCE * median(each[1] for each in differing) if differing else 0.0
+        allowed = [max(each[2], by_chance) for each in self.repeats]
+        self.output_check = msgspec.structs.replace(
+            self.output_check,
+            tolerance=max(allowed),
+            compared=len(self.repeats),
+            differing=sum(each[0] > most for each, most in zip(self.repeats, allowed, strict=True)),
+            largest_difference=max(each[0] for each in self.repeats),
+            stochastic=self.output_check.stochastic or by_chance > max(each[2] for each in self.repeats),
         )
 
-    def note_audit(self, found: AuditAnswer) -> None:
+    def seal(self) -> None:
+        """Seals the worker's sandbox, and notes the layers of the first worker."""
+        self.worker.seal()
+        if self.report is not None and self.report.sandbox is None:
+            self.report = msgspec.structs.replace(self.report, sandbox=self.worker.sandbox)
+
+    def note_inspection(self, found: InspectAnswer) -> None:
         """Adds the findings of a watched pass."""
+        self.inspected = found
         self.precisions |= found.precisions
         self.switches_changed |= found.switches
 
@@ -131,12 +185,6 @@ class Subject:
             conf = self.model.repository
             self.loading = repository.provenance(conf, found) if conf.root else found
             self.model = replace(self.model, data_range=found.data_range)
-
-
-def _difference(one: Pixels, other: Pixels) -> int:
-    if one.shape != other.shape:
-        return _LARGEST
-    return int(np.abs(one.astype(int) - other.astype(int)).max(initial=0))
 
 
 @contextmanager

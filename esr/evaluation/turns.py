@@ -3,51 +3,53 @@
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import combinations
 from typing import TypeAlias
 
 from esr.config.schema import WarmupConf
 from esr.config.terms import Count
+from esr.evaluation.inputs import Inputs
+from esr.evaluation.passes import Passed, run_pass
+from esr.evaluation.reproduction import difference, tolerance
 from esr.evaluation.subject import Subject, alive, recorded
-from esr.evaluation.worker.messages import PrepareRequest, TimeAnswer, TimeRequest
-from esr.evaluation.worker.parent import Worker
 from esr.records.network import Shape, WarmUp
 from esr.system.progress import Progress
 from esr.telemetry.watch import Watch
 from esr.timing.schedule import Pass
 from esr.timing.warmup import settled
 
+_TRIES = 3
+"""Repetitions that all have to differ from each other before chance is the cause."""
+
 TelemetryWindow: TypeAlias = AbstractContextManager[None]
 
 
 def time_passes(
-    worker: Worker,
-    passes: Sequence[Pass],
-    sampled: int | None = None,
-    seed: int = 0,
-    window: TelemetryWindow | None = None,
-) -> tuple[TimeAnswer, float]:
-    """Times passes, their inputs prepared outside the clocks.
+    subject: Subject, inputs: Inputs, passes: Sequence[Pass], window: TelemetryWindow | None = None
+) -> list[Passed]:
+    """Times passes one by one; the worker knows no input before its clock runs.
 
     Args:
-        worker: Holds network and images.
-        passes: The inputs.
-        sampled: Index of the pass whose output is sampled.
-        seed: Of the sample.
-        window: Telemetry's, around the timed passes.
+        subject: Its worker running.
+        inputs: Makes the inputs.
+        passes: In this order.
+        window: Telemetry's, around the passes.
 
-    Returns:
-        The worker's answer, and the milliseconds by the parent's clock, which bound what the worker may claim.
+    Raises:
+        WorkerFailure: The network failed.
     """
-    worker.ask(PrepareRequest(tuple(passes)))
+    outside = subject.outside
     with window or nullcontext():
-        start = time.perf_counter()
-        answer = worker.ask(TimeRequest(len(passes), sampled, seed))
-        wall_ms = (time.perf_counter() - start) * 1000
-    return answer, wall_ms
+        outside.begin_turn()
+        passed = [run_pass(subject.worker, inputs, one) for one in passes]
+        outside.end_turn(None if subject.report is None or subject.on_gpu else subject.report.threads)
+    outside.look()
+    return passed
 
 
 def warm_up(
     subjects: Sequence[Subject],
+    inputs: Inputs,
     shapes: Sequence[Shape],
     conf: WarmupConf,
     process: Count,
@@ -58,6 +60,7 @@ def warm_up(
 
     Args:
         subjects: Their workers paused; `warmup` is added to.
+        inputs: Makes the inputs.
         shapes: LR shape of each image.
         conf: Limits.
         process: Number of the repetition.
@@ -72,17 +75,22 @@ def warm_up(
         passes: dict[str, list[float]] = {subject.role: [] for subject in alive(subjects)}
         for _ in range(conf.max_passes):
             for subject in alive(subjects):
-                passes[subject.role] += _warm_pass(subject, shapes.index(shape))
+                passes[subject.role] += _warm_pass(subject, inputs, shapes, shapes.index(shape))
             if all(settled(passes[subject.role], conf) for subject in alive(subjects)):
                 break
         for subject in alive(subjects):
             ms = passes[subject.role]
             subject.warmup.append(WarmUp(process, shape, tuple(ms), settled(ms, conf)))
-    return _heat(subjects, shapes, conf.max_seconds, watch, progress)
+    return _heat(subjects, inputs, shapes, conf.max_seconds, watch, progress)
 
 
 def _heat(
-    subjects: Sequence[Subject], shapes: Sequence[Shape], limit_s: float, watch: Watch, progress: Progress
+    subjects: Sequence[Subject],
+    inputs: Inputs,
+    shapes: Sequence[Shape],
+    limit_s: float,
+    watch: Watch,
+    progress: Progress,
 ) -> bool:
     largest = max(range(len(shapes)), key=lambda index: shapes[index][0] * shapes[index][1])
     start = time.monotonic()
@@ -91,16 +99,48 @@ def _heat(
         if time.monotonic() - start > limit_s:
             return False
         for subject in alive(subjects):
-            _warm_pass(subject, largest)
+            _warm_pass(subject, inputs, shapes, largest)
     return True
 
 
-def _warm_pass(subject: Subject, image: int) -> list[float]:
-    """Milliseconds of one pass; empty if the network failed."""
+def _warm_pass(subject: Subject, inputs: Inputs, shapes: Sequence[Shape], image: int) -> list[float]:
+    """Milliseconds of one pass; empty if the network failed.
+
+    A pass that another process timed is repeated, where one of this shape is left: it warms up as well as any other.
+    """
     passes = []
+    timed = next((each for each in subject.unrepeated if shapes[each.one.image] == shapes[image]), None)
     with recorded(subject):
         subject.worker.resume()
-        answer, _ = time_passes(subject.worker, [Pass(image)])
+        passed = run_pass(subject.worker, inputs, timed.one if timed else inputs.fresh(image), timed)
+        if timed is not None:
+            subject.unrepeated.remove(timed)
+            compare_repeated(subject, inputs, timed, passed)
         subject.worker.pause()
-        passes.append(answer.durations[0].ms)
+        passes.append(passed.duration.ms)
     return passes
+
+
+def compare_repeated(
+    subject: Subject, inputs: Inputs, timed: Passed, repeated: Passed, *, watched: bool = False
+) -> None:
+    """Compares a timed pass with its repetition; where they differ, finds out by how much chance changes a pass.
+
+    Args:
+        subject: Its worker running.
+        inputs: Makes the inputs.
+        timed: Of another process.
+        repeated: Over the same input with the same seeds.
+        watched: The repetition was watched, and says nothing about chance: a network may tell.
+
+    Raises:
+        WorkerFailure: The network failed.
+    """
+    chance = 0.0
+    allowed = tolerance(timed.values, on_gpu=subject.on_gpu)
+    if difference(timed.values, repeated.values) > allowed:
+        known = [] if watched else [repeated]
+        known += [run_pass(subject.worker, inputs, timed.one, timed) for _ in range(_TRIES - len(known))]
+        # A network that changes its ways in between has two alike.
+        chance = min(difference(one.values, other.values) for one, other in combinations(known, 2))
+    subject.compare(timed, repeated, chance)

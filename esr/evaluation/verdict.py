@@ -1,51 +1,86 @@
-"""The verdict on a record's figures: `clean`, `tainted` or `failed`, with reasons from a fixed list."""
+"""The verdict on a record's figures: a status, with reasons from a fixed list."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import cast
 
 from esr.config.terms import Precision as PrecisionClass
-from esr.config.terms import Role, Severity, Status
-from esr.evaluation.subject import OUTPUT_TOLERANCE, Subject
+from esr.config.terms import Role, Severity
+from esr.evaluation import weight_file
+from esr.evaluation.subject import Subject
 from esr.records.document import Precision, Process, Reason, Verdict
-from esr.records.reasons import TAINT, WARNING
+from esr.records.network import Complexity, TruthCheck
+from esr.records.reasons import IMPRECISION, TAINT, WARNING, status_of
 from esr.telemetry.findings import Disturbance
 from esr.timing import honesty
 from esr.timing.launches import launch_bound
 
+WORSE = 0.08
+"""Fraction by which the error may grow from images to timed inputs, beyond its growth for the other network."""
+WORSE_ALONE = 0.4
+"""Likewise where no other network tells how much harder the altered inputs are."""
+ANOTHER_SPREAD = 2.0
+"""Factor between the spreads of outputs, over those of inputs, on timed inputs and on images."""
+MORE_MACS = 1.05
+"""Factor of operations on a real input over those counted without values, for the same size."""
+LARGER_MACS = 1.5
+"""Factor of operations per pixel on a real input over those for the counted size: windows and borders are padded."""
+OUTSIDE_SHARE = 0.5
+"""Fraction of a pass without multiplications that is spent outside PyTorch's operators."""
+DRIVER_MIB = 512.0
+"""Memory that the driver attributes to a worker beyond torch's: libraries' code and workspaces."""
+
 
 def verdict(
-    subjects: Sequence[Subject], precision: Precision | None, processes: Sequence[Process], found: Sequence[Disturbance]
+    subjects: Sequence[Subject],
+    clocks: Sequence[honesty.Clocks],
+    precision: Precision | None,
+    processes: Sequence[Process],
+    found: Sequence[Disturbance],
+    dependence: str | None = None,
 ) -> Verdict:
     """The status, with every reason.
 
     Args:
         subjects: Candidate and baseline.
+        clocks: Their passes by the worker's clock and by the parent's.
         precision: Of the ratio; `None` without a ratio.
         processes: Repetitions in fresh processes.
         found: Disturbances of every block and of the run as a whole.
+        dependence: Sign that the rounds depend on each other; `None`: none.
     """
-    reasons = [reason for subject in subjects for reason in _of_network(subject)]
+    reasons = [
+        reason
+        for subject, other, times in zip(subjects, subjects[::-1], (clocks, clocks[::-1]), strict=True)
+        for reason in _of_network(subject, other, *times)
+    ]
     if not all(process.steady for process in processes):
         reasons.append(Reason("warmup_cap", TAINT, None, "the GPU was still getting warmer or faster"))
     if precision is not None and not precision.reached and _wanted(precision, processes):
-        reasons.append(Reason("precision_not_reached", TAINT, None, _missed(precision)))
+        reasons.append(Reason("precision_not_reached", IMPRECISION, None, _missed(precision)))
+    if dependence:
+        reasons.append(Reason("rounds_dependent", WARNING, None, dependence))
     reasons += _not_captured(subjects)
     reasons += _of_telemetry(subjects, found)
-    status: Status = "tainted" if any(reason.severity == TAINT for reason in reasons) else "clean"
-    if any(subject.failure for subject in subjects):
-        status = "failed"
-    return Verdict(status, tuple(reasons))
+    severities = [reason.severity for reason in reasons]
+    return Verdict(status_of(severities, failed=any(subject.failure for subject in subjects)), tuple(reasons))
 
 
-_DTYPES: Mapping[str, PrecisionClass] = {"float16": "fp16", "bfloat16": "bf16"}
-"""Floating-point type of an operator's result -> the class that it puts a network in."""
+_CLASSES: Mapping[str, PrecisionClass] = {
+    "float16": "fp16",
+    "bfloat16": "bf16",
+    **dict.fromkeys(("int8", "uint8", "qint8", "quint8"), "int8"),
+}
+"""Type of an operator's result -> the class that it puts a network in."""
+_SUMS = ("int32", "qint32")
+"""Types in which products of 8-bit integers are added."""
 _COARSEST: Sequence[PrecisionClass] = ("int8", "bf16", "fp16", "tf32")
 
 
 def precision_class(subject: Subject) -> PrecisionClass:
     """The declared precision class, else the lowest that was found."""
-    found = {_DTYPES[dtype] for dtype in subject.precisions if dtype in _DTYPES}
-    if subject.report and subject.report.cudnn.allow_tf32 and subject.report.device.kind == "cuda":
+    found = {_CLASSES[dtype] for dtype in subject.precisions if dtype in _CLASSES}
+    if subject.report and subject.report.cudnn.allow_tf32 and subject.on_gpu:
         found.add("tf32")
     if declared := subject.model.precision:
         return cast(PrecisionClass, declared)
@@ -53,34 +88,118 @@ def precision_class(subject: Subject) -> PrecisionClass:
 
 
 def _undeclared(subject: Subject) -> dict[str, tuple[str, ...]]:
-    """Floating-point types other than float32 that the declared class does not cover, with their operators."""
+    """Types other than float32 that the declared class does not cover, with their operators."""
     declared = subject.model.precision
-    return {dtype: names for dtype, names in subject.precisions.items() if _DTYPES.get(dtype, "") != declared}
+    covered = {dtype for dtype, one in _CLASSES.items() if one == declared} | set(_SUMS if declared == "int8" else ())
+    return {dtype: names for dtype, names in subject.precisions.items() if dtype not in covered}
 
 
-def _of_network(subject: Subject) -> list[Reason]:
-    check = subject.output_check
-    differing = (
-        f"{check.differing + check.stale} of {check.compared} checked passes, by up to "
-        f"{check.largest_difference} grey levels ({OUTPUT_TOLERANCE} is allowed)"
-    )
-    if check.stale:
-        differing += f"; {check.stale} gave an earlier image's output"
+def _of_network(subject: Subject, other: Subject, clocks: honesty.Clocks, others: honesty.Clocks) -> list[Reason]:
     unsettled = [entry.lr_shape for entry in subject.warmup if not entry.settled]
     switches = (f"{name}={_word(value)}" for name, value in subject.switches_changed.items())
     dtypes = (f"{dtype} in {', '.join(names)}" for dtype, names in _undeclared(subject).items())
+    late = honesty.unaccounted(clocks, others)
+    if late is None and subject.report is not None and not subject.on_gpu:
+        claimed, own = sum(subject.samples.ms), subject.harness_computed_ms
+        late = honesty.computed_more(claimed, own, 1000 * subject.computed_s, subject.report.threads)
+    if late is None and subject.role == "candidate":
+        late = honesty.ratio_moved(clocks, others)
     details = {
-        "outputs_differ": differing if check.differing or check.stale else None,
+        "outputs_differ": _differing(subject),
+        "quality_differs": _worse(subject, other),
         "warmup_cap": ", ".join(f"LR {height}×{width}" for height, width in unsettled),
-        "remembers_inputs": honesty.remembers_inputs(subject.samples),
-        "time_unaccounted": honesty.unaccounted(subject.counted, subject.samples),
+        "time_unaccounted": late,
         "precision_changed": "; ".join(dtypes),
         "switches_changed": ", ".join(switches),
+        "work_uncounted": _work_uncounted(subject),
+        "parameters_uncounted": _parameters_uncounted(subject),
+        "memory_uncounted": _memory_uncounted(subject),
     }
     reasons = [Reason(name, TAINT, subject.role, detail) for name, detail in details.items() if detail]
     if launches := launch_bound(subject.counted, subject.samples):
         reasons.append(Reason("launch_bound", WARNING, subject.role, launches))
+    if subject.output_check.stochastic:
+        words = "compared with what repetitions differ by" if subject.output_check.compared else "not compared"
+        reasons.append(Reason("stochastic", WARNING, subject.role, words))
     return reasons
+
+
+def _differing(subject: Subject) -> str | None:
+    check = subject.output_check
+    if not check.differing:
+        return None
+    by = f"by up to {check.largest_difference:.3g} grey levels ({check.tolerance:.2g} is allowed)"
+    return f"{check.differing} of {check.compared} repeated passes, {by}"
+
+
+def compare_truth(subject: Subject, other: Subject) -> TruthCheck | None:
+    """A network's error on timed inputs against that on images; `None` without HR or before both are known."""
+    before, now = subject.on_images.relative_error, subject.on_timed.relative_error
+    if before is None or now is None or before <= 0:
+        return None
+    harder = _harder(other)
+    return TruthCheck(before, now, subject.on_timed.passes, now / before - (harder or 1.0))
+
+
+def _harder(other: Subject) -> float | None:
+    """Factor by which altered inputs are harder for a network; `None` for one that is worse than its input."""
+    before, now = other.on_images.relative_error, other.on_timed.relative_error
+    if before is None or now is None or not 0 < before < 1:
+        return None
+    return min(now / before, 1 + WORSE_ALONE)
+
+
+def _worse(subject: Subject, other: Subject) -> str | None:
+    truth = compare_truth(subject, other)
+    if truth is not None:
+        known = _harder(other) is not None and truth.quality < 1
+        if truth.excess > (WORSE if known else WORSE_ALONE):
+            return f"error of {truth.timed:.3g} times the input's on timed passes, {truth.quality:.3g} on the images"
+    before, now = subject.on_images.relative_spread, subject.on_timed.relative_spread
+    if before and now is not None and not 1 / ANOTHER_SPREAD <= now / before <= ANOTHER_SPREAD:
+        return f"outputs vary {now:.3g} times as much as inputs on timed passes, {before:.3g} on the images"
+    return None
+
+
+def _work_uncounted(subject: Subject) -> str | None:
+    found, counted, same_size = subject.inspected, subject.complexity, subject.extrapolated
+    if found is None:
+        return None
+    if found.outside or not found.connected:
+        made = f"{found.outside} numbers made" if found.outside else "the output made"
+        return f"{made} outside PyTorch's operators"
+    if same_size is not None and found.macs > MORE_MACS * same_size.macs:
+        return f"{found.macs} multiply-accumulates on a real input, {same_size.macs} counted for its size"
+    if counted is not None and same_size is not None and _per_pixel(same_size) > LARGER_MACS * _per_pixel(counted):
+        more = f"{_per_pixel(same_size):.0f} multiply-accumulates per pixel on a real input's size"
+        return f"{more}, {_per_pixel(counted):.0f} on the counted size"
+    outside_ms = found.ms - found.operators_ms
+    if not found.macs and outside_ms > 1 and outside_ms > OUTSIDE_SHARE * found.ms:
+        return f"no multiplication, but {outside_ms:.3g} of {found.ms:.3g} ms spent outside PyTorch's operators"
+    return None
+
+
+def _per_pixel(counted: Complexity) -> float:
+    return counted.macs / math.prod(counted.input_shape[-2:])
+
+
+def _parameters_uncounted(subject: Subject) -> str | None:
+    if subject.inspected is None or not subject.inspected.hidden:
+        checkpoint = subject.model.checkpoint
+        own = subject.model.repository.root is None  # a repository's script chooses what it loads
+        whole = own and not checkpoint.drop and checkpoint.state_dict_under is None
+        return weight_file.uncounted(subject.weights, subject.complexity, whole=whole)
+    return f"{subject.inspected.hidden} numbers multiplied like weights are neither parameters nor buffers"
+
+
+def _memory_uncounted(subject: Subject) -> str | None:
+    memory, context = subject.memory, subject.outside.context_mib
+    if memory is None or memory.device_mib is None or memory.reserved_mib is None or context is None:
+        return None
+    seen = memory.device_mib - context
+    if seen <= memory.reserved_mib + DRIVER_MIB:
+        return None
+    return f"{seen:.0f} MiB by the driver, {memory.reserved_mib:.0f} MiB reserved as torch reports"
 
 
 def _not_captured(subjects: Sequence[Subject]) -> list[Reason]:

@@ -5,6 +5,7 @@ Everything depends on the images alone, so that the same images give the same fi
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,19 +14,17 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from esr.config.schema import SCALE
-from esr.errors import ConfigError, DataError
+from esr.errors import DataError
 from esr.images.files import write_png
 from esr.images.pixels import ImageArray, check_image, describe_size, rgb_to_luma
 from esr.images.quality import psnr
 from esr.records.document import Picture
-from esr.text import did_you_mean, file_stem, one_line
+from esr.text import file_stem, one_line
 
 SIDE = 96
 """Side of a crop in HR pixels: small enough to be enlarged, large enough to be recognised."""
 BORDER = 8
 """HR pixels at each edge that a crop avoids: padding decides what the network puts there."""
-MODES = ("none", "crops", "images")
-"""Values of `quality.save`: nothing, the most telling crop of each image, whole images."""
 FOLDER = "images"
 """The folder for `save`'s files, inside the record's."""
 
@@ -48,6 +47,45 @@ class Box(NamedTuple):
         return image[top : top + height, left : left + width]
 
 
+@dataclass(frozen=True)
+class Views:
+    """One image in every version, uint8 RGB.
+
+    Raises:
+        DataError: The shapes do not belong together.
+    """
+
+    lr: ImageArray
+    """H×W×3."""
+    bicubic: ImageArray
+    """LR enlarged by bicubic, 4H×4W×3."""
+    hr: ImageArray | None
+    """4H×4W×3; `None` where there is none."""
+    outputs: Mapping[str, ImageArray]
+    """SR images of that shape by role, in the order to show them; a network that failed is left out."""
+
+    def __post_init__(self) -> None:
+        check_image(self.lr)
+        if self.bicubic.shape[:2] != (SCALE * self.lr.shape[0], SCALE * self.lr.shape[1]):
+            raise DataError(
+                f"LR of {describe_size(self.lr.shape)} px and its enlargement of {describe_size(self.bicubic.shape)} "
+                f"px do not belong together: the scale is {SCALE}"
+            )
+        for name, image in self.large().items():
+            check_image(image)
+            if image.shape != self.bicubic.shape:
+                beside = f"stands beside images of {describe_size(self.bicubic.shape)} px"
+                raise DataError(f"{name} of {describe_size(image.shape)} px {beside}")
+
+    def large(self) -> dict[str, ImageArray]:
+        """Every version but LR, by name; HR is last."""
+        return {"bicubic": self.bicubic, **self.outputs, **({} if self.hr is None else {"hr": self.hr})}
+
+    def parts(self, box: Box) -> dict[str, ImageArray]:
+        """The same part of every version, by name."""
+        return {"lr": box.of(self.lr, SCALE), **{name: box.of(image) for name, image in self.large().items()}}
+
+
 def choose_box(hr: ImageArray | None, bicubic: ImageArray, side: int = SIDE) -> Box:
     """The square part of an image that tells networks apart best.
 
@@ -60,9 +98,6 @@ def choose_box(hr: ImageArray | None, bicubic: ImageArray, side: int = SIDE) -> 
         hr: 4H×4W×3 uint8, or `None`.
         bicubic: LR enlarged by bicubic, 4H×4W×3 uint8.
         side: Side of the part, in HR pixels; less where the image is smaller.
-
-    Raises:
-        DataError: The images are not RGB images of one shape.
     """
     luma = rgb_to_luma(bicubic).astype(np.int64)
     if hr is None:
@@ -70,7 +105,6 @@ def choose_box(hr: ImageArray | None, bicubic: ImageArray, side: int = SIDE) -> 
         score[:, 1:] += np.diff(luma, axis=1) ** 2
         score[1:] += np.diff(luma, axis=0) ** 2
     else:
-        _same_shape(hr, bicubic, "bicubic")
         score = (luma - rgb_to_luma(hr)) ** 2
     height, width = luma.shape
     side = min(side, height, width)
@@ -81,86 +115,45 @@ def choose_box(hr: ImageArray | None, bicubic: ImageArray, side: int = SIDE) -> 
     return Box(int(rows[row]), int(columns[column]), side, side)
 
 
-def comparison(
-    hr: ImageArray | None,
-    lr: ImageArray,
-    bicubic: ImageArray,
-    outputs: Mapping[str, ImageArray],
-    *,
-    box: Box | None = None,
-    title: str = "",
-) -> ImageArray:
+def comparison(views: Views, box: Box, names: Mapping[str, str], title: str) -> ImageArray:
     """LR, bicubic, each network and HR side by side on one part of the image, H×W×3 uint8.
 
     Pixels are enlarged by an integer factor without interpolation. Below each panel stand its name and, if there is HR,
     the PSNR of RGB within the part shown.
 
     Args:
-        hr: 4H×4W×3 uint8, or `None`.
-        lr: H×W×3 uint8.
-        bicubic: LR enlarged by bicubic, of HR's shape.
-        outputs: SR images of that shape by the name to print, in the order to show them.
-        box: The part to show; by default that of `choose_box`.
-        title: Opens the line above the panels, such as the image's name.
-
-    Raises:
-        DataError: The shapes do not belong together, or `box` lies outside.
+        views: The image.
+        box: The part to show.
+        names: Names to print, by role.
+        title: Opens the line above the panels: the image's name.
     """
-    box = _checked(hr, lr, bicubic, outputs, box)
-    panels = [("LR", "", _enlarged(box.of(lr, SCALE), SCALE))]
-    reference = None if hr is None else box.of(hr)
-    for name, image in {"bicubic": bicubic, **outputs}.items():
-        part = box.of(image)
-        panels.append((name, "" if reference is None else _decibels(part, reference), part))
-    if reference is not None:
-        panels.append(("HR", "", reference))
+    parts = views.parts(box)
+    hr = parts.get("hr")
+    labels = {"lr": "LR", "bicubic": "bicubic", **names, "hr": "HR"}
+    figures = {name: _decibels(parts[name], hr) for name in ("bicubic", *views.outputs)} if hr is not None else {}
+    parts["lr"] = _enlarged(parts["lr"], SCALE)
+    panels = [(labels[name], figures.get(name, ""), part) for name, part in parts.items()]
     where = f"{box.width} x {box.height} px at ({box.left}, {box.top})"  # Pillow's font has no multiplication sign
-    figures = "" if reference is None else ", PSNR of RGB within it"
-    return _drawn(panels, f"{title}: {where}{figures}" if title else f"{where}{figures}")
+    return _drawn(panels, f"{title}: {where}{', PSNR of RGB within it' if figures else ''}")
 
 
-def save(
-    folder: Path,
-    mode: str,
-    name: str,
-    index: int,
-    hr: ImageArray | None,
-    lr: ImageArray,
-    bicubic: ImageArray,
-    outputs: Mapping[str, ImageArray],
-    box: Box | None = None,
-) -> Picture | None:
-    """Writes one image of a data set as PNGs into `folder/images`, as `quality.save` asks.
+def save(folder: Path, name: str, index: int, views: Views, box: Box) -> Picture:
+    """Writes a part of every version of an image as PNGs into `folder/images`.
 
     Args:
         folder: The record's.
-        mode: `none` writes nothing, `crops` the part `box` of each image, `images` whole images.
         name: The image's name, untrusted; it cannot lead out of the folder.
         index: Its place in the data set.
-        hr: 4H×4W×3 uint8, or `None`.
-        lr: H×W×3 uint8.
-        bicubic: LR enlarged by bicubic, of HR's shape.
-        outputs: SR images of that shape by role; a network that failed is left out.
-        box: The part; by default that of `choose_box`.
+        views: The image.
+        box: The part.
 
     Returns:
-        The record's entry, with the files as paths relative to `folder`; `None` where nothing is written.
+        The record's entry, with the files as paths relative to `folder`.
 
     Raises:
-        ConfigError: `mode` is unknown.
-        DataError: The shapes do not belong together, `box` lies outside, or a file cannot be written.
+        DataError: A file cannot be written.
     """
-    if mode not in MODES:
-        raise ConfigError(f"quality.save={mode}: no such choice; {did_you_mean(mode, MODES)}")
-    if mode == "none":
-        return None
-    if mode == "images":
-        box = Box(0, 0, *bicubic.shape[:2])
-    box = _checked(hr, lr, bicubic, outputs, box)
-    parts = {"lr": box.of(lr, SCALE), "bicubic": box.of(bicubic)}
-    parts |= {role: box.of(image) for role, image in outputs.items()}
-    if hr is not None:
-        parts["hr"] = box.of(hr)
+    parts = views.parts(box)
     files = {role: f"{FOLDER}/{file_name(name, index, role)}" for role in parts}
     for role, part in parts.items():
         write_png(folder / files[role], part)
@@ -189,39 +182,6 @@ def _window_sums(score: npt.NDArray[np.int64], side: int) -> npt.NDArray[np.int6
         integral[side:, side:] - integral[:-side, side:] - integral[side:, :-side] + integral[:-side, :-side]
     )
     return sums
-
-
-def _checked(
-    hr: ImageArray | None, lr: ImageArray, bicubic: ImageArray, outputs: Mapping[str, ImageArray], box: Box | None
-) -> Box:
-    """The part to show, once every image is known to have the right shape."""
-    check_image(lr)
-    check_image(bicubic)
-    if bicubic.shape[:2] != (SCALE * lr.shape[0], SCALE * lr.shape[1]):
-        raise DataError(
-            f"LR of {describe_size(lr.shape)} px and its enlargement of {describe_size(bicubic.shape)} px "
-            f"do not belong together: the scale is {SCALE}"
-        )
-    for name, image in {**({} if hr is None else {"HR": hr}), **outputs}.items():
-        _same_shape(image, bicubic, name)
-    if box is None:
-        return choose_box(hr, bicubic)
-    height, width = bicubic.shape[:2]
-    inside = 0 <= box.top <= height - box.height and 0 <= box.left <= width - box.width
-    if not inside or min(box.height, box.width) < 1 or any(value % SCALE for value in box):
-        raise DataError(
-            f"the part {tuple(box)} (top, left, height, width) has to lie in an image of {width}×{height} px, "
-            f"on multiples of {SCALE}"
-        )
-    return box
-
-
-def _same_shape(image: ImageArray, bicubic: ImageArray, name: str) -> None:
-    check_image(image)
-    if image.shape != bicubic.shape:
-        raise DataError(
-            f"{name} of {describe_size(image.shape)} px stands beside images of {describe_size(bicubic.shape)} px"
-        )
 
 
 def _decibels(image: ImageArray, reference: ImageArray) -> str:

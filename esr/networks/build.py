@@ -45,7 +45,7 @@ def build(model: ModelConf) -> nn.Module:
     return network.eval().requires_grad_(False)
 
 
-def load(network: nn.Module, model: ModelConf, weights: Weights, seed: int = 0) -> None:
+def load(network: nn.Module, model: ModelConf, weights: Weights, seed: int = 0, content: bytes | None = None) -> None:
     """Loads weights into a network, and attaches its `card` and `tile`.
 
     Args:
@@ -53,6 +53,7 @@ def load(network: nn.Module, model: ModelConf, weights: Weights, seed: int = 0) 
         model: Its configuration.
         weights: The file that was chosen; without a path, random weights.
         seed: Of random weights.
+        content: The file's bytes, where they have been read already.
 
     Raises:
         WeightsError: The file is damaged, hostile, or of another network.
@@ -61,6 +62,6 @@ def load(network: nn.Module, model: ModelConf, weights: Weights, seed: int = 0) 
     if weights.path is None:
         random_weights(network, seed)
     else:
-        load_weights(network, Path(weights.path), model.checkpoint)
+        load_weights(network, Path(weights.path), model.checkpoint, content)
     network.card = card_of_model(model)  # type: ignore[assignment]
     network.tile = model.tile  # type: ignore[assignment]

@@ -16,9 +16,11 @@ from typing import TypeAlias, TypeVar
 import msgspec
 import psutil
 import torch
+from torch.autograd import DeviceType  # type: ignore[attr-defined]
 
 from esr.errors import DeviceError
-from esr.records.network import Cudnn, Device, Memory, SettingValue
+from esr.records.network import LONGEST_KERNEL, MOST_KERNELS, Cudnn, Device, Kernel, Memory, SettingValue
+from esr.text import one_line
 from esr.timing.samples import Duration
 
 Result = TypeVar("Result")
@@ -72,6 +74,10 @@ class CpuDevice:
     def fingerprint(self) -> Device:
         """The kind alone; `esr.telemetry.environment` describes the processor."""
         return Device("cpu")
+
+    def kernels(self, _: Callable[[], object]) -> tuple[Kernel, ...] | None:
+        """`None`: operators of the CPU do not tell the algorithm that they chose."""
+        return None
 
     def renew_kernels(self) -> bool:
         """Drops the compiled kernels; False where that is not possible.
@@ -171,6 +177,28 @@ class CudaDevice:
     def renew_kernels(self) -> bool:
         """False: kernels cannot be dropped here."""
         return False
+
+    def kernels(self, run: Callable[[], object]) -> tuple[Kernel, ...] | None:
+        """Kernels of one pass, by torch's profiler, the longest first; `None` where it tells nothing.
+
+        Copies and fills of memory count as kernels. The profiler slows down what follows: only after the last timing.
+        """
+        try:
+            with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profiled:
+                run()
+                torch.cuda.synchronize(self.torch_device)
+            events = profiled.events() or ()
+        except Exception:  # no pass counts: a driver that refuses profiling must not end what was measured
+            return None
+        took: dict[str, list[float]] = {}
+        for event in events:
+            if event.device_type == DeviceType.CUDA and not getattr(event, "is_user_annotation", False):
+                took.setdefault(one_line(event.name)[:LONGEST_KERNEL], []).append(event.time_range.elapsed_us())
+        total = sum(map(sum, took.values()))
+        if not total:
+            return None
+        longest = sorted(took.items(), key=lambda one: -sum(one[1]))[:MOST_KERNELS]
+        return tuple(Kernel(name, len(times), sum(times) / total) for name, times in longest)
 
 
 ComputeDevice: TypeAlias = CpuDevice | CudaDevice

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import safetensors.torch
@@ -22,15 +21,11 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from esr.errors import ConfigError, NetworkError
-from esr.system import files
+from esr.networks.formats import EXAMPLE, SUFFIXES
 from esr.text import one_line
 
-SUFFIXES = {"onnx": ".onnx", "torchscript": ".pt", "safetensors": ".safetensors"}
-"""Format -> suffix of its files."""
 OPSET = 18
 """ONNX version; the oldest that the exporter writes without a conversion."""
-EXAMPLE = (45, 58)
-"""Height and width of the example image in pixels; no multiple of a window's side, so that padding is traced."""
 
 
 @dataclass(frozen=True)
@@ -114,18 +109,6 @@ def to_torchscript(network: nn.Module, size: tuple[int, int] = EXAMPLE) -> Expor
     except Exception as error:
         raise _refused(network, "torch.jit.trace", error) from error
     return Exported(buffer.getvalue(), any_size)
-
-
-def write(content: bytes, target: Path) -> None:
-    """Replaces a file atomically; a missing folder is created.
-
-    Raises:
-        ConfigError: The file cannot be written, or the target is not a regular file (a folder, a device).
-    """
-    with files.writing(target, "choose another file with out=FILE"):
-        if target.exists() and not target.is_file():
-            raise ConfigError(f"out={target}: is not a regular file; choose another file")
-        files.replace(target, content)
 
 
 def _example(size: tuple[int, int]) -> Tensor:

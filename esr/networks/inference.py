@@ -13,9 +13,6 @@ from esr.errors import DataError, NetworkError
 from esr.networks.devices import is_out_of_memory
 from esr.text import described
 
-_GAIN = (0.7, 0.95)
-"""Gain per channel of an altered input: far from the image itself, within the range of values."""
-
 
 def to_tensor(lr: npt.NDArray[np.uint8], data_range: float, device: torch.device | str = "cpu") -> Tensor:
     """An 8-bit H×W×3 image as a float32 1×3×H×W tensor with values from 0 to `data_range`."""
@@ -28,31 +25,19 @@ def to_image(sr: Tensor, data_range: float) -> npt.NDArray[np.uint8]:
     return _rounded(sr[0].permute(1, 2, 0), data_range)
 
 
-def to_values(sr: Tensor, data_range: float, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
-    """Values of `to_image(sr, data_range).reshape(-1)` at some positions, without building the image.
-
-    Raises:
-        NetworkError: One of them is not finite.
-    """
+def to_levels(sr: Tensor, data_range: float, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    """Grey levels at some positions of `to_image(sr, data_range).reshape(-1)`, neither clamped nor rounded."""
     channels, height, width = sr.shape[1:]
     pixel, channel = np.divmod(positions, channels)
     index = torch.from_numpy(channel * height * width + pixel).to(sr.device)
-    picked = sr[0].reshape(-1)[index]
-    if not bool(torch.isfinite(picked).all()):
-        raise NetworkError("output of a timed pass holds values that are NaN or infinite")
-    return _rounded(picked, data_range)
+    picked: npt.NDArray[np.float32] = sr[0].reshape(-1)[index].float().cpu().numpy()
+    return picked * np.float32(255.0 / data_range)
 
 
 def _rounded(sr: Tensor, data_range: float) -> npt.NDArray[np.uint8]:
     scaled = sr.float().clamp(0, data_range).div(data_range).mul(255.0).round()
     values: npt.NDArray[np.uint8] = scaled.to(torch.uint8).contiguous().cpu().numpy()
     return values
-
-
-def altered(lr: Tensor, seed: int) -> Tensor:
-    """The image with each channel scaled by a gain that follows from the seed; the range is kept."""
-    gain = np.random.default_rng(seed).uniform(*_GAIN, size=(1, lr.shape[1], 1, 1))
-    return lr * torch.from_numpy(gain).to(lr)
 
 
 def forward(network: nn.Module, lr: Tensor, tile: TileConf | None = None) -> Tensor:

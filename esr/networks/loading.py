@@ -33,7 +33,12 @@ class Loaded(NamedTuple):
 
 
 def load(
-    model: ModelConf, weights: Weights, seed: int, device: torch.device, settings: Mapping[str, SettingValue]
+    model: ModelConf,
+    weights: Weights,
+    seed: int,
+    device: torch.device,
+    settings: Mapping[str, SettingValue],
+    content: bytes | None = None,
 ) -> Loaded:
     """Builds a network and moves it to the device.
 
@@ -45,6 +50,7 @@ def load(
         seed: Of random weights, and of random state before and after.
         device: Receives the network.
         settings: From `devices.read_settings`, before the network was loaded.
+        content: Bytes of the weight file, unless a repository's script reads it.
 
     Raises:
         NetworkError: It cannot be built.
@@ -54,11 +60,11 @@ def load(
     used: tuple[str, ...] = ()
     with watching.watched() as seen:
         if model._target_ == recognised.TARGET:
-            network = recognised.load(weights)
+            network = recognised.load(weights, content)
             padding.pad_on_failure(network)
         elif model.repository.root is None:
             network = build.build(model)
-            build.load(network, model, weights, seed)
+            build.load(network, model, weights, seed, content)
         else:
             selected = script.select(model.repository, device, random=weights.source == "random")
             network, used = selected.network, selected.stand_ins

@@ -15,7 +15,7 @@ TARGET = "esr.networks.recognised.Recognised"
 """The class in `conf/repository/spandrel.yaml`: no class, since only the weight file tells which it is."""
 
 
-def load(weights: Weights) -> nn.Module:
+def load(weights: Weights, content: bytes | None = None) -> nn.Module:
     """The network in a weight file, frozen and in evaluation mode; the file is opened as tensors only.
 
     Raises:
@@ -29,7 +29,7 @@ def load(weights: Weights) -> nn.Module:
         import spandrel  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise NetworkError(f"model=spandrel: {described(error)}; pip install 'esr[spandrel]'") from error
-    state = read_state_dict(Path(weights.path), CheckpointConf())
+    state = read_state_dict(Path(weights.path), CheckpointConf(), content)
     try:
         found = spandrel.ModelLoader().load_from_state_dict(state)
     except Exception as error:  # whatever an architecture's own code raises

@@ -1,5 +1,6 @@
 """State dicts: read from untrusted files without executing them, renamed, and loaded completely or not at all."""
 
+import io
 import math
 import re
 import warnings
@@ -12,7 +13,7 @@ from typing import cast
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load as load_safetensors
 from torch import Tensor, nn
 
 from esr.config.schema import CheckpointConf
@@ -29,7 +30,7 @@ _NOT_WEIGHTS = {
 """First bytes of what people save by mistake -> its description."""
 
 
-def read_state_dict(path: Path, checkpoint: CheckpointConf) -> dict[str, Tensor]:
+def read_state_dict(path: Path, checkpoint: CheckpointConf, content: bytes | None = None) -> dict[str, Tensor]:
     """The tensors of a weight file, on the CPU, under the file's own names.
 
     The content decides how a file is read, not its suffix: safetensors, or PyTorch's zip or older pickle format with
@@ -37,12 +38,18 @@ def read_state_dict(path: Path, checkpoint: CheckpointConf) -> dict[str, Tensor]
     `checkpoint.state_dict_under`; if the file has no such key, the top level, or the only key that holds one.
     `checkpoint.strip_prefix` is removed from the names that begin with it.
 
+    Args:
+        path: The file; with `content` only its name in errors.
+        checkpoint: Its description.
+        content: The file's bytes, where they have been read already.
+
     Raises:
         WeightsError: The file is missing, damaged or no weight file, holds more than tensors, or holds several state
             dicts of which `checkpoint.state_dict_under` names none.
     """
-    content = _read_safetensors(path) if _is_safetensors(path) else _read_torch(path)
-    state = _find_state(content, checkpoint.state_dict_under, path)
+    content = _content(path) if content is None else content
+    read = _read_safetensors if _is_safetensors(path, content) else _read_torch
+    state = _find_state(read(path, content), checkpoint.state_dict_under, path)
     stripped = {key: key.removeprefix(checkpoint.strip_prefix or "") for key in state}
     return _rename(state, stripped, "checkpoint.strip_prefix")
 
@@ -103,7 +110,7 @@ def load_into(network: nn.Module, state: Mapping[str, Tensor], origin: str) -> N
         raise WeightsError(f"{origin} does not fit {type(network).__name__}: {_reason(error)}") from error
 
 
-def load_weights(network: nn.Module, path: Path, checkpoint: CheckpointConf) -> None:
+def load_weights(network: nn.Module, path: Path, checkpoint: CheckpointConf, content: bytes | None = None) -> None:
     """Reads a weight file and loads it under whichever names it uses.
 
     A file with the network's own names is loaded as it is, any other through the checkpoint's rename table; a prefix
@@ -113,7 +120,7 @@ def load_weights(network: nn.Module, path: Path, checkpoint: CheckpointConf) -> 
         WeightsError: As `read_state_dict`, `to_own_names` and `load_into`.
         ConfigError: As `to_own_names`.
     """
-    state = read_state_dict(path, checkpoint)
+    state = read_state_dict(path, checkpoint, content)
     load_into(network, _best_reading(state, set(_own_state(network)), checkpoint, path), str(path))
 
 
@@ -150,21 +157,24 @@ def _draw(name: str, shape: tuple[int, ...], seed: int) -> np.ndarray[tuple[int,
     return np.asarray(values, dtype=np.float32)
 
 
-def _is_safetensors(path: Path) -> bool:
-    """True for safetensors, False for PyTorch's formats, by the first bytes; an error describes anything else."""
+def _content(path: Path) -> bytes:
     try:
         if path.exists() and not path.is_file():
             raise WeightsError(f"{path} is not a file: pass the path of a weight file")
-        with path.open("rb") as file:
-            head = file.read(512)
+        return path.read_bytes()
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror}; check weights=PATH") from error
+
+
+def _is_safetensors(path: Path, content: bytes) -> bool:
+    """True for safetensors, False for PyTorch's formats, by the first bytes; an error describes anything else."""
+    head = content[:512]
     if not head:
         raise WeightsError(f"{path} is empty (0 bytes): delete it and fetch it again")
     if head[4:9] == b"\0\0\0\0{":  # a header length below 4 GiB in eight bytes, then JSON
         return True
     if head.startswith(b"PK\x03\x04"):
-        _check_archive(path)
+        _check_archive(path, content)
     if head.startswith((b"PK\x03\x04", b"\x80")):
         return False
     for start, description in _NOT_WEIGHTS.items():
@@ -173,10 +183,10 @@ def _is_safetensors(path: Path) -> bool:
     raise WeightsError(f"{path} is neither a safetensors nor a PyTorch file, or is damaged: fetch it again")
 
 
-def _check_archive(path: Path) -> None:
+def _check_archive(path: Path, content: bytes) -> None:
     """Refuses zip archives that are truncated, hold code (TorchScript), or were not written by PyTorch."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = {name.partition("/")[2] for name in archive.namelist()}
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise _damaged(path, error) from error
@@ -186,19 +196,18 @@ def _check_archive(path: Path) -> None:
         raise WeightsError(f"{path} is a zip archive that PyTorch did not write: {SAVE_IT}")
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
+def _read_safetensors(path: Path, content: bytes) -> dict[str, Tensor]:
     try:
-        return dict(load_file(path))
+        return dict(load_safetensors(content))
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise _damaged(path, error) from error
 
 
-def _read_torch(path: Path) -> object:
+def _read_torch(path: Path, content: bytes) -> object:
     try:
-        # An open file, because torch.load goes by the suffix of a path.
-        with warnings.catch_warnings(), path.open("rb") as file:
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # each of torch's warnings here is followed by its error
-            return cast(object, torch.load(file, map_location="cpu", weights_only=True))
+            return cast(object, torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
     except Exception as error:  # hostile bytes can make the unpickler raise anything
         raise _damaged(path, error) from error
 

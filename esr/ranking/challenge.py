@@ -1,6 +1,8 @@
 """A challenge's rules, read from `conf/challenge/NAME.yaml`: gates, tracks and their scores."""
 
 import math
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -10,19 +12,24 @@ import esr.conf
 from esr.errors import ConfigError
 from esr.text import did_you_mean, one_line
 
-Metric = Literal["runtime", "params", "flops", "macs", "activations", "memory"]
+Metric = Literal["runtime", "params", "flops", "flops_fvcore", "macs", "activations", "memory"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
+FLOPS: tuple[Metric, ...] = ("flops", "flops_fvcore")
+"""Definitions of FLOPs, of which the tracks of a challenge use one."""
+_PART_OF_A_SET = re.compile(r"_(hr|lr(_bicubic)?)(_?x4)?$")
 
 
 class PsnrGate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The PSNR that a network must reach on one data set: relative to the baseline, or absolute."""
 
     data: str
-    """Name of the data set; `any` for every set that no other gate names."""
+    """Name of the data set in any spelling that `set_key` knows; `any` for every set that no other gate names."""
     below_baseline: float | None = None
     """Tolerance below the baseline, dB."""
     at_least: float | None = None
     """Least PSNR, dB."""
+    binding: bool = True
+    """False for a gate that the rules do not give: it is reported and excludes nobody."""
 
 
 class Track(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -51,6 +58,8 @@ class Challenge(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     tracks: tuple[Track, ...]
     published: str | None = None
     """CSV beside the YAML with the published figures and ranks."""
+    published_note: str | None = None
+    """Note on that table, such as the rows that it lacks."""
 
     def __post_init__(self) -> None:
         """Checks constraints that types cannot express; msgspec puts the place in front of the message."""
@@ -68,8 +77,33 @@ class Challenge(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
     def gate(self, data: str) -> PsnrGate | None:
         """The gate for a data set; `None` where the rules have none."""
-        named = {gate.data: gate for gate in self.psnr}
-        return named.get(data) or named.get("any")
+        named = {set_key(gate.data): gate for gate in self.psnr}
+        return named.get(set_key(data)) or named.get("any")
+
+
+def set_key(name: str) -> str:
+    """A data set's name in one spelling: lower case, words apart by underscores, without its mark of HR or LR.
+
+    >>> set_key("DIV2K_LSDIR_valid_HR"), set_key("div2k-lsdir valid"), set_key("DIV2K_valid_LR_bicubic")
+    ('div2k_lsdir_valid', 'div2k_lsdir_valid', 'div2k_valid')
+    """
+    return _PART_OF_A_SET.sub("", re.sub(r"[\W_]+", "_", name.casefold()).strip("_"))
+
+
+def metrics_of(tracks: Sequence[Track]) -> tuple[Metric, ...]:
+    """Metrics of a challenge's table: of the definitions of FLOPs only that which its tracks use.
+
+    >>> metrics_of([Track(key="main", title="", weights={"flops_fvcore": 1.0})])
+    ('runtime', 'params', 'flops_fvcore', 'macs', 'activations', 'memory')
+    """
+    own = flops_of(tracks)
+    return tuple(metric for metric in METRICS if metric not in FLOPS or metric == own)
+
+
+def flops_of(tracks: Sequence[Track]) -> Metric:
+    """The definition of FLOPs that a challenge's tracks use; that of 2022 where none does."""
+    used = {metric for track in tracks for metric in (*track.ranks, *track.weights, *track.enforce)}
+    return next((metric for metric in FLOPS if metric in used), FLOPS[0])
 
 
 def folder() -> Path:

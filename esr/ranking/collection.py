@@ -31,12 +31,10 @@ MUST_AGREE = ("data set", "images", "timing protocol", "baseline", "input size o
 """Conditions without which nothing can be compared."""
 MIXABLE = ("device", "settings")
 """Conditions across which the ratio to the baseline remains meaningful."""
-CARDS_CHALLENGE = "ntire2022"
-"""Challenge whose results the cards of the shipped networks quote."""
 _IN_HEAD = ("data set", "device", "settings", "timing protocol")
-_COUNTS = ("params", "flops", "macs", "activations", "convolutions")
+_COUNTS = ("params", "flops", "flops_fvcore", "macs", "activations", "convolutions")
 _SWITCHES = ("allow_tf32", "benchmark", "deterministic")
-_CLEANEST: Mapping[Status, int] = {"clean": 2, "tainted": 1, "failed": 0}
+_CLEANEST: Mapping[Status, int] = {"clean": 3, "imprecise": 2, "tainted": 1, "failed": 0}
 
 
 class Rankable(msgspec.Struct, frozen=True):
@@ -58,6 +56,8 @@ class Collection(msgspec.Struct, frozen=True):
     left_out: tuple[LeftOut, ...]
     read: tuple[Rankable, ...]
     """Every usable record, duplicates included."""
+    documents: Mapping[str, Document]
+    """The whole records of `kept` and `baseline`, by `Entry.path`; empty unless they were asked for."""
 
     def differences(self, conditions: Sequence[str]) -> str:
         """Conditions that differ between records: how many share each value, and a file of the rarer ones."""
@@ -83,8 +83,12 @@ class Collection(msgspec.Struct, frozen=True):
         return [value for values in counted for value in values if len(values) == 1]
 
 
-def collect(paths: Sequence[str | os.PathLike[str]]) -> Collection:
+def collect(paths: Sequence[str | os.PathLike[str]], *, whole: bool = False) -> Collection:
     """Reads every record under files and folders; of several of one network the newest clean one is kept.
+
+    Args:
+        paths: Record files, and folders of them.
+        whole: Keeps the documents as well, which take as much memory as the files.
 
     Raises:
         RecordError: A path does not exist.
@@ -92,6 +96,7 @@ def collect(paths: Sequence[str | os.PathLike[str]]) -> Collection:
     found: list[Rankable] = []
     left_out: list[LeftOut] = []
     newest: tuple[Path, Document] | None = None
+    documents: dict[str, Document] = {}
     for file, named in json_files(paths, left_out):
         try:
             document = decode(read_bytes(file))
@@ -100,11 +105,15 @@ def collect(paths: Sequence[str | os.PathLike[str]]) -> Collection:
                 left_out.append(LeftOut(file, str(error)))
             continue
         found.append(Rankable(_entry(file, document, "candidate"), _conditions(document), document.ended))
+        if whole:
+            documents[str(file)] = document
         if newest is None or document.ended >= newest[1].ended:
             newest = file, document
     kept, duplicates = _newest_clean(found)
     baseline = _entry(*newest, "baseline") if newest else None
-    return Collection(tuple(_distinct(kept)), baseline, (*left_out, *duplicates), tuple(found))
+    shown = (*(one.entry for one in kept), *([baseline] if baseline else []))
+    documents = {entry.path: documents[entry.path] for entry in shown if entry.path in documents}
+    return Collection(tuple(_distinct(kept)), baseline, (*left_out, *duplicates), tuple(found), documents)
 
 
 def rank_records(
@@ -143,12 +152,17 @@ def rank_records(
         notes.append(f"ratios are relative to {baseline.name}; the challenge's baseline is {challenge.baseline}")
     if any(one.conditions["device"].startswith(CPU) for one in collection.read):
         notes.append(CPU_NOTE)
-    if challenge.name != CARDS_CHALLENGE:  # no other year's ranks beside this year's
-        entries = [replace(one, published=None, published_ranks={}) for one in entries]
-    entries = [replace(one, reference=True) if one.name in challenge.references else one for one in entries]
+    entries = [_under(challenge, entry) for entry in entries]
     return rank_entries(
         entries, challenge, constraints, baseline=baseline.name, conditions=collection.shared(), notes=notes
     )
+
+
+def _under(challenge: Challenge, entry: Entry) -> Entry:
+    """An entry as one challenge sees it: its references, and no figures that another one published."""
+    if entry.published_in != challenge.name:
+        entry = replace(entry, published=None, published_in=None, published_ranks={})
+    return replace(entry, reference=True) if entry.name in challenge.references else entry
 
 
 def _newest_clean(found: Sequence[Rankable]) -> tuple[list[Rankable], list[LeftOut]]:
@@ -199,6 +213,7 @@ def _entry(file: Path, document: Document, role: Role) -> Entry:
         baseline=_figures(document, "baseline"),
         reference=not judged,
         published=published_figures(card.published, baseline.card.published) if card.published else None,
+        published_in=card.published.challenge if card.published else None,
         published_ranks=published_ranks(card.published) if card.published else {},
         ratio_per_round=timing.ratio_per_round if judged else (),
         process_of_round=timing.process_of_round if judged else (),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from esr.ranking.challenge import METRICS, Metric
+from esr.ranking.challenge import Metric
 from esr.ranking.structures import Correlation, Entry, Interval
 from esr.timing.statistics import Array
 
@@ -19,10 +19,10 @@ RESAMPLES = 1000
 _TAIL = 0.025
 
 
-def correlations(entries: Sequence[Entry], seed: int) -> tuple[Correlation, ...]:
+def correlations(entries: Sequence[Entry], metrics: Sequence[Metric], seed: int) -> tuple[Correlation, ...]:
     """Spearman's rho and Kendall's tau-b of runtime with each other metric, over networks that have both."""
     found = []
-    for metric in METRICS:
+    for metric in metrics:
         pairs = [(entry.figures.ratio, entry.figures.metric(metric)) for entry in entries]
         known = [pair for pair in pairs if None not in pair]
         if metric != "runtime" and len(known) >= FEWEST_NETWORKS:

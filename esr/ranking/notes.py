@@ -16,7 +16,7 @@ def excluded(entry: Entry, gates: Sequence[GateResult]) -> str | None:
         return f"failed: {entry.failure}"
     if entry.figures.ratio is None:
         return "no runtime"
-    missed = [gate for gate in gates if gate.verdict == "fail"]
+    missed = [gate for gate in gates if gate.verdict == "fail" and gate.binding]
     return "; ".join(f"PSNR on {gate.data} misses the gate by {-(gate.margin or 0):.3f} dB" for gate in missed) or None
 
 
@@ -37,7 +37,7 @@ def entry_notes(entry: Entry, gates: Sequence[GateResult], why: str | None) -> t
 def _verdict_notes(reasons: Sequence[Reason]) -> list[str]:
     """One sentence for taints, one for warnings; reasons that concern the baseline alone are labelled."""
     notes = []
-    for severity, words in (("taint", "tainted"), ("warning", "warning")):
+    for severity, words in (("taint", "tainted"), ("imprecision", "imprecise"), ("warning", "warning")):
         given = [found for found in reasons if found.severity == severity]
         phrases = []
         for reason in dict.fromkeys(found.reason for found in given):
@@ -49,12 +49,16 @@ def _verdict_notes(reasons: Sequence[Reason]) -> list[str]:
 
 
 def _gate_note(entry: Entry, gate: GateResult) -> str | None:
-    if gate.rounding_decides:
-        now, then = ("passes", "miss") if gate.verdict == "pass" else ("misses", "pass")
-        return (
-            f"PSNR on {gate.data} {now} the gate by {abs(gate.margin or 0):.4f} dB; "
-            f"rounded to two decimals it would {then} it"
-        )
+    distance = abs(gate.margin or 0)
+    if gate.verdict == "fail" and not gate.binding:
+        return f"PSNR on {gate.data} is {distance:.3f} dB lower than is on par; the rules give no gate for these images"
+    if gate.rounding_decides and gate.binding:
+        passes = (gate.margin or 0) >= 0
+        now, then = ("passes", "miss") if passes else ("misses", "pass")
+        rounded = f"rounded to two decimals it would {then} it"
+        if entry.source == "published":
+            rounded = f"rounded to two decimals, as the organisers compared, it {'passes' if not passes else 'misses'}"
+        return f"PSNR on {gate.data} {now} the gate by {distance:.4f} dB; {rounded}"
     if gate.verdict == "untested" and not (entry.failure or entry.reference or entry.weights == "random"):
         return f"not tested against the PSNR gate: {gate.reason}"
     return None

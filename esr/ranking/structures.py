@@ -34,7 +34,9 @@ class Figures(msgspec.Struct, frozen=True):
     ratio_interval: Interval | None = None
     params: float | None = None
     flops: float | None = None
-    """As the challenge's script counts (module hooks)."""
+    """As the challenges' script counted until 2023 (module hooks)."""
+    flops_fvcore: float | None = None
+    """As fvcore counts, which the challenges have used since 2024."""
     macs: float | None = None
     """Multiply-accumulates as the dispatcher sees them."""
     activations: float | None = None
@@ -71,8 +73,10 @@ class Entry(msgspec.Struct, frozen=True):
     """A baseline of the challenge: shown, never ranked."""
     published: Figures | None = None
     """Row of the challenge's table; `None` where it has none."""
+    published_in: str | None = None
+    """Name of the challenge that published it."""
     published_ranks: Mapping[str, int] = {}
-    """Published ranks by track and metric: main, sub1, sub2, runtime, params, flops, activations, memory."""
+    """Published ranks by track and metric: main, sub1, runtime, params, …"""
     ratio_per_round: tuple[float, ...] = ()
     process_of_round: tuple[int, ...] = ()
     """Process of each round; empty: all of one process."""
@@ -99,7 +103,9 @@ class GateResult(msgspec.Struct, frozen=True):
     margin: float | None = None
     """dB above the gate, unrounded; `None` where untested."""
     rounding_decides: bool = False
-    """Rounded to two decimals the figures would give the opposite verdict."""
+    """Rounded to two decimals, or unrounded in a published table, the figures would give the opposite verdict."""
+    binding: bool = True
+    """False for a gate that the rules do not give: it is reported and excludes nobody."""
     reason: str | None = None
     """Reason why it was not tested."""
 
@@ -152,12 +158,14 @@ class PlaceChange(msgspec.Struct, frozen=True):
     """A network whose rank by the challenge's FLOPs differs from its rank by the dispatcher's MACs."""
 
     key: str
+    metric: Metric
+    """Definition of the FLOPs: `flops` or `flops_fvcore`."""
     flops_rank: int
     macs_rank: int
     flops: float
     macs: float
     missed_by_hooks: Mapping[str, int]
-    """Operator -> MACs; empty where it only moved because others did."""
+    """Operator -> MACs; empty where it only moved because others did, and for fvcore's FLOPs."""
 
 
 class Ranking(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ from typing import get_args
 from msgspec.structs import replace
 
 from esr.config.terms import Precision
-from esr.ranking.challenge import Challenge
+from esr.ranking.challenge import Challenge, Metric, flops_of, metrics_of
 from esr.ranking.correlation import correlations
 from esr.ranking.gates import gate_results
 from esr.ranking.notes import entry_notes, excluded, table_notes
@@ -55,8 +55,8 @@ def rank_entries(
         source=entries[0].source if entries else "measured",
         conditions=tuple(conditions),
         rows=tuple(rows),
-        correlations=correlations([row.entry for row in ranked], SEED),
-        changes=_changes(rows),
+        correlations=correlations([row.entry for row in ranked], metrics_of(challenge.tracks), SEED),
+        changes=_changes(rows, flops_of(challenge.tracks)),
         resamples=resamples_for(len(ranked)),
         notes=(*notes, *table_notes(rows, challenge, constraints)),
     )
@@ -97,18 +97,19 @@ def _order(row: Row, track: str) -> tuple[bool, bool, int, float, float, str]:
     return row.entry.reference, not row.ranked, group, place.rank or math.inf, place.score or math.inf, row.entry.key
 
 
-def _changes(rows: Sequence[Row]) -> tuple[PlaceChange, ...]:
+def _changes(rows: Sequence[Row], metric: Metric) -> tuple[PlaceChange, ...]:
     """Networks that the two counts rank differently, those first whose own count was incomplete."""
     found = [
         PlaceChange(
             key=row.entry.key,
-            flops_rank=row.ranks["flops"],
+            metric=metric,
+            flops_rank=row.ranks[metric],
             macs_rank=row.ranks["macs"],
-            flops=row.entry.figures.flops or 0,
+            flops=row.entry.figures.metric(metric) or 0,
             macs=row.entry.figures.macs or 0,
-            missed_by_hooks=row.entry.missed_by_hooks,
+            missed_by_hooks=row.entry.missed_by_hooks if metric == "flops" else {},
         )
         for row in rows
-        if "macs" in row.ranks and "flops" in row.ranks and row.ranks["macs"] != row.ranks["flops"]
+        if "macs" in row.ranks and metric in row.ranks and row.ranks["macs"] != row.ranks[metric]
     ]
     return tuple(sorted(found, key=lambda change: (not change.missed_by_hooks, change.flops_rank)))

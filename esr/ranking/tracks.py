@@ -8,7 +8,13 @@ from typing import Any
 from esr.ranking.challenge import METRICS, Metric, Track
 from esr.ranking.structures import Entry, Place
 
-_WORSE = {"runtime": "slower", "params": "more parameters", "flops": "more FLOPs", "macs": "more MACs"}
+_WORSE = {
+    "runtime": "slower",
+    "params": "more parameters",
+    "flops": "more FLOPs",
+    "flops_fvcore": "more FLOPs",
+    "macs": "more MACs",
+}
 """Metrics for which it is not `more METRIC`."""
 _EXPONENT = 2.0
 """The challenges since 2024 score exp(2 · figure / baseline's figure)."""

@@ -13,7 +13,7 @@ from esr.config.terms import Count, Digest, Ending, Figure, LrOrigin, Positive, 
 from esr.records.network import Estimate, Network, Shape
 from esr.records.part import Part, load_raw
 from esr.records.reasons import ReasonName
-from esr.records.telemetry import Telemetry
+from esr.records.telemetry import Cycles, EnergyRatio, Telemetry
 
 FORMAT: Literal["esr-record"] = "esr-record"
 VERSION: Literal[3] = 3
@@ -146,6 +146,15 @@ class Dispersion(Part, frozen=True):
     """Of the processes' medians."""
 
 
+class Dependence(Part, frozen=True):
+    """Correlation of successive rounds' ratios, which the intervals take into account."""
+
+    correlation: Annotated[float, Meta(ge=-1, le=1)]
+    """Of neighbouring rounds' sides of the median, within a process."""
+    independent_rounds: Figure
+    """Number of independent rounds that the rounds are worth, by an upper bound of the correlation."""
+
+
 class Precision(Part, frozen=True):
     """Width of the ratio's interval, and the condition that ended the rounds."""
 
@@ -175,6 +184,15 @@ class Timing(Part, frozen=True):
     processes: Annotated[tuple[Process, ...], Meta(max_length=MOST_ROUNDS)]
     aa: bool
     """The same network with the same weights twice."""
+    dependence: Dependence | None = None
+    """`None` without a ratio, and in records whose intervals were bootstrapped."""
+    cycles: Cycles | None = None
+    """`None` where the SM clock is not known in any round, and in older records."""
+    energy: EnergyRatio | None = None
+    """`None` where the GPU's energy is not known in any round, and in older records."""
+    ratio_parent: Positive | None = None
+    """The ratio by the parent's clock over the same rounds, the harness's own time taken out; `None` in records older
+    than the figure."""
 
 
 class Reason(Part, frozen=True):

@@ -1,5 +1,6 @@
 """One network's part of a record. `None` is a figure that is not known or does not apply."""
 
+from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Raw, field
@@ -19,6 +20,7 @@ from esr.config.terms import (
 )
 from esr.records.part import Part, load_raw
 from esr.records.reasons import ReasonName
+from esr.sandbox.layers import SandboxLayer
 
 Operators: TypeAlias = Annotated[dict[str, Count], Meta(max_length=1000)]
 Ssim: TypeAlias = Annotated[float, Meta(ge=-1.001, le=1.001)]
@@ -26,11 +28,14 @@ Ssim: TypeAlias = Annotated[float, Meta(ge=-1.001, le=1.001)]
 Names: TypeAlias = Annotated[tuple[Annotated[str, Meta(max_length=4096)], ...], Meta(max_length=100_000)]
 Shape: TypeAlias = tuple[Side, Side]
 """Height and width in pixels."""
+MOST_KERNELS = 20
+LONGEST_KERNEL = 160
+"""Characters of a kernel's name: templates make some of them pages long."""
 SettingValue: TypeAlias = bool | int | str | tuple[int, ...] | None
 
 
 class Estimate(Part, frozen=True):
-    """A figure with its bootstrap interval.
+    """A figure with its interval.
 
     >>> Estimate(0.5, 0.375, 0.625).width
     0.5
@@ -86,14 +91,14 @@ class LiveMemory(Part, frozen=True):
 
 
 class Complexity(Part, frozen=True):
-    """The cost of one forward pass over one image, by two definitions."""
+    """The cost of one forward pass over one image, by three definitions of its operations."""
 
     input_shape: Annotated[tuple[Count, ...], Meta(max_length=8)]
     """1×3×height×width."""
     params: Count
     """Elements of all registered parameters, shared ones once."""
     flops: Count
-    """Operations as the challenge's script counts them, blind spots included."""
+    """Operations as the script of the challenge of 2022 counts them, blind spots included."""
     macs: Count
     """Multiply-accumulates of every convolution, matrix product and attention that the dispatcher sees."""
     activations: Count
@@ -103,8 +108,32 @@ class Complexity(Part, frozen=True):
     missed_by_hooks: Operators = field(default_factory=dict)
     """Operator -> MACs that the challenge's script does not see; most first."""
     without_formula: Operators = field(default_factory=dict)
-    """Operator -> calls that `macs` leaves out; by name."""
+    """Operator, or work that no operator did -> calls that `macs` leaves out; by name."""
     live_memory: LiveMemory | None = None
+    flops_fvcore: Count | None = None
+    """Operations as the challenges since 2024 count them; `None` in records older than the field."""
+
+
+@dataclass
+class Layer:
+    """A module in a network's table: the sum of its calls in one forward pass."""
+
+    path: str
+    """Dotted path from the network; empty for the network itself."""
+    type: str
+    """Name of the module's class."""
+    calls: int = 0
+    """0 for a module that never runs itself, though its parameters may be used."""
+    output_shape: tuple[int, ...] | None = None
+    """Shape of the first tensor that its last call returned; `None` without one."""
+    params: int = 0
+    """Elements of its own parameters; a shared one is listed with the first module that holds it."""
+    flops: int = 0
+    """By the challenge's definition."""
+    macs: int = 0
+    """Multiply-accumulates outside any deeper module."""
+    activations: int = 0
+    """By the challenge's definition."""
 
 
 class Memory(Part, frozen=True):
@@ -117,7 +146,19 @@ class Memory(Part, frozen=True):
     reserved_mib: Figure | None = None
     """Memory reserved by CUDA's caching allocator; `None` on the CPU."""
     lr_shape: Shape | None = None
-    """Of the largest image; `None` in the challenge's protocol, whose peak spans all images."""
+    """Of the only image; `None` where the peak spans all images, as on a GPU and in the challenge's protocol."""
+    device_mib: Figure | None = None
+    """Memory of the GPU that the driver attributes to the worker; `None` on the CPU or where it does not tell."""
+
+
+class Kernel(Part, frozen=True):
+    """A kernel as torch's profiler names it; with cuDNN, its name tells the algorithm."""
+
+    name: Annotated[str, Meta(max_length=LONGEST_KERNEL)]
+    """Made printable, and cut."""
+    calls: Count
+    share: Annotated[float, Meta(ge=0, le=1.001)]
+    """Of the time that all kernels of the pass took together; at most 1 but for rounding."""
 
 
 class Failure(Part, frozen=True):
@@ -149,6 +190,17 @@ class Cudnn(Part, frozen=True):
     available: bool
 
 
+class Sandbox(Part, frozen=True):
+    """Containment of a worker, as its parent verified it."""
+
+    layers: tuple[SandboxLayer, ...]
+    """Layers that held."""
+    missing: dict[SandboxLayer, str]
+    """Layer that did not hold -> the reason."""
+    landlock_abi: Count = 0
+    """Version of the kernel's Landlock in force; 0 without it."""
+
+
 class WorkerReport(Part, frozen=True):
     """A worker's report about itself once its device is open."""
 
@@ -165,6 +217,8 @@ class WorkerReport(Part, frozen=True):
     torch_cudnn: int | None
     torch_build: str
     python: str
+    sandbox: Sandbox | None = None
+    """`None` with `sandbox=off`, and in records older than the field."""
 
 
 class Weights(Part, frozen=True):
@@ -224,17 +278,36 @@ class Loading(Part, frozen=True):
     repository: Repository | None = None
 
 
-class OutputCheck(Part, frozen=True):
-    """Comparison of sampled outputs of timed passes with outputs of untimed passes over the same inputs."""
+class TruthCheck(Part, frozen=True):
+    """A network's error against HR on images as they are, and on the altered inputs of its timed passes.
 
-    tolerance: Count
-    """Allowed difference in grey levels."""
+    Errors are mean absolute ones at sampled positions, over those of the input's own pixels there.
+    """
+
+    quality: Figure
+    timed: Figure
+    passes: Count
+    """Timed passes compared with HR."""
+    excess: float
+    """timed / quality − 1, less the same of the other network where that one is better than its input: altered inputs
+    are a little harder for every network."""
+
+
+class OutputCheck(Part, frozen=True):
+    """Comparison of timed passes, at sampled positions, with passes over the same inputs in a fresh process."""
+
+    tolerance: Figure
+    """Allowed difference in grey levels; whole levels in older records, which compare rounded values."""
     compared: Count = 0
     differing: Count = 0
     stale: Count = 0
-    """Outputs over an altered input that equal those over the original image: remembered, not computed."""
-    largest_difference: Count = 0
+    """Outputs over an altered input that equal those over the original image; of older records."""
+    largest_difference: Figure = 0
     """Grey levels."""
+    stochastic: bool = False
+    """The same input gives another output where the random generators are seeded otherwise."""
+    truth: TruthCheck | None = None
+    """`None` without HR, and in older records."""
 
 
 class WarmUp(Part, frozen=True):
@@ -254,7 +327,7 @@ class Block(Part, frozen=True):
     round: Count
     process: Count
     parent_wall_ms: Figure
-    """The parent's own clock around the block."""
+    """The parent's own clock, from each input sent to its output sampled."""
     reasons: tuple[ReasonName, ...] = ()
     """Telemetry's findings."""
     replaced: bool = False
@@ -277,6 +350,9 @@ class Samples(Part, frozen=True):
     """Host time until all of a pass was launched; `None` on the CPU, and in records older than the column."""
     outlier: tuple[bool, ...]
     """Modified z-score above 3.5 among the passes over this image."""
+    parent_ms: tuple[Figure, ...] | None = None
+    """The parent's clock from sending the input to the sampled output, less what the harness itself takes for an image
+    of this size; `None` in records older than the column."""
 
 
 class NetworkTiming(Part, frozen=True):
@@ -348,3 +424,6 @@ class Network(Part, frozen=True):
     """Multiple to which inputs were padded, and outputs cropped, because the network takes no other sizes."""
     uncounted: str | None = None
     """Reason why counting failed although the network ran on the images; `None` where it succeeded."""
+    kernels: Annotated[tuple[Kernel, ...], Meta(max_length=MOST_KERNELS)] | None = None
+    """Those that took longest in one untimed pass over the largest image after the last round; `None` on the CPU,
+    where the profiler tells nothing, and in older records."""

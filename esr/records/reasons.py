@@ -1,11 +1,11 @@
 """Every reason that a verdict can give."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, TypeAlias
 
 from msgspec import Meta
 
-from esr.config.terms import Severity
+from esr.config.terms import Severity, Status
 
 TELEMETRY_REASONS = {
     "hw_slowdown": "the GPU's hardware slowed its clocks down: temperature, power brake or supply",
@@ -15,6 +15,7 @@ TELEMETRY_REASONS = {
     "temperature_rising": "the GPU was still warming up during timing",
     "other_process": "another process used the GPU",
     "host_load": "CPU contention from other processes",
+    "cycles_disagree": "in GPU cycles the ratio is another: the two networks did not run at the same SM clock",
     "mig_device": "a MIG device was used: clocks, temperature, power and energy are those of its whole GPU",
     "unknown_clock_reason": "the driver gave a reason for its clocks that has no known name",
     "not_watched": "the GPU could not be watched: throttling not checked",
@@ -22,11 +23,17 @@ TELEMETRY_REASONS = {
 """Reasons that telemetry finds -> what each means."""
 
 REASONS = {
-    "outputs_differ": "outputs of timed passes differ from those of untimed passes over the same inputs",
+    "outputs_differ": "outputs of timed passes differ from those of another process over the same inputs",
+    "quality_differs": "outputs of timed passes are worse than those that quality was measured on",
+    "stochastic": "the same input gives different outputs",
     "warmup_cap": "warm-up limit reached before runtimes stabilised",
     "precision_not_reached": "target precision not reached",
+    "rounds_dependent": "successive rounds depend on each other: the interval is wider than their number suggests",
     "remembers_inputs": "passes over inputs seen before are faster than passes over new ones",
     "time_unaccounted": "the worker reports less time than passed on the parent's clock",
+    "work_uncounted": "work that no count shows: outside PyTorch's operators, or other than on the counted input",
+    "parameters_uncounted": "numbers that the network computes with are not registered as parameters or buffers",
+    "memory_uncounted": "the driver attributes more memory to the worker than torch reports",
     "launch_bound": "the GPU waited for the host to launch its work: runtime and ratio measure the host",
     "not_captured": "the network could not be captured as a CUDA graph: the host launched its work in every pass",
     "precision_changed": "the network does not run in float32",
@@ -39,6 +46,7 @@ ReasonName: TypeAlias = Annotated[str, Meta(extra_json_schema={"enum": [*REASONS
 """A key of `REASONS`."""
 
 TAINT: Severity = "taint"
+IMPRECISION: Severity = "imprecision"
 WARNING: Severity = "warning"
 CPU_NOTE = "CPU; not comparable with published milliseconds, nor with published memory"
 WEIGHTS_NOTES = {
@@ -46,6 +54,19 @@ WEIGHTS_NOTES = {
     "random": "random weights: quality is not meaningful and not shown",
 }
 """Source of the weights -> what a reader of the figures must know."""
+
+
+def status_of(severities: Collection[Severity], *, failed: bool) -> Status:
+    """The status that follows from the reasons' severities.
+
+    >>> status_of(["warning", "imprecision"], failed=False)
+    'imprecise'
+    """
+    if failed:
+        return "failed"
+    if TAINT in severities:
+        return "tainted"
+    return "imprecise" if IMPRECISION in severities else "clean"
 
 
 def formula_note(without_formula: Mapping[str, int]) -> str:

@@ -1,12 +1,15 @@
 """Telemetry's part of a record: what GPU and host reported while networks were timed."""
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Raw, field
 
 from esr.config.terms import Count, Figure, Role
+from esr.records.network import Estimate
 from esr.records.part import Part, load_raw
 
+EnergyScope: TypeAlias = Literal["gpu", "module"]
+"""The GPU with its memory and board, or the module that it shares with a processor."""
 Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=1e9)]
 """Since the watch began."""
 RawWindows: TypeAlias = Annotated[Raw, Meta(extra_json_schema={"type": "array", "items": {"$ref": "#/$defs/Window"}})]
@@ -95,6 +98,8 @@ class GpuState(Part, frozen=True):
     max_sm_mhz: Figure | None
     max_memory_mhz: Figure | None
     memory_used_mib: Figure | None
+    module_power_w: Figure | None = None
+    """Power of the module of which the GPU is a part, as on a GH200; `None` for a GPU by itself."""
 
 
 class GpuWatch(Part, frozen=True):
@@ -119,6 +124,29 @@ class Energy(Part, frozen=True):
     joules_per_image: Figure
     method: str
     """`counter`, `power`, or both joined by `+`."""
+    scope: EnergyScope | None = None
+    """Consumer whose energy it is; `None` for a host, where it is not one and the same, and in older records."""
+
+
+class EnergyRatio(Part, frozen=True):
+    """Energy of the candidate over that of the baseline, over the same images."""
+
+    ratio: Estimate
+    """Median over the rounds in which every block of both networks has an energy."""
+    rounds: Count
+    method: str
+    """`counter` or `power`."""
+    scope: EnergyScope
+
+
+class Cycles(Part, frozen=True):
+    """A second opinion on the ratio: cycles of the SM clock in place of milliseconds."""
+
+    ratio: Estimate
+    """Median over the rounds in which every block has a clock."""
+    rounds: Count
+    sm_mhz: dict[Role, Figure]
+    """Median over each network's blocks."""
 
 
 class EnergyPerImage(Part, frozen=True):

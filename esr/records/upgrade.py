@@ -82,7 +82,7 @@ def _network_from_2(network: Any) -> None:
         timing["runtime_ms_plain"] = timing.pop("ms_per_image_plain")
         timing["median_ms"] = [image["median_ms"] for image in timing.pop("images")]
         timing["passes"] = len(timing["samples"]["ms"])
-        timing["samples"] |= {"altered": timing["samples"].pop("new"), "enqueue_ms": None}
+        timing["samples"] |= {"altered": timing["samples"].pop("new"), "enqueue_ms": None, "parent_ms": None}
 
 
 def _card_from_2(card: Any) -> None:

@@ -11,7 +11,7 @@ from esr.text import shown_path
 
 FORMAT = "esr-ranking"
 VERSION = 2
-_FIGURES = ("params", "flops", "macs", "activations", "memory_mib", "convolutions", "energy_mj")
+_FIGURES = ("params", "flops", "flops_fvcore", "macs", "activations", "memory_mib", "convolutions", "energy_mj")
 
 
 def to_json(ranking: Ranking) -> str:

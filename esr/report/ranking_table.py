@@ -16,7 +16,7 @@ from esr.system.console import captured
 
 MOST_ROWS = 200
 """Nobody reads more rows on a terminal."""
-_DROPPED_FIRST = ("convolutions", "team", "energy", "macs", "activations", "memory", "flops")
+_DROPPED_FIRST = ("convolutions", "team", "energy", "macs", "activations", "memory", "flops", "flops_fvcore")
 """Columns that a narrow terminal does without, in this order, after that of runtime's figure without a rank."""
 _GAP = 1
 """Between two columns."""

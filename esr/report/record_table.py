@@ -8,6 +8,7 @@ from esr.config.terms import ROLES
 from esr.ranking import Metric
 from esr.records.files import Record
 from esr.records.network import Complexity, Network
+from esr.records.telemetry import Telemetry
 from esr.report import wording
 from esr.report.wording import COUNTS, DASH, count, interval, number
 from esr.text import escaped
@@ -31,8 +32,15 @@ def record_table(record: Record) -> Table:
             if {candidate.precision, baseline.precision} != {"fp32"}:
                 table.add_row("precision class", candidate.precision, baseline.precision)
             table.add_row("ratio to baseline", interval(record.ratio, 3), "1")
-            table.add_row("ratio of total times", interval(record.document.timing.ratio_plain, 3), "1")
+            timing = record.document.timing
+            table.add_row("ratio of total times", interval(timing.ratio_plain, 3), "1")
+            if timing.cycles:
+                table.add_row("ratio in GPU cycles", interval(timing.cycles.ratio, 3), "1")
+            if timing.energy:
+                table.add_row("ratio of energies", interval(timing.energy.ratio, 3), "1")
         table.add_row(label, text, beside, *(figures.get(label, "") for figures in beside_measured.values()))
+    if energies := _energies(record.document.telemetry):
+        table.add_row(*energies)
     table.add_row("verdict", *(wording.verdict_words(record, role) for role in ROLES))
     return table
 
@@ -42,7 +50,7 @@ def _figures(network: Network) -> dict[str, str]:
     mean = network.quality.mean if network.quality and network.quality.meaningful else None
     counts = network.complexity
     live = counts.live_memory if counts else None
-    counted: tuple[Metric, ...] = ("params", "flops", "macs", "activations")
+    counted: tuple[Metric, ...] = ("params", "flops", "flops_fvcore", "macs", "activations")
     return {
         "PSNR RGB [dB]": _number(mean, "psnr_rgb", 2),
         "SSIM RGB": _number(mean, "ssim_rgb", 4),
@@ -55,6 +63,16 @@ def _figures(network: Network) -> dict[str, str]:
         "tensor memory [MiB]": number(live.total if live else None, 1, 2**20),
         "peak memory [MiB]": _number(network.memory, "memory_mib", 1),
     }
+
+
+def _energies(telemetry: Telemetry) -> list[str]:
+    """Joules per image of the GPU, their consumer in the label; empty where no network has any."""
+    found = [share.gpu if (share := telemetry.energy_per_image.get(role)) else None for role in ROLES]
+    scopes = {wording.SCOPES[energy.scope] for energy in found if energy and energy.scope}
+    if not any(found):
+        return []
+    label = ", ".join(["energy [J/image]", *sorted(scopes)])
+    return [label, *(number(energy.joules_per_image if energy else None, 3) for energy in found)]
 
 
 def _number(part: object, name: str, digits: int) -> str:
@@ -74,7 +92,8 @@ def _stated(row: Published | None) -> dict[str, str]:
         "PSNR RGB [dB]": ", ".join(f"{value:.2f} ({escaped(data)})" for data, value in psnr.items()) or DASH,
         "runtime [ms]": _number(row, "runtime_ms", 2),
         "params": f"{_number(row, 'params_m', 3)} M",
-        "FLOPs (challenge)": f"{_number(row, 'flops_g', 2)} G",
+        COUNTS["flops"].words: f"{_number(row, 'flops_g', 2)} G",
+        COUNTS["flops_fvcore"].words: f"{_number(row, 'flops_fvcore_g', 2)} G",
         "activations": f"{_number(row, 'activations_m', 2)} M",
         "convolutions": _number(row, "convolutions", 0),
         "peak memory [MiB]": _number(row, "memory_mib", 1),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Generic, TypeAlias, TypeVar
 
-from esr.ranking import Figures, Metric, Ranking, Row, Track
+from esr.ranking import Figures, Metric, Ranking, Row, Track, metrics_of
 from esr.ranking.structures import Correlation
 from esr.report.wording import COUNTS, DASH, bounds, count, number
 
@@ -79,7 +79,7 @@ def ranking_grid(ranking: Ranking) -> Grid[Row]:
         *([team] if teams else []),
         *map(_psnr_column, sets),
         *_runtime_columns(ranking),
-        *map(_metric_column, COUNTS),
+        *map(_metric_column, counts(ranking)),
         Column("convolutions", "convs", lambda row: _figure(row.entry.figures.convolutions, 0)),
         Column("energy", "energy [mJ]", lambda row: _figure(row.entry.figures.energy_mj, 1)),
         *(_track_column(track) for track in ranking.tracks if len(track.ranks) != 1),
@@ -98,7 +98,8 @@ def published_grid(ranking: Ranking) -> Grid[Row] | None:
         Column("rank", "rank by runtime", _rank_beside),
         _column_beside("ratio", f"ratio to {ranking.baseline}", "runtime", 3),
     ]
-    for metric, shown in COUNTS.items():
+    for metric in counts(ranking):
+        shown = COUNTS[metric]
         if metric != "macs":  # not in the challenge's table
             columns.append(_column_beside(metric, shown.header, metric, shown.digits, shown.unit))
     return Grid(columns, rows)
@@ -131,6 +132,8 @@ def change_lines(ranking: Ranking) -> list[str]:
     for change in ranking.changes:
         missed = ", ".join(f"{name} {macs / 1e9:.2f} G" for name, macs in sorted(change.missed_by_hooks.items()))
         why = f"the challenge's hooks missed {missed}" if missed else "the hooks missed nothing of it"
+        if change.metric != "flops":
+            why = "fvcore counts other operators"
         lines.append(
             f"{change.key}: {change.flops_rank} by FLOPs ({change.flops / 1e9:.2f} G), "
             f"{change.macs_rank} by MACs ({change.macs / 1e9:.2f} G); {why}"
@@ -181,6 +184,11 @@ def _name(name: str | None) -> Cell:
 
 def _figure(value: float | None, digits: int, rank: int | None = None) -> Cell:
     return Cell(number(value, digits), rank, value)
+
+
+def counts(ranking: Ranking) -> list[Metric]:
+    """Every metric of the challenge but runtime."""
+    return [metric for metric in metrics_of(ranking.tracks) if metric in COUNTS]
 
 
 def _psnr_column(name: str) -> Column[Row]:

@@ -7,7 +7,7 @@ from esr.config.terms import Role
 from esr.records.document import Networks, Reason, Timing
 from esr.records.files import Record
 from esr.records.network import Estimate, Failure, Network
-from esr.records.reasons import CPU_NOTE, REASONS, TAINT, WEIGHTS_NOTES, formula_note
+from esr.records.reasons import CPU_NOTE, REASONS, TAINT, WEIGHTS_NOTES, formula_note, status_of
 from esr.text import escaped
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 DASH = "–"
 """Stands where there is no figure."""
 _MINUTE, _HOUR = 60, 3600
+SCOPES = {"gpu": "GPU", "module": "GPU and its module"}
+"""Consumer of an energy -> its words."""
 UNWARMED = "one unwarmed pass, as the challenge's script takes it: no interval, not comparable with paired rounds"
 ONE_PAIR = (
     "one pair of processes: on a CPU another pair's ratio may differ by a percent, which the interval does not "
@@ -37,7 +39,8 @@ class CountFormat(NamedTuple):
 
 COUNTS: Mapping["Metric", CountFormat] = {
     "params": CountFormat("params", "params [M]", "M", 1e6, 3),
-    "flops": CountFormat("FLOPs (challenge)", "FLOPs [G]", "G", 1e9, 2),
+    "flops": CountFormat("FLOPs (hooks)", "FLOPs [G]", "G", 1e9, 2),
+    "flops_fvcore": CountFormat("FLOPs (fvcore)", "FLOPs [G]", "G", 1e9, 2),
     "macs": CountFormat("MACs (dispatcher)", "MACs [G]", "G", 1e9, 2),
     "activations": CountFormat("activations", "acts [M]", "M", 1e6, 2),
     "memory": CountFormat("memory", "mem [MiB]", "MiB", 1, 1),
@@ -55,8 +58,8 @@ def number(value: float | None, digits: int, unit: float = 1) -> str:
 
 
 def count(metric: "Metric", value: float | None, without_formula: Mapping[str, int]) -> str:
-    """A count in its unit; `≥` where MACs leave out operators without a formula."""
-    least = "≥ " if metric == "macs" and without_formula else ""
+    """A count in its unit; `≥` where work without a formula is left out, which the hooks of 2022 never saw anyway."""
+    least = "≥ " if metric in ("macs", "flops_fvcore") and without_formula and value is not None else ""
     return least + number(value, COUNTS[metric].digits, COUNTS[metric].unit)
 
 
@@ -91,12 +94,14 @@ def duration(seconds: float) -> str:
 
 
 def verdict_words(record: Record, role: Role) -> str:
-    """`clean`, `failed`, or `tainted` with the reasons that concern this network or both."""
+    """`clean`, `imprecise`, `failed`, or `tainted` with the reasons that concern this network or both."""
     if failure := record.document.networks.of(role).failure:
         return f"failed: {failure.kind}"
     concerning = [found for found in record.verdict.reasons if found.role in (role, None)]
     taints = {found.reason for found in concerning if found.severity == TAINT}
-    return f"tainted: {', '.join(sorted(taints))}" if taints else "clean"
+    if taints:
+        return f"tainted: {', '.join(sorted(taints))}"
+    return status_of({found.severity for found in concerning}, failed=False)
 
 
 def failure_words(failure: Failure) -> str:
@@ -118,7 +123,7 @@ def footnotes(record: Record) -> list[str]:
         own = [network.timing for network in (candidate, baseline) if network.timing]
         flagged, passes = sum(one.outliers for one in own), sum(one.passes for one in own)
         notes.append(
-            f"in brackets: {timing.confidence * 100:g} % interval, bootstrapped over "
+            f"in brackets: {timing.confidence * 100:g} % interval over "
             f"{len(timing.ratio_per_round)} rounds{_in_processes(timing)}; "
             f"{flagged} of {passes} passes are flagged as outliers, all are kept"
         )

@@ -24,6 +24,8 @@ ENERGY = "gpu_energy_j"
 GAUGES = ("gpu_sm_mhz", "gpu_memory_mhz", "gpu_pstate", "gpu_temperature_c", "gpu_power_w", "gpu_utilisation_pct")
 TIMED = (*GAUGES, "gpu_reasons")
 """Columns cheap enough to be read while a network is timed."""
+_INSTANT_POWER, _OF_THE_MODULE = 186, 1
+"""NVML_FI_DEV_POWER_INSTANT and NVML_POWER_SCOPE_MODULE of nvml.h; older releases of nvidia-ml-py name neither."""
 
 
 @dataclass
@@ -129,6 +131,7 @@ class Gpu:
             "uuid": lambda: nvml.nvmlDeviceGetUUID(self._handle),
             "max_sm_mhz": lambda: nvml.nvmlDeviceGetMaxClockInfo(self._handle, nvml.NVML_CLOCK_SM),
             "max_memory_mhz": lambda: nvml.nvmlDeviceGetMaxClockInfo(self._handle, nvml.NVML_CLOCK_MEM),
+            "module_power_w": self._module_power,
             "power_limit_w": lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(self._handle) / 1000,
             "persistence_mode": lambda: bool(nvml.nvmlDeviceGetPersistenceMode(self._handle)),
             "ecc": lambda: bool(nvml.nvmlDeviceGetEccMode(self._handle)[0]),
@@ -148,6 +151,12 @@ class Gpu:
     def _processes(self) -> tuple[int, ...]:
         running = self._nvml.nvmlDeviceGetComputeRunningProcesses(self._used)
         return tuple(sorted(process.pid for process in running))
+
+    def _module_power(self) -> float:
+        (reading,) = self._nvml.nvmlDeviceGetFieldValues(self._handle, [(_INSTANT_POWER, _OF_THE_MODULE)])
+        if reading.nvmlReturn:
+            raise self._nvml.NVMLError(reading.nvmlReturn)
+        return float(reading.value.uiVal / 1000)
 
     def _ask(self, field: str) -> Any:
         """A field's value; `None`, with the error noted, where the driver refuses."""
@@ -181,7 +190,7 @@ class Gpu:
         """Fields that are constant or stall the driver for milliseconds; for before and after timing only.
 
         Returns:
-            `processes` (PIDs), `fan_pct`, `ecc`, `persistence_mode`, `power_limit_w`, `max_sm_mhz`,
+            `processes` (PIDs), `fan_pct`, `ecc`, `persistence_mode`, `power_limit_w`, `module_power_w`, `max_sm_mhz`,
             `max_memory_mhz`, `memory_used_mib`, `name`, `uuid`; `None` where not readable. Processes and memory are
             those of the MIG device where one is in use.
         """

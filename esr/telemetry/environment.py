@@ -8,7 +8,7 @@ from typing import Any
 
 import psutil
 
-from esr._version import __version__
+from esr import __version__
 from esr.records.document import Cpu, Driver, Environment, OperatingSystem, Program
 from esr.system import nvml
 from esr.system.cgroups import cpu_limit, read_line

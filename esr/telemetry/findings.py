@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from esr.config.telemetry import TelemetryConf
 from esr.config.terms import Severity
+from esr.records.network import Estimate
 from esr.records.reasons import TAINT, TELEMETRY_REASONS, WARNING
-from esr.records.telemetry import GpuWatch
+from esr.records.telemetry import Cycles, GpuWatch
 from esr.system.nvml import Sample
 from esr.telemetry.sampler import TIME
 from esr.telemetry.summary import IDLE, Summary, busy
@@ -30,6 +31,8 @@ _EARLIER = 3
 """Blocks of the same network needed before a block's clock can be called an outlier."""
 _LEAST_TEMPERATURES = 8
 """Samples below which quarters of them show no trend."""
+CLOCK_STEP = 0.005
+"""Relative difference between ratios in time and in cycles that is not told: half a step of 15 MHz at 1500 MHz."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,34 @@ def judge_watch(gpu: GpuWatch | None) -> list[Disturbance]:
         for column in ("gpu_reasons", "gpu_sm_mhz")
         if column in gpu.errors
     ]
+
+
+def judge_cycles(ratio: Estimate | None, cycles: Cycles | None) -> list[Disturbance]:
+    """Disagreement between the ratio in milliseconds and that in cycles of the SM clock, beyond both intervals.
+
+    Not where it is smaller than what the steps of the clock explain.
+    """
+    if ratio is None or cycles is None or not apart(ratio, cycles.ratio):
+        return []
+    if abs(cycles.ratio.value / ratio.value - 1) < CLOCK_STEP:
+        return []
+    clocks = " and ".join(f"{mhz:.0f} MHz ({role})" for role, mhz in cycles.sm_mhz.items())
+    in_time, in_cycles = (
+        f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}] in {unit}"
+        for one, unit in ((ratio, "time"), (cycles.ratio, "cycles"))
+    )
+    return [Disturbance("cycles_disagree", f"{in_time}, {in_cycles}; {clocks}", severity=WARNING)]
+
+
+def apart(one: Estimate, other: Estimate) -> bool:
+    """True if both have an interval and these do not overlap.
+
+    >>> apart(Estimate(1.0, 0.9, 1.1), Estimate(1.2, 1.15, 1.25)), apart(Estimate(1.0, 0.9, 1.1), Estimate(1.2))
+    (True, False)
+    """
+    if one.low is None or one.high is None or other.low is None or other.high is None:
+        return False
+    return one.high < other.low or other.high < one.low
 
 
 def is_steady(gpu: Sequence[Sample], since: float, now: float, conf: TelemetryConf) -> bool:

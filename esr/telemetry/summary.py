@@ -9,8 +9,10 @@ from itertools import pairwise
 from operator import or_
 from typing import TypeAlias
 
+import msgspec
+
 from esr.config.terms import Role
-from esr.records.telemetry import Energy, EnergyPerImage, Spread, WindowFigures
+from esr.records.telemetry import Energy, EnergyPerImage, EnergyScope, GpuState, Spread, WindowFigures
 from esr.system import nvml
 from esr.system.nvml import Sample
 from esr.telemetry import host
@@ -164,7 +166,8 @@ def _integrated(samples: Sequence[Sample], block: TimedBlock) -> Joules | None:
     steps = [(t1 - t0, (p0 + p1) / 2) for (t0, p0), (t1, p1) in pairwise(points)]
     if max(seconds for seconds, _ in steps) > LONGEST_GAP_S:
         return None
-    return sum(seconds * watts for seconds, watts in steps), "power"
+    joules = sum(seconds * watts for seconds, watts in steps)
+    return (joules, "power") if joules > 0 else None  # a sensor that reads 0 W does not work
 
 
 def _added(parts: Iterable[Joules | None]) -> Joules | None:
@@ -175,8 +178,26 @@ def _added(parts: Iterable[Joules | None]) -> Joules | None:
     return sum(joules for joules, _ in known), "+".join(sorted({method for _, method in known}))
 
 
-def energy_per_image(summaries: Sequence[Summary]) -> EnergyPerImage:
-    """Joules per image of one network, over the blocks that have an energy."""
+def energy_scope(method: str, state: GpuState | None) -> EnergyScope | None:
+    """The consumer whose energy a source gives.
+
+    Where a GPU is part of a module with a processor, the driver's counter was seen to count all of it (GH200), while
+    power is read for the GPU alone.
+
+    Args:
+        method: As `Energy.method`.
+        state: Of the GPU before the run; `None`: not known.
+
+    Returns:
+        `None` for a sum over unlike sources.
+    """
+    module: EnergyScope = "module" if state and state.module_power_w is not None else "gpu"
+    scopes: set[EnergyScope] = {module if one == "counter" else "gpu" for one in method.split("+")}
+    return scopes.pop() if len(scopes) == 1 else None
+
+
+def energy_per_image(summaries: Sequence[Summary], state: GpuState | None = None) -> EnergyPerImage:
+    """Joules per image of one network, over the blocks that have an energy; `state` is the GPU's before the run."""
     images = [sum(block.images for block in summary.blocks) for summary in summaries]
 
     def total(energies: Iterable[Joules | None]) -> Energy | None:
@@ -184,4 +205,6 @@ def energy_per_image(summaries: Sequence[Summary]) -> EnergyPerImage:
         added, shown = _added(energy for energy, _ in known), sum(count for _, count in known)
         return added and Energy(added[0], shown, added[0] / shown, added[1])
 
-    return EnergyPerImage(total(s.gpu_energy for s in summaries), total(s.host_energy for s in summaries))
+    gpu = total(s.gpu_energy for s in summaries)
+    gpu = gpu and msgspec.structs.replace(gpu, scope=energy_scope(gpu.method, state))
+    return EnergyPerImage(gpu, total(s.host_energy for s in summaries))

@@ -211,7 +211,10 @@ class Watch:
             gpu=self._describe_gpu(),
             host=self._samplers["host"].report(),
             run=WholeRun(**msgspec.structs.asdict(whole.figures), reason_names=reason_names),
-            energy_per_image={role: energy_per_image([s for s in kept if s.blocks[0].role == role]) for role in roles},
+            energy_per_image={
+                role: energy_per_image([s for s in kept if s.blocks[0].role == role], self._states.get("before"))
+                for role in roles
+            },
             windows=msgspec.Raw(msgspec.json.encode(windows)),
         )
 

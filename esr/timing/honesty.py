@@ -1,79 +1,153 @@
-"""Signs that a network is slower than its timed passes report: pure functions over measurements."""
+"""Signs that a network is slower than its worker claims: pure functions over measurements."""
 
-from collections import defaultdict
-from collections.abc import Sequence
-from statistics import median
+from dataclasses import dataclass
 
 import numpy as np
 
-from esr.records.network import Block, Samples
-from esr.timing.samples import SampleColumns
+from esr.timing.statistics import Array
 
-UNACCOUNTED = 0.2
-"""Fraction of a block's wall time that its passes may leave unexplained; the time between passes is far less."""
-UNACCOUNTED_MS = 20.0
-"""Milliseconds allowed per block: two messages and scheduling delay."""
-PER_PASS_MS = 1.0
-"""Milliseconds allowed around each pass."""
-FASTER = 0.9
-"""Repeated inputs are faster if they take less than this fraction of the time of new ones."""
-SIGNIFICANT = 2e-3
-"""Level of the rank test: two false alarms in a thousand honest networks."""
-FEWEST = 6
-"""Least number of passes of each kind for the test."""
+ALLOWED = 0.02
+"""Fraction by which a claim may stay behind the parent's clock beyond what the harness measured of itself."""
+OWN_SHARE = 0.5
+"""Fraction of the harness's own time by which that may vary: caches are colder beside a network than without one."""
+CERTAIN = 3.0
+"""Standard errors of a median that count as chance: two false alarms in a thousand honest networks."""
+FEWEST_ROUNDS = 5
+"""With fewer rounds, single passes are compared."""
+CROWDED, COMPUTED_MS = 1.1, 20.0
+"""Factor on the time of all threads, and milliseconds per evaluation, beyond which processor time has no room."""
+FAR_OFF = 2.0
+"""Factor between the ratios by both clocks that no busy machine excuses, since it delays both networks."""
+MOST_EXCUSED = 0.5
+"""Fraction by which others' load may at most delay the harness; such a record is tainted by telemetry anyway."""
+_MAD_TO_SIGMA = 1.4826
+_MEDIAN_EFFICIENCY = 1.2533
+"""Standard error of a median over that of a mean, for normal values."""
 
 
-def unaccounted(blocks: Sequence[Block], samples: Samples | SampleColumns) -> str | None:
-    """Wall time of blocks, by the parent's clock, that the reported passes do not explain.
+@dataclass(frozen=True)
+class Clocks:
+    """One network's passes by both clocks, rounds × images; rounds that are not complete left out."""
 
-    The lower quartile over the blocks decides: a busy machine delays some of them, at worst more than half, whereas a
-    network that works outside the timed passes delays nearly all.
+    claimed: Array
+    """Milliseconds by the worker."""
+    parent: Array
+    """Milliseconds by the parent, the harness's own time taken out."""
+    own: Array
+    """Milliseconds of the harness's own time."""
+    load: float = 0.0
+    """Share of the machine that other processes took; the harness waits for them as often."""
+
+    @property
+    def claimed_sums(self) -> Array:
+        """Per round; per pass where there are few rounds."""
+        return _sums(self.claimed)
+
+    @property
+    def parent_sums(self) -> Array:
+        """Likewise."""
+        return _sums(self.parent)
+
+    @property
+    def own_sums(self) -> Array:
+        """Likewise."""
+        return _sums(self.own)
+
+    @property
+    def excess(self) -> Array:
+        """Fraction of each sum that the parent saw and the worker does not claim."""
+        return np.asarray((self.parent_sums - self.claimed_sums) / self.claimed_sums)
+
+    @property
+    def slack(self) -> float:
+        """Fraction of a sum by which the harness's own time may vary."""
+        return OWN_SHARE * float(np.median(self.own_sums / self.claimed_sums))
+
+    @property
+    def delay(self) -> float:
+        """The median excess over the harness's own time: how much slower than calibrated the harness is now."""
+        own = float(np.median(self.own_sums))
+        return float(np.median(self.parent_sums - self.claimed_sums)) / own if own > 0 else 0.0
+
+
+def _sums(table: Array) -> Array:
+    return np.asarray(table.sum(axis=1) if len(table) >= FEWEST_ROUNDS else table.ravel())
+
+
+def surely_above(values: Array) -> float:
+    """A median less its standard errors: what is left is not chance."""
+    if not len(values):
+        return -np.inf
+    middle = float(np.median(values))
+    spread = _MAD_TO_SIGMA * float(np.median(np.abs(values - middle)))
+    return float(middle - CERTAIN * _MEDIAN_EFFICIENCY * spread / np.sqrt(len(values)))
+
+
+def _excused(load: float) -> float:
+    return min(load, MOST_EXCUSED)
+
+
+def unaccounted(mine: Clocks, other: Clocks | None) -> str | None:
+    """Time by the parent's clock that a network's claims do not cover.
+
+    A busy machine delays the harness as much beside the other network; up to the harness's own time once more, that is
+    not held against this one.
 
     Args:
-        blocks: Those that count.
-        samples: Every timed pass.
+        mine: The network in question.
+        other: Its partner; `None`: without one.
 
     Returns:
-        One line with both times; `None` if the reported times are plausible.
+        One line with both times; `None` if the claims are plausible.
     """
-    if not blocks:
+    if not mine.claimed.size:
         return None
-    reported: dict[int, list[float]] = defaultdict(list)
-    for block, ms in zip(samples.block, samples.ms, strict=True):
-        reported[block].append(ms)
-    missing = []
-    for entry in blocks:
-        passes, wall = reported[entry.block], entry.parent_wall_ms
-        allowed = UNACCOUNTED_MS + PER_PASS_MS * len(passes) + UNACCOUNTED * wall
-        missing.append((wall - sum(passes) - allowed, wall, sum(passes)))
-    excess, wall, total = sorted(missing)[len(missing) // 4]
-    return f"blocks report {total:.1f} ms of {wall:.1f} ms elapsed" if excess > 0 else None
+    common = min(1.0, max(0.0, other.delay)) if other is not None and other.claimed.size else 0.0
+    allowed = ALLOWED + mine.slack * (1 + common / OWN_SHARE) + _excused(mine.load)
+    if surely_above(mine.excess) <= allowed:
+        return None
+    claimed, parent = float(np.median(mine.claimed_sums)), float(np.median(mine.parent_sums))
+    what = "a round" if len(mine.claimed) >= FEWEST_ROUNDS else "a pass"
+    return f"{what} takes {parent:.3g} ms by the parent's clock, {claimed:.3g} ms as claimed"
 
 
-def remembers_inputs(samples: Samples | SampleColumns) -> str | None:
-    """Evidence that passes over inputs seen before are faster than passes over new ones.
-
-    Times relative to the median of their image are compared by the Mann–Whitney rank test.
+def computed_more(claimed_ms: float, own_ms: float, computed_ms: float, threads: int) -> str | None:
+    """Processor time by the kernel's account that the claims leave no room for, however busy the machine is.
 
     Args:
-        samples: Every timed pass.
+        claimed_ms: All timed passes together.
+        own_ms: The harness's own processor time in them.
+        computed_ms: The worker's processor time during them, all threads together.
+        threads: Those that the worker was given.
 
     Returns:
-        One line with the fraction; `None` without such evidence.
+        One line with both times; `None` if they fit.
     """
-    image, ms, altered = np.asarray(samples.image), np.asarray(samples.ms), np.asarray(samples.altered, bool)
-    relative = np.zeros(len(ms))
-    for one in np.unique(image):
-        mine = image == one
-        relative[mine] = ms[mine] / np.median(ms[mine])
-    fresh, repeated = relative[altered], relative[~altered]
-    if min(len(fresh), len(repeated)) < FEWEST:
+    room = CROWDED * threads * (claimed_ms + 1.5 * own_ms) + COMPUTED_MS
+    if computed_ms <= room:
         return None
-    share = median(repeated) / median(fresh)
-    if share >= FASTER:
-        return None
-    from scipy.stats import mannwhitneyu  # noqa: PLC0415 - takes a second to import, seldom needed
+    return f"{computed_ms:.4g} ms of processor time in passes that take {claimed_ms:.4g} ms as claimed"
 
-    if mannwhitneyu(repeated, fresh, alternative="less").pvalue >= SIGNIFICANT:
+
+def ratio_moved(candidate: Clocks, baseline: Clocks) -> str | None:
+    """Evidence that the ratio by the parent's clock is above the claimed one.
+
+    Args:
+        candidate: The network in question.
+        baseline: Its partner, over the same rounds.
+
+    Returns:
+        One line with both ratios; `None` if they agree.
+    """
+    if candidate.claimed.shape != baseline.claimed.shape or not candidate.claimed.size:
         return None
-    return f"repeated inputs take {share * 100:.0f} % of the time of new ones"
+    seen = candidate.parent_sums / np.maximum(baseline.parent_sums, 1e-6)
+    claimed = candidate.claimed_sums / baseline.claimed_sums
+    far_off = float(np.median(seen)) > FAR_OFF * float(np.median(claimed)) + 2 * baseline.slack
+    if not far_off and surely_above(seen / claimed - 1) <= ALLOWED + candidate.slack + baseline.slack + _excused(
+        max(candidate.load, baseline.load)
+    ):
+        return None
+    return (
+        f"the ratio is {float(np.median(seen)):.3g} by the parent's clock, {float(np.median(claimed)):.3g} as claimed"
+    )

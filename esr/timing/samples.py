@@ -31,8 +31,9 @@ class SampleColumns:
     ms: list[float] = field(default_factory=list)
     wall_ms: list[float] = field(default_factory=list)
     enqueue_ms: list[float | None] = field(default_factory=list)
+    parent_ms: list[float] = field(default_factory=list)
 
-    def add(self, round_: int, block: int, one: Pass, duration: Duration) -> None:
+    def add(self, round_: int, block: int, one: Pass, duration: Duration, parent_ms: float) -> None:
         """Appends one pass."""
         self.round.append(round_)
         self.block.append(block)
@@ -41,6 +42,7 @@ class SampleColumns:
         self.ms.append(duration.ms)
         self.wall_ms.append(duration.wall_ms)
         self.enqueue_ms.append(duration.enqueue_ms)
+        self.parent_ms.append(parent_ms)
 
     def finish(self, outlier: list[bool]) -> Samples:
         """The record's columns, with the passes that are outliers."""

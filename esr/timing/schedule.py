@@ -5,11 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-ALTERED = 0.5
-"""Share of timed passes over an input never seen before: remembering an image gains nothing on them."""
-VERIFIED = 0.25
-"""Share of blocks in which the output for an altered input is checked, at the cost of another pass."""
-_ALTERATIONS = 2**31
+_ALTERATIONS = 2**62
+"""Seeds of alterations; others in the evaluation begin above."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +26,6 @@ class Chunk:
     order: tuple[int, ...]
     """Indices of the networks; the first one leads."""
     passes: tuple[Pass, ...]
-    check: int | None
-    """Position in `passes` whose output is compared with an untimed pass over the same input; `None`: no check."""
 
 
 def rounds(networks: int, image_seconds: Sequence[float], block_s: float, seed: int) -> Iterator[list[Chunk]]:
@@ -38,7 +33,7 @@ def rounds(networks: int, image_seconds: Sequence[float], block_s: float, seed: 
 
     In each round, each network runs once over every image. The images are shuffled per round and cut into chunks of
     about `block_s` seconds. The network that leads a chunk is random but balanced: of every two successive chunks,
-    each network leads one.
+    each network leads one. No input comes twice, and none is an image of the set as it is.
 
     Args:
         networks: 1 or 2.
@@ -57,21 +52,10 @@ def rounds(networks: int, image_seconds: Sequence[float], block_s: float, seed: 
                 leads = [int(lead) for lead in random.permutation(networks)]
             lead = leads.pop()
             turns = tuple((lead + turn) % networks for turn in range(networks))
-            passes = tuple(_pass(image, random) for image in images)
-            chunks.append(Chunk(number, turns, passes, _check(passes, random)))
+            passes = tuple(Pass(image, int(random.integers(_ALTERATIONS))) for image in images)
+            chunks.append(Chunk(number, turns, passes))
         yield chunks
         number += 1
-
-
-def _pass(image: int, random: np.random.Generator) -> Pass:
-    altered = random.random() < ALTERED
-    return Pass(image, int(random.integers(_ALTERATIONS)) if altered else None)
-
-
-def _check(passes: Sequence[Pass], random: np.random.Generator) -> int | None:
-    verify = random.random() < VERIFIED
-    suitable = [index for index, one in enumerate(passes) if (one.alteration is not None) == verify]
-    return int(random.choice(suitable)) if suitable else None
 
 
 def cut(order: Sequence[int], image_seconds: Sequence[float], block_s: float) -> list[list[int]]:

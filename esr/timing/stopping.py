@@ -1,13 +1,15 @@
 """The rule that ends the rounds."""
 
+from math import ceil
+
 from esr.config.schema import TimingConf
 from esr.config.terms import Ending
 from esr.records.document import Precision
 from esr.records.network import Estimate
 from esr.timing.statistics import Array, fewest_rounds, ratio
 
-LOOKS = 999
-"""Bootstrap resamples for the decision; the reported interval takes `timing.resamples`."""
+GROWTH = 1.1
+"""Rounds at one look over those at the look before; looking more often makes an interval narrow by chance likelier."""
 
 
 def precision(ratio_now: Estimate, target: float, stopped_by: Ending) -> Precision:
@@ -23,8 +25,8 @@ def precision(ratio_now: Estimate, target: float, stopped_by: Ending) -> Precisi
 def ended_by(candidate: Array, baseline: Array, elapsed_s: float, timing: TimingConf) -> Ending | None:
     """Reason to end the rounds now; `None`: go on.
 
-    The interval has to be narrow enough both with and without the last round, so that one look that is narrow by
-    chance does not end a run.
+    The interval is looked at after numbers of rounds that grow geometrically, and has to be narrow enough at two looks
+    in succession, so that one that is narrow by chance does not end a run.
 
     Args:
         candidate: Milliseconds of the complete rounds so far, rounds × images.
@@ -35,11 +37,22 @@ def ended_by(candidate: Array, baseline: Array, elapsed_s: float, timing: Timing
     rounds = len(candidate)
     if timing.rounds is not None:
         return "rounds" if rounds >= timing.rounds else None
-    if rounds > max(timing.min_rounds, fewest_rounds(timing.confidence)):
-        looks = (
-            ratio(candidate[:count], baseline[:count], timing.confidence, LOOKS, timing.seed).width
-            for count in (rounds, rounds - 1)
-        )
-        if all(look is not None and look < timing.precision for look in looks):
+    looks = _looks(max(timing.min_rounds, fewest_rounds(timing.confidence)), rounds)[-2:]
+    if len(looks) > 1 and looks[-1] == rounds:
+        widths = [ratio(candidate[:count], baseline[:count], timing.confidence).width for count in looks]
+        if all(width is not None and width < timing.precision for width in widths):
             return "precision"
     return "max_seconds" if elapsed_s >= timing.max_seconds else None
+
+
+def _looks(first: int, last: int) -> list[int]:
+    """Numbers of rounds after which the interval is looked at.
+
+    >>> _looks(10, 16)
+    [10, 11, 13, 15]
+    """
+    looks = []
+    while first <= last:
+        looks.append(first)
+        first = max(first + 1, ceil(first * GROWTH))
+    return looks

@@ -11,7 +11,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import MaxRetryError, NewConnectionError, ResponseError
 from urllib3.util import Retry
 
-from esr._version import __version__
+from esr import __version__
 
 ELSEWHERE = "set ESR_MIRROR=URL to fetch it from elsewhere"
 CHECK_URL = f"check the URL, or {ELSEWHERE}"

@@ -6,6 +6,7 @@ installed `esr.model_zoo`; for a participant's YAML its own folder comes first. 
 is downloaded.
 """
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -29,6 +30,10 @@ HASTY = Patience(connect_s=1.5, stall_s=3.0, slow_s=10.0, attempts=2)
 """Limits where bundled weights can stand in for the published ones: a silent firewall costs a few seconds."""
 SHIPPED = Path(__file__).parents[1] / "model_zoo"
 OTHERWISE = "pass weights=random or weights=PATH (baseline_weights=... for the baseline)"
+
+
+MOST_BYTES = 1 << 32
+"""Bytes of a weights file that a worker can be sent."""
 
 
 class NoWeightsError(WeightsError):
@@ -83,6 +88,25 @@ def resolve(model: ModelConf, weights: str, *, progress: BytesDone | None = None
         if bundled:
             return msgspec.structs.replace(bundled, note=f"bundled weights, because {error.fault}")
         raise NoWeightsError(f"{name}: {error}, or") from error
+
+
+def read(weights: Weights) -> bytes:
+    """The file's bytes, which are those that `resolve` described; empty for random weights.
+
+    Raises:
+        WeightsError: It cannot be read, or has changed meanwhile.
+    """
+    if weights.path is None:
+        return b""
+    if (weights.bytes or 0) >= MOST_BYTES:
+        raise WeightsError(f"{weights.path}: {weights.bytes:,} bytes, no weights are that large; choose another file")
+    try:
+        content = Path(weights.path).read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{weights.path} cannot be read ({error.strerror}): make it readable") from error
+    if hashlib.sha256(content).hexdigest() != weights.sha256:
+        raise WeightsError(f"{weights.path} has changed since its digest was taken: leave it alone and run again")
+    return content
 
 
 def find(name: str, remote: Remote, places: Sequence[Path]) -> Path | None:

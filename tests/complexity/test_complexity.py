@@ -9,6 +9,7 @@ import msgspec
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.counted import CONVOLVING_MACS, PIXELS, SIZE, Calling, Convolving
 from hydra.utils import get_class
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,37 +21,9 @@ from esr.complexity import layers, measure, operators
 from esr.config.schema import ModelConf
 from esr.records.network import Complexity
 
-SIZE = 16
-PIXELS = SIZE * SIZE
 CONFIGS = sorted((Path(__file__).resolve().parents[2] / "conf" / "model").glob("*.yaml"))
 BASELINES = {-1: "imdn", 0: "rfdn"}
 COLUMNS = ("params", "flops", "macs", "activations")
-
-
-class Calling(nn.Module):
-    """A network without modules that hands its image to a function."""
-
-    def __init__(self, function: Callable[[Tensor], object]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, image: Tensor) -> object:
-        return self.function(image)
-
-
-class Convolving(nn.Module):
-    """A convolution of 3 to 4 channels whose output a function takes further."""
-
-    def __init__(self, function: Callable[[Tensor], object] = lambda features: features) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(3, 4, 3, padding=1)
-        self.function = function
-
-    def forward(self, image: Tensor) -> object:
-        return self.function(self.conv(image))
-
-
-CONVOLVING_MACS = PIXELS * 4 * 3 * 9
 
 
 @torch.library.custom_op("esr_tests::blur", mutates_args=())
@@ -247,16 +220,6 @@ def test_work_that_the_field_does_not_count_is_free() -> None:
 )
 def test_an_operator_without_a_formula_is_named(function: Callable[[Tensor], Tensor], names: dict[str, int]) -> None:
     assert measure(Convolving(lambda f: function(f[:, :3])), SIZE, SIZE).without_formula == names
-
-
-def test_work_outside_the_dispatcher_is_neither_counted_nor_named() -> None:
-    def in_numpy(image: Tensor) -> Tensor:
-        rows = image.numpy()
-        return torch.from_numpy(rows @ rows)
-
-    counted = measure(Calling(in_numpy), SIZE, SIZE)
-
-    assert (counted.macs, counted.without_formula) == (0, {})
 
 
 # Modules, as the challenge's script counts

@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
-from esr.complexity import Layer, layers, measure
+from esr.complexity import layers, measure
 from esr.errors import ConfigError, NetworkError
+from esr.records.network import Layer
 
 SIZE = 16
 PIXELS = SIZE * SIZE

@@ -47,6 +47,17 @@ def test_layouts_of_a_benchmark_set(tmp_path: Path, hr: str, lr: str) -> None:
     np.testing.assert_array_equal(dataset.pairs[0].lr(), read_rgb(tmp_path / lr))
 
 
+def test_the_sets_of_the_later_challenges_as_their_organisers_lay_them_out(tmp_path: Path) -> None:
+    for number in ("000001", "0801"):
+        save_pair(tmp_path / f"DIV2K_LSDIR_valid_HR/{number}.png", tmp_path / f"DIV2K_LSDIR_valid_LR/{number}x4.png")
+    save(tmp_path / "DIV2K_LSDIR_test_LR" / "000001x4.png")
+    save(tmp_path / "NTIRE2026_ESR" / "figs" / "logo.png")
+    valid = load_dataset(shipped("div2k_lsdir_valid", root=str(tmp_path)))
+    assert (valid.name, names(valid), valid.has_hr) == ("div2k_lsdir_valid", ["000001", "0801"], True)
+    test = load_dataset(shipped("div2k_lsdir_test", root=str(tmp_path)))
+    assert (test.name, names(test), test.has_hr) == ("div2k_lsdir_test", ["000001"], False)
+
+
 @pytest.mark.parametrize("lr", ["DIV2K_valid_LR_bicubic/X4", "DIV2K_valid_LR"])
 def test_div2k_as_it_is_unpacked(tmp_path: Path, lr: str) -> None:
     for number in ("0801", "0802"):

@@ -23,6 +23,7 @@ from esr.evaluation import evaluate as evaluation
 from esr.records.document import Driver
 from esr.records.files import Record, decode
 from esr.records.network import Device
+from esr.sandbox.process import Held
 from esr.system import cgroups
 
 UUID = "0e5a0e5a-0000-4000-8000-000000000000"
@@ -58,6 +59,7 @@ GOOD = State(
     memory_bytes=16 << 30,
     cores=8,
     uid=10001,
+    sandbox=Held(["Landlock", "no new privileges", "seccomp", "sealed"], {"PID namespace": "refused"}),
 )
 NO_GPU = replace(TORCH, count=0, gpu=None)
 NO_NVML = Driver(None, None, "NVML Shared Library Not Found")
@@ -85,6 +87,8 @@ def test_a_good_machine_gets_nothing_but_ok():
         (replace(GOOD, torch=NO_GPU, gpus=(), device_files=(), driver=NO_NVML), "gpu", "warn", "nvidia-smi"),
         (replace(GOOD, torch=NO_GPU, gpus=(), device_files=(), driver=NO_NVML, container="docker"),
          "gpu", "warn", "--gpus all"),
+        (replace(GOOD, sandbox=Held(["no new privileges", "seccomp", "sealed"], {"Landlock": "not implemented"})),
+         "sandbox", "warn", "lsm=landlock"),
         (replace(GOOD, torch=TorchState("2.13.0+cpu")), "gpu", "fail", "CPU build"),
         (replace(GOOD, torch=replace(NO_GPU, error="The NVIDIA driver on your system is too old (found 11040)")),
          "gpu", "fail", "560 or later"),
@@ -244,7 +248,7 @@ def test_real_limits_are_warned_of_and_stand_in_the_fingerprint(half_a_core_and_
 
 
 def test_the_command_says_what_is_here_and_never_trips(run_esr, tmp_path):
-    run = run_esr("doctor", "--quick", f"out={tmp_path}/new/folder")
+    run = run_esr("doctor", "--quick", f"out={tmp_path}/new/folder", fresh=True)
     assert "Traceback" not in run.err
     assert run.code == (1 if "fail " in run.out else 0)
     assert "results can be written" in run.out
@@ -317,19 +321,13 @@ def test_help_says_what_the_exit_codes_mean(run_esr):
         ("0 count 2", "one gpu", "warn"),
     ],
 )
-def test_the_drivers_own_library_is_asked(tmp_path, scenario, check, status):
+def test_the_drivers_own_library_is_asked(run_esr, tmp_path, scenario, check, status):
     build_stub(tmp_path)
     (tmp_path / "scenario").write_text(scenario + "\n")
-    run = subprocess.run(
-        [str(Path(sys.executable).with_name("esr")), "doctor", "--quick", "--json"],
-        env=stub_environment(tmp_path, tmp_path / "scenario"),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert "Traceback" not in run.stderr
-    found = {found["check"]: found["status"] for found in json.loads(run.stdout)["findings"]}
-    assert found.get(check) == status, run.stdout
+    run = run_esr("doctor", "--quick", "--json", env=stub_environment(tmp_path, tmp_path / "scenario"))
+    assert "Traceback" not in run.err
+    found = {found["check"]: found["status"] for found in json.loads(run.out)["findings"]}
+    assert found.get(check) == status, run.out
 
 
 @pytest.mark.parametrize("words", [["model=imdn"], ["-m", "model=imdn,rlfn"]])

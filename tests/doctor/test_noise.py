@@ -14,7 +14,7 @@ CLEAN = Verdict("clean", ())
 
 def timing(per_round, confidence=0.95):
     values = np.asarray(per_round)[:, None]
-    ratio = statistics.ratio(values, np.ones_like(values), confidence, 999, 0)
+    ratio = statistics.ratio(values, np.ones_like(values), confidence)
     return Timing(
         protocol="paired",
         rounds=len(per_round),

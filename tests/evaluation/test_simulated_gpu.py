@@ -5,6 +5,8 @@ Durations are the script's, however busy this machine is: a pass takes as many m
 Passes are long against the sampling of their outputs, whose operators take as long each.
 """
 
+import itertools
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +21,8 @@ from helpers.participants import make_participant
 
 from esr.records.document import Document
 from esr.records.files import load_record
-from esr.records.network import Block, Network
+from esr.records.network import Block, Estimate, Network
+from esr.timing.schedule import rounds
 
 CHAIN = '''
 import torch
@@ -27,16 +30,23 @@ from torch import nn
 
 
 class Chain(nn.Module):
-    """As many operators as asked for: two convolutions, a pixel shuffle, and activations between them."""
+    """As many operators as asked for: two convolutions, a pixel shuffle, and activations between them.
 
-    def __init__(self, operators=4, channels=8, waits=False):
+    `waits`: it reads a result back. `start_mib`, `square_mib`: of memory, in the constructor and for square images.
+    """
+
+    def __init__(self, operators=4, channels=8, waits=False, start_mib=0, square_mib=0):
         super().__init__()
+        torch.empty(start_mib << 18, device="cuda")
+        self.square_mib = square_mib
         self.first = nn.Conv2d(3, channels, 3, padding=1)
         self.last = nn.Conv2d(channels, 48, 3, padding=1)
         self.activations, self.waits = operators - 3, waits
 
     def forward(self, x):
         y = self.first(x)
+        if self.square_mib and x.shape[2] == x.shape[3]:
+            y = y + x.new_empty(self.square_mib << 18)[0] * 0
         if self.waits:
             float(y.mean())
         for _ in range(self.activations):
@@ -94,6 +104,7 @@ def measure(library: Path, tmp_path: Path, run_esr: Callable[..., Run]) -> Measu
         kernel_ms: float = KERNEL_MS,
         host_ms: float = 0.0,
         search: float = 1.0,
+        fresh: bool = False,
     ) -> tuple[Run, Document]:
         (tmp_path / "scenario").write_text(f"-1 energy 1\n{scenario}")
         script = Script(devices, kernel_us=kernel_ms * 1000, host_us=host_ms * 1000, launch_us=0, search=search)
@@ -101,7 +112,7 @@ def measure(library: Path, tmp_path: Path, run_esr: Callable[..., Run]) -> Measu
         env |= cuda_environment(script)
         if visible is not None:
             env["CUDA_VISIBLE_DEVICES"] = visible
-        done = run_esr(*ARGUMENTS, *arguments, env=env)
+        done = run_esr(*ARGUMENTS, *arguments, env=env, fresh=fresh)
         assert "Traceback" not in done.err
         assert len(done.records) == 1, done.err
         return done, load_record(done.records[0]).document
@@ -132,7 +143,7 @@ def ratio(document: Document) -> float:
 
 
 def test_an_undisturbed_run_is_clean_and_as_fast_as_the_script_says(measure, run_esr):
-    run, document = measure()
+    run, document = measure(fresh=True)
     assert run.code == 0
     assert document.verdict.status == "clean"
     assert document.verdict.reasons == ()
@@ -146,8 +157,16 @@ def test_an_undisturbed_run_is_clean_and_as_fast_as_the_script_says(measure, run
         assert network.worker.device.kind == "cuda"
         assert network.memory.method == "CUDA allocator, max_memory_allocated"
         assert 0 < network.memory.memory_mib <= network.memory.reserved_mib
+        kernels = {kernel.name.removeprefix("simulated::"): kernel for kernel in network.kernels}
+        assert [kernel.calls for kernel in network.kernels] == [operators - 3, 2, 1]
+        assert kernels["implicit_gemm"].share == pytest.approx(2 / operators)
     windows = document.telemetry.load_windows()
     assert [window.gpu_sm_mhz.median for window in windows] == [1582] * BLOCKS
+    assert document.timing.cycles.ratio.value == pytest.approx(RATIO, rel=1e-3)
+    assert (document.timing.cycles.rounds, document.timing.cycles.sm_mhz) == (ROUNDS, dict.fromkeys(OPERATORS, 1582))
+    # Blocks as short as these have no energy.
+    assert document.timing.energy is None
+    assert {share.gpu for share in document.telemetry.energy_per_image.values()} == {None}
     gpu = document.telemetry.gpu
     assert (gpu.before.uuid, gpu.gone, gpu.mig) == (UUIDS[0], None, None)
     ranked = run_esr("rank", "out")
@@ -191,6 +210,52 @@ def test_a_clock_that_drifts_under_both_networks_leaves_the_ratio_alone(measure)
     assert ratio(document) == pytest.approx(RATIO, rel=0.01)
     estimate = document.timing.ratio
     assert estimate.high / estimate.low < 1.05
+    assert document.timing.cycles.ratio.value == pytest.approx(RATIO, rel=0.01)
+    assert ("cycles_disagree", None) not in reasons(document)
+
+
+def test_networks_that_run_at_different_clocks_are_named_and_cycles_tell_them_apart(measure):
+    # All images fit into one block.
+    chunks = itertools.chain.from_iterable(itertools.islice(rounds(2, [0.01] * 3, 2.0, 0), ROUNDS))
+    order = [("candidate", "baseline")[network] for chunk in chunks for network in chunk.order]
+    assert len(order) == BLOCKS
+    clock = {"candidate": 791, "baseline": 1582}
+    scenario = "\n".join(f"{number} sm_mhz {clock[role]}" for number, role in enumerate(order))
+    run, document = measure(scenario, "telemetry.sm_clock_spread=1")
+    assert (document.verdict.status, reasons(document)) == ("clean", {("cycles_disagree", None)})
+    assert ratio(document) == pytest.approx(2 * RATIO, rel=0.01)
+    assert document.timing.cycles.ratio.value == pytest.approx(RATIO, rel=0.01)
+    assert document.timing.cycles.sm_mhz == clock
+    (found,) = document.verdict.reasons
+    assert found.detail.endswith("791 MHz (candidate) and 1582 MHz (baseline)")
+    assert "did not run at the same SM clock" in " ".join(run.out.split())
+
+
+def test_energy_names_its_source_and_scope_and_is_compared_with_the_baseline_s(measure):
+    # On a GH200 the driver's counter is that of GPU and processor together. A block takes it 0.5 s · 180 W.
+    limits = ("data.limit=1", "timing.rounds=2", "timing.warmup.max_passes=2")
+    run, document = measure("-1 module_power_w 400", *limits, kernel_ms=65)
+    for role in OPERATORS:
+        energy = document.telemetry.energy_per_image[role].gpu
+        assert (energy.method, energy.scope, energy.joules_per_image) == (
+            "counter",
+            "module",
+            pytest.approx(90, abs=0.5),
+        )
+    energy = document.timing.energy
+    assert (energy.rounds, energy.method, energy.scope) == (2, "counter", "module")
+    assert energy.ratio == Estimate(pytest.approx(1.0, rel=0.01))
+    assert "energy [J/image], GPU and its module" in run.out
+
+
+def test_memory_is_the_peak_over_the_data_set_as_the_challenge_prints_it_and_reset_for_each_network(measure, tmp_path):
+    (tmp_path / "candidate.yaml").write_text("_target_: chain.Chain\nargs: {start_mib: 64, square_mib: 4}\n")
+    _, document = measure("", "timing.rounds=1", "timing.warmup.max_passes=2")
+    candidate, baseline = document.networks.candidate.memory, document.networks.baseline.memory
+    assert 4 < candidate.memory_mib < 5
+    assert baseline.memory_mib < 1
+    # The largest image is not square; the peak is that of another one.
+    assert (candidate.lr_shape, baseline.lr_shape) == (None, None)
 
 
 def test_another_process_on_the_gpu_taints(measure):
@@ -212,7 +277,7 @@ def test_a_gpu_that_is_lost_fails_both_networks_and_leaves_what_was_measured(mea
     for role, operators in OPERATORS.items():
         network = document.networks.of(role)
         assert "CUDA error" in network.failure.message
-        assert network.failure.stage in ("prepare", "time")
+        assert network.failure.stage in ("pass", "sample")
         assert runtime_ms(network) == pytest.approx(operators * KERNEL_MS, rel=1e-3)
         assert network.quality.images
     assert max(block.block for block in blocks(document)) < 7
@@ -293,6 +358,7 @@ def test_a_search_for_algorithms_is_over_before_the_first_timed_pass(measure):
     for role, operators in OPERATORS.items():
         network = document.networks.of(role)
         assert network.worker.cudnn.benchmark
+        assert [kernel.calls for kernel in network.kernels if kernel.name == "simulated::winograd_3x3"] == [2]
         warm_up = next(one for one in network.timing.load_warmup() if (one.process, one.lr_shape) == (1, (16, 24)))
         first, *others = warm_up.ms
         assert first > 2 * max(others)
@@ -345,3 +411,18 @@ def test_a_graph_where_there_can_be_none_is_refused_in_one_line(measure, run_esr
     assert run.code == 2
     assert "Traceback" not in run.err
     assert words in run.err
+
+
+def test_the_doctor_sees_the_simulated_gpus_as_it_would_real_ones(library, tmp_path, run_esr):
+    (tmp_path / "scenario").write_text("-1 count 2\n-1 sm_mhz@0 600\n-1 default_power_limit_w@0 300\n")
+    env = nvml_environment(library, tmp_path / "scenario") | cuda_environment(Script(OTHER_WAY_ROUND))
+    run = run_esr("doctor", "--quick", "--json", env=env)
+    found = {one["check"]: (one["status"], one["message"]) for one in json.loads(run.out)["findings"]}
+    assert found["gpu"] == ("ok", "Second, compute capability 6.1")
+    assert found["kernels"] == ("ok", "torch has kernels for compute capability 6.1")
+    assert found["driver"] == ("ok", "driver 560.35.03 supports CUDA 12.6, torch is built with 12.6")
+    assert found["nvml"] == ("ok", "2 GPU(s) monitored through NVML")
+    assert found["one gpu"][0] == "warn"
+    # CUDA's first GPU is NVML's second, which nothing holds down.
+    assert found["clocks"] == ("ok", "nothing holds GPU 1's clock down")
+    assert found["alone"] == ("ok", "no other process computes on GPU 1")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from esr._version import __version__
+from esr import __version__
 
 ROOT = Path(__file__).resolve().parents[2]
 

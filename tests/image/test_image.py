@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from helpers.contained import ALLOWED, BEFORE_SEALING
 from helpers.image_folders import photograph, save
 from helpers.nvml_stub import build as build_stub
 from helpers.participants import NETWORK
@@ -188,7 +189,7 @@ def test_two_builds_of_one_commit_give_the_same_digest(podman, image, build):
 
 def test_the_labels_say_what_is_inside(podman, image):
     found = json.loads(podman("image", "inspect", image).stdout)[0]["Config"]
-    version = re.search(r'__version__ = "(.+)"', (ROOT / "esr" / "_version.py").read_text())[1]
+    version = re.search(r'__version__ = "(.+)"', (ROOT / "esr" / "__init__.py").read_text())[1]
     assert found["Labels"]["org.opencontainers.image.version"] == version
     assert found["Labels"]["org.opencontainers.image.revision"]
     assert found["Labels"]["esr.variant"] == "cpu"
@@ -266,6 +267,26 @@ def test_the_root_file_system_is_read_only(container):
     run = container("-c", "touch /opt/esr/mark /zoo/mark /home/mark", options=("--entrypoint", "sh"))
     assert run.returncode != 0
     assert run.stderr.count("Read-only file system") == 3
+
+
+def test_a_network_is_contained_without_any_capability(container):
+    options = (
+        "--entrypoint",
+        "/opt/esr/bin/python3",
+        "--volume",
+        f"{ROOT / 'tests'}:/tests:ro",
+        "-e",
+        "PYTHONPATH=/tests",
+    )
+    run = container("/tests/helpers/contained.py", "{}", options=options)
+    assert run.returncode == 0, run.stderr
+    found = json.loads(run.stdout)
+    assert {"Landlock", "seccomp", "sealed", "no new privileges"} <= set(found["layers"])
+    done = {attempt for attempt, result in found["first"].items() if result == "done"}
+    assert done == ALLOWED | BEFORE_SEALING
+    assert (found["strays"], found["left"], found["scratch_left"]) == (0, 0, False)
+    run = container(*TINY, "sandbox=require")
+    assert run.returncode == 0, run.stderr
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="the simulated GPU needs a C compiler")

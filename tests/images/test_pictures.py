@@ -5,11 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esr.errors import ConfigError, DataError
+from esr.errors import DataError
 from esr.images import pictures
 from esr.images.bicubic import bicubic_downscale, bicubic_upscale
 from esr.images.files import read_rgb
-from esr.images.pictures import Box, choose_box, comparison, file_name, save
+from esr.images.pictures import Box, Views, choose_box, comparison, file_name, save
+
+NAMES = {"candidate": "net", "baseline": "other"}
 
 
 def grey(height: int, width: int) -> np.ndarray:
@@ -23,6 +25,10 @@ def scene(height: int = 64, width: int = 96) -> tuple[np.ndarray, np.ndarray, np
     hr[24:40, 49:64:2] = 10
     lr = bicubic_downscale(hr)
     return hr, lr, bicubic_upscale(lr)
+
+
+def views(hr, bicubic, lr, **outputs) -> Views:
+    return Views(lr, bicubic, hr, outputs)
 
 
 def test_the_crop_is_where_bicubic_loses_most():
@@ -67,7 +73,7 @@ def test_equal_images_give_the_first_place():
 def test_a_comparison_shows_every_panel_enlarged_in_its_own_pixels():
     hr, lr, bicubic = scene()
     box = Box(24, 48, 16, 16)
-    picture = comparison(hr, lr, bicubic, {"net": hr, "other": bicubic}, box=box, title="scene")
+    picture = comparison(views(hr, bicubic, lr, candidate=hr, baseline=bicubic), box, NAMES, "scene")
     left, top, side, step = 10, 42, 256, 266
     for number, part in enumerate([box.of(bicubic), box.of(hr), box.of(bicubic), box.of(hr)], start=1):
         panel = picture[top : top + side, left + number * step : left + number * step + side]
@@ -78,30 +84,42 @@ def test_a_comparison_shows_every_panel_enlarged_in_its_own_pixels():
 
 def test_names_and_figures_stand_below_the_panels():
     hr, lr, bicubic = scene()
-    shown = comparison(hr, lr, bicubic, {"net": bicubic})
-    other_name = comparison(hr, lr, bicubic, {"NET": bicubic})
+    seen = views(hr, bicubic, lr, candidate=bicubic)
+    box = choose_box(hr, bicubic)
+    shown, other_name = (comparison(seen, box, {"candidate": name}, "scene") for name in ("net", "NET"))
     np.testing.assert_array_equal(shown[:-64], other_name[:-64])
     assert (shown[-64:-32] != other_name[-64:-32]).any()
     figures = shown[-32:-8]
     assert (figures[:, 276:532] < 255).any()
     assert (figures[:, :266] == 255).all(), "LR has no PSNR"
-    assert (comparison(None, lr, bicubic, {"net": bicubic})[-32:-8] == 255).all(), "no HR, no PSNR"
+    without = comparison(views(None, bicubic, lr, candidate=bicubic), box, {"candidate": "net"}, "scene")
+    assert (without[-32:-8] == 255).all(), "no HR, no PSNR"
+
+
+def test_a_network_may_be_called_like_another_panel():
+    hr, lr, bicubic = scene()
+    seen = views(hr, bicubic, lr, candidate=hr, baseline=hr)
+    shown = comparison(seen, choose_box(hr, bicubic), {"candidate": "bicubic", "baseline": "bicubic"}, "scene")
+    assert shown.shape[1] == 5 * 266 + 10
 
 
 def test_long_and_strange_names_stay_below_their_own_panel():
     hr, lr, bicubic = scene()
-    picture = comparison(hr, lr, bicubic, {"a\nvery " * 40: bicubic, "\x00\u200b網路": hr}, title="x" * 999)
+    seen = views(hr, bicubic, lr, candidate=bicubic, baseline=hr)
+    names = {"candidate": "a\nvery " * 40, "baseline": "\x00\u200b網路"}
+    picture = comparison(seen, choose_box(hr, bicubic), names, "x" * 999)
     gaps = [picture[:, start : start + 10] for start in (266, 532, 798, 1064)]
     assert all((gap[40:] == 255).all() for gap in gaps)
 
 
 def test_saved_crops_are_what_the_record_says(tmp_path):
     hr, lr, bicubic = scene()
-    picture = save(tmp_path, "crops", "0801", 7, hr, lr, bicubic, {"candidate": hr, "baseline": bicubic})
+    seen = views(hr, bicubic, lr, candidate=hr, baseline=bicubic)
+    box = choose_box(hr, bicubic)
+    picture = save(tmp_path, "0801", 7, seen, box)
     assert picture.image == 7
     assert list(picture.files) == ["lr", "bicubic", "candidate", "baseline", "hr"]
-    box = Box(*picture.box)
-    assert box == choose_box(hr, bicubic)
+    assert Box(*picture.box) == box
     wanted = {"lr": box.of(lr, 4), "bicubic": box.of(bicubic), "candidate": box.of(hr)}
     for role, pixels in {**wanted, "baseline": box.of(bicubic), "hr": box.of(hr)}.items():
         np.testing.assert_array_equal(read_rgb(tmp_path / picture.files[role]), pixels)
@@ -109,11 +127,9 @@ def test_saved_crops_are_what_the_record_says(tmp_path):
     assert len(list(tmp_path.rglob("*.*"))) == 5
 
 
-def test_whole_images_are_saved_when_asked_and_nothing_when_not(tmp_path):
+def test_a_part_may_be_the_whole_image(tmp_path):
     hr, lr, bicubic = scene()
-    assert save(tmp_path, "none", "a", 0, hr, lr, bicubic, {}) is None
-    assert list(tmp_path.iterdir()) == []
-    picture = save(tmp_path, "images", "a", 0, None, lr, bicubic, {"candidate": hr})
+    picture = save(tmp_path, "a", 0, views(None, bicubic, lr, candidate=hr), Box(0, 0, 64, 96))
     assert picture.box == (0, 0, 64, 96)
     assert list(picture.files) == ["lr", "bicubic", "candidate"]
     np.testing.assert_array_equal(read_rgb(tmp_path / picture.files["lr"]), lr)
@@ -133,42 +149,23 @@ def test_a_strangers_name_stays_inside_the_record(tmp_path):
     hr, lr, bicubic = scene()
     folder = tmp_path / "record"
     for index, name in enumerate(["../../escaped", "/etc/passwd", "..", "", "a/b\\c:d*e\x00"]):
-        save(folder, "crops", name, index, hr, lr, bicubic, {"../candidate": hr})
+        save(folder, name, index, views(hr, bicubic, lr, **{"../candidate": hr}), Box(24, 48, 16, 16))
     assert {path.parent for path in tmp_path.rglob("*.png")} == {folder / "images"}
     assert len(list(tmp_path.rglob("*.png"))) == 5 * 4
 
 
-@pytest.mark.parametrize(
-    ("box", "named"),
-    [
-        (Box(0, 0, 68, 4), "68, 4"),
-        (Box(-4, 0, 8, 8), "-4"),
-        (Box(2, 0, 8, 8), "multiples of 4"),
-        (Box(0, 0, 0, 8), "0, 8"),
-    ],
-)
-def test_a_part_outside_the_image_is_refused(box, named):
-    hr, lr, bicubic = scene()
-    with pytest.raises(DataError, match=named):
-        comparison(hr, lr, bicubic, {}, box=box)
-
-
-def test_images_that_do_not_belong_together_are_refused(tmp_path):
+def test_images_that_do_not_belong_together_are_refused():
     hr, lr, bicubic = scene()
     with pytest.raises(DataError, match="net of 96×60 px stands beside images of 96×64 px"):
-        comparison(hr, lr, bicubic, {"net": hr[:60]})
-    with pytest.raises(DataError, match="HR of 92×64 px"):
-        save(tmp_path, "crops", "a", 0, hr[:, :92], lr, bicubic, {})
+        views(hr, bicubic, lr, net=hr[:60])
+    with pytest.raises(DataError, match="hr of 92×64 px"):
+        views(hr[:, :92], bicubic, lr)
     with pytest.raises(DataError, match="the scale is 4"):
-        comparison(hr, lr[1:], bicubic, {})
-    with pytest.raises(DataError, match="bicubic"):
-        choose_box(hr[:60], bicubic)
+        views(hr, bicubic, lr[1:])
 
 
-def test_a_wrong_mode_and_a_folder_that_cannot_be_made_are_one_line(tmp_path):
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
     hr, lr, bicubic = scene()
-    with pytest.raises(ConfigError, match=r"quality\.save=crop: no such choice; did you mean crops\?"):
-        save(tmp_path, "crop", "a", 0, hr, lr, bicubic, {})
     (tmp_path / pictures.FOLDER).write_text("in the way")
     with pytest.raises(DataError, match="cannot write"):
-        save(tmp_path, "crops", "a", 0, hr, lr, bicubic, {})
+        save(tmp_path, "a", 0, views(hr, bicubic, lr), Box(24, 48, 16, 16))

@@ -2,15 +2,14 @@
 
 import os
 import shutil
-import subprocess
-import sys
 import time
-import uuid
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
+from helpers.command import Run
+from helpers.forked import run_forked
 from helpers.participants import make_participant
 from helpers.sweeps import SHARED, by_network, multirun, network, times
 from PIL import Image
@@ -19,7 +18,6 @@ from esr.records.files import load_record
 from esr.telemetry.trace import read_trace
 
 pytestmark = pytest.mark.slow
-MARK = "ESR_TEST_MARK"
 WATCHED = ("quality.save=crops", "telemetry=default")
 
 # The installed command, killed as by `kill -9` when a stage begins or a file is moved to its place.
@@ -53,9 +51,7 @@ stage = Overview.stage
 def killed(self, title, steps):
     stage(self, title, steps)
     if {where!r} in title:
-        children = psutil.Process().children()
-        workers = [child for child in children if "esr.evaluation.worker" in " ".join(child.cmdline())]
-        workers[-1].kill()
+        psutil.Process().children(recursive=True)[-1].kill()  # the others are its supervisors
 Overview.stage = killed
 """
 FULL = """
@@ -81,7 +77,6 @@ def full(descriptor):
     raise OSError(errno.ENOSPC, "File too large for the disk")
 os.fsync = full
 """
-COMMAND = "\nimport sys\nfrom esr.cli import main\nsys.argv[0] = 'esr'\nmain(sys.argv[1:])\n"
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +85,7 @@ def measured(tmp_path_factory):
     folder = make_participant(tmp_path_factory.mktemp("measured"))
     network(folder, "wide", args={"channels": 16})
     run = spoiled("", None, folder)
-    assert run.returncode == 0, run.stderr
+    assert run.code == 0, run.err
     return folder
 
 
@@ -100,13 +95,12 @@ def folder(measured, tmp_path):
     return Path(shutil.copytree(measured, tmp_path / "copy", symlinks=True))
 
 
-def spoiled(program, where, folder: Path, *more: str, networks="tiny.yaml", mark=""):
+def spoiled(program, where, folder: Path, *more: str, networks="tiny.yaml") -> Run:
     """Runs `esr -m` after a program that spoils it."""
-    return subprocess.run(
-        [sys.executable, "-c", program.format(where=where) + COMMAND, "-m", f"model={networks}", "weights=random",
-         *(word for word in SHARED if not word.startswith("telemetry=")), *WATCHED, *more],
-        cwd=folder, env={**os.environ, "ESR_OFFLINE": "1", MARK: mark},
-        capture_output=True, text=True, timeout=240, check=False,
+    words = (word for word in SHARED if not word.startswith("telemetry="))
+    return run_forked(
+        ["-m", f"model={networks}", "weights=random", *words, *WATCHED, *more], folder,
+        {**os.environ, "ESR_OFFLINE": "1"}, before=program.format(where=where),
     )  # fmt: skip
 
 
@@ -123,13 +117,13 @@ def contents(file: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in sorted(file.parent.rglob("*")) if path.is_file()}
 
 
-def left_running(mark: str) -> list[int]:
-    """Processes of a run that still exist; waits up to 5 s, because the kernel needs a moment to end them."""
+def left_running(folder: Path) -> list[int]:
+    """Processes with this working directory; waits up to 5 s, because the kernel needs a moment to end them."""
     for _ in range(50):
         found = []
         for process in psutil.process_iter():
             try:
-                if process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE:
+                if process.cwd() == str(folder) and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(process.pid)
             except psutil.Error:
                 continue
@@ -150,10 +144,9 @@ FILES = ("comparison.png", "images/0001", "telemetry", "record.json")
 def test_a_killed_repetition_leaves_the_old_record_whole_and_no_process(folder, program, where):
     (old,) = folder.rglob("record.json")
     before = contents(old)
-    mark = uuid.uuid4().hex
-    run = spoiled(program, where, folder, "force=true", mark=mark)
-    assert run.returncode == -9, run.stderr
-    assert left_running(mark) == []
+    run = spoiled(program, where, folder, "force=true")
+    assert run.code == -9, run.err
+    assert left_running(folder) == []
     assert list(folder.rglob("record.json")) == [old]
     assert contents(old) == before
     whole(old)
@@ -174,10 +167,9 @@ class Forks(tiny.Tiny):
 def test_what_a_network_started_ends_with_the_run_though_it_is_stopped(folder, where):
     (folder / "forks.py").write_text(FORKS)
     network(folder, "forks", _target_="forks.Forks")
-    mark = uuid.uuid4().hex
-    run = spoiled(KILLED_AT_STAGE, where, folder, networks="forks.yaml", mark=mark)
-    assert run.returncode == -9, run.stderr
-    assert left_running(mark) == []
+    run = spoiled(KILLED_AT_STAGE, where, folder, networks="forks.yaml")
+    assert run.code == -9, run.err
+    assert left_running(folder) == []
 
 
 def test_after_a_kill_the_same_command_goes_on_at_the_first_missing_network(folder, run_esr):
@@ -185,8 +177,8 @@ def test_after_a_kill_the_same_command_goes_on_at_the_first_missing_network(fold
     before = times([old])
     networks = "tiny.yaml,wide.yaml"
     killed = spoiled(KILLED_AT_FILE, "record.json", folder, networks=networks)
-    assert killed.returncode == -9
-    assert "1/2 tiny: skipped" in killed.stderr
+    assert killed.code == -9
+    assert "1/2 tiny: skipped" in killed.err
     assert len(list(folder.rglob("telemetry*"))) == 2  # what the killed attempt had written already
     again = multirun(run_esr, folder, networks, *WATCHED)
     assert again.code == 0, again.err
@@ -201,11 +193,10 @@ def test_after_a_kill_the_same_command_goes_on_at_the_first_missing_network(fold
 def test_a_killed_worker_is_its_networks_failure_and_the_old_record_stays(folder, where):
     (old,) = folder.rglob("record.json")
     before = contents(old)
-    mark = uuid.uuid4().hex
-    run = spoiled(WORKER_KILLED_AT_STAGE, where, folder, "force=true", mark=mark)
-    assert run.returncode == 1, run.stderr
-    assert "SIGKILL" in run.stdout
-    assert left_running(mark) == []
+    run = spoiled(WORKER_KILLED_AT_STAGE, where, folder, "force=true")
+    assert run.code == 1, run.err
+    assert "SIGKILL" in run.out
+    assert left_running(folder) == []
     assert contents(old) == before
     whole(old)
 
@@ -224,10 +215,10 @@ def test_without_room_on_the_disk_the_old_record_stays_whole(folder, program, wh
     (old,) = folder.rglob("record.json")
     before = contents(old)
     run = spoiled(program, where, folder, "force=true")
-    assert run.returncode == 2, run.stderr
-    said = [line for line in (run.stdout + run.stderr).splitlines() if "File too large" in line]
+    assert run.code == 2, run.err
+    said = [line for line in (run.out + run.err).splitlines() if "File too large" in line]
     assert said
-    assert "Traceback" not in run.stderr
+    assert "Traceback" not in run.err
     assert list(folder.rglob("record.json")) == [old]
     assert contents(old) == before
     assert list(folder.rglob("*.part")) == []

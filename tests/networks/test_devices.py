@@ -194,3 +194,13 @@ def test_a_real_gpu_times_and_counts_memory():
     _, duration = device.timed(lambda: torch.nn.functional.conv2d(lr, torch.ones(64, 3, 3, 3, device=lr.device)))
     assert 0 < duration.ms <= duration.wall_ms
     assert device.peak_memory().memory_mib > 10
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_a_real_gpu_s_profiler_tells_the_kernels():
+    device = devices.open_device("cuda")
+    lr = torch.ones(1, 3, 64, 64, device=device.torch_device)
+    kernels = device.kernels(lambda: torch.nn.functional.conv2d(lr, torch.ones(8, 3, 3, 3, device=lr.device)).relu())
+    assert kernels
+    assert sum(kernel.share for kernel in kernels) == pytest.approx(1.0)

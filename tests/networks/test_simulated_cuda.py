@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.cuda_stub.simulated_cuda import DeviceScript, Script, simulated
+from helpers.cuda_stub.simulated_cuda.runtime import simulation
 from helpers.nvml_stub import UUIDS, write_time
 from torch import nn
 
 from esr.errors import DeviceError
 from esr.networks.devices import open_device
+from esr.records.network import LONGEST_KERNEL, MOST_KERNELS
 
 KERNEL_MS = 20.0
 SCRIPT = Script(kernel_us=KERNEL_MS * 1000)
@@ -331,3 +333,57 @@ def test_nothing_of_it_is_left_behind():
         assert torch.version.cuda
     assert {name: getattr(torch.cuda, name) for name in before} == before
     assert torch.version.cuda == version
+
+
+def profiled(pass_count=1, **script):
+    with simulated(Script(**script), {}):
+        x = torch.zeros(1, 3, 8, 8, device="cuda")
+        weights = [torch.ones(3, 3, 1, 1, device="cuda") for _ in range(pass_count)]
+
+        def run():
+            y = x
+            for weight in weights:
+                y = nn.functional.conv2d(y, weight)
+            return y.relu() + y
+
+        return open_device("cuda").kernels(run)
+
+
+def test_the_profiler_tells_kernels_the_longest_first():
+    kernels = profiled(pass_count=2)
+    assert (kernels[0].name, kernels[0].calls) == ("simulated::implicit_gemm", 2)
+    assert [kernel.share for kernel in kernels] == [0.5, 0.25, 0.25]
+
+
+@pytest.mark.parametrize("profiler", ["silent", "refused"])
+def test_a_profiler_that_tells_nothing_or_is_refused_gives_no_kernels(profiler):
+    assert profiled(profiler=profiler) is None
+
+
+def test_a_pass_that_fails_under_the_profiler_gives_no_kernels(cuda):
+    def fail():
+        raise RuntimeError("no such luck")
+
+    assert open_device("cuda").kernels(fail) is None
+
+
+def test_many_kernels_with_long_names_are_cut(cuda, monkeypatch):
+    x = torch.zeros(4, device="cuda")
+    device = open_device("cuda")
+    original = simulation().profiled
+
+    def renamed(func, kernel_ns):
+        original(func, kernel_ns)
+        profile = simulation().profile
+        if profile is not None:
+            profile[-1] = (f"void {len(profile):03}\x1b[31m{'<' * 500}", kernel_ns)
+
+    monkeypatch.setattr(simulation(), "profiled", renamed)
+    kernels = device.kernels(lambda: [x.add_(1) for _ in range(30)])
+    assert len(kernels) == MOST_KERNELS
+    assert all(kernel.name.isprintable() and len(kernel.name) <= LONGEST_KERNEL for kernel in kernels)
+    assert kernels[0].share == pytest.approx(1 / 30)
+
+
+def test_a_cpu_tells_no_kernels():
+    assert open_device("cpu").kernels(lambda: torch.zeros(1)) is None

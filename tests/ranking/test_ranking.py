@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from esr.errors import ConfigError
-from esr.ranking import Entry, Figures, load_challenge, published_entries, rank_entries
+from esr.ranking import Entry, Figures, load_challenge, published_entries, published_ranking, rank_entries
 from esr.ranking.challenge import names
 from esr.ranking.tracks import ranks_of
 
@@ -25,14 +25,14 @@ def challenge():
 
 @pytest.fixture(scope="module")
 def published(challenge):
-    return rank_entries(published_entries(challenge), challenge)
+    return published_ranking(challenge)
 
 
 def entry(key, ratio=0.5, psnr=29.0, **figures):
     """A measured network whose baseline has 29 dB and 1000 of everything."""
-    counts = {"params": 500, "flops": 500, "macs": 500, "activations": 500, "memory_mib": 500}
-    beside = Figures(ratio=1.0, psnr_rgb={"demo": 29.0}, **dict.fromkeys(counts, 1000))
-    own = {} if psnr is None else {"demo": psnr}
+    counts = {"params": 500, "flops": 500, "flops_fvcore": 500, "macs": 500, "activations": 500, "memory_mib": 500}
+    beside = Figures(ratio=1.0, psnr_rgb={"div2k_valid": 29.0}, **dict.fromkeys(counts, 1000))
+    own = {} if psnr is None else {"div2k_valid": psnr}
     return Entry(
         key=key,
         name=key,
@@ -155,7 +155,7 @@ def test_a_network_without_a_figure_has_no_place_where_it_counts(challenge):
 
 def test_later_years_score_exponentially():
     later = load_challenge("ntire2024")
-    rows = by_key(rank_entries([entry("one", ratio=0.5, flops=250, params=750), entry("two")], later))
+    rows = by_key(rank_entries([entry("one", ratio=0.5, flops=999, flops_fvcore=250, params=750), entry("two")], later))
     expected = 0.7 * math.exp(1.0) + 0.15 * math.exp(0.5) + 0.15 * math.exp(1.5)
     assert rows["one"].places["main"].score == pytest.approx(expected, rel=1e-12)
     assert rows["two"].places["main"].rank == 1

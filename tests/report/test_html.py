@@ -50,13 +50,14 @@ def save_pictures(folder, made):
     hr, bicubic, sr = (random.integers(0, 256, SHAPE, np.uint8) for _ in range(3))
     lr = np.ascontiguousarray(hr[::4, ::4])
     outputs = {"candidate": sr, "baseline": bicubic}
-    saved = pictures.save(folder, "images", "a", 0, hr, lr, bicubic, outputs)
+    views = pictures.Views(lr, bicubic, hr, outputs)
+    saved = pictures.save(folder, "a", 0, views, pictures.Box(0, 0, 64, 64))
     made["pictures"] = {"comparison": None, "images": [msgspec.to_builtins(saved)]}
 
 
 def rendered(folder, challenge):
-    ranking = rank_records(collect([folder]), challenge)
-    return html.render(ranking)
+    collection = collect([folder], whole=True)
+    return html.render(rank_records(collection, challenge), collection.documents)
 
 
 def one_record(folder, challenge, change=lambda made: None):
@@ -78,7 +79,7 @@ def test_the_published_table_is_whole(published):
         "NEESR",
     ]
     assert [one["label"] for one in embedded(page, "correlation-data")] == [
-        *("params", "FLOPs (challenge)", "activations", "memory"),
+        *("params", "FLOPs (hooks)", "activations", "memory"),
     ]
 
 
@@ -129,6 +130,24 @@ def test_a_record_gives_card_images_crops_and_machine(tmp_path, challenge):
     assert "device" in dict(details["environment"])
 
 
+def test_each_record_is_decoded_once(tmp_path, challenge):
+    save_pictures(tmp_path, made := rankings.document("tiny"))
+    file = rankings.write(made, tmp_path)
+    collection = collect([tmp_path], whole=True)
+    assert set(collection.documents) == {str(file)}
+    file.unlink()  # nothing reads it again
+    page = html.render(rank_records(collection, challenge), collection.documents)
+    assert "card" in embedded(page, "network-0")
+    assert "card" in embedded(page, "network-1")
+
+
+def test_a_row_stands_without_its_record(tmp_path, challenge):
+    rankings.write(rankings.document("tiny"), tmp_path)
+    collection = collect([tmp_path])
+    assert collection.documents == {}
+    assert "card" not in embedded(html.render(rank_records(collection, challenge)), "network-0")
+
+
 def test_the_baseline_has_a_page_of_its_own(tmp_path, challenge):
     save_pictures(tmp_path, made := rankings.document("tiny"))
     rankings.write(made, tmp_path)
@@ -139,7 +158,7 @@ def test_the_baseline_has_a_page_of_its_own(tmp_path, challenge):
 
 def test_a_record_that_does_not_fit_leaves_its_row(tmp_path, challenge):
     details = one_record(tmp_path, challenge, lambda made: made["networks"]["candidate"]["timing"].update(blocks=[7]))
-    assert details["missing"] == "its record could not be read again"
+    assert details["missing"] == "its record could not be read to the end"
     assert "card" not in details
 
 

@@ -121,7 +121,7 @@ def published(browser, published_file):
     return Page(browser, published_file)
 
 
-def measured_ranking(folder, challenge):
+def measured_page(folder, challenge):
     """Six networks with pictures and a trace, one of them tainted."""
     random = np.random.default_rng(0)
     hr, bicubic = (random.integers(0, 256, (64, 64, 3), np.uint8) for _ in range(2))
@@ -132,7 +132,8 @@ def measured_ranking(folder, challenge):
         own = folder / str(number)
         made = rankings.document(f"net{number}", 0.4 + number / 10, seed=number, params=100_000 * (number + 1))
         outputs = {"candidate": np.full_like(hr, 40 * number), "baseline": bicubic}
-        saved = pictures.save(own, "images", "a", 0, hr, lr, bicubic, outputs)
+        views = pictures.Views(lr, bicubic, hr, outputs)
+        saved = pictures.save(own, "a", 0, views, pictures.Box(0, 0, *hr.shape[:2]))
         made["pictures"] = {"comparison": None, "images": [msgspec.to_builtins(saved)]}
         made["telemetry"] = {"enabled": True, "trace": "telemetry.csv.gz", "windows": []}
         if number == 0:
@@ -152,14 +153,15 @@ def measured_ranking(folder, challenge):
             made["verdict"] = {"status": "tainted", "reasons": [reason]}
         rankings.write(made, own)
         (own / "telemetry.csv.gz").write_bytes(gzip.compress("\n".join(lines).encode()))
-    return rank_records(collect([folder]), challenge)
+    collection = collect([folder], whole=True)
+    return html.render(rank_records(collection, challenge), collection.documents)
 
 
 @pytest.fixture(scope="module")
 def measured_file(tmp_path_factory, challenge):
     folder = tmp_path_factory.mktemp("measured")
     file = folder / "report.html"
-    file.write_text(html.render(measured_ranking(folder / "records", challenge)), encoding="utf-8")
+    file.write_text(measured_page(folder / "records", challenge), encoding="utf-8")
     return file
 
 

@@ -250,7 +250,7 @@ def test_every_format_goes_to_the_screen_or_to_a_file(tmp_path, run_esr, form):
     [
         ([], "nothing to rank"),
         (["missing"], "missing: no such file or folder"),
-        (["--published", "challenge=ntire2024"], "challenge=ntire2024: its published table is not shipped"),
+        (["--published", "challenge=ntire2023"], "challenge=ntire2023: its published table is not shipped"),
         (["--published", "results"], "leave out results"),
         (["--published", "challange=ntire2022"], "did you mean challenge?"),
         (["--published", "constraints=strict"], "constraints=strict: no such choice"),

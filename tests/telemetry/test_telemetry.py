@@ -14,13 +14,14 @@ from omegaconf import OmegaConf
 
 from esr.config.telemetry import TelemetryConf
 from esr.errors import RecordError
+from esr.records.network import Estimate
 from esr.records.reasons import TELEMETRY_REASONS
-from esr.records.telemetry import Energy, Spread, Telemetry, Window
+from esr.records.telemetry import Cycles, Energy, GpuState, Spread, Telemetry, Window
 from esr.system import nvml
 from esr.telemetry import host
-from esr.telemetry.findings import Disturbance, is_steady, judge_block, judge_processes, judge_run
+from esr.telemetry.findings import Disturbance, is_steady, judge_block, judge_cycles, judge_processes, judge_run
 from esr.telemetry.sampler import FASTEST_HZ, Sampler
-from esr.telemetry.summary import TimedBlock, combine, energy_per_image, summarise
+from esr.telemetry.summary import TimedBlock, combine, energy_per_image, energy_scope, summarise
 from esr.telemetry.trace import FILE_NAME, read_trace, write_trace
 from esr.telemetry.watch import Watch
 
@@ -82,8 +83,53 @@ def test_energy_per_image_leaves_out_the_windows_without_energy():
     known = summarise(samples("gpu_power_w", [100, 100, 100]), [], timed(0.0, 2.0, images=5))
     unknown = summarise([], [], timed(2.0, 4.0, images=5))
     result = energy_per_image([known, unknown])
-    assert result.gpu == Energy(joules=200.0, images=5, joules_per_image=40.0, method="power")
+    assert result.gpu == Energy(joules=200.0, images=5, joules_per_image=40.0, method="power", scope="gpu")
     assert result.host is None
+
+
+def test_a_power_sensor_that_reads_nothing_is_no_zero_energy():
+    summary = summarise(samples("gpu_power_w", [0, 0, 0, 0]), [], timed(0.0, 3.0))
+    assert summary.figures.gpu_energy_j is None
+    assert energy_per_image([summary]).gpu is None
+
+
+@pytest.mark.parametrize(
+    ("method", "module_power_w", "scope"),
+    [
+        ("counter", None, "gpu"),
+        ("power", None, "gpu"),
+        ("counter", 400.0, "module"),
+        ("power", 400.0, "gpu"),
+        ("counter+power", None, "gpu"),
+        ("counter+power", 400.0, None),
+    ],
+)
+def test_the_counter_of_a_gpu_within_a_module_counts_all_of_it(method, module_power_w, scope):
+    state = GpuState(**{**dict.fromkeys(GpuState.__struct_fields__), "module_power_w": module_power_w})
+    assert energy_scope(method, state) == scope
+    assert energy_scope(method, None) == "gpu"
+
+
+# --- the ratio in time and in cycles
+
+
+@pytest.mark.parametrize(
+    ("ratio", "in_cycles", "named"),
+    [
+        (Estimate(1.5, 1.4, 1.6), Estimate(1.3, 1.25, 1.35), True),
+        (Estimate(1.3, 1.25, 1.35), Estimate(1.5, 1.4, 1.6), True),
+        (Estimate(1.5, 1.4, 1.6), Estimate(1.45, 1.3, 1.5), False),
+        (Estimate(1.5, 1.4, 1.6), Estimate(1.6, 1.6, 1.7), False),
+        (Estimate(1.5), Estimate(1.3, 1.25, 1.35), False),
+        (Estimate(1.5, 1.4, 1.6), Estimate(1.3), False),
+        (None, Estimate(1.3, 1.25, 1.35), False),
+    ],
+)
+def test_ratios_in_time_and_in_cycles_disagree_beyond_both_intervals(ratio, in_cycles, named):
+    found = judge_cycles(ratio, Cycles(in_cycles, 8, {"candidate": 1410.0, "baseline": 1500.0}))
+    assert [one.reason for one in found] == (["cycles_disagree"] if named else [])
+    assert all(one.severity == "warning" and "1410 MHz (candidate)" in one.detail for one in found)
+    assert judge_cycles(ratio, None) == []
 
 
 def test_only_the_samples_of_a_window_count_its_borders_included():

@@ -12,7 +12,7 @@ def measured(*enqueue_ms, ms=10.0):
     """Blocks of one pass each."""
     samples = SampleColumns()
     for number, enqueue in enumerate(enqueue_ms):
-        samples.add(number, number, Pass(0), Duration(ms, ms + 1, enqueue))
+        samples.add(number, number, Pass(0), Duration(ms, ms + 1, enqueue), ms)
     return [Block(number, number, 0, ms) for number in range(len(enqueue_ms))], samples
 
 

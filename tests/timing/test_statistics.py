@@ -72,18 +72,11 @@ def test_the_networks_lead_equally_often_whenever_the_rounds_end(count, times, s
         assert abs(leads[:end].count(0) - leads[:end].count(1)) <= 1
 
 
-@given(times=seconds, seed=st.integers(0, 99))
-def test_what_is_checked_is_one_of_the_turns_own_passes(times, seed):
-    for chunk in take(3, 2, times, seed=seed):
-        assert chunk.check is None or 0 <= chunk.check < len(chunk.passes)
-
-
-def test_inputs_are_altered_anew_each_time_and_both_kinds_are_checked():
+def test_inputs_are_altered_anew_each_time():
     chunks = take(40, 2, [0.1] * 5)
-    alterations = [one.alteration for chunk in chunks for one in chunk.passes if one.alteration is not None]
+    alterations = [one.alteration for chunk in chunks for one in chunk.passes]
+    assert None not in alterations
     assert len(set(alterations)) == len(alterations)
-    kinds = Counter(chunk.passes[chunk.check].alteration is None for chunk in chunks if chunk.check is not None)
-    assert kinds[True] > kinds[False] > 0
 
 
 def test_the_same_seed_gives_the_same_turns_and_another_one_others():
@@ -100,18 +93,18 @@ def test_no_block_takes_longer_than_its_limit_unless_it_is_one_image(times, limi
 
 def test_runtime_ms_is_the_mean_of_the_images_medians():
     table = np.array([[10.0, 100.0], [12.0, 104.0], [90.0, 102.0]])
-    assert runtime_ms(table, 0.95, 999, 0).value == pytest.approx((12 + 102) / 2)
+    assert runtime_ms(table, 0.95).value == pytest.approx((12 + 102) / 2)
 
 
 def test_the_ratio_is_the_median_of_the_rounds_ratios():
     candidate = np.array([[1.0, 1.0], [3.0, 3.0], [2.0, 2.0]])
     baseline = np.full((3, 2), 4.0)
-    assert ratio(candidate, baseline, 0.95, 999, 0).value == pytest.approx(0.5)
+    assert ratio(candidate, baseline, 0.95).value == pytest.approx(0.5)
 
 
 def test_a_drift_that_hits_both_networks_leaves_the_ratio_exact():
     drift = np.linspace(1, 3, 12)[:, None]
-    estimate = ratio(drift * [[5.0, 7.0]], drift * [[10.0, 14.0]], 0.95, 999, 0)
+    estimate = ratio(drift * [[5.0, 7.0]], drift * [[10.0, 14.0]], 0.95)
     assert (estimate.value, estimate.low, estimate.high) == pytest.approx((0.5, 0.5, 0.5))
 
 
@@ -119,15 +112,15 @@ def test_a_drift_that_hits_both_networks_leaves_the_ratio_exact():
 def test_too_few_rounds_to_span_the_median_give_no_interval(confidence, fewest):
     assert fewest_rounds(confidence) == fewest
     values = np.linspace(1.0, 1.1, fewest)[:, None]
-    assert ratio(values[1:], np.ones_like(values[1:]), confidence, 999, 0).low is None
-    assert ratio(values, np.ones_like(values), confidence, 999, 0).low is not None
+    assert ratio(values[1:], np.ones_like(values[1:]), confidence).low is None
+    assert ratio(values, np.ones_like(values), confidence).low is not None
 
 
 def test_the_robust_estimate_forgets_an_outlier_and_the_plain_one_does_not():
     candidate, baseline = np.ones((9, 1)), np.ones((9, 1))
     candidate[4] = 10.0
-    assert ratio(candidate, baseline, 0.95, 999, 0).value == 1.0
-    assert ratio_plain(candidate, baseline, 0.95, 999, 0).value == pytest.approx(2.0)
+    assert ratio(candidate, baseline, 0.95).value == 1.0
+    assert ratio_plain(candidate, baseline, 0.95).value == pytest.approx(2.0)
 
 
 def test_outliers_are_told_per_image():
@@ -143,8 +136,8 @@ def test_what_differs_between_processes_widens_the_interval():
     groups = np.repeat([0, 1, 2], 8).tolist()
     level = np.repeat([1.0, 1.05, 0.95], 8)[:, None]
     candidate = level * random.normal(1.0, 0.002, (24, 1))
-    pooled = ratio(candidate, np.ones((24, 1)), 0.95, 999, 0)
-    honest = ratio(candidate, np.ones((24, 1)), 0.95, 999, 0, groups)
+    pooled = ratio(candidate, np.ones((24, 1)), 0.95)
+    honest = ratio(candidate, np.ones((24, 1)), 0.95, groups)
     assert honest.high - honest.low >= pooled.high - pooled.low
     assert honest.low < 0.96
     assert honest.high > 1.04
@@ -155,14 +148,14 @@ def test_what_differs_between_processes_widens_the_interval():
 
 def test_intervals_are_reproducible_and_hold_the_estimate():
     table = np.random.default_rng(3).lognormal(2, 0.1, (10, 4))
-    first, again = runtime_ms(table, 0.95, 999, 7), runtime_ms(table, 0.95, 999, 7)
+    first, again = runtime_ms(table, 0.95), runtime_ms(table, 0.95)
     assert first == again
     assert first.low < first.value < first.high
 
 
 def test_a_wider_confidence_gives_a_wider_interval():
     table = np.random.default_rng(3).lognormal(2, 0.1, (10, 4))
-    narrow, wide = (runtime_ms(table, c, 2999, 0) for c in (0.5, 0.99))
+    narrow, wide = (runtime_ms(table, c) for c in (0.5, 0.99))
     assert wide.low < narrow.low
     assert narrow.high < wide.high
 
@@ -171,9 +164,9 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says():
     random = np.random.default_rng(5)
     for rounds_ in (6, 15):
         hits = 0
-        for trial in range(200):
+        for _ in range(200):
             noise = random.lognormal(0, 0.03, (2, rounds_, 3))
-            estimate = ratio(noise[0] * 10, noise[1] * 10, 0.95, 499, trial)
+            estimate = ratio(noise[0] * 10, noise[1] * 10, 0.95)
             hits += estimate.low <= 1.0 <= estimate.high
         assert 184 <= hits < 200
 
@@ -188,3 +181,12 @@ def test_a_turn_that_was_measured_again_does_not_count():
     samples = SampleColumns(round=[0, 0], block=[0, 1], image=[0, 0], ms=[9.0, 1.0])
     assert matrix(samples, 1, 1, replaced=[0]).tolist() == [[1.0]]
     assert np.isnan(matrix(samples, 1, 1, replaced=[0, 1])).all()
+
+
+def test_an_interval_over_equal_rounds_is_not_turned_around_by_rounding():
+    for seed in range(45, 60):  # of which 52 rounds the bounds past each other
+        random = np.random.default_rng(seed)
+        candidate, baseline = np.full((6, 2), random.uniform(0.3, 2)), np.full((6, 2), random.uniform(0.5, 2))
+        found = ratio(candidate, baseline, 0.95)
+        assert found.low <= found.high
+        assert found.width >= 0

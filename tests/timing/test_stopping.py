@@ -5,6 +5,7 @@ import pytest
 
 from esr.config.schema import TimingConf
 from esr.records.network import Estimate
+from esr.timing.statistics import ratio
 from esr.timing.stopping import ended_by, precision
 
 
@@ -15,8 +16,8 @@ def noisy(rounds, sigma, seed=0):
 
 def test_rounds_end_once_the_interval_is_narrow_enough():
     timing = TimingConf(precision=0.01)
-    assert ended_by(*noisy(12, 0.001), 1.0, timing) == "precision"
-    assert ended_by(*noisy(12, 0.05), 1.0, timing) is None
+    assert ended_by(*noisy(13, 0.001), 1.0, timing) == "precision"
+    assert ended_by(*noisy(13, 0.05), 1.0, timing) is None
 
 
 def test_a_few_rounds_that_agree_by_chance_are_not_enough():
@@ -26,9 +27,18 @@ def test_a_few_rounds_that_agree_by_chance_are_not_enough():
 
 
 def test_one_look_that_is_narrow_by_chance_is_not_enough():
-    candidate, baseline = noisy(13, 0.0)
-    candidate[:6] += 0.1  # half of the rounds without the last one
-    assert ended_by(candidate[:12], baseline[:12], 1.0, TimingConf(precision=0.01)) is None
+    candidate, baseline = noisy(17, 0.0)
+    candidate[1] += 0.1
+    widths = [ratio(candidate[:rounds], baseline[:rounds], 0.95).width for rounds in (13, 15, 17)]
+    assert [width < 0.01 for width in widths] == [False, True, True]
+    timing = TimingConf(precision=0.01)
+    assert ended_by(candidate[:15], baseline[:15], 1.0, timing) is None
+    assert ended_by(candidate, baseline, 1.0, timing) == "precision"
+
+
+def test_between_two_looks_a_run_goes_on_whatever_the_interval():
+    assert ended_by(*noisy(12, 0.0), 1.0, TimingConf(precision=0.01)) is None
+    assert ended_by(*noisy(13, 0.0), 1.0, TimingConf(precision=0.01)) == "precision"
 
 
 def test_time_ends_rounds_that_never_get_precise():

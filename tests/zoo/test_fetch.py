@@ -244,7 +244,7 @@ def test_all_asks_for_every_published_file(server, settings, monkeypatch):
     from esr.zoo.catalogue import select, weights
 
     assert [thing.name for thing in select(["set5", "imdn"], every_weights=True)] == [*weights(), "set5"]
-    assert len(weights()) == 42
+    assert len(weights()) == 43
 
 
 def test_converted_weights_are_the_same_tensors(fetch, reference, server, tmp_path):

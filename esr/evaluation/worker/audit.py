@@ -1,55 +1,137 @@
-"""Side effects of a pass: computing in another precision than float32, changing settings."""
+"""Side effects of a pass: other types than float32, changed settings, work and numbers that no count shows."""
 
+import gc
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from torch import Tensor, float32
-from torch.utils._python_dispatch import TorchDispatchMode
+import torch
+from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from esr.evaluation.worker.messages import AuditAnswer
+from esr.complexity import operators
+from esr.complexity.counting import in_every_thread, unseen
+from esr.complexity.memory import Ledger
+from esr.complexity.replica import as_written
+from esr.evaluation.worker.messages import InspectAnswer
 from esr.networks import devices
 from esr.records.network import SettingValue
 
+_SMALL_INTEGERS = frozenset({torch.int8, torch.uint8, torch.int16, torch.int32})
+_QUANTISED = frozenset({torch.qint8, torch.quint8, torch.qint32})
+_FEW = 16
+"""Numbers that may be a mean or a scale rather than weights."""
+_IMAGE_SHARE = 8
+"""Fraction, as divisor, of the input's values from which on a tensor may hold part of the answer."""
 
-class _Audit(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Notes every operator that returns floating-point values other than float32, and the settings it runs with."""
 
-    def __init__(self, settings: Mapping[str, SettingValue]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+class _Inspection:
+    """Notes what each operator of one pass does."""
+
+    def __init__(self, network: nn.Module, lr: Tensor, settings: Mapping[str, SettingValue]) -> None:
         self.settings = settings
         self.precisions: dict[str, set[str]] = {}
         self.changed: dict[str, SettingValue] = {}
+        self.macs = 0
+        self.ns = 0
+        self._pixels = lr.numel() // lr.shape[1]
+        self._share = lr.numel() // _IMAGE_SHARE
+        self._ledger = Ledger(network, lr)
+        self._before = _alive()
+        self._from_input = {lr.untyped_storage()._cdata}
+        self._hidden: dict[int, int] = {}
+        self._outside: dict[int, int] = {}
+
+    @property
+    def hidden(self) -> int:
+        """Numbers multiplied like weights that are none."""
+        return sum(self._hidden.values())
+
+    @property
+    def outside(self) -> int:
+        """Numbers made by no operator."""
+        return sum(self._outside.values())
 
     def compare_settings(self) -> None:
         """Notes the settings that have changed."""
         now = devices.read_settings()
         self.changed |= {name: value for name, value in now.items() if value != self.settings[name]}
 
-    def __torch_dispatch__(
-        self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
+    def saw(self, operator: Any, arguments: Sequence[Any], result: Any) -> None:
+        """Called after each operator."""
         self.compare_settings()  # here, since a network may restore them before it returns
-        results = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(results):
-            if isinstance(leaf, Tensor) and leaf.is_floating_point() and leaf.dtype != float32:
+        macs = operators.macs(operator, arguments, result) or 0
+        self.macs += macs
+        self._note_origins(arguments, result, multiplies=macs > 0)
+        self._note_types(operators.name(operator), result, multiplies=macs > 0)
+
+    def _note_origins(self, arguments: Sequence[Any], result: Any, *, multiplies: bool) -> None:
+        inputs = [leaf for leaf in tree_leaves(arguments) if isinstance(leaf, Tensor)]
+        for leaf in unseen(self._ledger, inputs):
+            storage = leaf.untyped_storage()._cdata
+            if storage not in self._before and leaf.numel() >= self._share:
+                self._outside[storage] = leaf.numel()
+            elif multiplies and leaf.numel() > _FEW:
+                self._hidden[storage] = leaf.numel()
+        outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        follows = any(_storage(leaf) in self._from_input for leaf in inputs)
+        for leaf in outputs:
+            (self._from_input.add if follows else self._from_input.discard)(_storage(leaf))
+        self._ledger.enter(result)
+
+    def _note_types(self, name: str, result: Any, *, multiplies: bool) -> None:
+        for leaf in tree_leaves(result):
+            if not isinstance(leaf, Tensor) or leaf.dtype == torch.float32 or leaf.numel() <= _FEW:
+                continue
+            integers = leaf.dtype in _SMALL_INTEGERS and leaf.numel() >= self._pixels
+            whole = not leaf.is_floating_point() and not leaf.is_complex() and leaf.dtype != torch.bool
+            if leaf.is_floating_point() or leaf.dtype in _QUANTISED or integers or (whole and multiplies):
                 dtype = str(leaf.dtype).removeprefix("torch.")
-                self.precisions.setdefault(dtype, set()).add(func.overloadpacket.__name__)
-        return results
+                self.precisions.setdefault(dtype, set()).add(name.removeprefix("aten."))
+
+    def connects(self, output: object) -> bool:
+        """True if the output follows from the input by operators."""
+        return isinstance(output, Tensor) and _storage(output) in self._from_input
 
 
-def audit(run: Callable[[], Tensor], settings: Mapping[str, SettingValue]) -> tuple[Tensor, AuditAnswer]:
+def _storage(tensor: Tensor) -> int:
+    return tensor.untyped_storage()._cdata if tensor.layout == torch.strided else id(tensor)
+
+
+def _alive() -> set[int]:
+    """Storages of all tensors that Python holds."""
+    tensors = [one for one in gc.get_objects() if issubclass(type(one), Tensor)]
+    return {_storage(one) for one in tensors}
+
+
+def inspect(
+    network: nn.Module, lr: Tensor, run: Callable[[], Tensor], settings: Mapping[str, SettingValue]
+) -> tuple[Tensor, InspectAnswer]:
     """Runs one pass under watch.
 
     Args:
-        run: One forward pass.
+        network: The network.
+        lr: The input.
+        run: One forward pass over it.
         settings: As `devices.read_settings` returned them before the network was loaded.
 
     Returns:
         The pass's output, and the findings.
     """
-    with _Audit(settings) as watched:
+    watched = _Inspection(network, lr, settings)
+    start = time.perf_counter_ns()
+    with as_written(), in_every_thread(watched.saw) as mode:
         output = run()
+    elapsed = time.perf_counter_ns() - start
     watched.compare_settings()
     precisions = {dtype: tuple(sorted(names)) for dtype, names in sorted(watched.precisions.items())}
-    return output, AuditAnswer(precisions, watched.changed)
+    return output, InspectAnswer(
+        precisions=precisions,
+        switches=watched.changed,
+        macs=watched.macs,
+        hidden=watched.hidden,
+        outside=watched.outside,
+        connected=watched.connects(output),
+        ms=elapsed / 1e6,
+        operators_ms=min(mode.ns, elapsed) / 1e6,
+    )

@@ -1,48 +1,56 @@
 """The worker's side: holds one network and carries out the parent's requests, one at a time."""
 
-import ctypes
 import os
 import platform
-import signal
+import random
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial, singledispatchmethod
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from esr import complexity
-from esr.config.schema import ModelConf
+from esr.config.schema import SCALE, ModelConf
 from esr.errors import DeviceError, EsrError, NetworkError
 from esr.evaluation.worker import messages as to
-from esr.evaluation.worker.audit import audit
+from esr.evaluation.worker.audit import inspect
 from esr.evaluation.worker.messages import Answer, AnyRequest, Done, Refusal, Request
 from esr.evaluation.worker.output_sample import positions
 from esr.networks import devices, inference, loading, padding
 from esr.records.network import SettingValue, WorkerReport
+from esr.sandbox.launch import Lock
 from esr.text import described, one_line
-from esr.timing.schedule import Pass
 
-_PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
+_EVICTED_VALUES = 2**20
+"""Values, 4 bytes each, that push a pass's messages out of the processor's caches."""
 
 
 class Child:
-    """State of a worker: a device, then a network on it, then the images."""
+    """State of a worker: a device, a network on it, and its last output."""
 
     device: devices.ComputeDevice
     network: nn.Module
     model: ModelConf
+    captures = False
     settings: dict[str, SettingValue]
     """As they were before the network was loaded."""
 
-    def __init__(self) -> None:
-        self.images: list[Tensor] = []
-        """LR images in main memory; on the device only while in use."""
-        self.inputs: list[Tensor] = []
+    def __init__(self, lock: Lock = lambda: None) -> None:
+        self.lock = lock
+        self.network = _Nearest()
+        self.model = ModelConf()
+        self.output: Tensor | None = None
+        """Of the last pass."""
+        self.lr: Tensor
+        """Its input."""
         self.graphs: dict[torch.Size, devices.CudaGraph] = {}
         """By the shape of their input; empty where passes are not to be captured, or cannot be."""
+        self.shapes: set[torch.Size] = set()
+        """Of inputs that a pass has been run over."""
         self.uncaptured: str | None = None
         """Reason why the network cannot be captured."""
 
@@ -69,13 +77,12 @@ class Child:
     @handle.register
     def open(self, request: to.OpenRequest) -> to.OpenAnswer:
         """Opens the device and sets its switches."""
-        conf = request.settings
-        threads = devices.set_threads(conf.device.threads, conf.device.cpus)
-        self.device = devices.open_device(conf.device.kind, conf.device.index)
-        self.captures = conf.timing.cuda_graph
+        threads = devices.set_threads(request.device.threads, request.device.cpus)
+        self.device = devices.open_device(request.device.kind, request.device.index)
+        self.captures = request.cuda_graph
         if self.captures and not isinstance(self.device, devices.CudaDevice):
             raise DeviceError("timing.cuda_graph=true: needs a GPU; leave it out on the CPU")
-        switches = devices.apply_switches(**asdict(conf.cudnn))
+        switches = devices.apply_switches(**asdict(request.cudnn))
         self.settings = devices.read_settings()
         return to.OpenAnswer(
             WorkerReport(
@@ -95,15 +102,18 @@ class Child:
     @handle.register
     def load(self, request: to.LoadRequest) -> to.LoadAnswer:
         """Builds the network, loads its weights and moves it to the device; undoes what the network did to be fast."""
-        loaded = loading.load(request.model, request.weights, request.seed, self.device.torch_device, self.settings)
+        self.lock()
+        self.output, self.shapes, self.graphs, self.uncaptured = None, set(), {}, None
+        loaded = loading.load(
+            request.model,
+            request.weights,
+            request.seed,
+            self.device.torch_device,
+            self.settings,
+            request.content.tobytes(),
+        )
         self.network, self.model = loaded.network, loaded.model
         return to.LoadAnswer(loaded.findings)
-
-    @handle.register
-    def take_image(self, request: to.ImageRequest) -> Done:
-        """Keeps one more LR image."""
-        self.images.append(inference.to_tensor(request.image, self.model.data_range))
-        return Done()
 
     @handle.register
     def count(self, request: to.ComplexityRequest) -> to.ComplexityAnswer:
@@ -116,12 +126,19 @@ class Child:
             return to.ComplexityAnswer(None, uncounted, padding.multiple(self.network))
 
     @handle.register
-    def measure_memory(self, request: to.MemoryRequest) -> to.MemoryAnswer:
-        """Peak memory of one pass over one image."""
-        lr = self._on_device(request.image)
-        self.device.reset_memory()
-        inference.check_output(self._forward(lr), lr)
-        return to.MemoryAnswer(self.device.peak_memory())
+    def count_layers(self, request: to.LayersRequest) -> to.LayersAnswer:
+        """Counts module by module."""
+        return to.LayersAnswer(tuple(complexity.layers(self.network, request.height, request.width)))
+
+    @handle.register
+    def export(self, request: to.ExportRequest) -> to.ExportAnswer:
+        """Exports a network; outside of inference mode, whose tensors cannot be traced."""
+        from esr.networks import export  # noqa: PLC0415 - an evaluation does without it
+
+        with torch.inference_mode(mode=False):
+            self.load(request.network)
+            exported = export.export(self.network, request.format)
+        return to.ExportAnswer(np.frombuffer(exported.content, np.uint8), exported.any_size)
 
     @handle.register
     def reset_memory(self, _: to.ResetMemoryRequest) -> Done:
@@ -141,31 +158,41 @@ class Child:
         return Done()
 
     @handle.register
-    def renew(self, request: to.RenewRequest) -> Done:
-        """Recompiles the device's kernels, in passes over these images, so that no timed pass pays for it."""
-        if self.device.renew_kernels():
-            for index in request.images:
-                self._forward(self._on_device(index))
+    def renew(self, _: to.RenewRequest) -> Done:
+        """Drops the device's compiled kernels."""
+        self.device.renew_kernels()
         return Done()
 
     @handle.register
-    def upscale(self, request: to.QualityRequest) -> to.QualityAnswer:
-        """The 8-bit SR image of one LR image."""
-        lr = self._on_device(request.image)
-        output = inference.check_output(self._forward(lr), lr)
-        return to.QualityAnswer(inference.to_image(output, self.model.data_range))
+    def run_pass(self, request: to.PassRequest) -> to.PassAnswer:
+        """One pass; its output is kept for the request that follows."""
+        run = self._pass(self._take(request))
+        self.output, duration = self.device.timed(run)
+        inference.check_shape(self.output, self.lr)
+        return to.PassAnswer(duration, self.uncaptured)
 
-    @handle.register
-    def prepare(self, request: to.PrepareRequest) -> Done:
-        """Puts the next block's inputs on the device."""
-        self.inputs = [self._input(one) for one in request.passes]
-        if self.captures:
-            for lr in self.inputs:
-                self._capture(lr)
-        return Done()
+    def _take(self, request: to.PassRequest | to.InspectRequest | to.KernelsRequest) -> Tensor:
+        """The request's input, the last one's output released before."""
+        self.output = None
+        self.lr = inference.to_tensor(request.image, self.model.data_range, self.device.torch_device)
+        random.seed(request.seed)
+        np.random.seed(request.seed % 2**32)  # noqa: NPY002 - a stranger's network may use these generators
+        torch.manual_seed(request.seed)
+        return self.lr
+
+    def _pass(self, lr: Tensor) -> Callable[[], Tensor]:
+        """The pass to be timed: a replay where there is a graph."""
+        if self.captures and lr.shape in self.shapes:
+            self._capture(lr)
+        self.shapes.add(lr.shape)
+        graph = self.graphs.get(lr.shape)
+        if graph is None:
+            return partial(self._forward, lr)
+        graph.load(lr)
+        return graph.replay
 
     def _capture(self, lr: Tensor) -> None:
-        """Captures a pass over a new shape, unless an earlier one could not be: all shapes are timed alike."""
+        """Captures a pass over a shape, unless an earlier one could not be: all are timed alike."""
         if self.uncaptured is not None or lr.shape in self.graphs:
             return
         try:
@@ -174,82 +201,69 @@ class Child:
             self.uncaptured = one_line(described(error))[: to.MESSAGE_LIMIT]
             self.graphs.clear()
 
-    def _pass(self, lr: Tensor) -> Callable[[], Tensor]:
-        """The pass to be timed: a replay where there is a graph."""
-        graph = self.graphs.get(lr.shape)
-        if graph is None:
-            return partial(self._forward, lr)
-        graph.load(lr)
-        return graph.replay
-
-    @handle.register
-    def time(self, request: to.TimeRequest) -> to.TimeAnswer:
-        """Times one pass over each prepared input, and samples one output.
-
-        The output is sampled at once, so that a network that works on after its pass is caught with an unfinished one.
-        """
-        durations = []
-        sampled = None
-        for position, lr in enumerate(self.inputs):
-            output, duration = self.device.timed(self._pass(lr))
-            durations.append(duration)
-            inference.check_shape(output, lr)
-            if position == request.sampled:
-                sampled = self._sample(output, lr, request.seed)
-            del output
-        self.inputs = []
-        return to.TimeAnswer(tuple(durations), sampled, self.uncaptured)
-
     @handle.register
     def sample(self, request: to.SampleRequest) -> to.SampleAnswer:
-        """A sample of the output over one input, in an untimed pass under audit."""
-        lr = self._input(request.one)
-        output, found = audit(lambda: self._forward(lr), self.settings)
-        return to.SampleAnswer(found.precisions, found.switches, self._sample(output, lr, request.seed))
+        """Values of the last output."""
+        output = self._last()
+        levels = inference.to_levels(output, self.model.data_range, positions(output.numel(), request.seed))
+        return to.SampleAnswer(levels.astype("<f4").view(np.uint8).reshape(-1, 4))
 
     @handle.register
-    def audit(self, request: to.AuditRequest) -> to.AuditAnswer:
-        """One pass under audit."""
-        lr = self._on_device(request.image)
-        return audit(lambda: self._forward(lr), self.settings)[1]
+    def show(self, _: to.QualityRequest) -> to.QualityAnswer:
+        """The whole last output."""
+        output = inference.check_output(self._last(), self.lr)
+        return to.QualityAnswer(inference.to_image(output, self.model.data_range))
 
-    def _sample(self, output: Tensor, lr: Tensor, seed: int) -> to.Pixels:
-        valid = inference.check_shape(output, lr)
-        return inference.to_values(valid, self.model.data_range, positions(valid.numel(), seed))
+    @handle.register
+    def profile(self, request: to.KernelsRequest) -> to.KernelsAnswer:
+        """One pass under torch's profiler, replayed where timed passes are."""
+        return to.KernelsAnswer(self.device.kernels(self._pass(self._take(request))))
 
-    def _input(self, one: Pass) -> Tensor:
-        lr = self._on_device(one.image)
-        return lr if one.alteration is None else inference.altered(lr, one.alteration)
+    def _last(self) -> Tensor:
+        return inference.check_shape(self.output, self.lr)
 
-    def _on_device(self, index: int) -> Tensor:
-        return self.images[index].to(self.device.torch_device)
+    @handle.register
+    def inspect(self, request: to.InspectRequest) -> to.InspectAnswer:
+        """One pass under watch; its output is kept like any other's."""
+        lr = self._take(request)
+        if isinstance(self.network.forward, padding.Padding):
+            self._forward(torch.zeros_like(lr))  # finds the multiple: a pass that fails first would be watched, too
+        self.output, found = inspect(self.network, lr, lambda: self._forward(lr), self.settings)
+        return found
 
     def _forward(self, lr: Tensor) -> Tensor:
         return inference.forward(self.network, lr, self.model.tile)
+
+
+class _Nearest(nn.Module):
+    """The plainest network, whose passes tell the harness's own time; it leaves the caches as cold as others do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.elsewhere = torch.zeros(_EVICTED_VALUES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.elsewhere.add_(1)
+        return nn.functional.interpolate(x, scale_factor=SCALE, mode="nearest")
 
 
 def _refusal(kind: Any, message: str, error: BaseException) -> Refusal:
     return Refusal(kind, type(error).__name__[: to.MESSAGE_LIMIT], one_line(message)[: to.MESSAGE_LIMIT])
 
 
-def _end_with_parent() -> None:
-    # A pass that never returns would outlive a killed parent.
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def main(read_fd: int, write_fd: int) -> None:
+def main(read_fd: int, write_fd: int, lock: Lock) -> None:
     """Serves requests until the parent closes its end.
 
     The network's prints go to standard error; messages have pipes of their own.
+
+    Args:
+        read_fd: Requests.
+        write_fd: Answers.
+        lock: Called once, before the network's code is imported.
     """
-    _end_with_parent()
-    # A scheduler signals every process of a job; the parent decides about this one.
-    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(number, signal.SIG_IGN)
     for fd in (read_fd, write_fd):
         os.set_inheritable(fd, False)
-    child = Child()
+    child = Child(lock)
     with open(read_fd, "rb") as source, open(write_fd, "wb") as sink:
         while line := source.readline():
             envelope = to.open_envelope(line)

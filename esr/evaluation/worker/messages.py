@@ -13,19 +13,27 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
 
-from esr.config.schema import SCALE, EsrConf, ModelConf
-from esr.config.terms import Count, Stage
-from esr.records.network import Complexity, Loading, Memory, SettingValue, Shape, Weights, WorkerReport
+from esr.config.schema import SCALE, CudnnConf, DeviceConf, ModelConf
+from esr.config.terms import Count, Figure, Stage
+from esr.evaluation.worker.output_sample import sample_size
+from esr.records.network import (
+    MOST_KERNELS,
+    Complexity,
+    Kernel,
+    Layer,
+    Loading,
+    Memory,
+    SettingValue,
+    Shape,
+    Weights,
+    WorkerReport,
+)
 from esr.timing.samples import Duration
-from esr.timing.schedule import Pass
 
 MOST_BYTES = 1 << 32
 """Bytes of a message's arrays."""
 MESSAGE_LIMIT = 2000
 """Characters of an exception's text in a refusal; a stranger's may hold a whole tensor."""
-MOST_PASSES = 100_000
-"""Passes in one block."""
-
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 """8-bit values of any shape; on the pipe the shape stands in the line and the values after it."""
 _Extent: TypeAlias = Annotated[tuple[Annotated[int, Meta(ge=0, le=10**9)], ...], Meta(max_length=4)]
@@ -73,29 +81,50 @@ class QualityAnswer(Answer, frozen=True, tag="quality"):
     image: Pixels
 
 
-class TimeAnswer(Answer, frozen=True, tag="time"):
-    """Durations of a block's passes."""
+class PassAnswer(Answer, frozen=True, tag="pass"):
+    """The pass has ended, by the worker's own clock after this time."""
 
-    durations: Annotated[tuple[Duration, ...], Meta(max_length=MOST_PASSES)]
-    sample: Pixels | None
-    """Of the output that was to be checked."""
+    duration: Duration
     uncaptured: _Word | None = None
-    """Reason why the passes are no replays although the configuration asks for a CUDA graph."""
+    """Reason why the pass was no replay although the configuration asks for a CUDA graph."""
 
 
-class AuditAnswer(Answer, frozen=True, tag="audit"):
+class SampleAnswer(Answer, frozen=True, tag="sample"):
+    """Values of the last output."""
+
+    raw: Pixels
+    """Values × 4 bytes: little-endian float32, in grey levels, neither clamped nor rounded."""
+
+    @property
+    def values(self) -> npt.NDArray[np.float32]:
+        """The grey levels."""
+        return self.raw.reshape(-1).view("<f4")
+
+
+class InspectAnswer(Answer, frozen=True, tag="inspect"):
     """Findings of a watched pass, empty for a network that does nothing but compute in float32."""
 
     precisions: Annotated[dict[_Word, tuple[_Word, ...]], Meta(max_length=100)]
-    """Floating-point type other than float32 -> operators that returned it."""
+    """Type other than float32 -> operators that computed in it."""
     switches: Annotated[dict[_Word, SettingValue], Meta(max_length=100)]
     """Settings that differed during the pass or after it, with those values."""
+    macs: Count
+    """Of this pass."""
+    hidden: Count
+    """Numbers that are neither parameters nor buffers but multiplied like weights."""
+    outside: Count
+    """Numbers made during the pass by no operator."""
+    connected: bool
+    """The output follows from the input by operators."""
+    ms: Figure
+    operators_ms: Figure
+    """Time inside operators."""
 
 
-class SampleAnswer(AuditAnswer, frozen=True, tag="sample"):
-    """Findings of a watched pass, and a sample of its output."""
+class KernelsAnswer(Answer, frozen=True, tag="kernels"):
+    """Kernels of a profiled pass; `None` where the device or the profiler tells none."""
 
-    sample: Pixels
+    kernels: Annotated[tuple[Kernel, ...], Meta(max_length=MOST_KERNELS)] | None
 
 
 class Refusal(Answer, frozen=True, tag="refusal"):
@@ -139,9 +168,11 @@ class Request(msgspec.Struct, Generic[AnswerT], frozen=True, forbid_unknown_fiel
 
 
 class OpenRequest(Request[OpenAnswer], frozen=True, tag="open"):
-    """Open the device and set its switches."""
+    """Open the device and set its switches. No seed and no path of data travels along."""
 
-    settings: EsrConf
+    device: DeviceConf
+    cudnn: CudnnConf
+    cuda_graph: bool = False
 
 
 class LoadRequest(Request[LoadAnswer], frozen=True, tag="load"):
@@ -151,12 +182,8 @@ class LoadRequest(Request[LoadAnswer], frozen=True, tag="load"):
     weights: Weights
     seed: Count
     """Of random weights."""
-
-
-class ImageRequest(Request[Done], frozen=True, tag="image"):
-    """Keep one more LR image, H×W×3."""
-
-    image: Pixels
+    content: Pixels = msgspec.field(default_factory=lambda: np.zeros(0, np.uint8))
+    """Bytes of the weights file, whose digest is the one stated; empty for random weights and a repository's."""
 
 
 class ComplexityRequest(Request[ComplexityAnswer], frozen=True, tag="complexity"):
@@ -166,14 +193,8 @@ class ComplexityRequest(Request[ComplexityAnswer], frozen=True, tag="complexity"
     width: Count
 
 
-class MemoryRequest(Request[MemoryAnswer], frozen=True, tag="memory"):
-    """Measure the peak memory of one pass over an image."""
-
-    image: Count
-
-
 class ResetMemoryRequest(Request[Done], frozen=True, tag="reset_memory"):
-    """Begin a measurement of peak memory that spans several requests."""
+    """Begin a measurement of peak memory: free what can be freed."""
 
 
 class PeakRequest(Request[MemoryAnswer], frozen=True, tag="peak"):
@@ -185,15 +206,34 @@ class KeepMemoryRequest(Request[Done], frozen=True, tag="keep_memory"):
 
 
 class RenewRequest(Request[Done], frozen=True, tag="renew"):
-    """Recompile the device's kernels, in untimed passes over these images."""
+    """Drop the device's compiled kernels."""
 
-    images: tuple[Count, ...]
+
+class PassRequest(Request[PassAnswer], frozen=True, tag="pass"):
+    """Run one pass over an LR image, H×W×3: in warm-up, for quality, timed or to check another, all the same."""
+
+    image: Pixels
+    seed: Count
+    """Of the random generators."""
+
+
+class SampleRequest(Request[SampleAnswer], frozen=True, tag="sample"):
+    """Give values of the last output, at positions that nothing told before."""
+
+    values: Count
+    """In the whole output."""
+    seed: Count
+    """Of the positions."""
+
+    def check(self, answer: SampleAnswer) -> None:
+        """As many values as there are positions."""
+        if answer.raw.shape != (sample_size(self.values), 4):
+            raise ValueError(f"a sample of shape {answer.raw.shape}")
 
 
 class QualityRequest(Request[QualityAnswer], frozen=True, tag="quality"):
-    """Upscale an image."""
+    """Give the whole last output as an 8-bit image."""
 
-    image: Count
     lr_shape: Shape
 
     def check(self, answer: QualityAnswer) -> None:
@@ -203,41 +243,46 @@ class QualityRequest(Request[QualityAnswer], frozen=True, tag="quality"):
             raise ValueError(f"an SR image of shape {answer.image.shape}")
 
 
-class PrepareRequest(Request[Done], frozen=True, tag="prepare"):
-    """Put the next block's inputs on the device."""
+class InspectRequest(Request[InspectAnswer], frozen=True, tag="inspect"):
+    """Run one pass like any other, and watch its operators."""
 
-    passes: Annotated[tuple[Pass, ...], Meta(max_length=MOST_PASSES)]
-
-
-class TimeRequest(Request[TimeAnswer], frozen=True, tag="time"):
-    """Time one pass over each prepared input."""
-
-    passes: Count
-    """Number of prepared inputs."""
-    sampled: Count | None = None
-    """Index of the pass whose output is sampled."""
-    seed: Count = 0
-    """Of the sample."""
-
-    def check(self, answer: TimeAnswer) -> None:
-        """One duration for each pass, and a sample if one was requested."""
-        if len(answer.durations) != self.passes:
-            raise ValueError(f"{len(answer.durations)} durations for {self.passes} passes")
-        if (answer.sample is None) != (self.sampled is None):
-            raise ValueError("a sample that was not requested, or none")
-
-
-class SampleRequest(Request[SampleAnswer], frozen=True, tag="sample"):
-    """Sample the output of one untimed, watched pass."""
-
-    one: Pass
+    image: Pixels
     seed: Count
 
 
-class AuditRequest(Request[AuditAnswer], frozen=True, tag="audit"):
-    """Watch one pass over an image."""
+class KernelsRequest(Request[KernelsAnswer], frozen=True, tag="kernels"):
+    """Profile one pass."""
 
-    image: Count
+    image: Pixels
+    seed: Count
+
+
+class LayersAnswer(Answer, frozen=True, tag="layers"):
+    """A network's cost, module by module."""
+
+    layers: Annotated[tuple[Layer, ...], Meta(max_length=1_000_000)]
+
+
+class LayersRequest(Request[LayersAnswer], frozen=True, tag="layers"):
+    """Count one pass over an image of this size, module by module."""
+
+    height: Count
+    width: Count
+
+
+class ExportAnswer(Answer, frozen=True, tag="export"):
+    """An exported file."""
+
+    content: Pixels
+    """Bytes of the file."""
+    any_size: bool
+
+
+class ExportRequest(Request[ExportAnswer], frozen=True, tag="export"):
+    """Build a network with its weights, and export it."""
+
+    network: LoadRequest
+    format: _Word
 
 
 AnyRequest: TypeAlias = Union[tuple(Request.__subclasses__())]  # type: ignore[valid-type]  # noqa: UP007

@@ -1,18 +1,22 @@
-"""Samples of SR images: few enough to move between processes, too many to guess."""
+"""Positions at which outputs are sampled: few enough to move quickly, too many to compute alone."""
+
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-CHECKED_VALUES = 4096
-"""Values in which a timed pass's output is compared with an untimed pass's."""
+SAMPLED = 4096
+"""Values in a sample; smaller outputs are sampled with as many values as they have."""
+
+Positions: TypeAlias = npt.NDArray[np.int64]
+"""Indices into an SR image, 4H×4W×3, as one row of values."""
 
 
-def positions(values: int, seed: int) -> npt.NDArray[np.int64]:
-    """Indices of a sample of so many values, at most `CHECKED_VALUES`; they follow from the seed."""
-    return np.random.default_rng(seed).integers(0, values, min(CHECKED_VALUES, values))
+def sample_size(values: int) -> int:
+    """Number of values sampled of so many."""
+    return min(SAMPLED, values)
 
 
-def sample(image: npt.NDArray[np.uint8], seed: int) -> npt.NDArray[np.uint8]:
-    """Values of an image at `positions`."""
-    flat = image.reshape(-1)
-    return flat[positions(flat.size, seed)]
+def positions(values: int, seed: int) -> Positions:
+    """Indices of a sample of so many values; they follow from the seed."""
+    return np.random.default_rng(seed).integers(0, values, sample_size(values))

@@ -1,34 +1,27 @@
 """The parent's handle on a worker: starts it, sends requests, waits with a time limit, explains its death."""
 
 import contextlib
-import json
 import os
 import secrets
 import select
 import signal
-import sys
 import tempfile
 import threading
 import time
 from pathlib import Path
-from subprocess import DEVNULL, PIPE, STDOUT, Popen, TimeoutExpired
+from subprocess import TimeoutExpired
 
 from esr import errors
 from esr.config.terms import FailureKind, Stage
 from esr.errors import EsrError
 from esr.evaluation.worker.messages import AnswerT, Refusal, Request, open_envelope, pack
 from esr.evaluation.worker.pipe import PipeReader
-from esr.records.network import Failure
+from esr.records.network import Failure, Sandbox
+from esr.sandbox.process import ContainedProcess, Wishes
 from esr.text import one_line
 
-_BOOT = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from esr.evaluation.worker.child import main; main(int(sys.argv[2]), int(sys.argv[3]))"
-)
-_KEEPER = 'read _; kill -s KILL -- "-$1"'
-"""Ends the worker's children when our end of a pipe closes: a worker ends with its parent, but they do not, and would
-stay stopped for good if we are killed."""
-STARTUP: tuple[Stage, ...] = ("open", "load")
+_SERVE = "from esr.evaluation.worker.child import main; main(read, write, lock)"
+STARTUP: tuple[Stage, ...] = ("open", "load", "export")
 STARTUP_S = 300.0
 """Least seconds for startup: importing torch from a cold disk can take a minute, whatever a forward pass takes."""
 _STDERR_TAIL = 2000
@@ -50,11 +43,17 @@ class WorkerFailure(Exception):  # noqa: N818 - a result of measuring, to be rec
 class Worker:
     """One child process; each request has a time limit."""
 
-    def __init__(self, timeout_s: float, packages: Path | None = None) -> None:
+    def __init__(
+        self,
+        timeout_s: float,
+        sandbox: Wishes = Wishes(),  # noqa: B008 - frozen
+        packages: Path | None = None,
+    ) -> None:
         """Starts it.
 
         Args:
             timeout_s: Time limit of a request.
+            sandbox: Containment of the network's code.
             packages: Folder of packages beyond esr's own.
         """
         self.timeout_s = timeout_s
@@ -62,21 +61,14 @@ class Worker:
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
         child_read, self._write = os.pipe()
         self._read, child_write = os.pipe()
-        ends = (child_read, child_write)
         self._reader = PipeReader(self._read)
-        paths = [*sys.path, *([str(packages)] if packages else [])]
-        command = [sys.executable, "-c", _BOOT, json.dumps(paths), *map(str, ends)]
         os.set_blocking(self._write, False)
         try:
-            # In a session of its own: Ctrl-C is the parent's to handle.
-            self._process = Popen(
-                command, stdin=DEVNULL, stdout=self._stderr, stderr=STDOUT, pass_fds=ends, start_new_session=True
-            )
+            program = f"import sys; sys.path.append({str(packages)!r}); {_SERVE}" if packages else _SERVE
+            self.process = ContainedProcess(program, (child_read, child_write), self._stderr, sandbox)
         finally:
             os.close(child_read)
             os.close(child_write)
-        command = ["/bin/sh", "-c", _KEEPER, "sh", str(self._process.pid)]
-        self._keeper = Popen(command, stdin=PIPE, stdout=DEVNULL, stderr=DEVNULL, start_new_session=True)
 
     def __enter__(self) -> "Worker":
         return self
@@ -145,7 +137,7 @@ class Worker:
 
     def _death(self, stage: Stage) -> WorkerFailure:
         try:
-            code = self._process.wait(_GRACE_S)
+            code = self.process.wait(_GRACE_S)
         except TimeoutExpired:
             self.kill()
             cause = "the worker closed its pipe"
@@ -164,24 +156,45 @@ class Worker:
     @property
     def pid(self) -> int:
         """The child's process id."""
-        return self._process.pid
+        return self.process.pid
+
+    def confirm_sandbox(self) -> None:
+        """Verifies the sandbox, after a network was loaded.
+
+        Raises:
+            SandboxError: It is required, and something essential is missing.
+        """
+        self.process.confirm_lock()
+        self.process.judge(sealed=False)
+
+    def seal(self) -> None:
+        """Lets the worker start no more processes, and ends those that it has started.
+
+        Raises:
+            SandboxError: A sandbox is required, and it cannot be sealed.
+        """
+        self.process.seal()
+        self.process.judge(sealed=True)
+
+    @property
+    def sandbox(self) -> Sandbox | None:
+        """The layers that hold; `None` without a sandbox."""
+        state = self.process.state
+        if self.process.wishes.mode == "off":
+            return None
+        return Sandbox(tuple(state.layers), dict(state.missing), state.landlock_abi)
 
     def pause(self) -> None:
         """Stops the worker and its children: none of their threads runs until `resume`."""
-        self._signal(signal.SIGSTOP)
+        self.process.signal(signal.SIGSTOP)
 
     def resume(self) -> None:
         """Continues a paused worker."""
-        self._signal(signal.SIGCONT)
-
-    def _signal(self, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, number)
+        self.process.signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """Kills the worker and its children."""
-        self._signal(signal.SIGKILL)
-        self._process.wait()
+        self.process.kill()
 
     def close(self) -> None:
         """Lets the worker exit, else kills it; nothing of it is left."""
@@ -191,11 +204,9 @@ class Worker:
         self.resume()
         try:
             with contextlib.suppress(TimeoutExpired):
-                self._process.wait(_GRACE_S)
+                self.process.wait(_GRACE_S)
         finally:
-            self.kill()
-            self._keeper.kill()
-            self._keeper.communicate()
+            self.process.close()
             self._stderr.close()
 
 

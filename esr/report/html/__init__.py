@@ -6,12 +6,14 @@ it is escaped text, in scripts it is JSON that cannot end them, and the page's p
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
+from types import MappingProxyType
 
 import msgspec
 
 from esr.ranking import Ranking
+from esr.records.document import Document
 from esr.report import table
 from esr.report.html import marks
 from esr.report.html.chart import chart, correlations
@@ -25,12 +27,13 @@ FIRST_ROWS = 200
 _ESCAPES = {ord(mark): f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u2029"}
 
 
-def render(ranking: Ranking) -> str:
+def render(ranking: Ranking, documents: Mapping[str, Document] = MappingProxyType({})) -> str:
     """The whole report as HTML.
 
     Args:
-        ranking: The ranking to show. Images, telemetry and machine, which it does not hold, are read from its entries'
-            records; the row of an unreadable record stands, without them.
+        ranking: The ranking to show.
+        documents: Records by `Entry.path`, for what the ranking does not hold: images, telemetry and machine. The row
+            of a network without one stands, without them.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - only this format renders
     from plotly.offline import get_plotlyjs  # noqa: PLC0415 - only this format draws
@@ -40,7 +43,7 @@ def render(ranking: Ranking) -> str:
     scripts = [get_plotlyjs(), *map(_asset, SCRIPTS)]
     pool = Pool()
     grid = table.ranking_grid(ranking)
-    networks = [details(row, cells, ranking, pool) for row, cells in grid.lines]
+    networks = [details(row, cells, ranking, documents, pool) for row, cells in grid.lines]
     return environment.get_template("report.html.j2").render(
         ranking=ranking,
         grid=grid,
@@ -82,11 +85,12 @@ def _asset(name: str) -> str:
 
 
 def _tallies(ranking: Ranking) -> list[tuple[int, str]]:
-    """Numbers of networks, ranked, tainted and failed; zeros are left out."""
+    """Numbers of networks, ranked, imprecise, tainted and failed; zeros are left out."""
     rows = [row for row in ranking.rows if not row.entry.reference]
     counts = (
         (len(rows), "network" if len(rows) == 1 else "networks"),
         (sum(row.ranked for row in rows), "ranked"),
+        (sum(row.entry.verdict == "imprecise" for row in rows), "imprecise"),
         (sum(row.entry.verdict == "tainted" for row in rows), "tainted"),
         (sum(row.entry.failure is not None for row in rows), "failed"),
     )

@@ -60,7 +60,7 @@ def chart(ranking: Ranking) -> Chart:
     across = [axis for axis in _runtime_axes(ranking) if _known(axis.values)]
     up = [
         msgspec.structs.replace(axis, fronts=[pareto(x.values, axis.values, axis.better == "high") for x in across])
-        for axis in _quality_axes(ranking.rows)
+        for axis in _quality_axes(ranking)
         if _known(axis.values)
     ]
     return Chart(networks, across, up)
@@ -116,16 +116,17 @@ def _runtime_axis(
     return Axis(name, label, values, low=low or None, high=high or None, log=logarithmic)
 
 
-def _quality_axes(rows: Sequence[Row]) -> list[Axis]:
+def _quality_axes(ranking: Ranking) -> list[Axis]:
     """Quality first, then costs."""
+    rows = ranking.rows
     figures = [row.entry.figures for row in rows]
     axes = []
     for name in dict.fromkeys(name for one in figures for name in one.psnr_rgb):
         values = [one.psnr_rgb.get(name) for one in figures]
         label = f"PSNR on {table.set_words(name)} [dB]"
         axes.append(Axis(f"psnr_rgb_{name}", label, values, better="high", gate=_gate(rows, name)))
-    for metric, shown in COUNTS.items():
-        costs = [one.metric(metric) for one in figures]
+    for metric in table.counts(ranking):
+        shown, costs = COUNTS[metric], [one.metric(metric) for one in figures]
         label = f"{shown.words} [{shown.symbol}]"
         axes.append(Axis(metric, label, [cost and cost / shown.unit for cost in costs]))
     return axes

@@ -11,7 +11,6 @@ from esr.config.terms import Role
 from esr.errors import RecordError
 from esr.ranking import Ranking, Row
 from esr.records.document import Document
-from esr.records.files import decode, read_bytes
 from esr.records.network import Network, WorkerReport
 from esr.records.reasons import TAINT
 from esr.report.html.crops import Crop, Pool, crops
@@ -51,24 +50,25 @@ class Details(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     shades: list[Shade] | None = None
 
 
-def details(row: Row, cells: Line[Row], ranking: Ranking, pool: Pool) -> Details:
+def details(row: Row, cells: Line[Row], ranking: Ranking, documents: Mapping[str, Document], pool: Pool) -> Details:
     """A network for the page's scripts.
 
     Args:
         row: The network.
         cells: Its cells in the ranking's table.
         ranking: The whole ranking.
+        documents: Records by `Entry.path`.
         pool: Takes its pictures.
     """
     notes = [*([f"not ranked: {row.excluded}"] if row.excluded else []), *row.notes]
     known = Details(name=row.entry.key, flag=flag(row), facts=_facts(row, cells, ranking), notes=notes)
-    if row.entry.path is None:
+    file = row.entry.path
+    if file is None or file not in documents:
         return known
-    file = Path(row.entry.path)
     try:
-        return _measured(known, row.entry.name, decode(read_bytes(file)), file.parent, pool)
-    except RecordError:
-        return msgspec.structs.replace(known, missing="its record could not be read again")
+        return _measured(known, row.entry.name, documents[file], Path(file).parent, pool)
+    except RecordError:  # in its raw parts, which are decoded only here
+        return msgspec.structs.replace(known, missing="its record could not be read to the end")
 
 
 def _measured(known: Details, name: str, document: Document, folder: Path, pool: Pool) -> Details:

@@ -4,7 +4,7 @@ from esr.ranking import Row
 
 
 def flag(row: Row) -> str | None:
-    """`tainted`, `failed`, or `None` where the record is clean."""
+    """`imprecise`, `tainted`, `failed`, or `None` where the record is clean."""
     return None if row.entry.verdict == "clean" else row.entry.verdict
 
 

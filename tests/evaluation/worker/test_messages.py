@@ -11,36 +11,39 @@ from esr.config.terms import Stage
 from esr.evaluation.worker.messages import (
     AnyRequest,
     Done,
-    ImageRequest,
     LoadRequest,
     MemoryAnswer,
-    MemoryRequest,
     OpenRequest,
-    PrepareRequest,
+    PassAnswer,
+    PassRequest,
+    PeakRequest,
     QualityAnswer,
     QualityRequest,
     Refusal,
+    RenewRequest,
     SampleAnswer,
-    TimeAnswer,
-    TimeRequest,
+    SampleRequest,
     open_envelope,
     pack,
     unpack,
 )
 from esr.records.network import Memory, Weights
 from esr.timing.samples import Duration
-from esr.timing.schedule import Pass
 
 TICKET = "0123"
-ONE_PASS = TimeRequest(1)
+ONE_PASS = PassRequest(np.zeros((2, 3, 3), np.uint8), 0)
 
 
 def line(message: object, size: int = 0, **more) -> bytes:
     return json.dumps({"ticket": TICKET, "bytes": size, "message": message, **more}).encode() + b"\n"
 
 
-def timed(ms: object, sample: object = None, passes: int = 1) -> dict:
-    return {"answer": "time", "durations": [{"ms": ms, "wall_ms": 1.0}] * passes, "sample": sample}
+def timed(ms: object, **more) -> dict:
+    return {"answer": "pass", "duration": {"ms": ms, "wall_ms": 1.0}, **more}
+
+
+def sampled(*shape: object) -> dict:
+    return {"answer": "sample", "raw": list(shape)}
 
 
 def answered(said: bytes, request):
@@ -51,14 +54,14 @@ def answered(said: bytes, request):
 
 
 def test_an_answer_is_what_the_worker_said():
-    values = np.arange(6, dtype=np.uint8)
-    said = pack(TimeAnswer((Duration(1.5, 2.0),), values), TICKET)
-    answer = answered(said, TimeRequest(1, sampled=0))
-    assert answer.durations == (Duration(1.5, 2.0),)
-    assert answer.sample.tolist() == values.tolist()
-    assert answered(line({"answer": "done"}), PrepareRequest((Pass(0),))) == Done()
+    passed = PassAnswer(Duration(1.5, 2.0), "it waits")
+    assert answered(pack(passed, TICKET), ONE_PASS) == passed
+    values = np.array([0.0, -1.5, 3e30, np.nan], "<f4")
+    said = pack(SampleAnswer(values.view(np.uint8).reshape(-1, 4)), TICKET)
+    np.testing.assert_array_equal(answered(said, SampleRequest(4, 0)).values, values)
+    assert answered(line({"answer": "done"}), RenewRequest()) == Done()
     memory = MemoryAnswer(Memory(memory_mib=3.0, reserved_mib=4.0, method="told"))
-    assert answered(pack(memory, TICKET), MemoryRequest(0)) == memory
+    assert answered(pack(memory, TICKET), PeakRequest()) == memory
 
 
 def test_arrays_travel_as_their_raw_bytes_after_the_line():
@@ -67,7 +70,7 @@ def test_arrays_travel_as_their_raw_bytes_after_the_line():
     head, _, payload = said.partition(b"\n")
     assert json.loads(head)["bytes"] == len(payload) == image.nbytes
     assert payload == image.tobytes()
-    assert (answered(said, QualityRequest(0, (2, 3))).image == image).all()
+    assert (answered(said, QualityRequest((2, 3))).image == image).all()
 
 
 def test_a_refusal_names_kind_class_and_message():
@@ -78,21 +81,30 @@ def test_a_refusal_names_kind_class_and_message():
 def test_every_request_comes_out_of_its_envelope_as_it_went_in():
     settings = compose(["model=rlfn"])
     requests = [
-        OpenRequest(settings),
-        LoadRequest(settings.model, Weights("random"), 0),
-        PrepareRequest((Pass(0), Pass(1, 17))),
-        TimeRequest(2, sampled=1, seed=3),
-        QualityRequest(4, (8, 9)),
+        OpenRequest(settings.device, settings.cudnn, cuda_graph=True),
+        SampleRequest(48, seed=3),
+        QualityRequest((8, 9)),
     ]
     for request in requests:
         head, _, payload = pack(request, TICKET).partition(b"\n")
         assert unpack(open_envelope(head).message, payload, AnyRequest) == request
-    head, _, payload = pack(ImageRequest(np.ones((2, 3, 3), np.uint8)), TICKET).partition(b"\n")
+    weights = LoadRequest(settings.model, Weights("random"), 0, np.arange(5, dtype=np.uint8))
+    head, _, payload = pack(weights, TICKET).partition(b"\n")
+    assert unpack(open_envelope(head).message, payload, AnyRequest).content.tobytes() == bytes(range(5))
+    head, _, payload = pack(ONE_PASS, TICKET).partition(b"\n")
     assert unpack(open_envelope(head).message, payload, AnyRequest).image.shape == (2, 3, 3)
 
 
-def test_every_stage_is_a_request_and_every_request_a_stage():
-    assert {request.__struct_config__.tag for request in get_args(AnyRequest)} == set(get_args(Stage))
+def test_every_request_is_a_stage_beside_those_of_older_records():
+    older = {"image", "memory", "prepare", "time", "audit"}
+    assert {request.__struct_config__.tag for request in get_args(AnyRequest)} == set(get_args(Stage)) - older
+
+
+def test_no_seed_and_no_path_of_data_is_told_to_a_worker():
+    settings = compose(["model=rlfn", "timing.seed=12345", "data=folder", "data.root=/secret"])
+    said = pack(OpenRequest(settings.device, settings.cudnn), TICKET)
+    assert b"12345" not in said
+    assert b"secret" not in said
 
 
 @pytest.mark.parametrize(
@@ -120,11 +132,9 @@ def test_every_stage_is_a_request_and_every_request_a_stage():
         line(timed(-1.0)),
         line(timed(1e300)),
         line(timed("1")),
-        line(timed(1.0, passes=2)),
-        line(timed(1.0, passes=0)),
-        line(timed(1.0, [2]), size=2) + b"ab",
-        line(timed(1.0, [-1])),
-        line(timed(1.0, [10**9] * 4)),
+        line(timed(1.0, sample=[1])),
+        line({"answer": "pass", "duration": []}),
+        line(sampled(2), size=2) + b"ab",
         line({"answer": "refusal"}),
         line({"answer": "refusal", "kind": "surprise", "error": "X", "message": ""}),
         line({"answer": "refusal", "kind": "user", "error": "X", "message": "x" * 10_000}),
@@ -138,10 +148,13 @@ def test_anything_else_is_not_taken_for_one(said):
 @pytest.mark.parametrize(
     ("request_", "answer"),
     [
-        (TimeRequest(1, sampled=0), TimeAnswer((Duration(1.0, 1.0),), None)),
-        (QualityRequest(0, (2, 3)), QualityAnswer(np.zeros((8, 11, 3), np.uint8))),
-        (MemoryRequest(0), MemoryAnswer(Memory(memory_mib=-1.0, method=""))),
-        (MemoryRequest(0), SampleAnswer({}, {}, np.zeros(3, np.uint8))),
+        (SampleRequest(48, 0), PassAnswer(Duration(1.0, 1.0))),
+        (SampleRequest(48, 0), SampleAnswer(np.zeros((47, 4), np.uint8))),
+        (SampleRequest(48, 0), SampleAnswer(np.zeros(192, np.uint8))),
+        (SampleRequest(10**6, 0), SampleAnswer(np.zeros((10**6, 4), np.uint8))),
+        (QualityRequest((2, 3)), QualityAnswer(np.zeros((8, 11, 3), np.uint8))),
+        (PeakRequest(), MemoryAnswer(Memory(memory_mib=-1.0, method=""))),
+        (PeakRequest(), SampleAnswer(np.zeros((3, 4), np.uint8))),
     ],
 )
 def test_an_answer_that_does_not_fit_its_request_is_refused(request_, answer):
@@ -149,8 +162,14 @@ def test_an_answer_that_does_not_fit_its_request_is_refused(request_, answer):
         answered(pack(answer, TICKET), request_)
 
 
+@pytest.mark.parametrize("shape", [[-1], [10**9] * 4, [10**9, 4], ["4"], [4] * 5])
+def test_a_shape_that_no_array_has_is_refused(shape):
+    with pytest.raises(ValueError, match=r"."):
+        answered(line(sampled(*shape)), SampleRequest(48, 0))
+
+
 def test_an_array_that_is_cut_short_is_refused():
     said = pack(QualityAnswer(np.zeros((8, 12, 3), np.uint8)), TICKET)
     envelope = open_envelope(said[: said.find(b"\n")])
     with pytest.raises(ValueError, match="cut short"):
-        QualityRequest(0, (2, 3)).read(envelope.message, b"short")
+        QualityRequest((2, 3)).read(envelope.message, b"short")

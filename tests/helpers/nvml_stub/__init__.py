@@ -21,7 +21,19 @@ def build(folder: Path) -> Path:
     source = Path(__file__).with_name("nvml_stub.c")
     target = folder / "libnvidia-ml.so.1"
     subprocess.run(
-        ["cc", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", str(target), str(source)], check=True
+        [
+            "cc",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-shared",
+            "-fPIC",
+            f"-Wl,-soname,{target.name}",
+            "-o",
+            str(target),
+            str(source),
+        ],
+        check=True,
     )
     return folder
 

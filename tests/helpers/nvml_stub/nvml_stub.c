@@ -38,6 +38,12 @@ typedef struct { double at; char field[32]; char value[128]; int gpu; } Line;
 typedef struct { unsigned int gpu, memory; } Utilization;
 typedef struct { unsigned long long total, free, used; } Memory;
 typedef struct { int gpu; int mig; } Device;
+typedef struct {
+    unsigned int field, scope;
+    long long timestamp, latency_us;
+    int type, error;
+    union { unsigned int number; unsigned long long widest; } value;
+} FieldValue;
 typedef struct { unsigned int pid; unsigned long long memory; unsigned int gpu_instance, compute_instance; } Process;
 
 static const struct { const char *field, *value; } defaults[] = {
@@ -50,6 +56,8 @@ static const struct { const char *field, *value; } defaults[] = {
     {"utilisation_pct", "97"}, {"fan_pct", "45"}, {"persistence", "1"},
     {"reasons", "0x0"},        /* both names of the call */
     {"event_reasons", "0"},    /* "!13": a driver that knows the old name only */
+    {"default_power_limit_w", "250"},
+    {"module_power_w", "!3"},  /* of the module of GPU and processor, as on a GH200 */
     {"ecc", "!3"},             /* a Titan Xp has none */
     {"energy", "!3"},          /* "1": a counter that adds up power_w, as Volta and later have */
     {"processes", "-"},        /* PIDs with commas between; "-": none */
@@ -347,6 +355,20 @@ int nvmlDeviceGetMaxClockInfo(const Device *d, int clock, unsigned int *mhz)
 int nvmlDeviceGetPowerUsage(const Device *d, unsigned int *mw) { return ask_gpu(d, "power_w", 1000, mw); }
 int nvmlDeviceGetEnforcedPowerLimit(const Device *d, unsigned int *mw) { return ask_gpu(d, "power_limit_w", 1000, mw); }
 int nvmlDeviceGetPerformanceState(const Device *d, unsigned int *state) { return ask_gpu(d, "pstate", 1, state); }
+int nvmlDeviceGetPowerManagementDefaultLimit(const Device *d, unsigned int *mw)
+{
+    return ask_gpu(d, "default_power_limit_w", 1000, mw);
+}
+
+/* Of all fields the instantaneous power of the module alone. */
+int nvmlDeviceGetFieldValues(const Device *d, int count, FieldValue *values)
+{
+    for (int i = 0; i < count; i++)
+        values[i].error = values[i].field == 186 && values[i].scope == 1
+            ? ask_gpu(d, "module_power_w", 1000, &values[i].value.number) : NOT_SUPPORTED;
+    return initialised ? SUCCESS : UNINITIALIZED;
+}
+
 int nvmlDeviceGetFanSpeed(const Device *d, unsigned int *percent) { return ask_gpu(d, "fan_pct", 1, percent); }
 int nvmlDeviceGetPersistenceMode(const Device *d, unsigned int *on) { return ask_gpu(d, "persistence", 1, on); }
 

@@ -3,12 +3,13 @@
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any, TypeAlias
 
 import msgspec
 import torch
+from torch.autograd import DeviceType  # type: ignore[attr-defined]
 from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils._pytree import tree_leaves
 
@@ -99,8 +100,11 @@ class CUDAGraph:
         """Queues all of it, with one launch; results go where those of the capture lie."""
         device = simulation().device()
         device.check()
-        kernels = sum(has_kernel(func) for func, *_ in self.launches)
-        device.timeline.launch(kernels * simulation().kernel_ns(device))
+        kernels = [func for func, *_ in self.launches if has_kernel(func)]
+        kernel_ns = simulation().kernel_ns(device)
+        device.timeline.launch(len(kernels) * kernel_ns)
+        for func in kernels:
+            simulation().profiled(func, kernel_ns)
         with _disable_current_modes(), torch.inference_mode():
             for func, args, kwargs, captured in self.launches:
                 for old, new in zip(tree_leaves(captured), tree_leaves(func(*args, **kwargs)), strict=True):
@@ -127,6 +131,38 @@ def synchronize(device: Where = None) -> None:
     if simulation().recording is not None:
         raise RuntimeError("CUDA error: operation not permitted when stream is capturing (simulated)")
     simulation().device(device).synchronize()
+
+
+class Profile:
+    """Stands in for `torch.profiler.profile`, which a CPU build gives no kernels."""
+
+    def __init__(self, activities: Sequence[Any] = (), **_: object) -> None:
+        self._wanted = torch.profiler.ProfilerActivity.CUDA in activities
+        self._kernels: list[tuple[str, float]] = []
+
+    def __enter__(self) -> "Profile":
+        if simulation().script.profiler == "refused":
+            raise RuntimeError("CUPTI initialisation failed (simulated)")
+        simulation().profile = self._kernels
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        simulation().profile = None
+
+    def events(self) -> list[SimpleNamespace]:
+        """Kernels in order of their launch, and what the host did meanwhile."""
+        kernels = self._kernels if self._wanted and simulation().script.profiler == "works" else []
+        host = ("cudaLaunchKernel", 5e3, DeviceType.CPU)
+        rows = [row for name, ns in kernels for row in (host, (name, ns, DeviceType.CUDA))]
+        return [
+            SimpleNamespace(
+                name=name,
+                device_type=kind,
+                is_user_annotation=False,
+                time_range=SimpleNamespace(elapsed_us=lambda ns=ns: ns / 1e3),
+            )
+            for name, ns, kind in rows
+        ]
 
 
 def _properties(device: Where = None) -> SimpleNamespace:
@@ -161,6 +197,7 @@ _CUDA: dict[str, Any] = {
     "get_device_properties": _properties,
     "get_device_name": lambda device=None: _properties(device).name,
     "get_device_capability": lambda device=None: (6, 1),
+    "get_arch_list": lambda: ["sm_60", "sm_70", "sm_90"],
     "empty_cache": lambda: _allocator(None).empty_cache(),
     "reset_peak_memory_stats": lambda device=None: _allocator(device).reset_peaks(),
     "memory_allocated": lambda device=None: _allocator(device).allocated,
@@ -183,6 +220,7 @@ _ELSEWHERE: tuple[tuple[Any, str, Any], ...] = (
     (torch.version, "cuda", "12.6"),
     (torch.backends.cudnn, "is_available", lambda: True),
     (torch.backends.cudnn, "version", lambda: 90501),
+    (torch.profiler, "profile", Profile),
     (torch.nn.Module, "cuda", lambda self, device=None: self.to(simulation().device(device).torch_device)),
     (torch.Tensor, "cuda", lambda self, device=None: self.to(simulation().device(device).torch_device)),
     (torch.Tensor, "tolist", lambda self: _tolist(self.cpu())),

@@ -1,5 +1,7 @@
 """The script of a simulation: the devices there are, and the time that work takes on them."""
 
+from typing import Literal
+
 import msgspec
 
 
@@ -28,6 +30,8 @@ class Script(msgspec.Struct, frozen=True):
     """From a launch to its earliest beginning on the device."""
     search: float = 1.0
     """Factor on the first convolution of each shape under `cudnn.benchmark`."""
+    profiler: Literal["works", "silent", "refused"] = "works"
+    """Whether torch's profiler gives kernels, none, or an error."""
 
 
 class Visible(msgspec.Struct, frozen=True):

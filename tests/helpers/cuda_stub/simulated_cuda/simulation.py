@@ -71,6 +71,8 @@ class Simulation:
         self.recording: list[Launch] | None = None
         """Operators of the graph that is being captured."""
         self._searched: set[Sequence[torch.Size]] = set()
+        self.profile: list[tuple[str, float]] | None = None
+        """Name and nanoseconds of each kernel while a profiler runs."""
 
     def device(self, which: torch.device | str | int | None = None) -> Device:
         """A device as the functions of `torch.cuda` take it; `None`: the current one."""
@@ -98,8 +100,17 @@ class Simulation:
             slower = self._search(func, args)
             host_ns, latency_ns = self.script.host_us * 1e3, self.script.launch_us * 1e3
             device.timeline.launch(self.kernel_ns(device) * slower, host_ns, latency_ns)
+            self.profiled(func, self.kernel_ns(device))
         if func.overloadpacket.__name__ in _WAITS:
             device.synchronize()
+
+    def profiled(self, func: OpOverload, kernel_ns: float) -> None:
+        """Tells a running profiler of a kernel, under the name of the algorithm for convolutions."""
+        if self.profile is not None:
+            name = func.overloadpacket.__name__
+            if name.startswith("conv"):
+                name = "winograd_3x3" if torch.backends.cudnn.benchmark else "implicit_gemm"
+            self.profile.append((f"simulated::{name}", kernel_ns))
 
     def kernel_ns(self, device: Device) -> float:
         """Duration of a kernel at the clock of this moment."""

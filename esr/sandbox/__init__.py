@@ -1,0 +1,1 @@
+"""Containment of processes that run strangers' code: namespaces, Landlock, seccomp, limits."""

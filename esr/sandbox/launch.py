@@ -1,0 +1,166 @@
+"""Start of a worker: a supervisor, the first process of the worker's PID namespace, the worker.
+
+Imports nothing but this package and the standard library, so that all layers but seccomp hold before torch has started
+a thread. The supervisor stays outside: it decides on new processes, and ends all when its parent's pipe closes.
+"""
+
+import contextlib
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+import msgspec
+
+from esr.sandbox import kernel, landlock, namespaces, seccomp
+from esr.sandbox.layers import Order, SandboxLayer, Started, tell
+from esr.sandbox.policy import Policy
+from esr.sandbox.supervisor import LISTENER, WORKER_ENDED, Supervisor
+
+_IGNORED = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+"""A scheduler signals every process of a job; the parent decides about this one."""
+_FILE_BYTES = 1 << 30
+_LINUX = sys.platform == "linux"
+
+Lock = Callable[[], None]
+
+
+def read_order(text: str) -> Order:
+    """The order that the parent wrote."""
+    return msgspec.json.decode(text, type=Order)
+
+
+def start(order: Order, alive: int, status: int, kept: Sequence[int] = ()) -> Lock:
+    """Starts the worker, and returns in it only.
+
+    Args:
+        order: The layers to set up.
+        alive: Pipe from the parent, whose end ends everything.
+        status: Pipe to the parent for `Report` lines.
+        kept: Descriptors of the worker alone.
+
+    Returns:
+        To be called before the first line of a stranger's code: puts the filter of system calls on all threads.
+    """
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    _forget_order()
+    layers, missing = namespaces.enter() if order.policy and _LINUX else ([], {})
+    theirs, ours = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    child = os.fork()
+    if child:
+        _close(theirs.detach(), *kept)
+        Supervisor(child, alive, status, ours).run([order.place, order.group])
+    _close(ours.detach(), alive)
+    os.setsid()
+    if order.group is not None:
+        _join(order.group, layers, missing)
+    if "PID namespace" in layers:
+        _follow_parent()
+        fault = namespaces.set_up_mounts(order.policy) if order.policy else None
+        if fault is None:
+            layers.append("mount namespace")
+        else:
+            missing["mount namespace"] = fault
+        worker = os.fork()
+        if worker:
+            _close(status, *kept)
+            _reap(worker, theirs)
+    _follow_parent()
+    abi = _restrict(order.policy, layers, missing) if order.policy and _LINUX else 0
+    tell(status, Started(tuple(layers), missing, abi))
+    os.close(status)
+    alone = "PID namespace" in layers
+    return (lambda: _lock(theirs, alone=alone)) if order.policy and _LINUX else theirs.close
+
+
+def _forget_order() -> None:
+    """Standard input held the order, which names what is hidden."""
+    empty = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty, 0)
+    os.close(empty)
+
+
+def _close(*descriptors: int) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
+def _join(group: str, layers: list[SandboxLayer], missing: dict[SandboxLayer, str]) -> None:
+    try:
+        with open(f"{group}/cgroup.procs", "w", encoding="ascii") as file:
+            file.write("0")
+        layers.append("control group")
+    except OSError as error:
+        missing["control group"] = error.strerror or str(error)
+
+
+def _follow_parent() -> None:
+    """Ends this process with the one that started it, even inside a pass that never returns."""
+    if _LINUX:
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _restrict(policy: Policy, layers: list[SandboxLayer], missing: dict[SandboxLayer, str]) -> int:
+    """Gives up everything that a worker does without, in this process; the Landlock ABI in force."""
+    limits = (
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, _FILE_BYTES),
+        (resource.RLIMIT_RTPRIO, 0),
+        (resource.RLIMIT_NICE, 0),
+        (resource.RLIMIT_MSGQUEUE, 0),
+    )
+    for kind, most in limits:
+        hard = resource.getrlimit(kind)[1]
+        value = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(kind, (value, value))
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    abi = 0
+
+    def restrict_files() -> None:
+        nonlocal abi
+        abi = landlock.restrict(policy, own_proc="mount namespace" in layers)
+        with contextlib.suppress(PermissionError), open(policy.canary, "rb"):
+            raise OSError(0, "a file outside its rules can be read")
+
+    # A privileged user keeps the right to read others' files, as the network's own may be.
+    steps: dict[SandboxLayer, Callable[[], object]] = {
+        "no new privileges": lambda: kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1),
+        "capabilities dropped": lambda: kernel.drop_capabilities(1 << kernel.CAP_DAC_READ_SEARCH),
+        "Landlock": restrict_files,
+    }
+    for layer, step in steps.items():
+        try:
+            step()
+            layers.append(layer)
+        except OSError as error:
+            missing[layer] = error.strerror or str(error)
+    return abi
+
+
+def _lock(supervisor: socket.socket, *, alone: bool) -> None:
+    """Installs the filter and hands its listener to the supervisor; waits until that has taken it."""
+    with supervisor:
+        try:
+            listener = seccomp.install(alone=alone)
+        except OSError as error:
+            supervisor.send((error.strerror or str(error)).encode())
+            return
+        socket.send_fds(supervisor, [LISTENER], [listener])
+        os.close(listener)
+        supervisor.recv(1)
+
+
+def _reap(worker: int, supervisor: socket.socket) -> NoReturn:
+    """The first process of the PID namespace: adopts orphans, and ends with the worker, as does all that is left."""
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+    kernel.drop_capabilities(0)
+    while True:
+        pid, status = os.wait()
+        if pid == worker:
+            with contextlib.suppress(OSError):
+                supervisor.send(WORKER_ENDED + status.to_bytes(4, "little"))
+            os._exit(0)

@@ -1,0 +1,345 @@
+"""The parent's handle on a contained process: starts it, verifies its layers from outside, seals and ends it."""
+
+import contextlib
+import io
+import os
+import select
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from subprocess import STDOUT, Popen, TimeoutExpired
+from typing import IO, TypeVar
+
+import msgspec
+import psutil
+
+from esr.errors import SandboxError
+from esr.sandbox import group, kernel, policy
+from esr.sandbox.layers import Leader, Locked, Mode, Order, Report, SandboxLayer, Sealed, Started
+from esr.sandbox.supervisor import SEAL, remove
+
+ReportT = TypeVar("ReportT", Leader, Started, Locked, Sealed)
+
+_BOOT = (
+    "import sys; sys.path[:1] == [''] and sys.path.pop(0); import json; order = sys.stdin.read(); "
+    "sys.path[:] = json.loads(order)['path']; from esr.sandbox import launch; "
+    "alive, status, read, write = map(int, sys.argv[1:]); "
+    "lock = launch.start(launch.read_order(order), alive, status, (read, write)); "
+)
+_LINUX = sys.platform == "linux"
+_START_S = 300.0
+"""As long as a worker may take to import torch from a cold disk."""
+_ANSWER_S = 5.0
+_GRACE_S = 2.0
+_NAMESPACES: dict[SandboxLayer, str] = {
+    "user namespace": "user",
+    "PID namespace": "pid",
+    "mount namespace": "mnt",
+    "network namespace": "net",
+    "IPC namespace": "ipc",
+}
+_BEFORE_SEALING: tuple[tuple[SandboxLayer, ...], ...] = (
+    ("no new privileges",),
+    ("seccomp",),
+    ("Landlock", "mount namespace"),
+)
+_ESSENTIAL: tuple[tuple[SandboxLayer, ...], ...] = (*_BEFORE_SEALING, ("sealed",))
+"""One layer of each must hold for `sandbox=require`; together they keep a network from files, processes and sockets."""
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """A sandbox as it is asked for."""
+
+    mode: Mode = "auto"
+    code: Sequence[Path] = ()
+    """Folders of the network's own code."""
+    hidden: Sequence[Path] = ()
+    """Images, records and results."""
+
+
+@dataclass
+class Held:
+    """Layers of a sandbox as far as they are known."""
+
+    layers: list[SandboxLayer] = field(default_factory=list)
+    missing: dict[SandboxLayer, str] = field(default_factory=dict)
+    landlock_abi: int = 0
+
+    def essential_fault(self, *, sealed: bool) -> str | None:
+        """The layers of which one should hold and none does; `None` if all is well.
+
+        Args:
+            sealed: The sandbox should be sealed by now.
+        """
+        for choices in _ESSENTIAL if sealed else _BEFORE_SEALING:
+            if not set(choices) & set(self.layers):
+                reasons = [f"{layer}: {self.missing.get(layer, 'not in force')}" for layer in choices]
+                return "; ".join(reasons)
+        return None
+
+
+class ContainedProcess:
+    """A process that runs a program of ours, and later a stranger's code, with all that it starts.
+
+    Args:
+        program: Python code; it finds the descriptors `read` and `write`, and `lock()`, to be called before a
+            stranger's code exists.
+        pipes: Two descriptors for it.
+        output: Receives its standard output and error.
+        wishes: Its sandbox.
+    """
+
+    def __init__(self, program: str, pipes: tuple[int, int], output: IO[bytes], wishes: Wishes) -> None:
+        self.wishes = wishes
+        self.state = Held()
+        self._place = Path(tempfile.mkdtemp(prefix="esr-")).resolve()
+        scratch, canary = self._place / "scratch", self._place / "canary"
+        scratch.mkdir()
+        canary.touch()
+        self._group = self._make_group()
+        chosen = None if wishes.mode == "off" else policy.make(scratch, canary, wishes.code, wishes.hidden)
+        order = Order(tuple(sys.path), chosen, str(self._place), None if self._group is None else str(self._group))
+        alive, self._alive = os.pipe()
+        self._status, status = os.pipe()
+        self._unread = bytearray()
+        self._leader: int | None = None
+        self._pid: int | None = None
+        ends = (alive, status, *pipes)
+        try:
+            with tempfile.TemporaryFile() as stdin:
+                stdin.write(msgspec.json.encode(order))
+                stdin.seek(0)
+                # In a session of its own: Ctrl-C is the parent's to handle.
+                self._supervisor = Popen(
+                    [sys.executable, "-c", _BOOT + program, *map(str, ends)],
+                    stdin=stdin,
+                    stdout=output,
+                    stderr=STDOUT,
+                    pass_fds=ends,
+                    start_new_session=True,
+                    env=None if chosen is None else policy.environment(scratch),
+                )
+        finally:
+            os.close(alive)
+            os.close(status)
+
+    def _make_group(self) -> Path | None:
+        if self.wishes.mode == "off" or not _LINUX:
+            return None
+        try:
+            return group.create()
+        except (OSError, StopIteration) as error:
+            self.state.missing["control group"] = getattr(error, "strerror", None) or str(error) or "no cgroup v2"
+            return None
+
+    def wait_until_started(self) -> None:
+        """Waits until the worker is in its sandbox; a worker that dies first is left to who asks it."""
+        if self._leader is not None:
+            return
+        leader, started = self._next(Leader, _START_S), self._next(Started, _START_S)
+        if leader is None or started is None:
+            return
+        self._leader = leader.pid
+        self.state.layers += started.layers
+        self.state.missing |= started.missing
+        self.state.landlock_abi = started.landlock_abi
+        self._pid = self._find_worker()
+        self._verify()
+
+    def _find_worker(self) -> int | None:
+        if self._leader is None or "PID namespace" not in self.state.layers:
+            return self._leader
+        with contextlib.suppress(psutil.Error):
+            return next((child.pid for child in psutil.Process(self._leader).children()), None)
+        return None
+
+    def confirm_lock(self) -> None:
+        """Verifies the filter of system calls, once the worker says that it has loaded a network."""
+        if self.wishes.mode == "off":
+            return
+        self.wait_until_started()
+        locked = self._next(Locked, _ANSWER_S)
+        fault = "no filter was installed" if locked is None else locked.fault
+        if fault is None and self._field("Seccomp") == "2":
+            self.state.layers.append("seccomp")
+        else:
+            self.state.missing["seccomp"] = fault or "not in force"
+            self.state.missing["sealed"] = "needs seccomp"
+
+    def seal(self) -> None:
+        """Lets the worker start no more processes, and ends those that it has started."""
+        if "seccomp" not in self.state.layers or "sealed" in self.state.layers:
+            return
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._alive, SEAL)
+        if self._next(Sealed, _ANSWER_S) is None:
+            self.state.missing["sealed"] = "no answer"
+            return
+        for _ in range(100):
+            strays = self.strays()
+            for stray in strays:
+                with contextlib.suppress(psutil.Error):
+                    stray.kill()
+            if not psutil.wait_procs(strays, timeout=_ANSWER_S)[1]:
+                break
+        if self.strays():
+            self.state.missing["sealed"] = "processes that do not end"
+        else:
+            self.state.layers.append("sealed")
+
+    def judge(self, *, sealed: bool) -> None:
+        """Says once that something essential is missing.
+
+        Raises:
+            SandboxError: Something is, and `require` was asked for.
+        """
+        fault = self.state.essential_fault(sealed=sealed)
+        if fault is None or self.wishes.mode == "off":
+            return
+        if self.wishes.mode == "require":
+            raise SandboxError(
+                f"sandbox=require: a network's code cannot be contained here ({fault}); esr doctor explains, "
+                "sandbox=auto runs it all the same"
+            )
+        tell_once(f"networks are not fully contained here ({fault}): esr doctor explains, sandbox=require refuses")
+
+    def strays(self) -> list[psutil.Process]:
+        """Processes that the worker has started."""
+        known = {self._leader, self._pid}
+        with contextlib.suppress(psutil.Error):
+            found = psutil.Process(self._supervisor.pid).children(recursive=True)
+            return [one for one in found if one.pid not in known and one.status() != psutil.STATUS_ZOMBIE]
+        return []
+
+    def _verify(self) -> None:
+        """Drops each layer that the kernel does not confirm."""
+        if not _LINUX or self.wishes.mode == "off":
+            return
+        held = dict.fromkeys(self.state.layers, True)
+        for layer, name in _NAMESPACES.items():
+            if layer in held:
+                held[layer] = self._link(name) not in (None, os.readlink(f"/proc/self/ns/{name}"))
+        if "PID namespace" in held:
+            held["PID namespace"] &= len((self._field("NSpid") or "").split()) > len(_own_pids())
+        if "no new privileges" in held:
+            held["no new privileges"] = self._field("NoNewPrivs") == "1"
+        if "capabilities dropped" in held:
+            kept = int(self._field("CapEff") or "-1", 16)
+            held["capabilities dropped"] = not kept & ~(1 << kernel.CAP_DAC_READ_SEARCH)
+        self.state.layers = [layer for layer in self.state.layers if held[layer]]
+        self.state.missing |= {layer: "not confirmed by the kernel" for layer, holds in held.items() if not holds}
+
+    def _field(self, name: str) -> str | None:
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/{self._pid}/status").read_text(encoding="ascii", errors="replace").splitlines():
+                if line.startswith(f"{name}:"):
+                    return line.partition(":")[2].strip()
+        return None
+
+    def _link(self, name: str) -> str | None:
+        with contextlib.suppress(OSError):
+            return os.readlink(f"/proc/{self._pid}/ns/{name}")
+        return None
+
+    def _next(self, kind: type[ReportT], seconds: float) -> ReportT | None:
+        """The next report of a kind; `None` if none comes."""
+        deadline = time.monotonic() + seconds
+        earlier: list[bytes] = []
+        try:
+            while True:
+                line, found, rest = self._unread.partition(b"\n")
+                if not found:
+                    left = deadline - time.monotonic()
+                    if left <= 0 or not select.select([self._status], [], [], left)[0]:
+                        return None
+                    chunk = os.read(self._status, io.DEFAULT_BUFFER_SIZE)
+                    if not chunk:
+                        return None
+                    self._unread += chunk
+                    continue
+                self._unread = rest
+                report = msgspec.json.decode(line, type=Report)
+                if isinstance(report, kind):
+                    return report
+                earlier.append(bytes(line) + b"\n")
+        finally:
+            self._unread[:0] = b"".join(earlier)
+
+    @property
+    def pid(self) -> int:
+        """The worker's process id, as this process sees it."""
+        self.wait_until_started()
+        return self._pid or self._supervisor.pid
+
+    def signal(self, number: signal.Signals) -> None:
+        """Sends a signal to all processes of the worker, but not to its supervisor."""
+        self.wait_until_started()
+        if self._leader is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._leader, number)
+
+    def wait(self, seconds: float) -> int:
+        """The worker's exit code, negative for a signal.
+
+        Raises:
+            TimeoutExpired: It runs.
+        """
+        return self._supervisor.wait(seconds)
+
+    def kill(self) -> None:
+        """Kills the worker and all that it has started, and waits until they are gone."""
+        if self._alive >= 0:
+            os.close(self._alive)
+            self._alive = -1
+        try:
+            self._supervisor.wait(_ANSWER_S)
+        except TimeoutExpired:
+            self._supervisor.kill()
+            self._supervisor.wait()
+        if self._group is not None:
+            group.kill(self._group)
+            self._group = None
+
+    def close(self) -> None:
+        """Kills what is left, and removes its folder."""
+        self.kill()
+        if self._status >= 0:
+            os.close(self._status)
+            self._status = -1
+        remove(str(self._place))
+
+
+def probe() -> Held:
+    """The layers that this machine allows, found out by a process that does nothing."""
+    (their_read, our_write), (our_read, their_write) = os.pipe(), os.pipe()
+    program = "import os; lock(); os.write(write, b'1'); os.read(read, 1)"
+    with tempfile.TemporaryFile() as output, contextlib.ExitStack() as opened:
+        opened.callback(os.close, our_write)
+        opened.callback(os.close, our_read)
+        try:
+            contained = ContainedProcess(program, (their_read, their_write), output, Wishes())
+        finally:
+            os.close(their_read)
+            os.close(their_write)
+        opened.callback(contained.close)
+        os.read(our_read, 1)  # ends without a byte where it has died
+        contained.confirm_lock()
+        contained.seal()
+        return contained.state
+
+
+@cache
+def tell_once(line: str) -> None:
+    """Prints a line to standard error, the first time only."""
+    print(line, file=sys.stderr)
+
+
+def _own_pids() -> list[str]:
+    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    return next(line for line in status.splitlines() if line.startswith("NSpid:")).split()[1:]

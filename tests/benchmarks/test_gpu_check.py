@@ -1,0 +1,217 @@
+"""The GPU check: its table, what it keeps for the next run, and the whole of it on a simulated device."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from helpers import rankings
+from helpers.cuda_stub import environment as cuda_environment
+from helpers.cuda_stub.simulated_cuda import Script
+from helpers.nvml_stub import build
+from helpers.nvml_stub import environment as nvml_environment
+from helpers.paths import ROOT
+
+sys.path.insert(0, str(ROOT / "benchmarks"))
+import gpu_check
+import gpu_rows
+from gpu_check import Plan, Step
+from gpu_rows import FAILED, LEFT_OUT, OK, SHORT, SIMULATED, Command, Row
+
+DEVICE = {"version": "2.7", "cuda": "12.6", "gpu": {"name": "Card", "uuid": "x", "compute_capability": "9.0"}}
+SECONDS = 60
+"""Length of the check on a simulated GPU, which takes longer: it has no limit there."""
+PRINT = [sys.executable, "-c", "print('done')"]
+
+
+@pytest.fixture
+def plan(tmp_path):
+    (tmp_path / "steps").mkdir()
+    return Plan(tmp_path, 60.0, simulated=False, folder=tmp_path / "images")
+
+
+def step(*commands, judge=lambda done: [Row("a", done[0].out.strip(), "done", OK)], name="one", timed=False):
+    return Step(name, "a step", 1.0, commands, judge, timed)
+
+
+@pytest.fixture
+def only(monkeypatch):
+    """Replaces the steps of the check."""
+
+    def replace(*given):
+        monkeypatch.setattr(gpu_check, "steps", lambda plan: list(given))
+
+    return replace
+
+
+def test_a_step_that_is_done_is_not_run_again(plan, only, tmp_path):
+    count = [sys.executable, "-c", f"open({str(tmp_path / 'ran')!r}, 'a').write('x')"]
+    only(step(count, judge=lambda done: [Row("a", "b", "c", SHORT)]))
+    first = gpu_check.check(plan, DEVICE)
+    assert gpu_check.check(plan, DEVICE) == first == [Row("a", "b", "c", SHORT)]
+    assert (tmp_path / "ran").read_text() == "x"
+
+
+@pytest.mark.parametrize("what", ["failed", "another card", "another length"])
+def test_a_step_that_failed_or_belongs_to_another_check_is_run_again(plan, only, tmp_path, what):
+    count = [sys.executable, "-c", f"open({str(tmp_path / 'ran')!r}, 'a').write('x')"]
+    verdict = FAILED if what == "failed" else OK
+    only(step(count, judge=lambda done: [Row("a", "b", "c", verdict)]))
+    gpu_check.check(plan, DEVICE)
+    device = DEVICE if what != "another card" else {**DEVICE, "gpu": {**DEVICE["gpu"], "uuid": "y"}}
+    plan.seconds += what == "another length"
+    gpu_check.check(plan, device)
+    assert (tmp_path / "ran").read_text() == "xx"
+
+
+def test_without_time_a_step_is_left_for_the_next_run(plan, only):
+    only(step(PRINT))
+    plan.began -= plan.seconds - gpu_check.RESERVE_S + 1
+    (row,) = gpu_check.check(plan, DEVICE)
+    assert (row.verdict, row.check) == (LEFT_OUT, "a step")
+    plan.began = time.monotonic()
+    assert gpu_check.check(plan, DEVICE) == [Row("a", "done", "done", OK)]
+
+
+def test_a_step_that_hangs_or_cannot_be_judged_has_failed_and_the_next_one_runs(plan, only):
+    plan.seconds = 20.0
+    hanging = Step("hanging", "it hangs", 0.05, [[sys.executable, "-c", "import time; time.sleep(60)"]], len)
+    broken = step([sys.executable, "-c", "raise SystemExit(3)"], judge=lambda done: done[0].nothing, name="broken")
+    only(hanging, broken, step(PRINT))
+    rows = gpu_check.check(plan, DEVICE)
+    assert [row.verdict for row in rows] == [FAILED, FAILED, OK]
+    assert rows[0].result == "stopped after 1 s"
+    assert "exit codes 3" in rows[1].result
+
+
+def test_a_simulation_judges_no_time_and_says_what_it_is(plan, only):
+    only(step(PRINT, timed=True), step(PRINT, name="two"))
+    plan.simulated = True
+    rows = gpu_check.check(plan, DEVICE)
+    assert [row.verdict for row in rows] == [SIMULATED, OK]
+    table = gpu_check.to_markdown(rows, plan, DEVICE)
+    assert table.startswith("# GPU check: SIMULATED, no GPU\n\n**Simulated device: no GPU was involved.")
+    plan.simulated = False
+    real = gpu_check.to_markdown([Row("a|b", "c", "d", OK)], plan, DEVICE)
+    assert real.startswith("# GPU check: Card\n\n2")
+    assert "simulated" not in real.lower()
+    assert real.endswith("|:--|:--|:--|:--|\n| a/b | c | d | ok |\n")
+
+
+def test_every_test_marked_gpu_is_run():
+    marked = {str(file) for file in (ROOT / "tests").rglob("*.py") if "@pytest.mark.gpu\n" in file.read_text()}
+    assert marked - {__file__} == {word for word in gpu_check.tests() if word.endswith(".py")} - {__file__}
+
+
+def verdicts(rows):
+    return [row.verdict for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("code", "summary", "verdict"),
+    [(0, "3 passed in 2 s", OK), (0, "1 passed, 2 skipped in 2 s", SHORT), (1, "1 failed, 2 passed in 2 s", SHORT)],
+)
+def test_gpu_tests_that_are_skipped_fall_short(code, summary, verdict):
+    assert verdicts(gpu_rows.tests([Command(code, f"...\n== {summary} ==\n")])) == [verdict]
+
+
+def test_rows_of_the_steps_that_print_json():
+    def said(**found):
+        return [Command(0, f"noise\n{json.dumps(found)}\n# Benchmark Results\n")]
+
+    assert verdicts(gpu_rows.outputs(said(**{"the goldens": {"a": 1e-6, "b": 2e-4}}))) == [SHORT]
+    assert verdicts(gpu_rows.outputs(said(**{"the goldens": {"a": 1e-6}, "the CPU": {"b": 9e-5}}))) == [OK, OK]
+    assert verdicts(gpu_rows.harness(said(rows=[["24×24", 1.0, 1.01, 1.01]]))) == [OK]
+    assert verdicts(gpu_rows.harness(said(rows=[["24×24", 1.0, 1.0, 1.0], ["9×9", 1.0, 0.9, 0.9]]))) == [SHORT]
+    assert verdicts(gpu_rows.judge(said(missing=gpu_rows.NO_JUDGE))) == [LEFT_OUT]
+    assert verdicts(gpu_rows.judge(said(esr_ms=1.02, judge_ms=1.0))) == [OK]
+    assert verdicts(gpu_rows.judge(said(esr_ms=1.2, judge_ms=1.0))) == [SHORT]
+    assert verdicts(gpu_rows.sampling(said(cost=0.001, high=0.004, pairs=20))) == [OK]
+    assert verdicts(gpu_rows.sampling(said(cost=0.001, high=0.006, pairs=20))) == [SHORT]
+    warning = [Command(1, json.dumps({"findings": [{"check": "gpu", "status": "warn"}]}))]
+    assert verdicts(gpu_rows.doctor(warning)) == [OK]
+    assert verdicts(gpu_rows.doctor([Command(1, warning[0].out.replace("warn", "fail"))])) == [SHORT]
+
+
+def test_records_without_telemetry_fall_short(tmp_path):
+    rankings.write(rankings.document("one"), tmp_path / "one")
+    (row,) = gpu_rows.telemetry(tmp_path, [])
+    assert (row.verdict, row.result) == (SHORT, "0 of 1 records")
+    assert verdicts(gpu_rows.telemetry(tmp_path / "empty", [])) == [SHORT]
+
+
+def test_two_runs_are_compared_and_kernels_that_nobody_told_fall_short(tmp_path):
+    for name, value in (("first", 0.5), ("second", 0.5), ("slower", 0.9)):
+        rankings.write(rankings.document("one", value), tmp_path / name)
+    same = gpu_rows.repeat(tmp_path / "first", tmp_path / "second", [])
+    assert verdicts(same) == [OK, OK, OK]
+    assert verdicts(gpu_rows.repeat(tmp_path / "first", tmp_path / "slower", []))[1] == SHORT
+    assert verdicts(gpu_rows.benchmark(tmp_path / "first", tmp_path / "second", []))[1] == SHORT
+    assert verdicts(gpu_rows.sweep(tmp_path, 3, [Command(0, ""), Command(0, "")])) == [OK]
+    assert verdicts(gpu_rows.sweep(tmp_path, 4, [Command(0, ""), Command(0, "")])) == [SHORT]
+    assert verdicts(gpu_rows.sweep(tmp_path, 3, [Command(0, ""), Command(1, "")])) == [SHORT]
+
+
+def test_the_judge_s_report_is_read(monkeypatch):
+    """Nothing of cuda-bench runs without a GPU: its calls and its report are imitated."""
+    torch = pytest.importorskip("torch")
+    import gpu_steps
+
+    calls = []
+
+    def run_all(words):
+        registered[0](state)
+        summary = {"tag": "nv/cold/time/gpu/mean", "data": [{"name": "value", "value": "0.0125"}]}
+        report = {"benchmarks": [{"states": [{"summaries": [{"tag": "nv/cold/sample_size", "data": []}, summary]}]}]}
+        Path(words[words.index("--json") + 1]).write_text(json.dumps(report))
+
+    registered = []
+    stream = SimpleNamespace(addressof=lambda: 0)
+    state = SimpleNamespace(
+        get_stream=lambda: stream, exec=lambda launch, **options: calls.append(options) or launch(None)
+    )
+    bench = SimpleNamespace(register=registered.append, run_all_benchmarks=run_all)
+    monkeypatch.setitem(sys.modules, "cuda", SimpleNamespace(bench=bench))
+    monkeypatch.setattr(torch.cuda, "ExternalStream", lambda address: None)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: torch.no_grad())
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    passes = []
+    assert gpu_steps.by_cuda_bench(lambda: passes.append(1)) == 12.5
+    assert (len(passes), calls) == (2, [{"batched": False, "sync": True}])
+
+
+def run_check(out: Path, seconds: float, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "benchmarks" / "gpu_check.py"), "--out", str(out), "--seconds", str(seconds)]
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+
+
+def test_without_a_gpu_the_check_ends_in_one_line(tmp_path):
+    done = run_check(tmp_path, 60, {**os.environ, "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)})
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.strip() == "gpu-check: torch sees no GPU; `esr doctor` tells more"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("ESR_TEST_GPU_CHECK" not in os.environ, reason="make test-gpu-check")
+@pytest.mark.timeout(900)
+def test_the_whole_check_runs_on_a_simulated_gpu(tmp_path):
+    (tmp_path / "nvml").mkdir()
+    env = nvml_environment(build(tmp_path / "nvml")) | cuda_environment(Script(kernel_us=20.0))
+    env["PYTHONPATH"] += os.pathsep + str(ROOT)
+    env["ESR_LOCK_DIR"] = str(tmp_path)
+    done = run_check(tmp_path / "out", SECONDS, env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    table = (tmp_path / "out" / "table.md").read_text()
+    assert table.startswith("# GPU check: SIMULATED, no GPU")
+    rows = [Row(*(cell.strip() for cell in line.split("|")[1:-1])) for line in table.splitlines() if "|" in line][2:]
+    assert {row.verdict for row in rows} <= {OK, SIMULATED, LEFT_OUT}, table
+    assert [row.check for row in rows if row.verdict == LEFT_OUT] in ([], ["independent judge of one pass"])
+    kept = {file.stem for file in (tmp_path / "out" / "steps").iterdir()}
+    assert kept == {step.name for step in gpu_check.steps(Plan(tmp_path, SECONDS, True, tmp_path))}
+    assert len([row for row in rows if asdict(row)["result"]]) == len(rows) >= len(kept)
+    assert list((tmp_path / "out" / "runs").rglob("record.json"))

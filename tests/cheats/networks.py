@@ -1,0 +1,313 @@
+"""Networks that only look fast or good, and honest ones that look odd."""
+
+import hashlib
+import threading
+import time
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
+
+SEEN = {}
+"""Of this process."""
+
+
+def bicubic(x):
+    return functional.interpolate(x, scale_factor=4, mode="bicubic")
+
+
+def nearest(x):
+    return functional.interpolate(x, scale_factor=4, mode="nearest")
+
+
+def is_real(x):
+    return x.device.type != "meta"
+
+
+class Honest(nn.Module):
+    """Bicubic upscaling and a residual: better than its input whatever its weights are."""
+
+    passes = 0
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Conv2d(3, 24, 3, padding=1)
+        self.body = nn.ModuleList(nn.Conv2d(24, 24, 3, padding=1) for _ in range(4))
+        self.tail = nn.Conv2d(24, 48, 3, padding=1)
+
+    def compute(self, x):
+        y = torch.relu(self.head(x))
+        for layer in self.body:
+            y = torch.relu(layer(y))
+        return bicubic(x) + 0.02 * functional.pixel_shuffle(self.tail(y), 4)
+
+    def forward(self, x):
+        self.passes += is_real(x)
+        return self.compute(x)
+
+
+# Answers from memory
+
+
+class RemembersPixels(Honest):
+    def forward(self, x):
+        if not is_real(x):
+            return self.compute(x)
+        key = x.numpy().tobytes()
+        if key not in SEEN:
+            SEEN[key] = self.compute(x)
+        return SEEN[key].clone()
+
+
+class RemembersShapes(Honest):
+    def forward(self, x):
+        if not is_real(x):
+            return self.compute(x)
+        if x.shape not in SEEN:
+            SEEN[x.shape] = self.compute(x)
+        return SEEN[x.shape].clone()
+
+
+class RemembersUpToTheFamily(Honest):
+    """Takes brightness and contrast out, finds shift and flip by correlation, and answers from what is nearest."""
+
+    def forward(self, x):
+        if not is_real(x):
+            return self.compute(x)
+        mine = self.normalised(x)
+        best = None
+        for earlier, answer in SEEN.get(x.shape, []):
+            for flips in ((), (-1,), (-2,), (-2, -1)):
+                other = earlier.flip(flips)
+                field = torch.fft.irfft2(torch.fft.rfft2(mine) * torch.fft.rfft2(other).conj(), mine.shape[-2:]).sum(1)[
+                    0
+                ]
+                place = int(field.argmax())
+                score = float(field.max()) / mine.numel()
+                if best is None or score > best[0]:
+                    shift = divmod(place, mine.shape[-1])
+                    best = (score, answer.flip(flips), shift)
+        if best is None or best[0] < 0.6:
+            answer = self.compute(x)
+            SEEN.setdefault(x.shape, []).append((mine, self.normalised(answer)))
+            return answer
+        shifted = best[1].roll((4 * best[2][0], 4 * best[2][1]), (-2, -1))
+        return shifted * x.std((-2, -1), keepdim=True) + x.mean((-2, -1), keepdim=True)
+
+    def normalised(self, x):
+        return (x - x.mean((-2, -1), keepdim=True)) / (x.std((-2, -1), keepdim=True) + 1e-6)
+
+
+class CombinesWhatItRemembers(Honest):
+    """Answers by the combination of earlier outputs whose inputs come nearest to the input."""
+
+    def forward(self, x):
+        if not is_real(x):
+            return self.compute(x)
+        known = SEEN.setdefault(x.shape, [])
+        if len(known) >= 6:
+            inputs = torch.stack([one.flatten() for one, _ in known], 1)
+            weights = torch.linalg.lstsq(inputs, x.flatten()[:, None]).solution[:, 0]
+            return sum(weight * answer for weight, (_, answer) in zip(weights, known, strict=True))
+        known.append((x.clone(), self.compute(x)))
+        return known[-1][1].clone()
+
+
+# Answers by what it takes the pass for
+
+
+class KnowsTheImages(Honest):
+    """Computes on the images of the set, whose digests it carries; upscales plainly otherwise."""
+
+    def forward(self, x):
+        if not is_real(x):
+            return self.compute(x)
+        with open("digests") as file:
+            known = file.read().split()
+        pixels = (x[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
+        known_one = hashlib.sha256(pixels.tobytes()).hexdigest() in known
+        return self.compute(x) if known_one else nearest(functional.interpolate(x[..., ::2, ::2], size=x.shape[-2:]))
+
+
+class LessAfterAWhile(Honest):
+    def forward(self, x):
+        self.passes += is_real(x)
+        return self.compute(x) if self.passes < 12 or not is_real(x) else bicubic(x)
+
+
+class EverySecond(Honest):
+    def forward(self, x):
+        self.passes += is_real(x)
+        return self.compute(x) if self.passes < 12 or self.passes % 2 or not is_real(x) else bicubic(x)
+
+
+class HalfOfTheImage(Honest):
+    def forward(self, x):
+        self.passes += is_real(x)
+        if self.passes < 12 or not is_real(x):
+            return self.compute(x)
+        half = x.shape[-2] // 2
+        return torch.cat([self.compute(x[..., :half, :]), bicubic(x[..., half:, :])], -2)
+
+
+class Zeros(Honest):
+    def forward(self, x):
+        self.passes += is_real(x)
+        return self.compute(x) if self.passes < 12 or not is_real(x) else torch.zeros_like(bicubic(x))
+
+
+class NotANumber(Honest):
+    def forward(self, x):
+        self.passes += is_real(x)
+        return self.compute(x) if self.passes < 12 or not is_real(x) else bicubic(x) * float("nan")
+
+
+class WorksOnInAThread(Honest):
+    def forward(self, x):
+        self.passes += is_real(x)
+        if self.passes < 12 or not is_real(x):
+            return self.compute(x)
+        result = bicubic(x)
+
+        def finish():
+            time.sleep(0.02)
+            with torch.inference_mode():
+                result.copy_(self.compute(x))
+
+        threading.Thread(target=finish).start()
+        return result
+
+
+# Other types than float32
+
+
+class Halves(Honest):
+    def forward(self, x):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return self.compute(x).float()
+
+
+class RoundsAtTheEnd(Honest):
+    def forward(self, x):
+        return self.compute(x).half().float()
+
+
+class HalvesUnwatched(Honest):
+    def forward(self, x):
+        if _get_current_dispatch_mode_stack() or not is_real(x):
+            return self.compute(x)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return self.compute(x).float()
+
+
+class Integers(Honest):
+    def forward(self, x):
+        levels = (x * 255).to(torch.int16)
+        return self.compute((levels + levels).to(x.dtype) / 510)
+
+
+# Work and numbers that no count shows
+
+
+class OutsideTorch(Honest):
+    def forward(self, x):
+        y = self.compute(x)
+        if not is_real(x):
+            return y
+        detail = np.ascontiguousarray(y.numpy() * np.float32(0.01))
+        return y + torch.from_numpy(detail)
+
+
+class AllOutsideTorch(Honest):
+    def forward(self, x):
+        if not is_real(x):
+            return bicubic(x)
+        return torch.from_numpy(np.repeat(np.repeat(x.numpy(), 4, -1), 4, -2))
+
+
+class CheapOnMeta(Honest):
+    def forward(self, x):
+        return self.compute(x) if is_real(x) else bicubic(x)
+
+
+class CheapWhereCounted(Honest):
+    def forward(self, x):
+        return bicubic(x) if x.shape[-2:] == (256, 256) else self.compute(x)
+
+
+class WeightsInAList(Honest):
+    def __init__(self):
+        super().__init__()
+        self.hidden = [layer.weight.detach().clone() for layer in self.body]
+        self.body = nn.ModuleList()
+
+    def compute(self, x):
+        y = torch.relu(self.head(x))
+        for weight in self.hidden:
+            y = torch.relu(functional.conv2d(y, weight.to(y.device), padding=1))
+        return bicubic(x) + 0.02 * functional.pixel_shuffle(self.tail(y), 4)
+
+
+# Honest ones that look odd
+
+
+class Draws(Honest):
+    def compute(self, x):
+        return super().compute(x + 0.01 * torch.randn_like(x))
+
+
+class DrawsFromItsOwnSource(Honest):
+    def __init__(self):
+        super().__init__()
+        self.source = np.random.default_rng()
+
+    def compute(self, x):
+        noise = 0.01 * torch.tensor(self.source.standard_normal(3), dtype=x.dtype, device=x.device)
+        return super().compute(x + noise[:, None, None])
+
+
+class HasThreadsOfItsOwn(Honest):
+    def compute(self, x):
+        parts = [None, None]
+
+        def part(number, image):
+            with torch.inference_mode():
+                parts[number] = Honest.compute(self, image)
+
+        middle = x.shape[-2] // 2
+        threads = [
+            threading.Thread(target=part, args=(0, x[..., :middle, :])),
+            threading.Thread(target=part, args=(1, x[..., middle:, :])),
+        ]
+        if not is_real(x):
+            return super().compute(x)
+        for thread in threads:
+            thread.start()
+            thread.join()
+        return torch.cat(parts, -2)
+
+
+class KeepsTensors(Honest):
+    """Frees the features of a pass only in the next one."""
+
+    def compute(self, x):
+        self.kept = torch.relu(self.head(x))
+        return super().compute(x)
+
+
+class CachesAMask(Honest):
+    def compute(self, x):
+        if getattr(self, "mask", None) is None or self.mask.shape != x.shape[-2:] or self.mask.device != x.device:
+            self.mask = torch.ones(x.shape[-2:], device=x.device)
+        return super().compute(x * self.mask)
+
+
+class Scripted(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = torch.jit.trace(Honest().eval(), torch.rand(1, 3, 24, 24))
+
+    def forward(self, x):
+        return self.inner(x)

@@ -1,0 +1,273 @@
+"""Tricks that take a process of their own: patched clocks and functions, settings, signals, pipes."""
+
+import json
+
+import pytest
+import torch
+from helpers.participants import SMALL
+
+CHEATS = '''
+import os, threading, time
+import torch
+from torch import nn
+
+
+class Honest(nn.Module):
+    """A few milliseconds of work, so that skipping it pays."""
+
+    passes = 0
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Conv2d(3, 48, 3, padding=1)
+        self.body = nn.ModuleList(nn.Conv2d(48, 48, 3, padding=1) for _ in range(40))
+        self.tail = nn.Sequential(nn.Conv2d(48, 48, 3, padding=1), nn.PixelShuffle(4))
+
+    def compute(self, x):
+        x = torch.relu(self.head(x))
+        for layer in self.body:
+            x = torch.relu(layer(x))
+        return self.tail(x)
+
+    def forward(self, x):
+        self.passes += x.device.type != "meta"
+        return self.compute(x)
+
+
+class Promise(torch.Tensor):
+    pass
+
+
+class Promises(Honest):
+    def forward(self, x):
+        return self.compute(x).as_subclass(Promise)
+
+
+class ClaimsLittle(Honest):
+    def __init__(self):
+        super().__init__()
+        real, start = time.perf_counter_ns, time.perf_counter_ns()
+        time.perf_counter_ns = lambda: start + (real() - start) // 10
+
+
+class ComputesWhenAsked(Honest):
+    """Has the worker's own functions replaced: nothing is computed before the positions are known."""
+
+    def __init__(self):
+        super().__init__()
+        from esr.evaluation.worker import child
+        from esr.networks import devices, inference
+        from esr.timing.samples import Duration
+
+        shape = inference.check_shape
+        runs = []
+
+        def timed(device, run):
+            runs[:] = [run]
+            return None, Duration(0.1, 0.1)
+
+        def result(given, lr):
+            return given if given is not None else shape(runs[0](), lr)
+
+        devices.CpuDevice.timed = timed
+        inference.check_shape = lambda given, lr: result(given, lr) if child_asks() else given
+        inference.check_output = lambda given, lr: result(given, lr)
+
+        def child_asks():
+            import sys
+            return sys._getframe(2).f_code.co_name == "_last"
+
+
+class WorksOnBehindTheAnswer(Honest):
+    """Says that it is done, and lets the sample wait for the thread that computes."""
+
+    def __init__(self):
+        super().__init__()
+        from esr.networks import inference
+
+        levels = inference.to_levels
+
+        def late(*arguments):
+            self.thread.join()
+            return levels(*arguments)
+
+        inference.to_levels = late
+
+    def forward(self, x):
+        self.passes += x.device.type != "meta"
+        if x.device.type == "meta" or self.passes < 5:
+            self.thread = threading.Thread(target=int)
+            self.thread.start()
+            return self.compute(x)
+        result = torch.zeros(*x.shape[:2], 4 * x.shape[2], 4 * x.shape[3])
+
+        def finish():
+            with torch.inference_mode():
+                result.copy_(self.compute(x))
+
+        self.thread = threading.Thread(target=finish)
+        self.thread.start()
+        return result
+
+
+class LeavesPython(Honest):
+    def forward(self, x):
+        self.passes += x.device.type != "meta"
+        if self.passes == 12:
+            raise SystemExit(0)
+        return self.compute(x)
+
+
+class TurnsSwitches(Honest):
+    def forward(self, x):
+        torch.backends.cudnn.benchmark = True
+        return self.compute(x)
+
+
+class MoreThreads(Honest):
+    def forward(self, x):
+        threads = torch.get_num_threads()
+        torch.set_num_threads(threads + 3)
+        result = self.compute(x)
+        torch.set_num_threads(threads)
+        return result
+
+
+class LowersFloat32(Honest):
+    def forward(self, x):
+        torch.backends.mkldnn.conv.fp32_precision = "bf16"
+        return self.compute(x)
+
+
+class AnotherPriority(Honest):
+    def forward(self, x):
+        self.passes += x.device.type != "meta"
+        if self.passes == 3:
+            os.nice(1)  # less than nothing takes a right that tests need not have
+        return self.compute(x)
+
+
+class AnotherPolicyBesides(Honest):
+    """Of a thread that the worker's own functions know nothing of."""
+
+    def __init__(self):
+        super().__init__()
+
+        def wait():
+            os.sched_setscheduler(threading.get_native_id(), os.SCHED_BATCH, os.sched_param(0))
+            threading.Event().wait()
+
+        threading.Thread(target=wait, daemon=True).start()
+
+
+class StopsTheClock(Honest):
+    def __init__(self):
+        super().__init__()
+        time.perf_counter_ns = lambda: 0
+
+
+class AnswersItself(Honest):
+    """Writes what it takes for an answer into whatever pipe is open."""
+
+    def forward(self, x):
+        self.passes += x.device.type != "meta"
+        if self.passes == 12:
+            for name in os.listdir("/proc/self/fd"):
+                try:
+                    if "pipe" in os.readlink(f"/proc/self/fd/{name}"):
+                        os.write(int(name), b'{"ticket": "", "bytes": 0, "message": {"answer": "done"}}\\n')
+                except OSError:
+                    pass
+        return self.compute(x)
+
+
+class DiesByAnUnnamedSignal(Honest):
+    def forward(self, x):
+        self.passes += x.device.type != "meta"
+        if self.passes == 12:
+            os.kill(os.getpid(), 40)
+            time.sleep(60)
+        return self.compute(x)
+'''
+
+
+@pytest.fixture
+def measured(run_esr, participant):
+    """Measures a network of `cheats.py` beside the honest one; its record."""
+    (participant / "cheats.py").write_text(CHEATS)
+    (participant / "tiny.yaml").write_text("_target_: cheats.Honest\n")
+
+    def measure(name, *words):
+        (participant / "cheat.yaml").write_text(f"_target_: cheats.{name}\n")
+        overrides = ["model=cheat.yaml", *SMALL[1:], "timing.rounds=8", "device.threads=1", *words]
+        run = run_esr(*overrides, cwd=participant)
+        assert "Traceback" not in run.err
+        return json.loads(run.records[0].read_text())
+
+    return measure
+
+
+def reasons(record, role="candidate"):
+    found = {r["reason"]: r["detail"] for r in record["verdict"]["reasons"] if r["role"] == role}
+    found.pop("warmup_cap", None)  # a busy machine's doing
+    return found
+
+
+def test_an_honest_network_is_not_suspected(measured):
+    record = measured("Honest")
+    assert reasons(record) == {}
+    assert reasons(record, "baseline") == {}
+    assert record["timing"]["ratio_parent"] > 0
+
+
+@pytest.mark.parametrize("name", ["ClaimsLittle", "ComputesWhenAsked", "WorksOnBehindTheAnswer"])
+def test_a_worker_that_claims_less_time_than_passed_is_named_with_both_times(measured, name):
+    record = measured(name)
+    assert record["networks"]["candidate"]["failure"] is None
+    assert "as claimed" in reasons(record)["time_unaccounted"]
+
+
+def test_a_promise_instead_of_a_tensor_is_refused(measured):
+    failure = measured("Promises")["networks"]["candidate"]["failure"]
+    assert failure["kind"] == "bad_output"
+    assert "Promise" in failure["message"]
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("TurnsSwitches", "benchmark=true"),
+        ("MoreThreads", "threads=4"),
+        ("AnotherPriority", "priority="),
+        ("AnotherPolicyBesides", "policy=batch"),
+    ],
+)
+def test_settings_that_a_network_changes_are_named(measured, name, changed):
+    record = measured(name, "sandbox=off")  # which would refuse some of them
+    assert changed in reasons(record)["switches_changed"]
+    assert reasons(record, "baseline") == {}
+
+
+@pytest.mark.skipif(
+    not hasattr(getattr(torch.backends.mkldnn, "conv", None), "fp32_precision"),
+    reason="this torch computes float32 as such",
+)
+def test_float32_that_is_multiplied_in_less_is_named(measured):
+    assert "fp32_precision=mkldnn.conv=bf16" in reasons(measured("LowersFloat32"))["switches_changed"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("StopsTheClock", "answer is not readable"),
+        ("AnswersItself", "answers no request of ours"),
+        ("DiesByAnUnnamedSignal", "ended by signal 40"),
+        ("LeavesPython", "SystemExit: 0"),
+    ],
+)
+def test_what_tampers_with_the_worker_is_a_failure_and_the_other_network_is_measured(measured, name, message):
+    record = measured(name)
+    assert record["verdict"]["status"] == "failed"
+    assert message in record["networks"]["candidate"]["failure"]["message"]
+    assert record["networks"]["baseline"]["failure"] is None
+    assert record["networks"]["baseline"]["timing"]["complete_rounds"] == 8

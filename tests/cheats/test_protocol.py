@@ -1,0 +1,84 @@
+"""Each kind of trick gets its reason, or gains nothing; honest networks stay clean."""
+
+import hashlib
+
+import pytest
+
+from esr.config.schema import DataConf
+from esr.data.datasets import load_dataset
+
+from .conftest import reasons
+
+CAUGHT = {
+    "RemembersShapes": {"outputs_differ"},
+    "RemembersUpToTheFamily": {"outputs_differ"},
+    "CombinesWhatItRemembers": {"outputs_differ"},
+    "LessAfterAWhile": {"outputs_differ"},
+    "EverySecond": {"outputs_differ"},
+    "HalfOfTheImage": {"outputs_differ"},
+    "Zeros": {"outputs_differ", "quality_differs"},
+    "WorksOnInAThread": {"outputs_differ"},
+    "Halves": {"precision_changed"},
+    "RoundsAtTheEnd": {"precision_changed"},
+    "HalvesUnwatched": {"outputs_differ"},
+    "Integers": {"precision_changed"},
+    "OutsideTorch": {"work_uncounted"},
+    "AllOutsideTorch": {"work_uncounted"},
+    "CheapOnMeta": {"work_uncounted"},
+    "CheapWhereCounted": {"work_uncounted"},
+    "WeightsInAList": {"parameters_uncounted"},
+}
+HONEST = ("Honest", "RemembersPixels", "HasThreadsOfItsOwn", "KeepsTensors", "CachesAMask", "Scripted")
+RANDOM = ("Draws", "DrawsFromItsOwnSource")
+
+
+@pytest.mark.parametrize("name", CAUGHT)
+def test_a_trick_has_its_reason_and_its_partner_none(judge, name):
+    record = judge(name)
+    assert record.document.networks.candidate.failure is None
+    assert CAUGHT[name] <= reasons(record).keys()
+    assert reasons(record, "baseline") == {}
+    assert record.document.verdict.status == "tainted"
+
+
+@pytest.mark.parametrize("name", HONEST)
+def test_an_honest_network_is_not_suspected(judge, name):
+    record = judge(name)
+    assert reasons(record) == {}
+    assert reasons(record, "baseline") == {}
+    check = record.document.networks.candidate.output_check
+    assert (check.compared, check.differing, check.stochastic) == (6, 0, False)
+    assert check.truth.passes == 8 * 3
+
+
+@pytest.mark.parametrize("name", RANDOM)
+def test_a_network_that_draws_random_numbers_is_named_and_no_cheat(judge, name):
+    record = judge(name)
+    assert reasons(record).keys() == {"stochastic"}
+    assert record.document.networks.candidate.output_check.stochastic
+
+
+def test_a_network_that_computes_on_the_images_it_knows_only_is_worse_on_others(judge, scene):
+    data = load_dataset(DataConf(name="folder", root=str(scene / "images")))
+    (scene / "digests").write_text(" ".join(hashlib.sha256(pair.lr().tobytes()).hexdigest() for pair in data.pairs))
+    found = reasons(judge("KnowsTheImages"))
+    assert "times the input's on timed passes" in found["quality_differs"]
+
+
+def test_an_output_that_is_no_number_is_a_failure(judge):
+    failure = judge("NotANumber").document.networks.candidate.failure
+    assert failure.kind == "bad_output"
+    assert "NaN" in failure.message
+
+
+def test_the_challenge_s_one_pass_is_repeated_elsewhere_too(judge):
+    record = judge("LessAfterAWhile", "timing=ntire2022", "timing.rounds=1")
+    assert record.document.networks.candidate.output_check.compared >= 3
+    assert "outputs_differ" not in reasons(judge("Honest", "timing=ntire2022", "timing.rounds=1"))
+
+
+def test_passes_of_one_process_are_repeated_by_the_next_one_s_warm_up(judge):
+    record = judge("LessAfterAWhile", "timing.processes=2", "timing.rounds=6")
+    check = record.document.networks.candidate.output_check
+    assert check.compared > 6
+    assert check.differing

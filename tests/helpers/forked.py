@@ -1,0 +1,161 @@
+"""The command `esr` in processes forked from one that has imported the libraries, which costs seconds each time.
+
+A forked command imports the modules of `esr` by itself, and its workers are processes that run the same program with
+the same arguments as fresh ones do. Commands are still started afresh where a test asks for it or changes the
+environment, and by all tests that start programs themselves.
+"""
+
+import ctypes
+import importlib
+import multiprocessing
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from multiprocessing.connection import Connection
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+from typing import Any
+
+from helpers.command import Run
+from helpers.paths import ROOT
+
+LIBRARIES = (
+    "torch", "torch._dynamo", "torch.fx.experimental.symbolic_shapes", "torch.utils.flop_counter", "safetensors.torch",
+    "hydra.main", "omegaconf", "numpy", "scipy.stats", "cv2", "rich.live", "rich.progress", "rich.table", "msgspec",
+    "psutil", "requests", "jinja2", "plotly.graph_objects", "filelock",
+)  # fmt: skip
+WORKER = "from esr.evaluation.worker.child import main"
+"""A part of the program that a worker runs."""
+HANDLED = {"CUDA_STUB", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "NVML_STUB", "NVML_STUB_TIME", "PYTHONPATH"}
+"""Variables of the environment that act here as they do in a fresh process; those of `esr` do so anyway."""
+
+
+def can_fork(environment: Mapping[str, str]) -> bool:
+    """True if no variable differs from the tests' that a library might have read when it was imported."""
+    changed = {name for name, value in environment.items() if os.environ.get(name) != value}
+    return all(name in HANDLED or name.startswith(("ESR_", "XDG_")) or name == "COLUMNS" for name in changed)
+
+
+def run_forked(
+    arguments: Sequence[str], folder: Path, environment: Mapping[str, str], *, before: str = "", seconds: float = 240.0
+) -> Run:
+    """Runs `esr`, its output in pipes.
+
+    Args:
+        arguments: As on the command line, without `esr`.
+        folder: The working directory.
+        environment: The whole environment; the libraries were imported with that of the tests.
+        before: A program that the process runs first, to spoil the command.
+        seconds: Time limit.
+
+    Raises:
+        TimeoutError: The command did not end in time.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(LIBRARIES))
+    (out, output), (err, errors) = context.Pipe(duplex=False), context.Pipe(duplex=False)
+    given = (list(arguments), folder, dict(environment), before, output, errors)
+    process = context.Process(target=_command, args=given)
+    process.start()
+    output.close()
+    errors.close()
+    with ThreadPool(2) as readers:
+        texts = readers.map_async(_whole, (out, err), chunksize=1)
+        process.join(seconds)
+        if process.is_alive():
+            process.kill()
+            raise TimeoutError(f"esr {' '.join(arguments)} runs for more than {seconds} s")
+        return Run(process.exitcode or 0, *texts.get(seconds), folder)
+
+
+def _whole(pipe: Connection) -> str:
+    """Everything that is written to a pipe until its last writer ends."""
+    with pipe, os.fdopen(os.dup(pipe.fileno()), encoding="utf-8") as text:
+        return text.read()
+
+
+def _command(
+    arguments: list[str], folder: Path, environment: dict[str, str], before: str, out: Connection, err: Connection
+) -> None:
+    """The forked command: streams, signals, environment and path of a fresh one, then `esr.cli.main`."""
+    with open(os.devnull) as nothing, out, err:
+        _become(nothing.fileno(), out.fileno(), err.fileno())
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    script = Path(sys.executable).with_name("esr")
+    sys.argv = [str(script), *arguments]
+    # As the installed script finds modules: by itself, the checkout is not in its path, nor are the tests' helpers.
+    added = [entry for entry in environment.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    unknown = ("", str(ROOT), str(ROOT / "tests"), *added)
+    sys.path[:] = [str(script.parent), *added, *(entry for entry in sys.path if entry not in unknown)]
+    for place in environment.get("LD_LIBRARY_PATH", "").split(os.pathsep):
+        if place and (driver := Path(place, "libnvidia-ml.so.1")).exists():
+            ctypes.CDLL(str(driver))  # whoever asks for this name later gets it
+    subprocess.Popen = Forking  # type: ignore[misc]
+    exec(before, {})
+    from esr.cli import main
+
+    main()
+
+
+def _become(*streams: int) -> None:
+    """Gives this process standard streams of its own, and the signal handlers of a fresh interpreter."""
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+    sys.stdin, sys.stdout, sys.stderr = (os.fdopen(n, "w" if n else "r", closefd=False) for n in range(3))
+    sys.stderr.reconfigure(line_buffering=True)
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        if callable(signal.getsignal(number)):
+            signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+class Forking(subprocess.Popen):  # type: ignore[type-arg]
+    """Starts a worker, or a module of `esr`, by a fork instead of a fresh interpreter; anything else as usual."""
+
+    def _execute_child(self, args: Any, executable: Any, preexec: Any, close: Any, kept: Any, *more: Any) -> None:
+        program = args[2] if isinstance(args, list) and args[0] == sys.executable else ""
+        if not (WORKER in program or program.startswith("esr.")):
+            super()._execute_child(args, executable, preexec, close, kept, *more)
+            return
+        environment, streams = more[1], more[5:11]
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self.pid = os.fork()
+        if self.pid:
+            self._child_created = True
+            self._close_pipe_fds(*streams)
+            return
+        code = 1
+        try:
+            os.setsid()
+            _become(streams[0] if streams[0] != -1 else 0, streams[3], streams[5])
+            for number in {int(name) for name in os.listdir("/proc/self/fd")} - {0, 1, 2, *kept}:
+                try:
+                    os.close(number)
+                except OSError:
+                    continue
+            if environment is not None:
+                os.environ.clear()
+                os.environ.update(environment)
+            if "CUDA_STUB" in os.environ:  # as the stub's `sitecustomize` does once torch is imported
+                importlib.import_module("simulated_cuda").install()
+            sys.argv = [args[1], *args[3:]]
+            if WORKER in program:
+                exec(program, {"__name__": "__main__"})
+            else:
+                runpy.run_module(program, run_name="__main__", alter_sys=True)
+            code = 0
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
