@@ -4,7 +4,7 @@
     python benchmarks/challenge_repositories.py ~/NTIRE2026_ESR --expected expected.csv     compare counts
 
 Each network gets a process of its own, which does what a worker of an evaluation does: it loads the network through
-the repository's own script, upscales one small photograph, counts one pass over 256×256 and audits one pass.
+the repository's own script, upscales one small photograph, counts one pass over 256×256 and watches one pass.
 Nothing is timed. Where weights are absent, random ones are tried. The packages that the networks need must be
 installed, or be in a folder on PYTHONPATH. `--jsonl FILE` keeps each result as it comes; networks that it holds are
 not run again.
@@ -72,7 +72,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     stand_ins: tuple[str, ...] = ()
     padded_to: int | None = None
     random: bool = False
-    """Two passes over one image differ."""
+    """Two passes over one image, with different seeds, differ."""
     counts: dict[str, int] = {}
     uncounted: str | None = None
 
@@ -163,11 +163,14 @@ def _tried(layout: Layout, number: int) -> Result:
     weights = Weights("random") if absent else resolve(model, "auto")
     child, settings = Child(), EsrConf(model=model)
     settings.device.kind, settings.device.threads = "cpu", 1
-    _asked(child, to.OpenRequest(settings))
+    _asked(child, to.OpenRequest(settings.device, settings.cudnn))
     loading = _asked(child, to.LoadRequest(model, weights, 0)).loading
-    _asked(child, to.ImageRequest(_photograph()))
-    first, second = (_asked(child, to.QualityRequest(0, LR)).image for _ in range(2))
-    found = _asked(child, to.AuditRequest(0))
+    photograph, outputs = _photograph(), []
+    for seed in range(2):
+        _asked(child, to.PassRequest(photograph, seed))
+        outputs.append(_asked(child, to.QualityRequest(LR)).image)
+    first, second = outputs
+    found = _asked(child, to.InspectRequest(photograph, 0))
     answer = _asked(child, to.ComplexityRequest(256, 256))
     counted = answer.complexity
     return Result(

@@ -280,6 +280,9 @@ def test_rounds_that_depend_on_each_other_are_a_warning():
         ("fp16", {"bfloat16": ("mul",)}, "fp16", True),
         (None, {"float16": ("mul",), "bfloat16": ("mul",)}, "bf16", True),
         (None, {"float64": ("mul",)}, "fp32", True),
+        (None, {"qint8": ("mul",)}, "int8", True),
+        ("int8", {"qint8": ("mul",), "int32": ("mm",)}, "int8", False),
+        ("fp16", {"float16": ("mul",), "int32": ("mm",)}, "fp16", True),
     ],
 )
 def test_a_precision_class_is_declared_or_found_and_undeclared_work_taints(declared, computed, expected, tainted):
