@@ -6,12 +6,15 @@
   esr -m model=imdn,rfdn,rlfn                     several, one after the other
   esr -m 'model=glob(*)'                          all; those with a record are skipped
   esr model=rlfn cudnn.benchmark=true device=cuda
+  esr -m model=repo repo=~/NTIRE2026_ESR id=all   every network of a challenge's repository
 
 Subcommands (esr COMMAND --help says more):
+  check DIR…         check submissions before a measurement; what each team must fix
   doctor [out=DIR]   check this machine or container; problems with remedies
   compare A B        compare two records of one network: the same, faster, slower, or inconclusive
   rank RESULTS…      rank records, in files or folders, in the challenge's table
   fetch NAME…        download and check published weights and data sets
+  repo list DIR      list the networks of a challenge's repository
   show [NETWORK]     list the networks, or show one network's card and layers
   export KEY=VALUE…  write a network as ONNX, TorchScript or safetensors
   train KEY=VALUE…   train a network on a folder of images

@@ -46,9 +46,11 @@ def run(options: argparse.Namespace) -> int:
     from omegaconf.errors import OmegaConfBaseException  # noqa: PLC0415
 
     from esr.config.mistakes import explain, refuse_lists  # noqa: PLC0415
+    from esr.config.repository_words import expand  # noqa: PLC0415
     from esr.multirun import task as multirun  # noqa: PLC0415
 
     refuse_lists(options.overrides)
+    options.overrides = expand(options.overrides, several=options.multirun)
     multirun.register()
     wants_traceback = "HYDRA_FULL_ERROR" in os.environ
     # Hydra's errors reach the handler below instead of being printed with Hydra's advice.

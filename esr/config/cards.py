@@ -78,9 +78,11 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Licence of the published weights."""
     published: Published | None = None
     """Row of the challenge's table; `None` where there is none."""
+    claims: Published | None = None
+    """Figures that a participant states."""
 
 
-_AS_CONFIGURED = ("team", "team_id", "paper", "note", "data_range", "published")
+_AS_CONFIGURED = ("team", "team_id", "paper", "note", "data_range", "published", "claims")
 _PUBLISHED_KEYS = (*Published.__struct_fields__, *Ranks.__struct_fields__)
 
 
@@ -104,11 +106,12 @@ def _team_id(name: str) -> float:
     return float("inf")
 
 
-def model_file(choice: str) -> Path | None:
+def model_file(choice: str, group: str = "model") -> Path | None:
     """The YAML of a network.
 
     Args:
-        choice: A name, a team as `team04` or `team4`, or a path ending in `.yaml`.
+        choice: A name, a team as `team04` or `team4`, `repo`, `spandrel`, or a path ending in `.yaml`.
+        group: The group that it is chosen for, `model` or `baseline`.
 
     Returns:
         `None` if there is none.
@@ -116,6 +119,9 @@ def model_file(choice: str) -> Path | None:
     path = Path(choice)
     if path.suffix in (".yaml", ".yml"):
         return path if path.is_file() else None
+    if choice in ("repo", "spandrel"):
+        file = {"repo": group, "spandrel": "spandrel"}[choice]
+        return folder().with_name("repository") / f"{file}.yaml"
     name = team_network(int(choice[4:])) if re.fullmatch(r"team\d{1,2}", choice) else choice
     return folder() / f"{name}.yaml" if name in model_names() else None
 

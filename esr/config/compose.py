@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from esr.config.cards import model_names
 from esr.config.mistakes import in_one_line, refuse_lists
 from esr.config.participant import check_network
+from esr.config.repository_words import complete, expand, network_of
 from esr.config.schema import EsrConf, check_values, typed
 from esr.errors import ConfigError
 
@@ -26,14 +27,16 @@ def compose(overrides: Sequence[str]) -> EsrConf:
         ConfigError: An override is wrong; the line names it and the nearest valid names.
     """
     refuse_lists(overrides)
-    with in_one_line(overrides):
-        return check(compose_unchecked("config", overrides))
+    words = expand(overrides)
+    with in_one_line(words):
+        return check(compose_unchecked("config", words))
 
 
 def register() -> None:
     """Names the schema in Hydra's store, where `conf/config.yaml` looks for it, and the resolver of `out`."""
     OmegaConf.register_new_resolver("esr.out", out_folder, replace=True)
     ConfigStore.instance().store(name="schema", node=EsrConf)
+    OmegaConf.register_new_resolver("esr.repository", network_of, replace=True)
 
 
 def out_folder() -> str:
@@ -71,6 +74,7 @@ def check(config: DictConfig) -> EsrConf:
     require_network(config)
     OmegaConf.resolve(config)
     settings = typed(EsrConf, OmegaConf.to_container(config))  # plain: a key added by + would pass unread
+    settings.model, settings.baseline = complete(settings.model), complete(settings.baseline)
     check_values(settings)
     check_network(settings.model, "model.")
     check_network(settings.baseline, "baseline.")

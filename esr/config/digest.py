@@ -5,9 +5,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-EXECUTION_KEYS = ("out", "lock", "force", "hydra")
-"""Keys that determine where and when is measured, and no figure."""
-CARD_KEYS = ("title", "team", "team_id", "paper", "note", "published", "source")
+EXECUTION_KEYS = ("out", "lock", "force", "hydra", "repo", "id", "baseline_id")
+"""Keys that determine where and when is measured, and no figure; a repository's stand in the networks themselves."""
+CARD_KEYS = ("title", "team", "team_id", "paper", "note", "published", "claims", "source")
 """Keys of a network that no figure depends on; `source` names its YAML, whose other keys are compared themselves."""
 
 

@@ -44,7 +44,7 @@ def read_network(file: Path) -> DictConfig:
         raise ConfigError(f"{shown}: not valid YAML ({_reason(error)}); {SEE}") from error
     if not isinstance(config, DictConfig) or not config:
         raise ConfigError(f"{shown}: no keys found, expected at least _target_; {SEE}")
-    if file.parent == folder():
+    if file.parent in (folder(), folder().with_name("repository")):
         return config
     _check(config, shown)
     return DictConfig({"name": file.stem, "source": str(file.resolve()), **config})

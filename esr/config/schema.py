@@ -7,12 +7,12 @@ type is refused before anything runs. `check_values` checks what a type cannot e
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, get_args
 
 from omegaconf import MISSING, OmegaConf
 
 from esr.config.telemetry import TelemetryConf
-from esr.config.terms import MOST_ROUNDS
+from esr.config.terms import MOST_ROUNDS, Precision
 from esr.errors import ConfigError
 from esr.text import did_you_mean
 
@@ -61,6 +61,16 @@ class CheckpointConf:
 
 
 @dataclass
+class RepositoryConf:
+    """A network in a challenge's repository, built by the repository's own `select_model`."""
+
+    root: str | None = None
+    """Folder of the repository; `None`: the network is not one of a repository's."""
+    id: int | None = None
+    """The network's number in `select_model`; `None` in the baseline: the repository's own baseline."""
+
+
+@dataclass
 class ModelConf:
     """One network: its class, its weights, and its published figures."""
 
@@ -84,8 +94,15 @@ class ModelConf:
     """Largest value of input and output: 1.0 or 255.0."""
     tile: TileConf = field(default_factory=TileConf)
     checkpoint: CheckpointConf = field(default_factory=CheckpointConf)
+    repository: RepositoryConf = field(default_factory=RepositoryConf)
+    precision: str | None = None
+    """Declared precision class: fp32, tf32, fp16, bf16 or int8; `None`: found by the audit, which taints the rest."""
     published: dict[str, Any] | None = None
     """A row of the challenge's results table, as `esr.config.cards.Published` describes it."""
+    requirements: str | None = None
+    """File of packages that the network needs, relative to its YAML or repository; kept in a cached environment."""
+    claims: dict[str, Any] | None = None
+    """Figures that a participant states, with the keys of `published`; shown beside the measured ones."""
     source: str | None = None
     """Path of a participant's YAML, filled in by `model=PATH.yaml`: the class is looked for beside it."""
 
@@ -216,6 +233,12 @@ class EsrConf:
     quality: QualityConf = field(default_factory=QualityConf)
     complexity: ComplexityConf = field(default_factory=ComplexityConf)
     telemetry: TelemetryConf = field(default_factory=TelemetryConf)
+    repo: str | None = None
+    """With `model=repo` or `baseline=repo`: folder of a challenge's repository."""
+    id: int | None = None
+    """Number of the candidate in that repository; with `-m` several, or `all`."""
+    baseline_id: int | None = None
+    """Number of the baseline; `None`: the repository's own."""
     sandbox: str = "auto"
     """Containment of the networks' code: `auto` (all that the machine allows), `require` (or nothing runs), `off`."""
     lock: str = "wait"
@@ -363,6 +386,9 @@ def check_values(config: EsrConf) -> None:
             f"and twice window={warmup.window}"
         )
     for role, model in (("model", config.model), ("baseline", config.baseline)):
+        if model.precision is not None and model.precision not in get_args(Precision):
+            hint = did_you_mean(model.precision, get_args(Precision))
+            raise ConfigError(f"{role}.precision={model.precision}: no such choice; {hint}")
         if model.tile.size is not None and 2 * model.tile.overlap > model.tile.size:
             raise ConfigError(
                 f"{role}.tile.overlap={model.tile.overlap}: must be at most half of tile.size={model.tile.size}"

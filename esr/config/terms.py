@@ -28,7 +28,10 @@ Status = Literal["clean", "imprecise", "tainted", "failed"]
 discredited; a network could not be measured to the end."""
 Ending = Literal["precision", "max_seconds", "rounds", "failure"]
 """Reason for which the rounds ended."""
-WeightsSource = Literal["published", "bundled", "random", "path"]
+WeightsSource = Literal["published", "bundled", "random", "path", "repository"]
+"""`repository`: loaded by the script of the network's own repository."""
+Precision = Literal["fp32", "tf32", "fp16", "bf16", "int8"]
+"""Precision class: the lowest precision in which a network multiplies; classes are ranked apart."""
 LrOrigin = Literal["files", "bicubic", "bundled"]
 """The set's own LR images; LR made from HR by MATLAB-compatible bicubic; the same from the bundled photographs."""
 

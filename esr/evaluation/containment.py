@@ -12,6 +12,7 @@ from esr.data import datasets, layouts
 from esr.evaluation.steps import Evaluation
 from esr.sandbox.layers import Mode
 from esr.sandbox.process import Wishes
+from esr.zoo.environments import packages_of
 
 _LATER = ("ctypes.util", "pynvml", "scipy.special")
 """Modules that are imported when they are first used, because that takes a second."""
@@ -52,7 +53,11 @@ def _files(*named: Path | None) -> list[Path]:
 
 
 def code(model: ModelConf) -> Sequence[Path]:
-    """Folders in which a network's class is looked up, besides installed packages."""
+    """Folders in which a network's class is looked up, besides installed packages; a repository, and own packages."""
+    packages = packages_of(model)
+    own = [packages] if packages else []
+    if model.repository.root is not None:
+        return [Path(model.repository.root), *own]
     if model._target_.startswith("esr."):
-        return ()
-    return [Path.cwd(), *([Path(model.source).parent] if model.source else [])]
+        return own
+    return [Path.cwd(), *([Path(model.source).parent] if model.source else []), *own]

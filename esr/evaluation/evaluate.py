@@ -36,6 +36,7 @@ from esr.system.progress import Progress, Silent
 from esr.telemetry.watch import Watch, WatchResult
 from esr.text import quoted
 from esr.zoo import weights as zoo
+from esr.zoo.environments import packages_of
 
 HOST = "host"
 """Name of the lock for a measurement on the CPU."""
@@ -192,7 +193,9 @@ def _workers(evaluation: Evaluation) -> Iterator[None]:
     with ExitStack() as stack:
         for subject in evaluation.subjects:
             wishes = containment.wishes(evaluation, subject.model)
-            subject.worker = stack.enter_context(Worker(evaluation.settings.timing.timeout_s, wishes))
+            subject.worker = stack.enter_context(
+                Worker(evaluation.settings.timing.timeout_s, wishes, packages_of(subject.model))
+            )
         containment.import_all()
         settings = evaluation.settings
         request = OpenRequest(settings.device, settings.cudnn, settings.timing.cuda_graph)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from esr.config.schema import ModelConf
+from esr.zoo import repository
 from esr.zoo.download import sha256_of
 
 OWN = "esr"
@@ -60,6 +61,8 @@ def target_file(model: ModelConf) -> Path | None:
 
 def code_digest(model: ModelConf) -> str | None:
     """sha256 over the names and the contents of a network's source files; `None` where its class is not found."""
+    if model.repository.root:
+        return repository.source_digest(Path(model.repository.root))
     found = _target(model)
     if found is None:
         return None

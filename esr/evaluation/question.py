@@ -10,6 +10,7 @@ from esr.evaluation.steps import load_request
 from esr.evaluation.worker.messages import LoadRequest, OpenRequest
 from esr.evaluation.worker.parent import Worker, WorkerFailure
 from esr.records.network import Weights
+from esr.zoo.environments import packages_of
 
 
 @contextmanager
@@ -23,7 +24,7 @@ def opened(model: ModelConf, weights: Weights) -> Iterator[tuple[Worker, LoadReq
     settings.device.kind = "cpu"
     request = load_request(model, weights)
     try:
-        with Worker(settings.timing.timeout_s, containment.for_question(model)) as worker:
+        with Worker(settings.timing.timeout_s, containment.for_question(model), packages_of(model)) as worker:
             worker.ask(OpenRequest(settings.device, settings.cudnn))
             yield worker, request
             worker.confirm_sandbox()

@@ -16,7 +16,7 @@ from esr.config.schema import TimingConf
 from esr.config.terms import Ending, Protocol
 from esr.evaluation.steps import Evaluation
 from esr.evaluation.subject import Subject
-from esr.evaluation.verdict import compare_truth, verdict
+from esr.evaluation.verdict import compare_truth, precision_class, verdict
 from esr.images.quality import mean_quality
 from esr.records import document, intervals
 from esr.records.network import Network, NetworkTiming, QualityPart
@@ -115,6 +115,9 @@ def _network(evaluation: Evaluation, subject: Subject, table: Array, owners: Seq
         output_check=subject.output_check if truth is None else replace(subject.output_check, truth=truth),
         precisions=subject.precisions,
         switches_changed=subject.switches_changed,
+        loading=subject.loading,
+        precision=precision_class(subject),
+        padded_to=subject.padded_to,
         uncounted=subject.uncounted,
         code_sha256=subject.code_sha256,
         kernels=subject.kernels,
@@ -184,5 +187,5 @@ def _timing(
 
 
 def _same(one: Subject, other: Subject) -> bool:
-    built_alike = one.model._target_ == other.model._target_ and one.model.args == other.model.args
-    return built_alike and one.weights.sha256 == other.weights.sha256
+    built = [(network._target_, network.args, network.repository) for network in (one.model, other.model)]
+    return built[0] == built[1] and one.weights.sha256 == other.weights.sha256

@@ -87,17 +87,18 @@ def load(evaluation: Evaluation) -> None:
 
 def _load(subject: Subject) -> None:
     for _, answer in answers([subject], load_request(subject.model, subject.weights)):
-        subject.training_form = answer.training_form
         subject.worker.confirm_sandbox()
+        subject.training_form = answer.training_form
+        subject.note_loading(answer.loading)
 
 
 def load_request(model: ModelConf, chosen: Weights) -> messages.LoadRequest:
-    """The request with the weights' bytes, so that a worker needs no access to the file.
+    """The request with the weights' bytes, so that a worker needs no access to the file; none for a repository.
 
     Raises:
         WeightsError: The file is not the one that was chosen.
     """
-    content = np.frombuffer(weights.read(chosen), np.uint8)
+    content = np.frombuffer(b"" if model.repository.root else weights.read(chosen), np.uint8)
     return messages.LoadRequest(model, chosen, WEIGHTS_SEED, content)
 
 
@@ -243,6 +244,7 @@ def _count(evaluation: Evaluation, subject: Subject, inspected: Shape) -> None:
     conf = evaluation.settings.complexity
     answer = subject.worker.ask(messages.ComplexityRequest(conf.height, conf.width))
     subject.complexity, subject.uncounted = answer.complexity, answer.uncounted
+    subject.padded_to = answer.padded_to
     subject.extrapolated = subject.worker.ask(messages.ComplexityRequest(*inspected)).complexity
 
 

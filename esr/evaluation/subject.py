@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 
 import msgspec
@@ -19,6 +19,7 @@ from esr.records import network
 from esr.timing.honesty import Clocks
 from esr.timing.samples import SampleColumns
 from esr.timing.statistics import Array, matrix
+from esr.zoo import repository
 
 _BY_CHANCE = 6.0
 """Largest difference of a timed pass from its repetition, over that of two repetitions, if all are random. The median
@@ -78,6 +79,9 @@ class Subject:
     """Counts for an input of the inspected pass's size, from a copy without values."""
     precisions: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Type other than float32 -> operators that computed in it."""
+    loading: network.Loading | None = None
+    padded_to: int | None = None
+    """Multiple to which its inputs are padded."""
     switches_changed: dict[str, network.SettingValue] = field(default_factory=dict)
     """Settings that the network changed -> their new values."""
     changes_input: bool = False
@@ -186,6 +190,13 @@ class Subject:
         self.precisions |= found.precisions
         self.switches_changed |= found.switches
         self.changes_input |= found.changes_input
+
+    def note_loading(self, found: network.Loading) -> None:
+        """Keeps what the first worker reports about loading, with a repository's state and digests."""
+        if self.loading is None:
+            conf = self.model.repository
+            self.loading = repository.provenance(conf, found) if conf.root else found
+            self.model = replace(self.model, data_range=found.data_range)
 
 
 @contextmanager

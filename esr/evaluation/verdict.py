@@ -1,8 +1,10 @@
 """The verdict on a record's figures: a status, with reasons from a fixed list."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import cast
 
+from esr.config.terms import Precision as PrecisionClass
 from esr.config.terms import Role, Severity
 from esr.evaluation import weight_file
 from esr.evaluation.subject import Subject
@@ -64,10 +66,38 @@ def verdict(
     return Verdict(status_of(severities, failed=any(subject.failure for subject in subjects)), tuple(reasons))
 
 
+_CLASSES: Mapping[str, PrecisionClass] = {
+    "float16": "fp16",
+    "bfloat16": "bf16",
+    **dict.fromkeys(("int8", "uint8", "qint8", "quint8"), "int8"),
+}
+"""Type of an operator's result -> the class that it puts a network in."""
+_SUMS = ("int32", "qint32")
+"""Types in which products of 8-bit integers are added."""
+_COARSEST: Sequence[PrecisionClass] = ("int8", "bf16", "fp16", "tf32")
+
+
+def precision_class(subject: Subject) -> PrecisionClass:
+    """The declared precision class, else the lowest that was found."""
+    found = {_CLASSES[dtype] for dtype in subject.precisions if dtype in _CLASSES}
+    if subject.report and subject.report.cudnn.allow_tf32 and subject.on_gpu:
+        found.add("tf32")
+    if declared := subject.model.precision:
+        return cast(PrecisionClass, declared)
+    return next((one for one in _COARSEST if one in found), "fp32")
+
+
+def _undeclared(subject: Subject) -> dict[str, tuple[str, ...]]:
+    """Types other than float32 that the declared class does not cover, with their operators."""
+    declared = subject.model.precision
+    covered = {dtype for dtype, one in _CLASSES.items() if one == declared} | set(_SUMS if declared == "int8" else ())
+    return {dtype: names for dtype, names in subject.precisions.items() if dtype not in covered}
+
+
 def _of_network(subject: Subject, other: Subject, clocks: honesty.Clocks, others: honesty.Clocks) -> list[Reason]:
     unsettled = [entry.lr_shape for entry in subject.warmup if not entry.settled]
     switches = (f"{name}={_word(value)}" for name, value in subject.switches_changed.items())
-    dtypes = (f"{dtype} in {', '.join(names)}" for dtype, names in subject.precisions.items())
+    dtypes = (f"{dtype} in {', '.join(names)}" for dtype, names in _undeclared(subject).items())
     late = honesty.unaccounted(clocks, others)
     if late is None and subject.report is not None and not subject.on_gpu:
         claimed, own = sum(subject.samples.ms), subject.harness_computed_ms
@@ -160,8 +190,9 @@ def _per_pixel(counted: Complexity) -> float:
 def _parameters_uncounted(subject: Subject) -> str | None:
     if subject.inspected is None or not subject.inspected.hidden:
         checkpoint = subject.model.checkpoint
+        own = subject.model.repository.root is None  # a repository's script chooses what it loads
         fused = subject.model.after_load is not None
-        whole = not (fused or checkpoint.drop or checkpoint.state_dict_under is not None)
+        whole = own and not (fused or checkpoint.drop or checkpoint.state_dict_under is not None)
         return weight_file.uncounted(subject.weights, subject.complexity, whole=whole)
     return f"{subject.inspected.hidden} numbers multiplied like weights are neither parameters nor buffers"
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from esr.config import compose as composition
 from esr.config.schema import EsrConf, ModelConf, network_name, typed
@@ -44,7 +44,7 @@ def one_of_many(config: DictConfig, folder: Path, overview: Overview, label: str
         label: Words that tell the network from others of its name.
     """
     started = time.monotonic()
-    name = network_name(typed(ModelConf, config.model)) if config.model.get("_target_") else "no network"
+    name = _name(config) if config.model.get("_target_") else "no network"
     if label:
         name = f"{name} ({label})"
     overview.begin(name)
@@ -58,6 +58,10 @@ def one_of_many(config: DictConfig, folder: Path, overview: Overview, label: str
         reason = f"{type(error).__name__}: {error}"
     _note_failure(folder, reason)
     return NetworkOutcome(name, "refused", reason, folder, seconds=time.monotonic() - started)
+
+
+def _name(config: DictConfig) -> str:
+    return network_name(typed(ModelConf, OmegaConf.to_container(config.model, resolve=True)))
 
 
 def _claimed(folder: Path) -> AbstractContextManager[object]:

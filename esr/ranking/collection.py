@@ -270,6 +270,7 @@ def _entry(file: Path, document: Document, role: Role) -> Entry:
         identical=_identical(document) if own else (),
         weights=network.weights.source,
         baseline_weights=baseline.weights.source,
+        precision=network.precision,
         missed_by_hooks=counted.missed_by_hooks if counted else {},
         without_formula=counted.without_formula if counted else {},
         path=str(file),

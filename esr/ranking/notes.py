@@ -25,6 +25,8 @@ def excluded(entry: Entry, gates: Sequence[GateResult]) -> str | None:
 def entry_notes(entry: Entry, gates: Sequence[GateResult], why: str | None) -> tuple[str, ...]:
     """Footnotes of one network; `why` is the reason for which it is not ranked."""
     notes = [f"not ranked: {why}"] if why and not entry.reference else []
+    if entry.precision != "fp32":
+        notes.append(f"{entry.precision}, ranked apart" if why is None else entry.precision)
     notes += _verdict_notes(entry.reasons)
     if entry.weights in WEIGHTS_NOTES:
         notes.append(WEIGHTS_NOTES[entry.weights])
@@ -79,6 +81,9 @@ def table_notes(rows: Sequence[Row], challenge: Challenge, constraints: str) -> 
             "rank range (95 % CI) from resampling rounds; the runtimes of a bracket's first and last network "
             "cannot be distinguished"
         )
+    classes = dict.fromkeys(row.entry.precision for row in measured)
+    if len(classes) > 1:
+        notes.append(f"precision classes are ranked apart: {', '.join(classes)}")
     if short:
         notes.append(f"{short} of {len(measured)} networks have too few rounds for a rank range")
     return tuple(notes)

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 import msgspec
 
-from esr.config.terms import FailureKind, Status, WeightsSource
+from esr.config.terms import FailureKind, Precision, Status, WeightsSource
 from esr.ranking.challenge import Metric, Track
 from esr.records.document import Reason
 
@@ -90,6 +90,8 @@ class Entry(msgspec.Struct, frozen=True):
     """Data sets on which an output equals its HR image where the baseline's does not: infinite PSNR."""
     weights: WeightsSource | None = None
     baseline_weights: WeightsSource | None = None
+    precision: Precision = "fp32"
+    """Precision class; each is ranked apart."""
     missed_by_hooks: Mapping[str, int] = {}
     """Operator -> MACs that the challenge's script does not see."""
     without_formula: Mapping[str, int] = {}

@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Sequence
+from typing import get_args
 
 from msgspec.structs import replace
 
+from esr.config.terms import Precision
 from esr.ranking.challenge import Challenge, Metric, flops_of, metrics_of
 from esr.ranking.correlation import correlations
 from esr.ranking.gates import gate_results
@@ -40,7 +42,9 @@ def rank_entries(
     # The order of the files must not change what resampling draws.
     rows = [_gated(entry, challenge) for entry in sorted(entries, key=lambda entry: entry.key)]
     ranked = [row for row in rows if row.ranked]
-    rows = _placed(ranked, challenge, constraints) + [row for row in rows if not row.ranked]
+    classes = [[row for row in ranked if row.entry.precision == one] for one in get_args(Precision)]
+    placed = [row for alike in classes if alike for row in _placed(alike, challenge, constraints)]
+    rows = placed + [row for row in rows if not row.ranked]
     rows.sort(key=lambda row: _order(row, challenge.tracks[0].key))
     return Ranking(
         challenge=challenge.name,
@@ -86,10 +90,11 @@ def _placed(rows: Sequence[Row], challenge: Challenge, constraints: Constraints)
     ]
 
 
-def _order(row: Row, track: str) -> tuple[bool, bool, float, float, str]:
-    """Ranked networks by their place in a track, the others by their ratio, the challenge's baselines last."""
+def _order(row: Row, track: str) -> tuple[bool, bool, int, float, float, str]:
+    """Ranked networks by precision class and place in a track, the others by ratio, the challenge's baselines last."""
     place = row.places.get(track, Place(None, row.entry.figures.ratio))
-    return row.entry.reference, not row.ranked, place.rank or math.inf, place.score or math.inf, row.entry.key
+    group = get_args(Precision).index(row.entry.precision)
+    return row.entry.reference, not row.ranked, group, place.rank or math.inf, place.score or math.inf, row.entry.key
 
 
 def _changes(rows: Sequence[Row], metric: Metric) -> tuple[PlaceChange, ...]:

@@ -6,7 +6,18 @@ from typing import Annotated, Literal, TypeAlias
 from msgspec import Meta, Raw, field
 
 from esr.config.cards import Card
-from esr.config.terms import Count, Digest, FailureKind, Figure, Positive, Psnr, Side, Stage, WeightsSource
+from esr.config.terms import (
+    Count,
+    Digest,
+    FailureKind,
+    Figure,
+    Positive,
+    Precision,
+    Psnr,
+    Side,
+    Stage,
+    WeightsSource,
+)
 from esr.records.part import Part, load_raw
 from esr.records.reasons import ReasonName
 from esr.sandbox.layers import SandboxLayer
@@ -14,6 +25,7 @@ from esr.sandbox.layers import SandboxLayer
 Operators: TypeAlias = Annotated[dict[str, Count], Meta(max_length=1000)]
 Ssim: TypeAlias = Annotated[float, Meta(ge=-1.001, le=1.001)]
 """At most 1 but for rounding."""
+Names: TypeAlias = Annotated[tuple[Annotated[str, Meta(max_length=4096)], ...], Meta(max_length=100_000)]
 Shape: TypeAlias = tuple[Side, Side]
 """Height and width in pixels."""
 MOST_KERNELS = 20
@@ -224,6 +236,50 @@ class Weights(Part, frozen=True):
     """Note for the user: the reason why the bundled file replaces the published one."""
 
 
+class OpenedFile(Part, frozen=True):
+    """A file that a network's code opened while it was loaded."""
+
+    path: Annotated[str, Meta(max_length=4096)]
+    """Relative to the repository, absolute outside of it."""
+    sha256: Digest | None
+    """Computed by the parent process; `None` outside the repository, and for a file that is gone."""
+
+
+class Repository(Part, frozen=True):
+    """The challenge's repository that a network comes from."""
+
+    path: str
+    id: int
+    """The network's number in its `select_model`."""
+    commit: str | None
+    """Git commit; `None` outside a checkout."""
+    changed: tuple[str, ...] | None
+    """Files that differ from the commit, untracked ones included; `None` where that is not known."""
+
+
+class Loading(Part, frozen=True):
+    """What a network did while it was built and moved to its device, as its worker saw it."""
+
+    data_range: Figure
+    """Largest value of input and output."""
+    tile: Annotated[int, Meta(ge=1, le=10**6)] | None = None
+    """Side of an LR tile that a repository's script asks for."""
+    passes: Count = 0
+    """Forward passes, made before any clock ran."""
+    settings_reset: dict[str, SettingValue] = field(default_factory=dict)
+    """Switches of cuDNN and TF32 that it set -> those values; they were reset."""
+    strict: bool | None = None
+    """False if a state dict was loaded with `strict=False`; `None` if the network's code loaded none."""
+    missing: Names = ()
+    """Entries of the network that the state dict lacks."""
+    unexpected: Names = ()
+    """Entries of the state dict that the network lacks."""
+    stand_ins: Names = ()
+    """Packages that are not installed, imported without being used."""
+    files: tuple[OpenedFile, ...] = ()
+    repository: Repository | None = None
+
+
 class TruthCheck(Part, frozen=True):
     """A network's error against HR on images as they are, and on the altered inputs of its timed passes.
 
@@ -362,6 +418,12 @@ class Network(Part, frozen=True):
     """Floating-point type other than float32 -> operators that returned it."""
     switches_changed: dict[str, SettingValue]
     """Settings the network changed (switches, float32 precision, threads, CPUs, priority) -> their new values."""
+    loading: Loading | None = None
+    """`None` where loading failed, and in records older than the part."""
+    precision: Precision = "fp32"
+    """Declared in the configuration, or found by the audit."""
+    padded_to: Count | None = None
+    """Multiple to which inputs were padded, and outputs cropped, because the network takes no other sizes."""
     uncounted: str | None = None
     """Reason why counting failed although the network ran on the images; `None` where it succeeded."""
     code_sha256: Digest | None = None

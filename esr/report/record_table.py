@@ -3,6 +3,7 @@
 from rich.console import Console
 from rich.table import Table
 
+from esr.config.cards import Published
 from esr.config.terms import ROLES
 from esr.ranking import Metric
 from esr.records.files import Record
@@ -10,6 +11,7 @@ from esr.records.network import Complexity, Network
 from esr.records.telemetry import Telemetry
 from esr.report import wording
 from esr.report.wording import COUNTS, DASH, count, interval, number
+from esr.text import escaped
 
 
 def record_table(record: Record) -> Table:
@@ -20,12 +22,15 @@ def record_table(record: Record) -> Table:
     table.add_column("", no_wrap=True)
     table.add_column(candidate.name, justify="right")
     table.add_column(f"{baseline.name} (baseline)", justify="right")
-    published = _published(candidate)
-    if published:
-        table.add_column(f"{candidate.name}, published", justify="right", style="dim")
+    stated = {"published": _stated(candidate.card.published), "claimed": _stated(candidate.card.claims)}
+    beside_measured = {words: figures for words, figures in stated.items() if figures}
+    for words in beside_measured:
+        table.add_column(f"{candidate.name}, {words}", justify="right", style="dim")
     cells = zip(_figures(candidate).items(), _figures(baseline).values(), strict=True)
     for (label, text), beside in cells:
         if label == "params":
+            if {candidate.precision, baseline.precision} != {"fp32"}:
+                table.add_row("precision class", candidate.precision, baseline.precision)
             table.add_row("ratio to baseline", interval(record.ratio, 3), "1")
             timing = record.document.timing
             table.add_row("ratio of total times", interval(timing.ratio_plain, 3), "1")
@@ -33,7 +38,7 @@ def record_table(record: Record) -> Table:
                 table.add_row("ratio in GPU cycles", interval(timing.cycles.ratio, 3), "1")
             if timing.energy:
                 table.add_row("ratio of energies", interval(timing.energy.ratio, 3), "1")
-        table.add_row(label, text, beside, *([published.get(label, "")] if published else []))
+        table.add_row(label, text, beside, *(figures.get(label, "") for figures in beside_measured.values()))
     if energies := _energies(record.document.telemetry):
         table.add_row(*energies)
     table.add_row("verdict", *(wording.verdict_words(record, role) for role in ROLES))
@@ -80,10 +85,11 @@ def _count(metric: Metric, counts: Complexity | None) -> str:
     return f"{count(metric, getattr(counts, metric), counts.without_formula)} {COUNTS[metric].symbol}"
 
 
-def _published(network: Network) -> dict[str, str]:
-    """Published figures that are known, by label."""
-    row = network.card.published
+def _stated(row: Published | None) -> dict[str, str]:
+    """Published or claimed figures that are known, by label."""
+    psnr = row.psnr_rgb if row else {}
     figures = {
+        "PSNR RGB [dB]": ", ".join(f"{value:.2f} ({escaped(data)})" for data, value in psnr.items()) or DASH,
         "runtime [ms]": _number(row, "runtime_ms", 2),
         "params": f"{_number(row, 'params_m', 3)} M",
         COUNTS["flops"].words: f"{_number(row, 'flops_g', 2)} G",

@@ -16,6 +16,7 @@ from esr.records.reasons import (
     scripted_note,
     status_of,
 )
+from esr.text import escaped
 
 if TYPE_CHECKING:
     from esr.ranking import Interval, Metric
@@ -175,6 +176,28 @@ def reason_line(networks: Networks, found: Reason) -> str:
     return f"{mark}{who}{REASONS[found.reason]} ({found.detail})"
 
 
+def loading_notes(network: Network) -> list[str]:
+    """What a network did while it was loaded, and the repository that it comes from."""
+    found = network.loading
+    padded = f"inputs padded to multiples of {network.padded_to}, outputs cropped: it takes no other sizes"
+    notes = [padded] if network.padded_to else []
+    if found is None:
+        return notes
+    if found.passes:
+        notes.append(f"made {found.passes} forward passes while it was loaded, before any clock ran")
+    if found.settings_reset:
+        changed = ", ".join(f"{escaped(name)}={value}" for name, value in found.settings_reset.items())
+        notes.append(f"set {changed} while it was loaded; reset")
+    if found.missing or found.unexpected:
+        counts = f"{len(found.missing)} entries missing, {len(found.unexpected)} unexpected"
+        notes.append(f"its script loads weights with strict=False: {counts}")
+    if source := found.repository:
+        dirty = f", {len(source.changed)} files differ" if source.changed else ""
+        at = f" at {source.commit[:7]}" if source.commit else ""
+        notes.append(f"id {source.id} of {escaped(source.path)}{at}{dirty}")
+    return notes
+
+
 def _network_notes(network: Network) -> list[str]:
     weights, uncounted, complexity = network.weights, network.uncounted, network.complexity
     notes = [
@@ -182,6 +205,7 @@ def _network_notes(network: Network) -> list[str]:
         weights.note,
         f"failed {failure_words(network.failure)}" if network.failure else None,
         f"not counted: {uncounted}; try complexity.height and complexity.width" if uncounted else None,
+        *loading_notes(network),
         scripted_note(complexity.scripted) if complexity and complexity.scripted else None,
         formula_note(complexity.without_formula) if complexity and complexity.without_formula else None,
     ]

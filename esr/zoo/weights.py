@@ -21,6 +21,7 @@ from esr.config.terms import WeightsSource
 from esr.errors import WeightsError
 from esr.records.network import Weights
 from esr.text import did_you_mean
+from esr.zoo import repository
 from esr.zoo.catalogue import Remote
 from esr.zoo.connection import Patience
 from esr.zoo.download import PATIENCE, BytesDone, FetchError, download, mismatch, refuse_offline, sha256_of
@@ -61,6 +62,8 @@ def resolve(model: ModelConf, weights: str, *, progress: BytesDone | None = None
     Raises:
         WeightsError: There are no such weights, they cannot be fetched, or they are not those stated.
     """
+    if model.repository.root is not None:
+        return repository.weights_of(model, weights)
     if weights == "random":
         return Weights("random")
     if weights not in CHOICES:

@@ -54,7 +54,7 @@ class NetworkSource(ConfigSource):
 
 def _file(config_path: str) -> Path | None:
     group, _, choice = config_path.partition("/")
-    return model_file(choice) if group in NETWORK_GROUPS and choice else None
+    return model_file(choice, group) if group in NETWORK_GROUPS and choice else None
 
 
 class NetworkSearchPath(SearchPathPlugin):

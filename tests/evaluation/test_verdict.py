@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 from esr.config.schema import ModelConf
 from esr.evaluation.passes import Passed
 from esr.evaluation.subject import Subject
-from esr.evaluation.verdict import verdict
+from esr.evaluation.verdict import precision_class, verdict
 from esr.evaluation.worker.messages import InspectAnswer
 from esr.records.document import Process, Verdict
 from esr.records.network import Block, Complexity, Estimate, Failure, LiveMemory, Memory, OutputCheck, WarmUp, Weights
@@ -297,3 +297,24 @@ def test_a_wide_interval_is_imprecise_and_does_not_taint():
 def test_rounds_that_depend_on_each_other_are_a_warning():
     result = judged([measured(), measured("baseline")], dependence="correlation 0.5")
     assert (result.status, result.reasons[0].reason) == ("clean", "rounds_dependent")
+
+
+@pytest.mark.parametrize(
+    ("declared", "computed", "expected", "tainted"),
+    [
+        (None, {}, "fp32", False),
+        (None, {"float16": ("mul",)}, "fp16", True),
+        ("fp16", {"float16": ("mul",)}, "fp16", False),
+        ("fp16", {"bfloat16": ("mul",)}, "fp16", True),
+        (None, {"float16": ("mul",), "bfloat16": ("mul",)}, "bf16", True),
+        (None, {"float64": ("mul",)}, "fp32", True),
+        (None, {"qint8": ("mul",)}, "int8", True),
+        ("int8", {"qint8": ("mul",), "int32": ("mm",)}, "int8", False),
+        ("fp16", {"float16": ("mul",), "int32": ("mm",)}, "fp16", True),
+    ],
+)
+def test_a_precision_class_is_declared_or_found_and_undeclared_work_taints(declared, computed, expected, tainted):
+    subject = measured()
+    subject.model.precision, subject.precisions = declared, computed
+    assert precision_class(subject) == expected
+    assert ("precision_changed" in found(subject)) is tainted

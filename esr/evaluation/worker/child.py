@@ -22,8 +22,7 @@ from esr.evaluation.worker import messages as to
 from esr.evaluation.worker.audit import inspect
 from esr.evaluation.worker.messages import Answer, AnyRequest, Done, Refusal, Request
 from esr.evaluation.worker.output_sample import positions
-from esr.networks import build as networks
-from esr.networks import devices, inference
+from esr.networks import devices, inference, loading, padding
 from esr.networks.training_form import training_form
 from esr.records.network import SettingValue, WorkerReport
 from esr.sandbox.launch import Lock
@@ -105,23 +104,30 @@ class Child:
 
     @handle.register
     def load(self, request: to.LoadRequest) -> to.LoadAnswer:
-        """Builds the network, loads its weights and moves it to the device."""
+        """Builds the network, loads its weights and moves it to the device; undoes what the network did to be fast."""
         self.lock()
-        self.model = request.model
         self.output, self.shapes, self.graphs, self.uncaptured = None, set(), {}, None
-        network, content = networks.build(self.model), request.content.tobytes()
-        self.network = networks.load(network, self.model, request.weights, request.seed, content)
-        self.network.to(self.device.torch_device)
-        return to.LoadAnswer(_shortened(training_form(self.network, methods(self.model.after_load))))
+        loaded = loading.load(
+            request.model,
+            request.weights,
+            request.seed,
+            self.device.torch_device,
+            self.settings,
+            request.content.tobytes(),
+        )
+        self.network, self.model = loaded.network, loaded.model
+        form = training_form(self.network, methods(self.model.after_load))
+        return to.LoadAnswer(_shortened(form), loaded.findings)
 
     @handle.register
     def count(self, request: to.ComplexityRequest) -> to.ComplexityAnswer:
         """Counts parameters, operations, activations, convolutions and live memory."""
         try:
             counted = complexity.measure(self.network, request.height, request.width)
-            return to.ComplexityAnswer(counted, None)
+            return to.ComplexityAnswer(counted, None, padding.multiple(self.network))
         except NetworkError as error:
-            return to.ComplexityAnswer(None, one_line(str(error))[: to.MESSAGE_LIMIT])
+            uncounted = one_line(str(error))[: to.MESSAGE_LIMIT]
+            return to.ComplexityAnswer(None, uncounted, padding.multiple(self.network))
 
     @handle.register
     def count_layers(self, request: to.LayersRequest) -> to.LayersAnswer:
@@ -224,6 +230,8 @@ class Child:
     def inspect(self, request: to.InspectRequest) -> to.InspectAnswer:
         """One pass under watch; its output is kept like any other's."""
         lr = self._take(request)
+        if isinstance(self.network.forward, padding.Padding):
+            self._forward(torch.zeros_like(lr))  # finds the multiple: a pass that fails first would be watched, too
         sent = lr.clone()
         self.output, found = inspect(self.network, lr, lambda: self._forward(lr), self.settings)
         return msgspec.structs.replace(found, changes_input=not torch.equal(lr, sent))

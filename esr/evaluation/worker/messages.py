@@ -21,6 +21,7 @@ from esr.records.network import (
     Complexity,
     Kernel,
     Layer,
+    Loading,
     Memory,
     SettingValue,
     Shape,
@@ -54,10 +55,11 @@ class OpenAnswer(Answer, frozen=True, tag="open"):
 
 
 class LoadAnswer(Answer, frozen=True, tag="load"):
-    """The network is loaded."""
+    """The network is on the device."""
 
     training_form: _Word | None
     """Blocks that could be fused for inference, and are not."""
+    loading: Loading
 
 
 class ComplexityAnswer(Answer, frozen=True, tag="complexity"):
@@ -65,6 +67,8 @@ class ComplexityAnswer(Answer, frozen=True, tag="complexity"):
 
     complexity: Complexity | None
     uncounted: _Word | None
+    padded_to: Count | None = None
+    """Multiple to which inputs are padded, since the network takes no other sizes."""
 
 
 class MemoryAnswer(Answer, frozen=True, tag="memory"):
@@ -183,7 +187,7 @@ class LoadRequest(Request[LoadAnswer], frozen=True, tag="load"):
     seed: Count
     """Of random weights."""
     content: Pixels = msgspec.field(default_factory=lambda: np.zeros(0, np.uint8))
-    """Bytes of the weights file, whose digest is the one stated; empty for random weights."""
+    """Bytes of the weights file, whose digest is the one stated; empty for random weights and a repository's."""
 
 
 class ComplexityRequest(Request[ComplexityAnswer], frozen=True, tag="complexity"):

@@ -8,6 +8,7 @@ import signal
 import tempfile
 import threading
 import time
+from pathlib import Path
 from subprocess import TimeoutExpired
 
 from esr import errors
@@ -42,7 +43,19 @@ class WorkerFailure(Exception):  # noqa: N818 - a result of measuring, to be rec
 class Worker:
     """One child process; each request has a time limit."""
 
-    def __init__(self, timeout_s: float, sandbox: Wishes = Wishes()) -> None:  # noqa: B008 - frozen
+    def __init__(
+        self,
+        timeout_s: float,
+        sandbox: Wishes = Wishes(),  # noqa: B008 - frozen
+        packages: Path | None = None,
+    ) -> None:
+        """Starts it.
+
+        Args:
+            timeout_s: Time limit of a request.
+            sandbox: Containment of the network's code.
+            packages: Folder of packages beyond esr's own.
+        """
         self.timeout_s = timeout_s
         self._ticket = ""
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
@@ -51,7 +64,8 @@ class Worker:
         self._reader = PipeReader(self._read)
         os.set_blocking(self._write, False)
         try:
-            self.process = ContainedProcess(_SERVE, (child_read, child_write), self._stderr, sandbox)
+            program = f"import sys; sys.path.append({str(packages)!r}); {_SERVE}" if packages else _SERVE
+            self.process = ContainedProcess(program, (child_read, child_write), self._stderr, sandbox)
         finally:
             os.close(child_read)
             os.close(child_write)

@@ -1,0 +1,83 @@
+"""Checks submissions before they are measured, and says what each team must fix.
+
+  esr check submissions/*/              a folder each: a YAML, a .py with weights, or a challenge's repository
+  esr check submissions/*/ --markdown   a table to send back
+  esr check submissions/*/ --no-run     files alone: nothing of a submission is run
+
+Structure, licence, size, weights and names are checked first; then each network upscales one image of 64×64 pixels in a
+worker of its own. Exit code 0 if all are ready, 1 if one is not.
+"""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from esr.cli.parser import Parser
+
+if TYPE_CHECKING:
+    from esr.doctor.intake import Submission
+
+_HEADERS = ("network", "folder", "ready", "params [M]", "claimed [M]", "MACs [G]", "to fix", "notes")
+
+
+def add(parser: Parser) -> None:
+    """Declares the command's grammar."""
+    parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="folder of a submission, or its YAML")
+    parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
+    parser.add_argument("--no-run", action="store_true", help="check files alone")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Prints the table; returns the exit code."""
+    from esr.doctor import intake  # noqa: PLC0415 - `--help` does without OmegaConf
+
+    found = intake.submissions(options.folders)
+    if not options.no_run:
+        for one in found:
+            intake.dry_run(one)
+    rows = [_row(one) for one in found]
+    if options.markdown:
+        print("\n".join(_markdown(rows)))
+    else:
+        _print(rows)
+    ready = sum(one.ready for one in found)
+    print(f"\n{ready} of {len(found)} networks are ready")
+    return 0 if ready == len(found) else 1
+
+
+def _row(one: "Submission") -> tuple[str, ...]:
+    from esr.report.wording import number  # noqa: PLC0415 - see `run`
+
+    counted, claims = one.complexity, one.claims
+    return (
+        one.name,
+        one.path.name,
+        "yes" if one.ready else "no",
+        number(counted.params if counted else None, 3, 1e6),
+        number(claims.params_m if claims else None, 3),
+        number(counted.macs if counted else None, 2, 1e9),
+        "; ".join(one.problems),
+        "; ".join(one.notes),
+    )
+
+
+def _markdown(rows: list[tuple[str, ...]]) -> list[str]:
+    from esr.report.markdown import escape  # noqa: PLC0415 - see `run`
+
+    lines = [" | ".join(_HEADERS), " | ".join("---" for _ in _HEADERS)]
+    lines += [" | ".join(escape(cell) for cell in row) for row in rows]
+    return [f"| {line} |" for line in lines]
+
+
+def _print(rows: list[tuple[str, ...]]) -> None:
+    from rich import box  # noqa: PLC0415 - takes a tenth of a second
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    from esr.system.console import console  # noqa: PLC0415
+    from esr.text import one_line  # noqa: PLC0415
+
+    table = Table(*_HEADERS, box=box.SIMPLE_HEAD, show_edge=False)
+    for row in rows:
+        table.add_row(*(Text(one_line(cell)) for cell in row))
+    console().print(table)

@@ -1,0 +1,113 @@
+"""Lists the networks of a challenge's repository, without running any of its code.
+
+  esr repo list ~/NTIRE2026_ESR                        ids, names, weights, missing packages, what deserves a look
+  esr repo list ~/NTIRE2026_ESR --json
+  esr model=repo repo=~/NTIRE2026_ESR id=22            one, against the repository's own baseline
+  esr -m model=repo repo=~/NTIRE2026_ESR id=all        all of them
+
+See docs/challenge-repositories.md.
+"""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from esr.cli.parser import Parser, one_of
+
+if TYPE_CHECKING:
+    from esr.config.repository import Entry, Layout
+
+_ACTIONS = ("list",)
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """A network as `esr repo list` shows it."""
+
+    id: int
+    name: str
+    data_range: float
+    weights: tuple[str, ...]
+    weights_missing: tuple[str, ...]
+    packages_missing: tuple[str, ...]
+    suspicious: tuple[str, ...]
+
+
+def add(parser: Parser) -> None:
+    """Declares the command's grammar."""
+    parser.add_argument("action", type=one_of(_ACTIONS), metavar="list")
+    parser.add_argument("repo", type=Path, metavar="DIR", help="checkout of a challenge's repository")
+    parser.add_argument("--json", action="store_true", help="print the list as JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Prints the networks; returns the exit code."""
+    from esr.config.repository import read_layout  # noqa: PLC0415 - `--help` does without
+    from esr.zoo.repository import state  # noqa: PLC0415
+
+    layout = read_layout(options.repo)
+    rows = [listed(layout, entry) for entry in layout.entries]
+    commit, changed = state(layout.root)
+    if options.json:
+        report = {"repository": str(layout.root), "commit": commit, "changed": changed, "baseline": layout.baseline.id}
+        print(msgspec.json.format(msgspec.json.encode(report | {"networks": rows}), indent=1).decode())
+        return 0
+    _print(layout, rows)
+    missing = sum(bool(row.weights_missing) for row in rows)
+    packages = sorted({name for row in rows for name in row.packages_missing})
+    print(f"\n{len(rows)} networks, {missing} without their weights; baseline: id {layout.baseline.id}")
+    print(f"commit {commit or 'unknown'}, {_state(changed)}")
+    if packages:
+        print(f"packages to install: pip install {' '.join(packages)}")
+    return 0
+
+
+def listed(layout: "Layout", entry: "Entry") -> Listed:
+    """A network with what its source files say."""
+    from esr.config.repository_sources import examine  # noqa: PLC0415 - see `run`
+
+    sources = examine(layout, entry)
+    missing = tuple(name for name in entry.weights if not (layout.root / name).is_file())
+    return Listed(
+        id=entry.id,
+        name=entry.name,
+        data_range=entry.data_range,
+        weights=entry.weights,
+        weights_missing=missing,
+        packages_missing=sources.packages,
+        suspicious=sources.suspicious,
+    )
+
+
+def _state(changed: tuple[str, ...] | None) -> str:
+    if changed is None:
+        return "differences not known (no git, or no checkout)"
+    from esr.text import listed as shortened  # noqa: PLC0415 - see `run`
+
+    return f"{len(changed)} files differ ({shortened(changed)})" if changed else "unchanged"
+
+
+def _phrases(row: Listed) -> str:
+    """What is worth a look, without the places, which `--json` gives."""
+    return "; ".join(dict.fromkeys(reason.partition(" (")[0] for reason in row.suspicious))
+
+
+def _print(layout: "Layout", rows: list[Listed]) -> None:
+    from rich import box  # noqa: PLC0415 - takes a tenth of a second
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    from esr.system.console import console  # noqa: PLC0415
+    from esr.text import one_line  # noqa: PLC0415
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, title=layout.root.name, title_justify="left")
+    table.add_column("id", justify="right")
+    for header in ("name", "range", "weights", "packages missing", "worth a look"):
+        table.add_column(header)
+    for row in rows:
+        absent = ", ".join(row.weights_missing)
+        weights = f"missing: {absent}" if absent else ", ".join(Path(name).name for name in row.weights) or "none named"
+        cells = (row.name, f"{row.data_range:g}", weights, " ".join(row.packages_missing), _phrases(row))
+        table.add_row(str(row.id), *(Text(one_line(cell)) for cell in cells))
+    console().print(table)

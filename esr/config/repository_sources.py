@@ -1,0 +1,211 @@
+"""Source files behind a repository's network: packages they need, and what deserves a second look. Read, never run."""
+
+import ast
+import importlib.util
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from esr.config.repository import Entry, Layout, parsed
+from esr.errors import ConfigError
+
+TOOLS = frozenset(
+    {
+        "FLOPs", "IPython", "audioop", "calflops", "cv2", "deepspeed", "fvcore", "imageio", "imp", "lmdb", "matplotlib",
+        "onnx", "onnxruntime", "onnxsim", "option", "pandas", "ptflops", "seaborn", "skimage", "tensorboard",
+        "tensorboardX", "thop", "torchinfo", "torchprofile", "torchstat", "torchsummary", "torchvision", "wandb",
+    }
+)  # fmt: skip
+"""Packages that count, plot, convert or load images, and modules that newer Pythons dropped: imported by networks, used
+by none."""
+_CALLS = {
+    "half": "half precision",
+    "bfloat16": "bfloat16",
+    "autocast": "autocast",
+    "load_inline": "compiles an extension",
+    "jiterator": "a kernel compiled at run time (jiterator)",
+    "_create_jit_fn": "a kernel compiled at run time (jiterator)",
+    "CDLL": "calls a C library (ctypes)",
+    "Thread": "starts threads",
+    "Popen": "starts a program",
+    "set_num_threads": "sets threads",
+    "compile": "torch.compile",
+    "CUDAGraph": "captures a CUDA graph",
+    "gumbel_softmax": "random at inference",
+    "rand_like": "may be random at inference",
+    "randn_like": "may be random at inference",
+}
+"""Called name -> what a reader should know. Of `compile` and `run` only those of torch and subprocess count."""
+_OWNERS = {"compile": "torch", "run": "subprocess"}
+_SWITCHES = ("benchmark", "deterministic", "allow_tf32", "fp32_precision")
+_OVERRIDDEN = ("to", "cuda", "eval", "load_state_dict", "__call__")
+"""Methods of a network that do more than they say where they are redefined."""
+
+
+class Sources(msgspec.Struct, frozen=True):
+    """Findings on a network's source files."""
+
+    files: tuple[Path, ...]
+    packages: tuple[str, ...]
+    """Packages imported that are not installed and for which nothing stands in."""
+    suspicious: tuple[str, ...]
+    """Short phrases, each with `file:line`."""
+
+
+def examine(layout: Layout, entry: Entry) -> Sources:
+    """Follows a branch's imports through the repository.
+
+    Imports inside `if __name__ == "__main__"` and inside functions are left out, those of the branch itself are not.
+    """
+    files: dict[Path, None] = {}
+    packages: dict[str, None] = {}
+    found = list(_in_branch(entry, layout))
+    waiting = [*_imported(entry.branch, whole=True)]
+    while waiting:
+        name = waiting.pop(0)
+        inside = _files(layout.root, name)
+        if not inside and not (layout.root / name.partition(".")[0]).is_dir():
+            packages.setdefault(name.partition(".")[0])
+        for file in inside:
+            if file in files:
+                continue
+            files[file] = None
+            try:
+                tree = parsed(file)
+            except ConfigError as error:
+                found.append(str(error))
+                continue
+            waiting += [_absolute(one, file, layout.root) for one in _imported(tree, whole=False)]
+            found += _suspicious(tree, str(file.relative_to(layout.root)))
+    return Sources(tuple(files), tuple(filter(_is_missing, packages)), tuple(dict.fromkeys(found)))
+
+
+def _is_missing(package: str) -> bool:
+    if package in sys.stdlib_module_names or package in TOOLS or not package:
+        return False
+    try:
+        return importlib.util.find_spec(package) is None
+    except (ImportError, ValueError):
+        return True
+
+
+def _imported(tree: ast.AST, *, whole: bool) -> Iterator[str]:
+    """Dotted names of imported modules; relative ones begin with their dots."""
+    for node in ast.walk(tree) if whole else _at_import(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = "." * node.level + (node.module or "")
+            yield base
+            yield from (f"{base}.{alias.name}".replace("..", ".") for alias in node.names if node.level)
+        elif isinstance(node, ast.Call) and _called(node) == "import_module" and node.args:
+            yield from _formatted(node.args[0])
+
+
+def _formatted(node: ast.expr) -> Iterator[str]:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value
+    elif isinstance(node, ast.JoinedStr) and all(isinstance(part, ast.Constant) for part in node.values):
+        yield "".join(str(part.value) for part in node.values if isinstance(part, ast.Constant))
+
+
+def _at_import(tree: ast.AST) -> Iterator[ast.AST]:
+    """Nodes that are carried out when a module is imported, without attempts that a handler catches."""
+    waiting = list(ast.iter_child_nodes(tree))
+    while waiting:
+        node = waiting.pop(0)
+        is_main = isinstance(node, ast.If) and "__name__" in ast.dump(node.test)
+        if is_main or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.Try)):
+            continue
+        yield node
+        waiting += ast.iter_child_nodes(node)
+
+
+def _absolute(name: str, file: Path, root: Path) -> str:
+    if not name.startswith("."):
+        return name
+    rest = name.lstrip(".")
+    folder = file.parents[len(name) - len(rest) - 1] if len(name) - len(rest) <= len(file.parents) else root
+    parts = folder.relative_to(root).parts if folder.is_relative_to(root) else ()
+    return ".".join([*parts, rest]).strip(".")
+
+
+def _files(root: Path, name: str) -> list[Path]:
+    """Files of the repository that importing a module reads: its own and its packages'."""
+    found = []
+    path = root
+    for part in name.split("."):
+        path /= part
+        candidates = (path / "__init__.py", path.with_name(f"{part}.py"))
+        found += [file for file in candidates if file.is_file()]
+    return found
+
+
+def _called(node: ast.Call) -> str:
+    function = node.func
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+
+
+def _in_branch(entry: Entry, layout: Layout) -> Iterator[str]:
+    for node in ast.walk(entry.branch):
+        if isinstance(node, ast.Call):
+            loose = any(one.arg == "strict" and getattr(one.value, "value", None) is False for one in node.keywords)
+            where = f"{layout.script.name}:{node.lineno}"
+            if _called(node) == "load_state_dict" and loose:
+                yield f"strict=False ({where})"
+            if _called(node) in ("model", "net", "network"):
+                yield f"passes before any clock runs ({where})"
+            if _called(node) == "run" and getattr(getattr(node.func, "value", None), "id", "") == "subprocess":
+                yield f"starts a program ({where})"
+
+
+def _suspicious(tree: ast.Module, name: str) -> Iterator[str]:
+    for node in _networks(tree):
+        line = f"{name}:{getattr(node, 'lineno', 0)}"
+        if isinstance(node, ast.Call) and (reason := _CALLS.get(_called(node))):
+            owner = getattr(getattr(node.func, "value", None), "id", "")
+            if _called(node) not in _OWNERS or owner == _OWNERS[_called(node)]:
+                yield f"{reason} ({line})"
+        elif isinstance(node, ast.Assign):
+            for target in node.targets:
+                if isinstance(target, ast.Attribute) and target.attr in _SWITCHES:
+                    yield f"sets {target.attr} ({line})"
+        elif isinstance(node, ast.ClassDef):
+            yield from _in_class(node, name)
+
+
+def _networks(tree: ast.Module) -> Iterator[ast.AST]:
+    """Every node outside `if __name__ == "__main__"`."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop(0)
+        if not (isinstance(node, ast.If) and "__name__" in ast.dump(node.test)):
+            yield node
+            waiting += ast.iter_child_nodes(node)
+
+
+def _in_class(node: ast.ClassDef, name: str) -> Iterator[str]:
+    """Methods that are redefined, and passes in methods other than `forward`."""
+    for method in node.body:
+        if not isinstance(method, ast.FunctionDef):
+            continue
+        line = f"{name}:{method.lineno}"
+        if method.name in _OVERRIDDEN and "." not in node.name:
+            yield f"redefines {method.name} ({line})"
+        if method.name != "forward":
+            for call in ast.walk(method):
+                if isinstance(call, ast.Call) and _is_pass(call):
+                    yield f"a pass in {method.name} ({name}:{call.lineno})"
+
+
+def _is_pass(call: ast.Call) -> bool:
+    """`self(…)`, `self.cuda()(…)` or `self.forward(…)`."""
+    function = call.func
+    if isinstance(function, ast.Call):
+        function = function.func
+        return isinstance(function, ast.Attribute) and getattr(function.value, "id", "") == "self"
+    if isinstance(function, ast.Attribute):
+        return function.attr == "forward" and getattr(function.value, "id", "") == "self"
+    return getattr(function, "id", "") == "self"

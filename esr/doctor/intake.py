@@ -1,0 +1,263 @@
+"""Submissions before a measurement: their structure is checked without running them, then each upscales one image.
+
+A submission is a folder with a YAML, a folder with one `.py` and one weight file, or a challenge's repository.
+"""
+
+import ast
+import os
+import zipfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from omegaconf import OmegaConf
+
+from esr.config.cards import Published, card_of_model
+from esr.config.participant import read_network
+from esr.config.repository import FUNCTION, parsed, read_layout
+from esr.config.repository_sources import examine
+from esr.config.repository_words import complete
+from esr.config.schema import CheckpointConf, ModelConf, RepositoryConf, network_name, typed
+from esr.errors import ConfigError, EsrError, NetworkError
+from esr.evaluation import question
+from esr.evaluation.worker import messages as to
+from esr.evaluation.worker.parent import WorkerFailure
+from esr.records.network import Complexity
+from esr.text import listed, one_line, shown_path
+from esr.zoo import weights as zoo
+
+WEIGHTS = (".pth", ".pt", ".ckpt", ".safetensors", ".bin", ".pkl")
+LICENCES = ("LICENSE*", "LICENCE*", "COPYING*", "license*", "licence*")
+MOST_BYTES = 2 << 30
+"""Of a submission."""
+SIDE = 64
+"""Pixels of the image in the dry run."""
+
+
+@dataclass
+class Submission:
+    """A network that was handed in."""
+
+    path: Path
+    name: str
+    model: ModelConf | None = None
+    problems: list[str] = field(default_factory=list)
+    """What its team must fix; none: it can be measured."""
+    notes: list[str] = field(default_factory=list)
+    """What does not stop a measurement."""
+    complexity: Complexity | None = None
+
+    @property
+    def ready(self) -> bool:
+        """True if it can be measured."""
+        return not self.problems
+
+    @property
+    def claims(self) -> Published | None:
+        """Figures that its YAML states."""
+        return card_of_model(self.model).claims if self.model else None
+
+
+def submissions(paths: Sequence[Path]) -> list[Submission]:
+    """Every network under these folders, with what is wrong in their files; nothing of them is run."""
+    found = [one for path in paths for one in _in_folder(path.expanduser())]
+    names = Counter(one.name.casefold() for one in found)
+    for one in found:
+        if names[one.name.casefold()] > 1:
+            others = [
+                str(other.path) for other in found if other is not one and other.name.casefold() == one.name.casefold()
+            ]
+            one.problems.append(f"its name {one.name} is also that of {listed(others)}: set another `name`")
+    return found
+
+
+def dry_run(one: Submission) -> None:
+    """Upscales one image of 64×64 in a worker on the CPU and counts; adds what fails."""
+    if one.model is None or not one.ready:
+        return
+    try:
+        weights = zoo.resolve(one.model, "auto")
+        with question.opened(one.model, weights) as (worker, request):
+            loading = worker.ask(request).loading
+            try:
+                worker.ask(to.PassRequest(_image(), 0))
+                worker.ask(to.QualityRequest((SIDE, SIDE)))
+                counted = worker.ask(to.ComplexityRequest(256, 256))
+            except WorkerFailure as error:
+                failure = error.failure
+                raise NetworkError(f"fails on an image during '{failure.stage}': {failure.message}") from error
+    except EsrError as error:
+        one.problems.append(one_line(str(error)))
+        return
+    one.complexity = counted.complexity
+    if loading.passes:
+        one.notes.append(f"{loading.passes} passes while loading")
+    if counted.uncounted:
+        one.notes.append(f"not counted: {counted.uncounted}")
+
+
+def _image() -> to.Pixels:
+    """A smooth image with an edge, like a photograph and unlike noise."""
+    rows, columns = np.mgrid[0:SIDE, 0:SIDE] / SIDE
+    planes = [rows, columns, (rows + columns > 1) * 0.6 + 0.2]
+    return np.asarray(np.stack(planes, axis=2) * 255, dtype=np.uint8)
+
+
+def _in_folder(folder: Path) -> Iterator[Submission]:
+    if folder.is_file() and folder.suffix in (".yaml", ".yml"):
+        yield _of_yaml(folder)
+        return
+    if not folder.is_dir():
+        raise ConfigError(f"{shown_path(folder)}: no such folder; give folders with one submission each")
+    yamls = sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")])
+    networks = [file for file in yamls if "_target_" in file.read_text(encoding="utf-8", errors="replace")]
+    scripts = [file for file in sorted(folder.glob("*.py")) if f"def {FUNCTION}(" in _text(file)]
+    found = [_of_yaml(file) for file in networks]
+    if not found and scripts:
+        found = list(_of_repository(folder))
+    for one in found or [_bare(folder)]:
+        yield _with_common_checks(one, folder)
+
+
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8", errors="replace")
+
+
+def _with_common_checks(one: Submission, folder: Path) -> Submission:
+    """Licence and size, which concern every kind of submission."""
+    licensed = any(path.is_file() for pattern in LICENCES for path in folder.glob(pattern))
+    if not licensed and not (one.model and one.model.checkpoint.licence):
+        one.problems.append("no licence: add a LICENSE file, or checkpoint.licence to the YAML")
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    if size > MOST_BYTES:
+        one.problems.append(f"{size / 2**30:.1f} GiB of files: hand in the network and its weights alone")
+    return one
+
+
+def _of_yaml(file: Path) -> Submission:
+    name = file.parent.name if file.stem in ("model", "network", "submission") else file.stem
+    one = Submission(file, name)
+    try:
+        model = typed(ModelConf, OmegaConf.to_container(read_network(file), resolve=True))
+    except (EsrError, OSError) as error:
+        one.problems.append(one_line(str(error)))
+        return one
+    one.model = model if model.name != file.stem else replace(model, name=name)
+    one.name = network_name(one.model)
+    one.problems += _class_problems(model._target_, file.parent)
+    named = model.checkpoint.file
+    one.problems += _weight_problems(file.parent / named) if named else ["checkpoint.file names no weights"]
+    return one
+
+
+def _class_problems(target: str, folder: Path) -> list[str]:
+    module, _, name = target.rpartition(".")
+    stem = folder.joinpath(*module.split("."))
+    source = next((one for one in (stem.with_suffix(".py"), stem / "__init__.py") if one.is_file()), None)
+    if source is None:
+        return (
+            []
+            if module.startswith("esr.")
+            else [f"_target_={target}: no {module.replace('.', '/')}.py beside the YAML"]
+        )
+    try:
+        names = {node.name for node in ast.walk(parsed(source)) if isinstance(node, (ast.ClassDef, ast.FunctionDef))}
+    except ConfigError as error:
+        return [str(error)]
+    return [] if name in names else [f"_target_={target}: {source.name} defines no {name}"]
+
+
+def _weight_problems(path: Path) -> list[str]:
+    """Faults of a weight file that show without opening it as one."""
+    if not path.is_file():
+        return [f"{path.name} is not there"]
+    with path.open("rb") as file:
+        head = file.read(64)
+    if not head:
+        return [f"{path.name} is empty"]
+    if head.startswith(b"version https://git-lfs"):
+        return [f"{path.name} is a Git LFS pointer: run git lfs pull and hand in the file itself"]
+    if head.startswith(b"PK"):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                broken = archive.testzip()
+        except (zipfile.BadZipFile, OSError, NotImplementedError):
+            return [f"{path.name} is damaged"]
+        return [f"{path.name} is damaged"] if broken else []
+    return [] if head[:1] == b"\x80" or head[8:9] == b"{" else [f"{path.name} is no weight file"]
+
+
+def _of_repository(folder: Path) -> Iterator[Submission]:
+    try:
+        layout = read_layout(folder)
+    except ConfigError as error:
+        yield Submission(folder, folder.name, problems=[str(error)])
+        return
+    for entry in layout.entries:
+        conf = ModelConf(f"test_demo.{FUNCTION}", repository=RepositoryConf(str(layout.root), entry.id))
+        one = Submission(folder, entry.name, complete(conf))
+        missing = [name for name in entry.weights if not (layout.root / name).is_file()]
+        one.problems += [f"{listed(missing)} is not there"] if missing and len(missing) == len(entry.weights) else []
+        one.problems += [
+            problem for name in entry.weights if name not in missing for problem in _weight_problems(layout.root / name)
+        ]
+        sources = examine(layout, entry)
+        one.problems += [f"needs packages: {' '.join(sources.packages)}"] if sources.packages else []
+        one.notes += dict.fromkeys(reason.partition(" (")[0] for reason in sources.suspicious)
+        yield one
+
+
+def _bare(folder: Path) -> Submission:
+    """A folder with one Python file and one weight file: the class is the one that no other builds."""
+    one = Submission(folder, folder.name)
+    sources = sorted(folder.glob("*.py"))
+    weights = sorted(path for path in folder.rglob("*") if path.suffix in WEIGHTS and path.is_file())
+    if len(sources) != 1 or len(weights) != 1:
+        found = f"{len(sources)} Python files and {len(weights)} weight files"
+        one.problems.append(f"{found} and no YAML with _target_: add one, see docs/own-network.md")
+        return one
+    one.problems += _weight_problems(weights[0])
+    try:
+        classes = list(_outermost(parsed(sources[0])))
+    except ConfigError as error:
+        one.problems.append(str(error))
+        return one
+    if len(classes) != 1:
+        names = listed(node.name for node in classes) or "none"
+        one.problems.append(f"{sources[0].name}: which class is the network ({names})? Add a YAML with _target_")
+        return one
+    if asked := _required(classes[0]):
+        one.problems.append(f"{classes[0].name} asks for {', '.join(asked)}: add a YAML with args")
+    checkpoint = CheckpointConf(file=os.path.relpath(weights[0], folder))
+    target = f"{sources[0].stem}.{classes[0].name}"
+    one.model = ModelConf(
+        target, name=folder.name, checkpoint=checkpoint, source=str((folder / "model.yaml").absolute())
+    )
+    return one
+
+
+def _outermost(tree: ast.Module) -> Iterator[ast.ClassDef]:
+    """Classes with a `forward` that no other class of the file mentions."""
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    mentioned = {
+        name.id
+        for node in tree.body
+        for name in ast.walk(node)
+        if isinstance(name, ast.Name) and not (isinstance(node, ast.ClassDef) and node.name == name.id)
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef))
+    }
+    for node in classes:
+        methods = {one.name for one in node.body if isinstance(one, ast.FunctionDef)}
+        if "forward" in methods and node.name not in mentioned:
+            yield node
+
+
+def _required(node: ast.ClassDef) -> list[str]:
+    """Arguments of the constructor that have no default."""
+    made = next((one for one in node.body if isinstance(one, ast.FunctionDef) and one.name == "__init__"), None)
+    if made is None:
+        return []
+    positional = [*made.args.posonlyargs, *made.args.args][1:]
+    return [one.arg for one in positional[: len(positional) - len(made.args.defaults)]]

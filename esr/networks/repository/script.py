@@ -1,0 +1,232 @@
+"""Calls the `select_model` of a challenge's script for one network, on the chosen device."""
+
+import functools
+import importlib.abc
+import importlib.util
+import inspect
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from importlib.machinery import (
+    EXTENSION_SUFFIXES,
+    SOURCE_SUFFIXES,
+    ExtensionFileLoader,
+    FileFinder,
+    ModuleSpec,
+    SourceFileLoader,
+)
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from esr.config.repository import Layout, read_layout
+from esr.config.schema import RepositoryConf
+from esr.errors import EsrError, NetworkError
+from esr.networks.repository.stand_ins import stand_ins
+from esr.text import described, escaped, one_line
+
+_PARTS = 4
+"""Of what `select_model` returns: network, name, range of values, tile."""
+
+
+class Selected(NamedTuple):
+    """A network as the script built it."""
+
+    network: nn.Module
+    name: str
+    data_range: float
+    tile: int | None
+    stand_ins: tuple[str, ...]
+    """Packages that are not installed, imported without being used."""
+
+
+def select(conf: RepositoryConf, device: torch.device, *, random: bool = False) -> Selected:
+    """Builds a network of a repository by the repository's own code, which is unmodified.
+
+    The working directory and the first entry of `sys.path` are the repository from now on, as its code expects.
+    `torch.load` opens tensors only and loads them to the device; `.cuda()` means the device.
+
+    Args:
+        conf: Repository and id.
+        device: Receives the network.
+        random: No weights are loaded; their files may be absent.
+
+    Raises:
+        NetworkError: The network cannot be built, for a reason in one line: a package, a file or its own code.
+    """
+    layout = read_layout(Path(conf.root or ""))
+    key = f"id={conf.id} of {layout.root.name}"
+    os.chdir(layout.root)
+    sys.path.insert(0, str(layout.root))
+    sys.meta_path.insert(0, _RepositoryFirst(layout.root))
+    with ExitStack() as stack:
+        finder = stack.enter_context(stand_ins(layout.root, layout.script))
+        stack.enter_context(on_device(device))
+        if random:
+            stack.enter_context(_without_weights())
+        try:
+            returned = _call(layout, int(conf.id or 0), device)
+        except EsrError as error:
+            raise NetworkError(f"{key}: {error}") from error
+        except (Exception, SystemExit) as error:
+            raise NetworkError(f"{key}: {_explained(error, layout.root)}") from error
+    try:
+        return _checked(returned, tuple(sorted(finder.used)))
+    except (TypeError, ValueError) as error:
+        raise NetworkError(f"{key}: select_model returned {error}, expected (network, name, range, tile)") from error
+
+
+def _call(layout: Layout, number: int, device: torch.device) -> object:
+    module = _imported(layout.script)
+    function = getattr(module, "select_model", None)
+    if not callable(function):
+        raise NetworkError(f"{layout.script.name} defines no select_model")
+    first: object = number if layout.takes_id else SimpleNamespace(model_id=number)
+    arguments = [first, device][: len(inspect.signature(function).parameters)]
+    with torch.inference_mode(False), torch.enable_grad():
+        return function(*arguments)
+
+
+def _imported(script: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(script.stem, script, loader=_FromSource(script.stem, str(script)))
+    if spec is None or spec.loader is None:
+        raise NetworkError(f"{script.name} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[script.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _checked(returned: object, used: tuple[str, ...]) -> Selected:
+    if not isinstance(returned, tuple) or len(returned) < _PARTS - 1:
+        raise TypeError(f"a {type(returned).__name__}")
+    network, name, data_range, tile = (*returned, None)[:_PARTS]
+    if not isinstance(network, nn.Module):
+        raise TypeError(f"a {type(network).__name__} as its network")
+    if float(data_range) <= 0:
+        raise ValueError(f"the range {data_range}")
+    side = None if tile is None else int(tile)
+    return Selected(network.eval().requires_grad_(False), str(name), float(data_range), side, used)
+
+
+def _explained(error: BaseException, root: Path) -> str:
+    """The reason for which a network could not be built, with the remedy where there is one."""
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        package = error.name.partition(".")[0]
+        if (root / package).exists() or (root / f"{package}.py").exists():
+            return f"the repository has no module {escaped(error.name)}"
+        if package in sys.stdlib_module_names:
+            return f"this Python has no module {escaped(error.name)}"
+        return f"needs the package {escaped(package)}: pip install {escaped(package)}"
+    if isinstance(error, FileNotFoundError) and error.filename:
+        return f"{escaped(str(error.filename))} is missing: fetch it, or `git lfs pull` in the repository"
+    head, traceback, rest = str(error).partition("Traceback (most recent call last)")
+    if traceback:  # of a program that the script ran: its last line is the reason
+        return one_line(f"{type(error).__name__}: {head} {rest.strip().splitlines()[-1]}".replace(f"{root}/", ""))[
+            :1500
+        ]
+    return described(error).replace(f"{root}/", "")[:1500]
+
+
+class _RepositoryFirst(importlib.abc.MetaPathFinder):
+    """Finds the repository's packages before all others of their name, without an `__init__.py`, too."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None = None, _: object = None) -> ModuleSpec | None:
+        """The spec of a package or module of the repository."""
+        for folder in [self._root] if path is None else map(Path, path):
+            if not folder.is_relative_to(self._root):
+                continue
+            spec = FileFinder(str(folder), *_LOADERS).find_spec(fullname)
+            if spec is not None and (spec.loader is not None or spec.submodule_search_locations):
+                return spec
+        return None
+
+
+class _FromSource(SourceFileLoader):
+    """Leaves the repository as it is, and does not execute compiled files that lie in it."""
+
+    def path_stats(self, path: str) -> Mapping[str, Any]:
+        """Refuses, so that no compiled file is looked for or written."""
+        raise OSError(path)
+
+
+_LOADERS = ((_FromSource, SOURCE_SUFFIXES), (ExtensionFileLoader, EXTENSION_SUFFIXES))
+
+
+class _OnDevice(TorchFunctionMode):
+    """Puts on the chosen device what a constructor asks to be on a GPU."""
+
+    def __init__(self, device: torch.device) -> None:
+        super().__init__()
+        self._device = device
+
+    def __torch_function__(
+        self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        moved = {name: self._moved(value) for name, value in (kwargs or {}).items()}
+        return func(*map(self._moved, args), **moved)
+
+    def _moved(self, value: Any) -> Any:
+        is_cuda = isinstance(value, torch.device) and value.type == "cuda"
+        return self._device if is_cuda or (isinstance(value, str) and value.startswith("cuda")) else value
+
+
+class _AnyState(dict[str, Any]):
+    """A checkpoint with every key and no tensor."""
+
+    def __missing__(self, _: str) -> "_AnyState":
+        return self
+
+
+@contextmanager
+def _without_weights() -> Iterator[None]:
+    """Lets `torch.load` read no file and `load_state_dict` change nothing."""
+    nothing = nn.modules.module._IncompatibleKeys([], [])
+    with (
+        patch.object(torch, "load", lambda *_, **__: _AnyState()),
+        patch.object(nn.Module, "load_state_dict", lambda *_, **__: nothing),
+    ):
+        yield
+
+
+@contextmanager
+def on_device(device: torch.device) -> Iterator[None]:
+    """Makes `.cuda()` mean the chosen device, and `torch.load` load to it, tensors only.
+
+    `.cuda()` keeps that meaning after the block, where passes may call it.
+    """
+
+    def module_to(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        with_device = [device if _is_cuda(value) else value for value in args]
+        if _is_cuda(kwargs.get("device")):
+            kwargs["device"] = device
+        return to(self, *with_device, **kwargs)
+
+    def load(file: Any, map_location: Any = None, *args: Any, **kwargs: Any) -> Any:
+        where = device if map_location is None or _is_cuda(map_location) else map_location
+        return torch_load(file, where, *args, **kwargs | {"weights_only": True})
+
+    to: Any = nn.Module.to
+    torch_load = torch.load
+    nn.Module.cuda = lambda self, _=None: self.to(device)  # type: ignore[assignment]
+    Tensor.cuda = lambda self, *_, **__: self.to(device)  # type: ignore[method-assign]
+    with ExitStack() as stack:
+        stack.enter_context(patch.object(torch, "load", functools.wraps(torch_load)(load)))
+        if device.type == "cpu":
+            stack.enter_context(patch.object(nn.Module, "to", module_to))
+            stack.enter_context(patch.object(torch.cuda, "synchronize", lambda *_: None))
+            stack.enter_context(_OnDevice(device))
+        yield
+
+
+def _is_cuda(value: object) -> bool:
+    return (isinstance(value, torch.device) and value.type == "cuda") or str(value).startswith("cuda")

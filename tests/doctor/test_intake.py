@@ -1,0 +1,98 @@
+"""Submissions at intake: what is ready, and what each team must fix."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from helpers.challenge_repository import make_repository
+from helpers.participants import NETWORK
+
+from esr.doctor.intake import submissions
+from esr.errors import ConfigError
+
+PARAMS = 3 * 8 * 9 + 8 + 8 * 48 * 9 + 48
+
+
+def _submission(folder: Path, yaml: str | None = "", *, name: str | None = None) -> Path:
+    """A folder with a tiny network, its weights and a licence; `yaml` adds keys, `None` leaves the YAML out."""
+    folder.mkdir(parents=True)
+    (folder / "tiny.py").write_text(NETWORK)
+    (folder / "LICENSE").write_text("MIT")
+    state = {"features.weight": torch.zeros(8, 3, 3, 3), "features.bias": torch.zeros(8)}
+    state |= {"upsampler.0.weight": torch.zeros(48, 8, 3, 3), "upsampler.0.bias": torch.zeros(48)}
+    torch.save(state, folder / "tiny.pth")
+    if yaml is not None:
+        text = f"_target_: tiny.Tiny\nname: {name or folder.name}\ncheckpoint:\n  file: tiny.pth\n{yaml}"
+        (folder / "model.yaml").write_text(text)
+    return folder
+
+
+def test_a_table_to_send_back_after_a_dry_run(run_esr, tmp_path):
+    _submission(
+        tmp_path / "all" / "team a", "claims:\n  params_m: 0.004\n  psnr_rgb: {div2k_valid: 26.9}\n", name="alpha"
+    )
+    _submission(tmp_path / "all" / "bare", None)
+    _submission(tmp_path / "all" / "broken", "args: {fault: raise, after: 0}\n")
+    checked = run_esr("check", *map(str, sorted((tmp_path / "all").iterdir())), "--markdown", cwd=tmp_path)
+    assert checked.code == 1, checked.err
+    rows = {line.split(" | ")[0].strip("| "): line for line in checked.out.splitlines() if line.startswith("|")}
+    assert "| yes | 0.004 | 0.004 |" in rows["alpha"]
+    assert "| yes | 0.004 | – |" in rows["bare"]
+    assert "| no |" in rows["broken"]
+    assert "the weather was bad" in rows["broken"]
+    assert "2 of 3 networks are ready" in checked.out
+
+
+@pytest.mark.parametrize(
+    ("fault", "problem"),
+    [
+        (lambda folder: (folder / "LICENSE").unlink(), "no licence"),
+        (lambda folder: (folder / "tiny.pth").unlink(), "tiny.pth is not there"),
+        (lambda folder: (folder / "tiny.pth").write_bytes(b""), "tiny.pth is empty"),
+        (
+            lambda folder: (folder / "tiny.pth").write_text("version https://git-lfs.github.com/spec/v1"),
+            "Git LFS pointer",
+        ),
+        (lambda folder: (folder / "tiny.pth").write_bytes((folder / "tiny.pth").read_bytes()[:2000]), "is damaged"),
+        (lambda folder: (folder / "tiny.py").write_text("x = 1"), "tiny.py defines no Tiny"),
+        (lambda folder: (folder / "tiny.py").unlink(), "no tiny.py beside the YAML"),
+        (lambda folder: (folder / "model.yaml").write_text("_target_: tiny.Tiny\nnmae: x"), "did you mean name"),
+    ],
+)
+def test_faults_show_without_running_anything(fault, problem, tmp_path):
+    folder = _submission(tmp_path / "one")
+    marker = tmp_path / "ran"
+    (folder / "tiny.py").write_text(f"open({str(marker)!r}, 'w')\n{NETWORK}")
+    fault(folder)
+    (found,) = submissions([folder])
+    assert any(problem in one for one in found.problems), found.problems
+    assert not marker.exists()
+
+
+def test_a_bare_folder_needs_one_class_that_can_be_told(tmp_path):
+    folder = _submission(tmp_path / "bare", None)
+    (found,) = submissions([folder])
+    assert found.ready
+    assert found.model._target_ == "tiny.Tiny"
+    (folder / "tiny.py").write_text(
+        NETWORK + "\n\nclass Other(nn.Module):\n    def forward(self, x):\n        return x\n"
+    )
+    assert "which class is the network (Tiny, Other)?" in submissions([folder])[0].problems[0]
+    (folder / "tiny.py").write_text(NETWORK.replace("channels=8", "channels"))
+    assert "Tiny asks for channels" in submissions([folder])[0].problems[0]
+    (folder / "more.py").write_text("")
+    assert "2 Python files and 1 weight files" in submissions([folder])[0].problems[0]
+
+
+def test_names_are_unique_and_a_repository_gives_a_row_for_each_network(tmp_path):
+    first, second = (_submission(tmp_path / name, name="Same") for name in ("a", "b"))
+    assert all("is also that of" in one.problems[0] for one in submissions([first, second]))
+    repository = make_repository(tmp_path / "r")
+    (repository / "LICENSE").write_text("MIT")
+    rows = {one.model.repository.id: one for one in submissions([repository])}
+    assert rows[0].ready
+    assert rows[9].problems == ["needs packages: a_package_that_nobody_has"]
+    assert rows[12].problems == ["model_zoo/team12.pth is not there"]
+    assert rows[5].notes == ["redefines to", "a pass in to"]
+    with pytest.raises(ConfigError, match="no such folder"):
+        submissions([tmp_path / "nowhere"])
