@@ -47,8 +47,10 @@ COPY hydra_plugins /build/esr/hydra_plugins
 COPY models /build/esr/models
 COPY conf /build/esr/conf
 COPY model_zoo /build/esr/model_zoo
+# The repository is not here to tell the version.
+ARG VERSION=0+unknown
 RUN chmod -R u=rwX,go=rX /build/esr \
- && SOURCE_DATE_EPOCH=0 pip install --no-cache-dir --no-deps --no-index --no-build-isolation /build/esr
+ && SETUPTOOLS_SCM_PRETEND_VERSION="${VERSION}" SOURCE_DATE_EPOCH=0 pip install --no-cache-dir --no-deps --no-index --no-build-isolation /build/esr
 
 # Gates: what is installed fits together, and it is the torch that the label promises, with kernels for a Titan Xp.
 ARG TORCH=2.7.1
@@ -98,7 +100,7 @@ VOLUME ["/out"]
 ARG VARIANT=cu126
 ARG TORCH=2.7.1
 ARG CUDA=12.6
-ARG VERSION=0.1.0
+ARG VERSION=0+unknown
 ARG COMMIT=unknown
 ENV ESR_COMMIT=${COMMIT}
 LABEL org.opencontainers.image.title="esr" \

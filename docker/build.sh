@@ -5,6 +5,7 @@
 #   ENGINE      docker or podman, with options of its own
 #   TAG         name of the image; by default esr for cu126, esr:VARIANT for another
 #   BASE_IMAGE  another base than the variant's
+#   VERSION     the image's version; by default that of the tag
 #   WEIGHTS     published: they are fetched into the image
 #   PIP_CONF    a pip.conf for the build: an index of yours, or where torch's CPU build lies
 #   CA          the certificates of a network that has its own
@@ -27,7 +28,9 @@ case $variant in
 esac
 base=${BASE_IMAGE:-$base}
 torch=$(sed 's/torch==//; s/+.*//' "docker/torch-$variant.in")
-version=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' esr/__init__.py)
+# The tag's version, v0.1.0; past it with the number of commits and the commit, without a tag the commit alone.
+version=${VERSION:-$(git describe --tags --always --match 'v[0-9]*' 2>/dev/null \
+  | sed -E 's/^v//; s/-([0-9]+)-g/.post\1+g/; s/^([0-9a-f]+)$/0+g\1/')}
 # The same two facts as in every record, and the time that all files of the image bear.
 commit=$(git describe --always --abbrev=40 --exclude='*' --dirty 2>/dev/null || echo unknown)
 epoch=$(git log -1 --format=%ct 2>/dev/null || echo 0)
@@ -41,7 +44,7 @@ set -x
 # shellcheck disable=SC2086
 exec $ENGINE build --tag "${TAG:-$tag}" \
   --build-arg VARIANT="$variant" --build-arg TORCH="$torch" --build-arg CUDA="$cuda" \
-  --build-arg VERSION="$version" --build-arg COMMIT="$commit" --build-arg WEIGHTS="${WEIGHTS:-bundled}" \
+  --build-arg VERSION="${version:-0+unknown}" --build-arg COMMIT="$commit" --build-arg WEIGHTS="${WEIGHTS:-bundled}" \
   ${base:+--build-arg BASE_IMAGE="$base"} \
   ${PIP_CONF:+--secret id=pip,src="$PIP_CONF"} ${CA:+--secret id=ca,src="$CA"} \
   "$@" .

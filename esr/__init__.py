@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from esr.networks.inference import super_resolve
     from esr.records.files import Record, load_record
 
-__version__ = "0.1.0"
+    __version__: str
 
 __all__ = [
     "Record",
@@ -39,6 +39,8 @@ _HOMES["super_resolve"] = "esr.networks.inference"
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        return _version()
     if name not in _HOMES:
         raise AttributeError(f"module 'esr' has no attribute {name!r}")
     from importlib import import_module  # noqa: PLC0415 - only who asks for a name pays for its module
@@ -48,3 +50,13 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+def _version() -> str:
+    """The installed package's version, which follows from the tag; `0+unknown` on a path without an installation."""
+    from importlib import metadata  # noqa: PLC0415 - `esr --help` does without
+
+    try:
+        return metadata.version("esr")
+    except metadata.PackageNotFoundError:
+        return "0+unknown"

@@ -123,9 +123,8 @@ def test_every_file_is_pinned_by_hash_and_none_by_place(file):
 
 def test_the_dockerfiles_defaults_are_the_default_variants():
     dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
-    version = re.search(r'__version__ = "(.+)"', (ROOT / "esr" / "__init__.py").read_text(encoding="utf-8"))
     torch = (DOCKER / "torch-cu126.in").read_text().strip().removeprefix("torch==")
-    wanted = {"VARIANT": "cu126", "TORCH": torch, "CUDA": "12.6", "VERSION": version[1]}
+    wanted = {"VARIANT": "cu126", "TORCH": torch, "CUDA": "12.6", "VERSION": "0+unknown"}
     for name, value in wanted.items():
         defaults = set(re.findall(rf"^ARG {name}=(\S+)$", dockerfile, flags=re.MULTILINE))
         assert defaults == {value}, f"ARG {name} in the Dockerfile"

@@ -5,7 +5,6 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from esr import __version__
 from esr.cli.parser import Parser
 from esr.cli.stdout import guarded
 from esr.errors import ConfigError, EsrError
@@ -53,6 +52,8 @@ def run(words: Sequence[str]) -> int:
     if not words:
         raise ConfigError("nothing to do: esr model=NAME measures a network, esr show lists them, esr --help says more")
     if list(words) == ["--version"]:
+        from esr import __version__  # noqa: PLC0415 - reads the installed package
+
         print(f"esr {__version__}")
         return 0
     if list(words) in (["--help"], ["-h"]):
