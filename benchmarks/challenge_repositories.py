@@ -1,6 +1,6 @@
 """Every network of challenges' repositories: whether it runs here, and why not; written as Markdown.
 
-    python benchmarks/challenge_repositories.py ~/NTIRE2022_ESR ~/NTIRE2024_ESR … --out docs/challenge-networks.md
+    python benchmarks/challenge_repositories.py ~/NTIRE2022_ESR ~/NTIRE2024_ESR … --out docs/challenge-repositories.md
     python benchmarks/challenge_repositories.py ~/NTIRE2026_ESR --expected expected.csv     compare counts
 
 Each network gets a process of its own, which does what a worker of an evaluation does: it loads the network through
