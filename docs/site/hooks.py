@@ -19,6 +19,7 @@ PAGES = {
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
     "docker/README.md": "container.md",
+    "examples/README.md": "examples.md",
     "model_zoo/README.md": "bundled-weights.md",
 }
 """Path in the repository -> page of the site."""
@@ -33,7 +34,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         files.append(File.generated(config, page, abs_src_path=str(ROOT / source)))
     linked = {target for page in files.documentation_pages() for target in _outside(page)}
     for target in sorted(linked):
-        files.append(File.generated(config, f"source/{target}", abs_src_path=str(ROOT / target)))
+        files.append(File.generated(config, _place(target), abs_src_path=str(ROOT / target)))
     return files
 
 
@@ -74,4 +75,4 @@ def _place(target: str) -> str:
     """Path in the site of a file of the repository; a missing one keeps a path that the strict build refuses."""
     if target.startswith("docs/"):
         return target.removeprefix("docs/")
-    return PAGES.get(target, f"source/{target}")
+    return PAGES.get(target, f"source/{target.lstrip('.')}")  # the build leaves out names with a dot

@@ -1,0 +1,81 @@
+"""The programs of `examples/` run, on small images."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from helpers import rankings
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = ROOT / "examples"
+QUICK = ("timing=quick", "timing.max_seconds=5", "device=cpu", "telemetry=off", "weights=random")
+
+
+def run(folder: Path, *command: str, **environment: str) -> str:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, "PATH": path, "ESR_OFFLINE": "1", **environment},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_a_participant_learns_which_of_two_variants_is_faster(participant):
+    (participant / "wide.yaml").write_text("_target_: tiny.Tiny\nargs: {channels: 16}\n")
+    program = str(EXAMPLES / "participant.py")
+    out = run(
+        participant, sys.executable, program, "tiny.yaml", "wide.yaml", "images", *QUICK, "baseline_weights=random"
+    )
+    first, _, second, _ = out.splitlines()
+    assert first.startswith("wide beside tiny: ratio ")
+    assert second.startswith("wide beside imdn: ratio ")
+    assert (participant / "variants" / "record.json").is_file()
+
+
+def test_an_organisers_night_ends_in_tables_and_goes_on_where_it_stopped(participant):
+    for team in ("red", "blue"):
+        folder = participant / "submissions" / team
+        folder.mkdir(parents=True)
+        shutil.copy(participant / "tiny.py", folder)
+        (folder / "model.yaml").write_text(f"_target_: tiny.Tiny\nname: {team}\n")
+    words = ("data=folder", "data.root=images", "baseline=tiny.yaml", "baseline_weights=random", "sandbox=auto", *QUICK)
+    night = ("sh", str(EXAMPLES / "organiser.sh"), "submissions", "night", *words)
+    run(participant, *night, CHALLENGE="ntire2022")
+    table = (participant / "night" / "ranking.markdown").read_text(encoding="utf-8")
+    assert "red" in table
+    assert "blue" in table
+    assert {file.suffix for file in (participant / "night").glob("ranking.*")} == {
+        ".markdown",
+        ".latex",
+        ".csv",
+        ".html",
+    }
+
+
+@pytest.fixture
+def notebook(tmp_path):
+    for name, ratio in (("rlfn", 0.5), ("fmen", 0.7)):
+        rankings.write(rankings.document(name, ratio), tmp_path / "outputs" / name)
+    return json.loads((EXAMPLES / "researcher.ipynb").read_text(encoding="utf-8"))
+
+
+def test_the_researchers_notebook_recomputes_every_ratio(notebook, tmp_path):
+    cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    out = run(tmp_path, sys.executable, "-c", "\n".join(cells))
+    assert "rlfn         0.5" in out
+    assert "0.300 M  clean" in out
+
+
+def test_the_notebook_is_kept_without_output(notebook):
+    assert (notebook["nbformat"], notebook["nbformat_minor"]) >= (4, 4)
+    assert all(cell["outputs"] == [] for cell in notebook["cells"] if cell["cell_type"] == "code")
