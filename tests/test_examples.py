@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from helpers import rankings
+from helpers.forked import run_forked
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"
@@ -32,28 +33,28 @@ def run(folder: Path, *command: str, **environment: str) -> str:
 
 def test_a_participant_learns_which_of_two_variants_is_faster(participant):
     (participant / "wide.yaml").write_text("_target_: tiny.Tiny\nargs: {channels: 16}\n")
-    program = str(EXAMPLES / "participant.py")
-    out = run(
-        participant, sys.executable, program, "tiny.yaml", "wide.yaml", "images", *QUICK, "baseline_weights=random"
-    )
-    first, _, second, _ = out.splitlines()
+    words = [str(EXAMPLES / "participant.py"), "tiny.yaml", "wide.yaml", "images", *QUICK, "baseline_weights=random"]
+    # In a process that has imported the libraries, and forks its workers: a fresh one spends most of its time on that.
+    program = f"import runpy, sys; sys.argv = {words!r}; runpy.run_path(sys.argv[0]); sys.exit()"
+    done = run_forked([], participant, {**os.environ, "ESR_OFFLINE": "1"}, before=program)
+    assert done.code == 0, done.err
+    first, _, second, _ = done.out.splitlines()
     assert first.startswith("wide beside tiny: ratio ")
     assert second.startswith("wide beside imdn: ratio ")
     assert (participant / "variants" / "record.json").is_file()
 
 
-def test_an_organisers_night_ends_in_tables_and_goes_on_where_it_stopped(participant):
-    for team in ("red", "blue"):
-        folder = participant / "submissions" / team
-        folder.mkdir(parents=True)
-        shutil.copy(participant / "tiny.py", folder)
-        (folder / "model.yaml").write_text(f"_target_: tiny.Tiny\nname: {team}\n")
+def test_an_organisers_night_ends_in_tables(participant):
+    folder = participant / "submissions" / "red"
+    folder.mkdir(parents=True)
+    shutil.copy(participant / "tiny.py", folder)
+    (folder / "model.yaml").write_text("_target_: tiny.Tiny\nname: red\n")
     words = ("data=folder", "data.root=images", "baseline=tiny.yaml", "baseline_weights=random", "sandbox=auto", *QUICK)
     night = ("sh", str(EXAMPLES / "organiser.sh"), "submissions", "night", *words)
     run(participant, *night, CHALLENGE="ntire2022")
     table = (participant / "night" / "ranking.markdown").read_text(encoding="utf-8")
     assert "red" in table
-    assert "blue" in table
+    assert "red" in (participant / "night" / "intake.md").read_text(encoding="utf-8")
     assert {file.suffix for file in (participant / "night").glob("ranking.*")} == {
         ".markdown",
         ".latex",
