@@ -1,5 +1,6 @@
 """Every command that README and the other pages show is run as written, or says why not."""
 
+import ast
 import os
 import re
 import shutil
@@ -11,6 +12,8 @@ from helpers import rankings
 from helpers.challenge_repository import make_repository
 from helpers.documented import HERE, LATER, NEVER, PAGES, ROOT, Command, commands, unused_marks, words
 from helpers.participants import NETWORK, make_participant
+
+import esr
 
 COMMANDS = [command for page in PAGES for command in commands(page)]
 RUN_HERE = [command for command in COMMANDS if command.place == HERE]
@@ -144,3 +147,11 @@ def test_the_collector_sees_what_it_should(tmp_path):
     assert unused_marks(page) == ["esr rank"]
     shell = "esr show 'a b' > out; esr rank ~/x | cat"
     assert words(shell, tmp_path) == [["esr", "show", "a b"], ["esr", "rank", f"{tmp_path}/x"]]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_on_a_page_is_python_and_names_what_esr_has(page):
+    for program in re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.M | re.S):
+        for node in ast.walk(ast.parse(program)):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "esr":
+                assert node.attr in esr.__all__, f"{page.name}: esr.{node.attr}"
