@@ -251,7 +251,7 @@ const correlation = {
         range: [-0.6, found.length - 0.4], zeroline: false, showgrid: false,
       },
       legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" }, margin: { l: 8, r: 12, t: 30, b: 32 },
-      ...page.size(300), ...(page.printing() ? { width: 480 } : {}),
+      ...page.size(300), ...(page.printing() ? { width: 460 } : {}),
     });
     delete layout.axis;
     Plotly.react("correlation", [

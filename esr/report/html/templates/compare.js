@@ -7,6 +7,9 @@ const compare = {
   boxes: [...document.querySelectorAll("#table .pick")],
   chosen: [],
 
+  /** One element for every selection: Plotly finishes a drawing after the call. */
+  chart: page.make("div", { id: "samples", className: "chart" }),
+
   details: () => compare.chosen.map((index) => page.json(`network-${index}`)),
 
   table(all) {
@@ -26,8 +29,7 @@ const compare = {
   },
 
   draw() {
-    const target = page.byId("samples");
-    if (!target) return;
+    if (!compare.chart.isConnected) return;
     const all = compare.details();
     const panels = compare.panels(all);
     const stacked = page.narrow();
@@ -47,13 +49,11 @@ const compare = {
       marker: { size: 4, opacity: 0.7 }, line: { color: page.colour(compare.colours[at]), width: 1.3 },
       hoverinfo: "y",
     })));
-    Plotly.react(target, traces, layout, page.config());
+    Plotly.react(compare.chart, traces, layout, page.config());
   },
 
   show() {
     const ready = compare.chosen.length > 1;
-    const old = page.byId("samples");
-    if (old) Plotly.purge(old);
     const names = compare.chosen.map((index) => page.byId("choice").options[index].textContent);
     page.byId("selected").textContent = names.length
       ? `selected: ${names.join(", ")}${ready ? "" : "; one more to compare"}` : "select two or three networks to compare them";
@@ -66,7 +66,7 @@ const compare = {
     if (!ready) { page.byId("comparison").replaceChildren(); return; }
     const all = compare.details();
     const chart = compare.panels(all).length
-      ? page.make("div", { id: "samples", className: "chart" })
+      ? compare.chart
       : page.make("p", { className: "note", textContent: "Published figures have no samples." });
     page.byId("comparison").replaceChildren(page.make("div", { className: "scroll" }, compare.table(all)), chart);
     compare.draw();
