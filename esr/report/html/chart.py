@@ -120,7 +120,9 @@ def _runtime_axis(
     known = _known(values)
     logarithmic = bool(known) and name != "rank" and max(known) > LOGARITHMIC_FROM * min(known)
     low, high = [one[0] for one in intervals], [one[1] for one in intervals]
-    return Axis(name, label, values, low=low or None, high=high or None, log=logarithmic)
+    if not _known(low):
+        return Axis(name, label, values, log=logarithmic)
+    return Axis(name, label, values, low=low, high=high, log=logarithmic)
 
 
 def _quality_axes(ranking: Ranking) -> list[Axis]:
