@@ -18,9 +18,8 @@ from esr.system.files import exclusive
 from esr.text import did_you_mean, shown_path
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from pandas import DataFrame
+    from torch import nn
 
     from esr.ranking import Ranking
     from esr.records.compare import Comparison
@@ -162,7 +161,8 @@ def rank(
 
 
 def to_frame(
-    results: "Record | Ranking | Choice | Sequence[Record | Choice]", **settings: "str | bool | Mapping[str, str] | None"
+    results: "Record | Ranking | Choice | Sequence[Record | Choice]",
+    **settings: "str | bool | Mapping[str, str] | None",
 ) -> "DataFrame":
     """The tidy table that a ranking shows, one row per network; needs pandas (`pip install 'esr[frames]'`).
 

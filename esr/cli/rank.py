@@ -146,7 +146,8 @@ def _content(
     if chosen in CHARTS:
         from esr.report import plots  # noqa: PLC0415 - see `_ranking`
 
-        return plots.render(ranking, "ranks" if settings["chart"] == "ranks" else "runtime", chosen)
+        plot: plots.Plot = "ranks" if settings["chart"] == "ranks" else "runtime"
+        return plots.render(ranking, plot, "pdf" if chosen == "pdf" else "svg")
     from esr.report import data, latex, markdown, ranking_table  # noqa: PLC0415 - see `_ranking`
 
     columns = [name for name in settings["columns"].split(",") if name]
@@ -177,6 +178,7 @@ def _checked(options: argparse.Namespace, settings: Mapping[str, str]) -> None:
     if settings["columns"] and chosen not in ("markdown", "latex"):
         raise ConfigError(f"columns={one_line(settings['columns'])}: chooses columns of markdown and latex only")
     if settings["chart"] not in PLOTS:
-        raise ConfigError(f"chart={one_line(settings['chart'])}: no such choice; {did_you_mean(settings['chart'], PLOTS)}")
+        hint = did_you_mean(settings["chart"], PLOTS)
+        raise ConfigError(f"chart={one_line(settings['chart'])}: no such choice; {hint}")
     if settings["chart"] != PLOTS[0] and chosen not in CHARTS:
         raise ConfigError(f"chart={settings['chart']}: chooses the chart of --format pdf and svg")

@@ -17,7 +17,7 @@ from esr.errors import DataError
 from esr.images.files import write_png
 from esr.images.pixels import ImageArray, check_image, describe_size, rgb_to_luma
 from esr.images.quality import SSIM_WINDOW, psnr, ssim
-from esr.images.sheet import Panel, Row, enlarged, side_by_side
+from esr.images.sheet import Strip, Tile, enlarged, side_by_side
 from esr.records.document import Picture
 from esr.text import file_stem
 
@@ -146,10 +146,10 @@ def comparison(views: Views, box: Box, names: Mapping[str, str], title: str) -> 
     labels = {"lr": "LR", "bicubic": "bicubic", "hr": "HR", **names}
     if "baseline" in names:
         labels["baseline"] = f"{names['baseline']} (baseline)"
-    rows = [_row(views, box, labels, "bicubic errs most" if views.hr is not None else "edges are strongest")]
+    rows = [_strip(views, box, labels, "bicubic errs most" if views.hr is not None else "edges are strongest")]
     if {"candidate", "baseline"} <= views.outputs.keys():
         apart = differing_box(views.outputs["candidate"], views.outputs["baseline"], max(box.height, box.width))
-        rows.append(_row(views, apart, labels, f"{names['candidate']} and {names['baseline']} differ most"))
+        rows.append(_strip(views, apart, labels, f"{names['candidate']} and {names['baseline']} differ most"))
     large = views.large()
     whole = {role: _whole(large[role], views.hr) for role in ("bicubic", *views.outputs)}
     feet = [(panel.name, whole.get(panel.role, "")) for panel in rows[0].panels]
@@ -158,17 +158,17 @@ def comparison(views: Views, box: Box, names: Mapping[str, str], title: str) -> 
     return side_by_side(picture, rows, feet, f"{title}: {picture.shape[1]} x {picture.shape[0]} px{unit}")
 
 
-def _row(views: Views, box: Box, labels: Mapping[str, str], where: str) -> Row:
+def _strip(views: Views, box: Box, labels: Mapping[str, str], where: str) -> Strip:
     parts = views.parts(box)
     hr = parts.get("hr")
     panels = []
     for role in sorted(parts, key=ORDER.index):
         image = enlarged(parts[role], SCALE) if role == "lr" else parts[role]
         figure = _decibels(image, hr) if hr is not None and role not in ("lr", "hr") else ""
-        panels.append(Panel(role, labels[role], figure, image))
+        panels.append(Tile(role, labels[role], figure, image))
     place = f"{box.width} x {box.height} px at ({box.left}, {box.top})"  # Pillow's font has no multiplication sign
     within = "; PSNR of RGB within it" if hr is not None else ""
-    return Row(f"where {where}, {place}{within}", (box.top, box.left, box.height, box.width), tuple(panels))
+    return Strip(f"where {where}, {place}{within}", (box.top, box.left, box.height, box.width), tuple(panels))
 
 
 def _whole(image: ImageArray, hr: ImageArray | None) -> str:

@@ -22,7 +22,7 @@ _FRAMES = ((194, 84, 0), (0, 114, 178))
 """Colours of the rows and of their frames in the whole image."""
 
 
-class Panel(NamedTuple):
+class Tile(NamedTuple):
     """One picture of a row."""
 
     role: str
@@ -32,16 +32,16 @@ class Panel(NamedTuple):
     image: ImageArray
 
 
-class Row(NamedTuple):
+class Strip(NamedTuple):
     """Panels of one shape, all of the same part."""
 
     heading: str
     frame: tuple[int, int, int, int]
     """Top, left, height and width of the part in the whole image."""
-    panels: tuple[Panel, ...]
+    panels: tuple[Tile, ...]
 
 
-def side_by_side(whole: ImageArray, rows: Sequence[Row], feet: Sequence[tuple[str, str]], heading: str) -> ImageArray:
+def side_by_side(whole: ImageArray, rows: Sequence[Strip], feet: Sequence[tuple[str, str]], heading: str) -> ImageArray:
     """The sheet, H×W×3 uint8: on the left the whole image with a frame per row, on the right the rows.
 
     Pillow sets the text: OpenCV's strokes have no letter outside ASCII, and names of networks and images may.

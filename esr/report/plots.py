@@ -42,7 +42,9 @@ def render(ranking: Ranking, plot: Plot, form: Form) -> bytes:
         from matplotlib import rc_context  # noqa: PLC0415 - an extra
         from matplotlib.figure import Figure  # noqa: PLC0415
     except ImportError as error:
-        raise ConfigError(f"--format {form} needs matplotlib, which is not installed: pip install 'esr[plots]'") from error
+        raise ConfigError(
+            f"--format {form} needs matplotlib, which is not installed: pip install 'esr[plots]'"
+        ) from error
     style = {"font.size": 8, "svg.hashsalt": "esr", "pdf.fonttype": 42, "text.parse_math": False}
     with rc_context(style), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # letters that the font lacks are drawn as boxes

@@ -27,7 +27,7 @@ def kind(row: Row) -> str:
 
 
 def tags(row: Row) -> list[str]:
-    """Words of the row's status, by which the filter finds it: `baseline`, `ranked` or `not ranked`, and its verdict."""
+    """Words of the row's status, which the filter finds: `baseline`, `ranked` or `not ranked`, and its verdict."""
     if row.entry.reference:
         return ["baseline"]
     found = verdict(row.entry)

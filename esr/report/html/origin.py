@@ -24,7 +24,8 @@ def origin_lines(origin: Origin | None, ranking: Ranking, documents: Mapping[str
     if origin:
         made = origin.made.astimezone(timezone.utc)
         lines += [("command", one_line(origin.command)), ("made", f"{made:%Y-%m-%d %H:%M} UTC, esr {esr.__version__}")]
-    shown = [documents[row.entry.path] for row in ranking.rows if row.entry.path in documents]
+    paths = [row.entry.path for row in ranking.rows if row.entry.path]
+    shown = [documents[path] for path in paths if path in documents]
     if shown:
         ended = sorted(f"{document.ended.astimezone(timezone.utc):%Y-%m-%d}" for document in shown)
         days = ended[0] if ended[0] == ended[-1] else f"{ended[0]} to {ended[-1]}"
