@@ -2,10 +2,12 @@
 
 import csv
 import io
+import re
 import sys
 
 import pytest
 from helpers import rankings
+from helpers.paths import ROOT
 
 import esr
 from esr.errors import ConfigError
@@ -98,7 +100,7 @@ def test_a_network_that_was_not_timed_has_no_samples(records, tmp_path):
     made = rankings.document("gone")
     made["networks"]["candidate"] |= {
         "timing": None,
-        "failure": {"stage": "timing", "kind": "crash", "message": "x"},
+        "failure": {"stage": "time", "kind": "crashed", "message": "x"},
     }
     made["timing"] |= {
         "ratio": None,
@@ -117,3 +119,16 @@ def test_without_pandas_one_line_says_what_to_install(records, monkeypatch):
     for made in (lambda: esr.to_frame(records), lambda: esr.samples(records / "0")):
         with pytest.raises(ConfigError, match=r"data frames need pandas.*pip install 'esr\[frames\]'"):
             made()
+
+
+def test_the_pages_ten_lines_plot(tmp_path, monkeypatch):
+    pytest.importorskip("pandas", reason="pandas is not installed: esr[dev]")
+    matplotlib = pytest.importorskip("matplotlib", reason="matplotlib is not installed: esr[dev]")
+    page = (ROOT / "docs" / "report.md").read_text(encoding="utf-8")
+    (lines,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    for number in range(3):
+        rankings.write(rankings.document(f"net{number}", 0.5 + number, seed=number), tmp_path / "outputs" / str(number))
+    monkeypatch.chdir(tmp_path)
+    matplotlib.use("Agg")
+    exec(compile(lines, "report.md", "exec"), {})
+    assert (tmp_path / "paper.pdf").read_bytes().startswith(b"%PDF-")
