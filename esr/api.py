@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
     from torch import nn
 
-    from esr.ranking import Ranking
+    from esr.ranking import Ranges, Ranking
     from esr.records.compare import Comparison
 
     Choice = str | PathLike[str]
@@ -127,6 +127,7 @@ def rank(
     mixed: bool = False,
     require: str = "honest",
     exclude: Mapping[str, str] | None = None,
+    ranges: "Ranges" = "together",
 ) -> "Ranking":
     """Ranks records, as `esr rank RESULTS…` does.
 
@@ -140,16 +141,19 @@ def rank(
         mixed: Ranks ratios across devices and settings.
         require: Whom to rank: `honest`, `clean` or `any`.
         exclude: Networks without a rank -> the reason.
+        ranges: Rank ranges that hold `together`, or `one_by_one`.
 
     Raises:
         EsrError: The input is at fault; the message is one line with the remedy.
     """
-    from esr.ranking import CONSTRAINTS, load_challenge  # noqa: PLC0415 - `import esr` does without numpy
+    from esr.ranking import CONSTRAINTS, RANGES, load_challenge  # noqa: PLC0415 - `import esr` does without numpy
     from esr.ranking.collection import collect, collect_records, rank_records  # noqa: PLC0415
     from esr.ranking.eligibility import eligibility  # noqa: PLC0415
 
     if constraints not in CONSTRAINTS:
         raise ConfigError(f"constraints={constraints}: no such choice; {did_you_mean(constraints, CONSTRAINTS)}")
+    if ranges not in RANGES:
+        raise ConfigError(f"ranges={ranges}: no such choice; {did_you_mean(ranges, RANGES)}")
     given = [results] if isinstance(results, str | PathLike | Record) else list(results)
     records = [one for one in given if isinstance(one, Record)]
     paths = [one for one in given if not isinstance(one, Record)]
@@ -157,7 +161,7 @@ def rank(
         raise ConfigError(f"results: records or paths, not both; leave out {shown_path(paths[0])} or load it")
     rules = eligibility(require, [f"{name}: {reason}" for name, reason in (exclude or {}).items()])
     found = collect_records(records) if records else collect(paths)
-    return rank_records(found, load_challenge(challenge), constraints, mixed, rules)
+    return rank_records(found, load_challenge(challenge), constraints, mixed, rules, ranges)
 
 
 def to_frame(

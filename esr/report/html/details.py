@@ -77,7 +77,7 @@ def details(row: Row, cells: Line[Row], ranking: Ranking, documents: Mapping[str
     """
     notes = [*([f"not ranked: {row.excluded}"] if row.excluded else []), *row.notes]
     facts = [("status", ", ".join(tags(row))), *_facts(row, cells, ranking)]
-    known = Details(name=row.entry.key, flag=flag(row), facts=facts, notes=notes, ratios=row.entry.ratio_per_round)
+    known = Details(name=row.entry.key, flag=flag(row), facts=facts, notes=notes)
     file = row.entry.path
     if file is None or file not in documents:
         return known
@@ -102,6 +102,7 @@ def _measured(known: Details, name: str, document: Document, folder: Path, pool:
         notes=[note for note in known.notes if not note.startswith(f"{TAINT}ed: ")],
         role="candidate" if beside else "baseline",
         roles={"candidate": candidate.name, "baseline": baseline.name},
+        ratios=document.timing.ratio_per_round if beside else (),
         passes=_passes(network, baseline),
         link=paper_link(network.card.paper),
         card=_known(_card(network)),
