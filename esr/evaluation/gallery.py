@@ -13,7 +13,7 @@ from esr.images.pixels import ImageArray
 from esr.records.document import Picture, Pictures
 
 COMPARISON = "comparison.png"
-"""LR, bicubic, both networks and HR side by side, on the most telling part of the data set."""
+"""The image on which bicubic errs most, and two parts of it by LR, bicubic, both networks and HR, side by side."""
 
 
 class Gallery:
