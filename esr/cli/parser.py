@@ -104,3 +104,16 @@ def key_values(words: Iterable[str], keys: Collection[str] | None = None) -> dic
             raise ConfigError(f"{word}: {key} is given twice")
         given[key] = value
     return given
+
+
+def add_format(parser: Parser, *others: str) -> None:
+    """Declares `--format`, by which every command prints for machines: `table`, other formats, and `json`."""
+    formats = ("table", *others, "json")
+    parser.add_argument("--format", type=one_of(formats), default="table", metavar="|".join(formats), help="(table)")
+
+
+def print_json(value: object) -> None:
+    """Prints a value of plain or msgspec types as indented JSON."""
+    import msgspec  # noqa: PLC0415 - `--help` does without it
+
+    print(msgspec.json.format(msgspec.json.encode(value), indent=1).decode())

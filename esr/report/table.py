@@ -7,6 +7,7 @@ from typing import Generic, TypeAlias, TypeVar
 
 from esr.ranking import Figures, Metric, Ranking, Row, Track, metrics_of
 from esr.ranking.structures import Correlation
+from esr.records.reasons import CPU_NOTE
 from esr.report.wording import COUNTS, DASH, bounds, count, number
 
 PUBLISHED_TITLE = "Measured, and published in parentheses"
@@ -100,7 +101,7 @@ def published_grid(ranking: Ranking) -> Grid[Row] | None:
     ]
     for metric in counts(ranking):
         shown = COUNTS[metric]
-        if metric != "macs":  # not in the challenge's table
+        if metric != "macs" and not (metric == "memory" and CPU_NOTE in ranking.notes):  # macs: printed nowhere
             columns.append(_column_beside(metric, shown.header, metric, shown.digits, shown.unit))
     return Grid(columns, rows)
 
