@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from esr import __version__
+from esr.cli.advice import unknown_command
 from esr.cli.parser import Parser
 from esr.cli.stdout import guarded
 from esr.errors import ConfigError, EsrError
-from esr.text import did_you_mean, printable
+from esr.text import printable
 
-COMMANDS = ("check", "compare", "doctor", "export", "fetch", "rank", "repo", "show", "train")
+COMMANDS = ("check", "compare", "config", "doctor", "export", "fetch", "rank", "repo", "show", "train")
 """Subcommands; `esr.cli.NAME` has `add(parser)`, which declares its grammar, and `run(options)`, its exit code.
 
 The module's docstring is its help text."""
@@ -55,7 +56,9 @@ def run(words: Sequence[str]) -> int:
     if list(words) == ["--version"]:
         print(f"esr {__version__}")
         return 0
-    if list(words) in (["--help"], ["-h"]):
+    if words[0] == "help" and words[1:2] and words[1] in COMMANDS:
+        words = [words[1], "--help"]
+    if list(words) in (["--help"], ["-h"]) or words[0] == "help":
         from esr.cli.help import help_text  # noqa: PLC0415 - reads the configuration's folders
 
         print(help_text())
@@ -66,20 +69,12 @@ def run(words: Sequence[str]) -> int:
     elif "=" in first or first.startswith(("-", "~")):
         name, rest = "measure", words
     else:
-        raise ConfigError(_unknown_command(first))
+        raise ConfigError(unknown_command(words))
     command = importlib.import_module(f"esr.cli.{name}")
     parser = Parser("esr", None) if name == "measure" else Parser(f"esr {name}", command.__doc__)
     command.add(parser)
     code: int = command.run(parser.parse(rest))
     return code
-
-
-def _unknown_command(word: str) -> str:
-    from esr.config.cards import model_names  # noqa: PLC0415 - only after a mistake
-
-    if word in model_names() or word.endswith((".yaml", ".yml")):
-        return f"{word}: no such command; to measure a network write esr model={word}"
-    return f"{word}: no such command; {did_you_mean(word, COMMANDS)}; an override is written KEY=VALUE"
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 
-from esr.cli.parser import Parser, one_of
+from esr.cli.parser import Parser, add_format, one_of
 from esr.errors import ConfigError
 
 _MODES = ("run", "multirun", "cfg", "info", "shell_completion")
@@ -16,6 +16,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FLAGS = ["--help -h", "--hydra-help", "--version", "--resolve", "--run -r", "--multirun -m", "--shell-completion -sc"]
 _VALUES = ["--package -p", "--config-path -cp", "--config-name -cn", "--config-dir -cd", "--experimental-rerun"]
 """Hydra's options without and with a value, apart from those that take one of a few."""
+_OURS = ("overrides", "verbose", "format")
+"""Words and options that Hydra is not given as options."""
 _INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
 
@@ -27,6 +29,9 @@ def add(parser: Parser) -> None:
     for names in _VALUES:
         parser.add_argument(*names.split())
     parser.add_argument("--cfg", "-c", type=one_of(("job", "hydra", "all")))
+    parser.add_argument("--verbose", "-v", action="store_true")
+    add_format(parser)
+    parser.advise = _advice
     parser.add_argument("--info", "-i", type=one_of(_INFO), nargs="?", const="all")
 
 
@@ -58,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
     # Hydra prints through logging, which prints a traceback per line once the reader has exited, as in `| head`.
     logging.raiseExceptions = False
     sys.argv = [sys.argv[0], *_hydra_words(options)]
-    task = multirun.Task()
+    task = multirun.Task(verbose=options.verbose, as_json=options.format == "json")
     try:
         hydra.main(config_path="pkg://esr.conf", config_name="config", version_base="1.3")(task)()
         if task.error:
@@ -79,10 +84,20 @@ def run(options: argparse.Namespace) -> int:
     return code
 
 
+def _advice(name: str) -> str:
+    from omegaconf import OmegaConf  # noqa: PLC0415 - only after a mistake
+
+    from esr.cli import advice  # noqa: PLC0415
+    from esr.config.mistakes import all_keys  # noqa: PLC0415
+    from esr.config.schema import EsrConf  # noqa: PLC0415
+
+    return advice.option(name, all_keys(OmegaConf.structured(EsrConf)))
+
+
 def _hydra_words(options: argparse.Namespace) -> list[str]:
     """The command line with the overrides first, since Hydra takes none after an option."""
     words = list(options.overrides)
     for name, value in vars(options).items():
-        if name != "overrides" and value:
+        if name not in _OURS and value:
             words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
     return words

@@ -6,7 +6,7 @@
                                                           fine-tuning
 
 The same command resumes from the checkpoint in out=FOLDER. validate_root=DIR measures the weights at intervals.
-esr/training/config.py documents every key, docs/training.md the training.
+esr config --train explains every key, docs/training.md the training.
 """
 
 import argparse

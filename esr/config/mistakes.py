@@ -106,14 +106,21 @@ def _wrong_value(cause: OmegaConfBaseException, overrides: Sequence[str]) -> str
     return f"{given or key}: {reason}"
 
 
+def nearest_key(override: str, known: Sequence[str]) -> str:
+    """The line on an unknown key, with the nearest ones, or else those of the same group."""
+    key = key_of(override)
+    near = did_you_mean(key, known)
+    if near.startswith("known"):
+        last = [name for name in known if name.rpartition(".")[2] == key.rpartition(".")[2]]
+        parent = key.rpartition(".")[0]
+        siblings = [name for name in known if name.rpartition(".")[0] == parent]
+        near = did_you_mean(last[0], last[:3]) if last else did_you_mean(key, siblings)
+    return f"{override}: no such key {key}; {near}"
+
+
 def _unknown_key(override: str) -> str:
     key = key_of(override)
     if key.rpartition(".")[2] in _PRECISIONS:
         return f"{override}: no such key {key}; networks are measured in float32, as the challenge measures them"
     known = all_keys(OmegaConf.structured(EsrConf))
-    near = did_you_mean(key, known)
-    if near.startswith("known"):  # rather than all keys, those of the same group
-        parent = key.rpartition(".")[0]
-        siblings = [name for name in known if name.rpartition(".")[0] == parent]
-        near = did_you_mean(key, siblings or [name for name in known if "." not in name])
-    return f"{override}: no such key {key}; {near}"
+    return f"{nearest_key(override, known)}; esr config explains them"
