@@ -50,7 +50,9 @@ def unknown_command(words: Sequence[str]) -> str:
     if first.lower() in _OTHERS:
         return f"{no_such}; that is {_command([_OTHERS[first.lower()], *rest])}"
     if first.lower() in model_names() or Path(first).suffix in (".yaml", ".yml", ".pth", ".pt", ".safetensors"):
-        return f"{no_such}; to measure a network write {_command([_override(word, model_names()) for word in words])}"
+        overrides = [_override(word, model_names()) for word in words]
+        named = any(word.startswith("model=") for word in overrides)
+        return f"{no_such}; to measure a network write {_command(overrides if named else ['model=NAME', *overrides])}"
     if Path(first).is_dir() or first.endswith(".json"):
         path = shown_path(first)
         return f"{no_such}; esr show {path} prints a record, esr rank {path} ranks the records below a folder"

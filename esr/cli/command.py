@@ -1,11 +1,14 @@
 """The command `esr`: Hydra overrides run an evaluation, a first bare word is a subcommand."""
 
+import contextlib
 import importlib
+import signal
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 from esr import __version__
+from esr.cli import signals
 from esr.cli.advice import unknown_command
 from esr.cli.parser import Parser
 from esr.cli.stdout import guarded
@@ -16,24 +19,27 @@ COMMANDS = ("check", "compare", "config", "doctor", "export", "fetch", "rank", "
 """Subcommands; `esr.cli.NAME` has `add(parser)`, which declares its grammar, and `run(options)`, its exit code.
 
 The module's docstring is its help text."""
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as a shell reports it."""
-_AFTER_INTERRUPT = {"fetch": "rerun to resume", "train": "rerun to resume from the last checkpoint"}
+INTACT = "completed records are intact"
+AFTER_INTERRUPT = {"fetch": "rerun to resume", "train": "rerun to resume from the last checkpoint"}
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Entry point; exits with 0, with 1 if a network failed during its measurement, with 2 after a usage error."""
+    """Entry point; exits with 0, with 1 if a network failed during its measurement, with 2 after a usage error.
+
+    After a signal, with 128 and its number, as a shell reports it.
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        with guarded():
+        with guarded(), signals.raising():
             code = run(words)
     except EsrError as error:
         print(f"esr: {printable(str(error))}", file=sys.stderr)
         code = error.exit_code
-    except KeyboardInterrupt:
-        hint = _AFTER_INTERRUPT.get(words[0] if words else "", "completed records are intact")
-        print(f"esr: interrupted; {hint}", file=sys.stderr)
-        code = INTERRUPTED
+    except KeyboardInterrupt as ending:
+        number = ending.number if isinstance(ending, signals.Terminated) else signal.SIGINT
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            print(signals.line(number, AFTER_INTERRUPT.get(words[0] if words else "", INTACT)), file=sys.stderr)
+        code = 128 + number
     except BrokenPipeError:
         code = 1  # the reader of the output has exited, as in `esr show | head`
     sys.exit(code)

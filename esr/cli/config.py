@@ -10,6 +10,7 @@ A key is set by KEY=VALUE. esr model=NAME --cfg job prints the composed values o
 
 import argparse
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from esr.cli.parser import Parser, add_format, print_json
@@ -45,12 +46,16 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _of_training(word: str) -> list["Key"]:
-    from esr.config.explain import keys  # noqa: PLC0415 - see `run`
+    import yaml  # noqa: PLC0415 - see `run`
+
+    import esr.conf  # noqa: PLC0415
+    from esr.config.explain import keys  # noqa: PLC0415
     from esr.config.mistakes import nearest_key  # noqa: PLC0415
     from esr.errors import ConfigError  # noqa: PLC0415
     from esr.training.config import TrainConf  # noqa: PLC0415
 
-    every = keys(TrainConf)
+    recipe = yaml.safe_load((Path(esr.conf.__file__).parent / "train" / "default.yaml").read_text(encoding="utf-8"))
+    every = keys(TrainConf, recipe)
     found = [key for key in every if not word or key.name == word or key.name.startswith(f"{word}.")]
     if not found:
         raise ConfigError(nearest_key(word, [key.name for key in every]))

@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import inspect
+import itertools
 import textwrap
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -73,9 +74,14 @@ def options(group: str) -> list[Option]:
     return [Option(file.stem, _comment(file)) for file in sorted(folder.glob("*.yaml"))]
 
 
-def keys(schema: type) -> list[Key]:
-    """Every key of a schema, in its order, without those of `baseline`, which are the same as `model`'s."""
-    defaults = _defaults() if schema is EsrConf else {}
+def keys(schema: type, recipe: Mapping[str, object] | None = None) -> list[Key]:
+    """Every key of a schema, in its order, without those of `baseline`, which are the same as `model`'s.
+
+    Args:
+        schema: `EsrConf` or another dataclass of dataclasses.
+        recipe: Values that stand in for the dataclass's defaults; `None`: those of an evaluation without overrides.
+    """
+    defaults = _defaults() if recipe is None else dict(_leaves(recipe, ""))
     return [
         msgspec.structs.replace(key, default=defaults.get(key.name, key.default), allowed=_allowed(key.name))
         for key in _keys(schema, "")
@@ -104,7 +110,7 @@ def _meanings(schema: type) -> Mapping[str, str]:
         if isinstance(node, ast.ClassDef)
     )
     found = {}
-    for one, after in zip(body, body[1:], strict=False):
+    for one, after in itertools.pairwise(body):
         if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name) and isinstance(after, ast.Expr):
             found[one.target.id] = " ".join(str(ast.literal_eval(after.value)).split()).replace("`None`", "`null`")
     return found

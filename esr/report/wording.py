@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 DASH = "–"
 """Stands where there is no figure."""
-_MINUTE, _HOUR = 60, 3600
 SCOPES = {"gpu": "GPU", "module": "GPU and its module"}
 """Consumer of an energy -> its words."""
 UNWARMED = "one unwarmed pass, as the challenge's script takes it: no interval, not comparable with paired rounds"
@@ -83,20 +82,6 @@ def bounds(known: "Estimate | Interval | None", digits: int) -> str:
     if known is None or known.low is None or known.high is None:
         return ""
     return f" [{known.low:.{digits}f}, {known.high:.{digits}f}]"
-
-
-def duration(seconds: float) -> str:
-    """A span in words, rounded.
-
-    >>> duration(42), duration(600), duration(9000)
-    ('42 s', '10 min', '2 h 30 min')
-    """
-    if seconds < 2 * _MINUTE:
-        return f"{seconds:.0f} s"
-    if seconds < 2 * _HOUR:
-        return f"{seconds / _MINUTE:.0f} min"
-    hours, rest = divmod(round(seconds / _MINUTE), _MINUTE)
-    return f"{hours} h {rest} min"
 
 
 def failure_words(failure: Failure) -> str:

@@ -44,7 +44,8 @@ class TrainConf:
     """Folder for checkpoint, weights and log; `None`: `outputs/training/NAME` in `$ESR_OUT`, or here."""
 
     init: str = "scratch"
-    """`scratch` (the constructor's values), `interpolation` (the same, set up to interpolate), or weights to
+    """`scratch` (the constructor's values), `interpolation` (the same, set up to interpolate, for networks built as
+    esr's own), `short` (an interpolation where that is possible, else the constructor's values), or weights to
     fine-tune: `auto`, `published`, `bundled` or a path."""
     seed: int = 0
     """Seeds the constructor's values and every batch."""
