@@ -25,10 +25,14 @@ Groups, selected by GROUP=OPTION:
 
 Values, set by KEY=VALUE; esr config KEY explains each, esr model=NAME --cfg job prints them all:
   weights=auto|published|bundled|random|PATH      timing.rounds=10        device.threads=4
-  quality.save=none|crops|images                  timing.precision=0.005  device.cpus=[0,1]
+  quality.save=none|crops|images                  timing.precision=0.005  device.cpus=0-1
   complexity.height=256 complexity.width=256      timing.max_seconds=60   lock=wait|fail
   timing.processes=3                              timing.timeout_s=600    out=DIR
   hydra/launcher=sequential|slurm|submitit_local  force=true (with -m: measure again what has a record)
+
+Quotes:
+  a path may hold any character, as long as the shell passes it on as one word: 'data.root=my images, x4=HR'
+  other values with commas, brackets or equals signs take a second pair: "model.args.mode='a,b'"
 
 Hydra's own options:
   --cfg job, --info, -m (multirun), --config-dir DIR, --hydra-help; esr model=NAME --help shows the composed values

@@ -45,6 +45,11 @@ def run(options: argparse.Namespace) -> int:
         if word.startswith("out=") and not word.removeprefix("out=").strip(" \t'\""):  # Hydra would make the folder
             raise ConfigError(f"{word}: no folder given; out=. is the current one")
 
+        if word.lstrip("+").startswith("hydra.job.chdir="):
+            raise ConfigError(
+                f"{word}: paths are relative to the folder where esr starts; out=DIR receives the results"
+            )
+
     # Hydra and its dependencies take a third of a second to import, which subcommands do without.
     import hydra  # noqa: PLC0415
     from hydra.errors import HydraException  # noqa: PLC0415

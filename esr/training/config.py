@@ -8,6 +8,7 @@ from omegaconf import MISSING, OmegaConf
 
 from esr.config import compose as composition
 from esr.config.mistakes import all_keys, in_one_line, key_of
+from esr.config.quoting import readable
 from esr.config.schema import DeviceConf, ModelConf, Ranges, check_choices, check_ranges, typed
 from esr.errors import ConfigError
 from esr.text import did_you_mean
@@ -102,6 +103,7 @@ def compose(overrides: Sequence[str]) -> TrainConf:
         ConfigError: An override is wrong; the line names it and the nearest valid names.
     """
     _refuse_unknown(overrides)
+    overrides = readable(overrides)
     store = ConfigStore.instance()
     store.store(name="train_schema", node=TrainConf)
     defaults = ["train_schema", {"model": None}, {"device": "auto"}, {RECIPE_GROUP: "default"}, "_self_"]
