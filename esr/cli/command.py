@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from esr import __version__
-from esr.cli import signals
+from esr.cli import conditions, signals
 from esr.cli.advice import unknown_command
 from esr.cli.parser import Parser
 from esr.cli.stdout import guarded
@@ -42,6 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         code = 128 + number
     except BrokenPipeError:
         code = 1  # the reader of the output has exited, as in `esr show | head`
+    except OSError as error:
+        if (known := conditions.explained(error)) is None:
+            raise
+        print(f"esr: {known}", file=sys.stderr)
+        code = known.exit_code
     sys.exit(code)
 
 
@@ -69,6 +74,7 @@ def run(words: Sequence[str]) -> int:
 
         print(help_text())
         return 0
+    conditions.require()
     first = words[0]
     if first in COMMANDS:
         name, rest = first, words[1:]

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 
+from esr.cli.conditions import explained
 from esr.cli.parser import Parser, add_format, one_of
 from esr.errors import ConfigError
 
@@ -64,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
     multirun.register()
     wants_traceback = "HYDRA_FULL_ERROR" in os.environ
     # Hydra's errors reach the handler below instead of being printed with Hydra's advice.
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    os.environ["HYDRA_FULL_ERROR"] = "1"
     # Hydra prints through logging, which prints a traceback per line once the reader has exited, as in `| head`.
     logging.raiseExceptions = False
     sys.argv = [sys.argv[0], *_hydra_words(options)]
@@ -79,12 +80,16 @@ def run(options: argparse.Namespace) -> int:
         raise explain(error, options.overrides) from error
     except OSError as error:
         # Hydra creates the folder for results; the error of a full disk names no file.
+        if (known := explained(error)) and not wants_traceback:
+            raise known from error
         if wants_traceback or not (error.filename or error.errno in _FULL):
             raise
         raise ConfigError(
             f"{error.filename or 'results'}: cannot be written ({error.strerror}); choose another folder with out=DIR"
         ) from error
     finally:
+        if not wants_traceback:
+            os.environ.pop("HYDRA_FULL_ERROR", None)  # or another command in this process would have it
         code = task.close()
     return code
 

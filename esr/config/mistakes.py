@@ -132,7 +132,8 @@ def _wrong_value(cause: OmegaConfBaseException, overrides: Sequence[str]) -> str
         return next((f"{word}: {reason}" for word in overrides if "${" in word), reason)
     given = next((word for word in reversed(overrides) if key_of(word) == key), None)
     if "not in" in reason and "Key" in reason:
-        return _unknown_key(given or key)
+        below = next((word for word in overrides if key_of(word).startswith(f"{key}.")), None)
+        return _unknown_key(given or below or key)
     if given and "is not a ListConfig" in reason:
         name, _, value = given.partition("=")
         return f"{given}: must be a list, as {name}=[{value}]"

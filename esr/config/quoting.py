@@ -55,7 +55,11 @@ def _cpus(value: str, *, several: bool) -> str:
     """`0-3,8` or `[0-3,8]` as `[0,1,2,3,8]`; anything else, and a sweep, as it is."""
     inner = value.strip().removeprefix("[").removesuffix("]")
     listed = value.strip().startswith("[")
-    if not _RANGES.fullmatch(inner) or (several and not listed and "," in inner):
+    if several and not listed and "," in inner:
+        return value
+    if not _RANGES.fullmatch(inner):
+        if re.match(r"\s*-?\d", inner):
+            raise ConfigError(f"{_CPUS}={value}: expected numbers of CPUs, as 0-3 or 0,2,5-7")
         return value
     found: list[int] = []
     for part in inner.split(","):
