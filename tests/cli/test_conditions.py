@@ -64,7 +64,7 @@ def test_a_signal_that_is_ignored_as_by_nohup_stays_ignored(participant):
 
 
 def test_training_ends_soon_after_ctrl_c_even_during_a_long_step(participant):
-    words = ("model=imdn", "data_root=images", "device=cpu", "device.threads=1", "patch=24", "batch=64", "l1.steps=90")
+    words = ("model=imdn", "data_root=images", "device=cpu", "device.threads=1", "patch=8", "batch=256", "l1.steps=90")
     running = started(participant, "train", *words, "l2.steps=0", preexec_fn=_default_interrupt)
     wait_for(participant / "outputs" / "training" / "imdn" / "log.csv")
     time.sleep(0.5)

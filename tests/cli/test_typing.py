@@ -148,3 +148,44 @@ def test_every_key_is_explained_with_its_default(capsys):
 def test_an_unknown_key_names_the_nearest_ones():
     with pytest.raises(ConfigError, match=r"did you mean timing\.rounds"):
         compose(["model=imdn", "timing.round=3"])
+
+
+BOMB = "_target_: tiny.Tiny\nargs:\n  a: &a [1,1,1,1,1,1,1,1,1]\n" + "".join(
+    f"  {new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+)
+BROKEN = {
+    "latin": "_target_: tiny.Tiny\nteam: Universit\xe9\n".encode("latin-1"),
+    "bomb": BOMB.encode(),
+    "deep": f"_target_: tiny.Tiny\nargs: {{x: {'[' * 5000}{']' * 5000}}}\n".encode(),
+    "defaults": b"_target_: tiny.Tiny\ndefaults: [base]\n",
+    "list": b"_target_: tiny.Tiny\nargs: [1, 2]\n",
+    "nan": b"_target_: tiny.Tiny\ndata_range: .nan\n",
+    "nan_argument": b"_target_: tiny.Tiny\nargs: {x: .nan}\n",
+    "binary": bytes(range(256)),
+    "empty": b"",
+    "text": b"hello",
+    "tabs": b"_target_:\ttiny.Tiny\n\targs: 3\n",
+    "twice": b"--- {}\n--- {}\n",
+    "itself": b"_target_: tiny.Tiny\nargs: &a {x: *a}\n",
+    "interpolated": b"_target_: tiny.Tiny\nname: ${oc.env:NOBODYS_VARIABLE}\n",
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["model=FILE"],
+        ["model=imdn", "baseline=FILE"],
+        ["-m", "model=FILE"],
+        ["show", "FILE"],
+        ["export", "model=FILE", "format=onnx"],
+        ["train", "model=FILE", "data_root=images"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_yaml_that_is_no_networks_is_one_line_in_every_command(participant, monkeypatch, kind, words):
+    monkeypatch.chdir(participant)
+    (participant / "broken.yaml").write_bytes(BROKEN[kind])
+    line = message(*(word.replace("FILE", "broken.yaml") for word in words))
+    assert len(line) < 1000

@@ -121,6 +121,7 @@ def test_a_good_machine_gets_nothing_but_ok():
         (replace(GOOD, memory_bytes=1 << 30, memory_limited=True), "memory", "warn", "--memory"),
         (replace(GOOD, memory_bytes=1 << 30), "memory", "warn", "close other"),
         (replace(GOOD, cpu_limit=1.5), "cores", "warn", "--cpuset-cpus"),
+        (replace(GOOD, host_load=0.63), "load", "warn", "other processes use 63 % of the cores"),
     ],
 )  # fmt: skip
 def test_each_trouble_is_named_with_its_remedy(state, check, status, words):
