@@ -37,9 +37,8 @@ OPTIONS = {
 """Option of other programs -> the words of a measurement."""
 
 
-def unknown_command(words: Sequence[str]) -> str:
-    """The line on a first word that is no command: the command to type, if it can be told."""
-    from esr.cli.command import COMMANDS  # noqa: PLC0415 - which imports this
+def unknown_command(words: Sequence[str], commands: Sequence[str]) -> str:
+    """The line on a first word that is none of the commands: the command to type, if it can be told."""
     from esr.config.cards import model_names  # noqa: PLC0415 - only after a mistake
 
     first, rest = words[0], list(words[1:])
@@ -56,7 +55,7 @@ def unknown_command(words: Sequence[str]) -> str:
     if Path(first).is_dir() or first.endswith(".json"):
         path = shown_path(first)
         return f"{no_such}; esr show {path} prints a record, esr rank {path} ranks the records below a folder"
-    return f"{no_such}; {did_you_mean(first, COMMANDS)}; an override is written KEY=VALUE"
+    return f"{no_such}; {did_you_mean(first, commands)}; an override is written KEY=VALUE"
 
 
 def _override(word: str, networks: Sequence[str]) -> str:

@@ -81,7 +81,7 @@ def run(words: Sequence[str]) -> int:
     elif "=" in first or first.startswith(("-", "~")):
         name, rest = "measure", words
     else:
-        raise ConfigError(unknown_command(words))
+        raise ConfigError(unknown_command(words, COMMANDS))
     command = importlib.import_module(f"esr.cli.{name}")
     parser = Parser("esr", None) if name == "measure" else Parser(f"esr {name}", command.__doc__)
     command.add(parser)

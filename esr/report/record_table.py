@@ -39,7 +39,7 @@ _FIRST_LOOK = (
 _LONGEST_NAME = 24
 
 
-class Line(NamedTuple):
+class FigureRow(NamedTuple):
     """A figure of both networks, and the candidate's as it was published or claimed."""
 
     label: str
@@ -90,9 +90,9 @@ def _near(folder: Path) -> Path:
     return folder.relative_to(here) if folder.is_relative_to(here) else folder
 
 
-def _columns(record: Record, lines: Sequence[Line]) -> list[Column[Line]]:
+def _columns(record: Record, lines: Sequence[FigureRow]) -> list[Column[FigureRow]]:
     candidate, baseline = (one_line(network.name)[:_LONGEST_NAME] for network in (record.candidate, record.baseline))
-    columns: list[Column[Line]] = [
+    columns: list[Column[FigureRow]] = [
         Column("label", "", lambda line: Cell(line.label), left=True),
         Column("candidate", candidate, lambda line: Cell(line.candidate)),
         Column("baseline", f"{baseline} (baseline)", lambda line: Cell(line.baseline)),
@@ -102,13 +102,13 @@ def _columns(record: Record, lines: Sequence[Line]) -> list[Column[Line]]:
     return [column for column in columns if column.key == "label" or any(getattr(line, column.key) for line in lines)]
 
 
-def _first_look(record: Record) -> list[Line]:
+def _first_look(record: Record) -> list[FigureRow]:
     """The figures by which networks are compared; a row that neither has, as PSNR without HR, is left out."""
     lines = {line.label: line for line in _every_figure(record)}
     return [line for label in _FIRST_LOOK if (line := lines.get(label)) and {line.candidate, line.baseline} != {DASH}]
 
 
-def _every_figure(record: Record) -> list[Line]:
+def _every_figure(record: Record) -> list[FigureRow]:
     """Ratios, quality, runtime, counts, memory and energy; published and claimed figures beside the measured ones."""
     card, timing = record.candidate.card, record.document.timing
     published, claimed = _stated(card.published, record), _stated(card.claims, record)
@@ -118,15 +118,15 @@ def _every_figure(record: Record) -> list[Line]:
         "ratio in GPU cycles": timing.cycles.ratio if timing.cycles else None,
         "ratio of energies": timing.energy.ratio if timing.energy else None,
     }
-    lines = [Line(label, interval(ratio, 3), "1") for label, ratio in ratios.items() if ratio or label == _RATIO]
+    lines = [FigureRow(label, interval(ratio, 3), "1") for label, ratio in ratios.items() if ratio or label == _RATIO]
     classes = (record.candidate.precision, record.baseline.precision)
-    lines += [Line("precision class", *classes)] if set(classes) != {"fp32"} else []
+    lines += [FigureRow("precision class", *classes)] if set(classes) != {"fp32"} else []
     own, other = _figures(record.candidate), _figures(record.baseline)
-    lines += [Line(name, own[name], other[name], published.pop(name, ""), claimed.pop(name, "")) for name in own]
+    lines += [FigureRow(name, own[name], other[name], published.pop(name, ""), claimed.pop(name, "")) for name in own]
     if energies := _energies(record.document.telemetry):
-        lines.append(Line(*energies))
+        lines.append(FigureRow(*energies))
     rest = dict.fromkeys([*published, *claimed])
-    return lines + [Line(label, DASH, DASH, published.get(label, ""), claimed.get(label, "")) for label in rest]
+    return lines + [FigureRow(label, DASH, DASH, published.get(label, ""), claimed.get(label, "")) for label in rest]
 
 
 def _figures(network: Network) -> dict[str, str]:
