@@ -37,8 +37,8 @@ $(STAMP): pyproject.toml constraints.txt
 
 setup: $(STAMP)  ## create an environment in .venv with the pinned versions
 
-demo: $(STAMP)  ## measure IMDN on the demo images: esr model=imdn
-	$(BIN)/esr model=imdn quality.save=crops $(ARGS)
+demo: $(STAMP)  ## measure RLFN beside IMDN on the demo images, with a picture: esr model=rlfn
+	$(BIN)/esr model=rlfn quality.save=crops $(ARGS)
 
 test: $(STAMP)  ## run the tests, JOBS at a time; ARGS='-k weights' selects some
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) $(ARGS)

@@ -20,7 +20,7 @@ DOUBTFUL = 0.05
 
 
 class Noise(msgspec.Struct, frozen=True, kw_only=True):
-    """The baseline measured against itself; what `--json` prints."""
+    """The baseline measured against itself; what `--format json` prints."""
 
     rounds: int
     ratio: Estimate

@@ -9,6 +9,7 @@ from esr.config.terms import Status
 from esr.errors import ConfigError
 from esr.ranking import METRICS, Entry, Figures, Metric, Ranking, Row, Track, metrics_of
 from esr.ranking.structures import Correlation
+from esr.records.reasons import CPU_NOTE
 from esr.report.wording import COUNTS, DASH, bounds, count, number
 from esr.text import did_you_mean, one_line
 
@@ -142,7 +143,7 @@ def published_grid(ranking: Ranking) -> Grid[Row] | None:
     ]
     for metric in counts(ranking):
         shown = COUNTS[metric]
-        if metric != "macs":  # not in the challenge's table
+        if metric != "macs" and not (metric == "memory" and CPU_NOTE in ranking.notes):  # macs: printed nowhere
             columns.append(_column_beside(metric, shown.header, metric, shown.digits, shown.unit))
     return Grid(columns, rows)
 

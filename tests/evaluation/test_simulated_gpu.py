@@ -416,7 +416,7 @@ def test_a_graph_where_there_can_be_none_is_refused_in_one_line(measure, run_esr
 def test_the_doctor_sees_the_simulated_gpus_as_it_would_real_ones(library, tmp_path, run_esr):
     (tmp_path / "scenario").write_text("-1 count 2\n-1 sm_mhz@0 600\n-1 default_power_limit_w@0 300\n")
     env = nvml_environment(library, tmp_path / "scenario") | cuda_environment(Script(OTHER_WAY_ROUND))
-    run = run_esr("doctor", "--quick", "--json", env=env)
+    run = run_esr("doctor", "--quick", "--format", "json", env=env)
     found = {one["check"]: (one["status"], one["message"]) for one in json.loads(run.out)["findings"]}
     assert found["gpu"] == ("ok", "Second, compute capability 6.1")
     assert found["kernels"] == ("ok", "torch has kernels for compute capability 6.1")

@@ -18,7 +18,8 @@ from esr.report.html.crops import Crop, Pool, crops
 from esr.report.html.marks import flag, tags
 from esr.report.html.trace import Series, Shade, series, shades
 from esr.report.table import Line, set_words
-from esr.report.wording import DASH, duration, failure_words, number, reason_line
+from esr.report.wording import DASH, failure_words, number, reason_line
+from esr.text import duration
 
 Pairs: TypeAlias = list[tuple[str, str]]
 """Labels and values."""
