@@ -38,6 +38,7 @@ def measure(folder: Path, runs: int, rounds: int, model: str) -> Record:
             "data=folder",
             f"data.root={folder}",
             f"timing.rounds={runs * rounds}",
+            "timing.max_seconds=1e6",
             "device.threads=1",
             "telemetry=off",
         ]

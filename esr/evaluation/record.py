@@ -47,8 +47,7 @@ def build_document(
     owners = [number for number, process in enumerate(processes) for _ in range(process.rounds)] or [0]
     tables = [subject.table(len(owners), len(dataset.pairs)) for subject in evaluation.subjects]
     networks = [_network(evaluation, *pair, owners) for pair in zip(evaluation.subjects, tables, strict=True)]
-    shapes = [pair.lr_shape for pair in dataset.pairs]
-    clocks = [subject.clocks(len(owners), shapes) for subject in evaluation.subjects]
+    clocks = [subject.clocks(len(owners), len(dataset.pairs)) for subject in evaluation.subjects]
     timing = _timing(evaluation, processes, tables, owners, watched.telemetry)
     return document.Document(
         format=document.FORMAT,
@@ -121,6 +120,7 @@ def _network(evaluation: Evaluation, subject: Subject, table: Array, owners: Seq
         uncounted=subject.uncounted,
         code_sha256=subject.code_sha256,
         kernels=subject.kernels,
+        untimed_from=subject.untimed_from,
     )
 
 
@@ -157,7 +157,7 @@ def _timing(
     owners: Sequence[int],
     telemetry: Telemetry,
 ) -> document.Timing:
-    conf = evaluation.settings.timing
+    conf, plan = evaluation.settings.timing, evaluation.plan
     whole = statistics.complete_rounds(*tables)
     candidate, baseline = (table[whole] for table in tables)
     kept = list(compress(owners, whole))
@@ -170,14 +170,14 @@ def _timing(
         protocol=cast(Protocol, conf.protocol),
         rounds=len(owners),
         confidence=conf.confidence,
-        seed=conf.seed,
+        seed=plan.seed,
         ratio=ratio,
         ratio_plain=statistics.ratio_plain(candidate, baseline, conf.confidence, kept) if kept else None,
         ratio_per_round=tuple(per_round.tolist()),
         ratio_parent=honesty.ratio_by_parent(*by_parent),
         process_of_round=tuple(kept),
         spread=document.Dispersion(*statistics.spreads(per_round.tolist(), kept)) if kept else None,
-        precision=precision(ratio, conf.precision, ending) if ratio else None,
+        precision=precision(ratio, plan.precision, ending) if ratio else None,
         processes=tuple(processes),
         aa=_same(evaluation.candidate, evaluation.baseline),
         dependence=intervals.dependence(per_round.tolist(), kept) if kept else None,

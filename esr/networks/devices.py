@@ -35,8 +35,9 @@ _KEPT_BYTES = 2**30
 
 _PASSES_BEFORE_CAPTURE = 3
 
-_KERNELS_KEPT = 1024
-"""Default capacity of oneDNN's LRU cache (ONEDNN_PRIMITIVE_CACHE_CAPACITY)."""
+_KERNELS_KEPT = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
+"""Environment variable that oneDNN reads before it compiles the first kernel."""
+_KERNELS_BY_DEFAULT = 1024
 
 _FLOAT32_BACKENDS = ("mkldnn.conv", "mkldnn.matmul", "cudnn.conv", "cuda.matmul")
 """Below `torch.backends`: settings of torch 2.9 and later for the precision in which float32 is multiplied."""
@@ -87,7 +88,7 @@ class CpuDevice:
         """
         if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
             return False
-        for length in range(1, _KERNELS_KEPT + 1):
+        for length in range(1, int(os.environ.get(_KERNELS_KEPT, _KERNELS_BY_DEFAULT)) + 1):
             torch.zeros(1, length, dtype=torch.float32).to_mkldnn()
         return True
 
@@ -272,6 +273,11 @@ def _lowered_float32() -> str | None:
         if precision not in ("none", "ieee"):
             lowered.append(f"{name}={precision}")
     return ", ".join(lowered) or None
+
+
+def keep_kernels(number: int) -> None:
+    """Sets how many compiled kernels oneDNN keeps: so many have to be replaced where all are to be dropped."""
+    os.environ[_KERNELS_KEPT] = str(number)
 
 
 def set_threads(threads: int | None, cpus: Sequence[int] | None = None) -> int:

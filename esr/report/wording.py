@@ -29,7 +29,7 @@ SCOPES = {"gpu": "GPU", "module": "GPU and its module"}
 UNWARMED = "one unwarmed pass, as the challenge's script takes it: no interval, not comparable with paired rounds"
 ONE_PAIR = (
     "one pair of processes: on a CPU another pair's ratio may differ by a percent, which the interval does not "
-    "include; timing.processes=4 timing.max_seconds=15 takes as long and includes it"
+    "include; with timing.processes=4 it does"
 )
 
 

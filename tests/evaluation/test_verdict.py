@@ -52,11 +52,11 @@ def measured(role="candidate", ms=100.0, wall_ms=101.0):
 
 
 def passed_over(one, ms=100.0, parent_ms=101.0, values=OUTPUT):
-    return Passed(one, 1, 2, values, Duration(ms, ms), parent_ms, parent_ms)
+    return Passed(one, 1, 2, values, Duration(ms, ms), parent_ms, parent_ms, np.zeros((8, 8, 3), np.uint8))
 
 
 def judged(subjects, precision=REACHED, processes=CALM, disturbances=(), dependence=None):
-    clocks = [subject.clocks(8, SHAPES) for subject in subjects]
+    clocks = [subject.clocks(8, len(SHAPES)) for subject in subjects]
     return verdict(subjects, clocks, precision, processes, [*disturbances], dependence)
 
 

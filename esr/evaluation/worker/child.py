@@ -80,6 +80,7 @@ class Child:
     @handle.register
     def open(self, request: to.OpenRequest) -> to.OpenAnswer:
         """Opens the device and sets its switches."""
+        devices.keep_kernels(request.kernels)
         threads = devices.set_threads(request.device.threads, request.device.cpus)
         self.device = devices.open_device(request.device.kind, request.device.index)
         self.captures = request.cuda_graph

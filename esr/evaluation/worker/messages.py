@@ -171,12 +171,25 @@ class Request(msgspec.Struct, Generic[AnswerT], frozen=True, forbid_unknown_fiel
         """
 
 
+MOST_KERNELS_KEPT = 1024
+"""oneDNN's default: its least recently used ones are dropped."""
+_KERNELS_OF_A_SHAPE = 512
+"""More than a network needs for one input shape; fewer that are kept are dropped sooner."""
+
+
+def kernels_for(shapes: int) -> int:
+    """Compiled kernels to keep for passes over so many LR shapes."""
+    return min(MOST_KERNELS_KEPT, _KERNELS_OF_A_SHAPE * shapes)
+
+
 class OpenRequest(Request[OpenAnswer], frozen=True, tag="open"):
     """Open the device and set its switches. No seed and no path of data travels along."""
 
     device: DeviceConf
     cudnn: CudnnConf
     cuda_graph: bool = False
+    kernels: Count = MOST_KERNELS_KEPT
+    """Compiled kernels that the CPU's library keeps."""
 
 
 class LoadRequest(Request[LoadAnswer], frozen=True, tag="load"):
