@@ -1,5 +1,6 @@
 """The record of a finished evaluation."""
 
+import dataclasses
 import time
 import uuid
 from collections.abc import Sequence
@@ -47,7 +48,7 @@ def build_document(
     owners = [number for number, process in enumerate(processes) for _ in range(process.rounds)] or [0]
     tables = [subject.table(len(owners), len(dataset.pairs)) for subject in evaluation.subjects]
     networks = [_network(evaluation, *pair, owners) for pair in zip(evaluation.subjects, tables, strict=True)]
-    clocks = [subject.clocks(len(owners), len(dataset.pairs)) for subject in evaluation.subjects]
+    clocks = [_clocks(evaluation, subject, len(owners)) for subject in evaluation.subjects]
     timing = _timing(evaluation, processes, tables, owners, watched.telemetry)
     return document.Document(
         format=document.FORMAT,
@@ -73,6 +74,15 @@ def build_document(
             statistics.dependent(timing),
         ),
     )
+
+
+def _clocks(evaluation: Evaluation, subject: Subject, rounds: int) -> honesty.Clocks:
+    clocks = subject.clocks(rounds, len(evaluation.dataset.pairs))
+    comparable = subject.on_gpu or precision_class(subject) == "fp32"
+    if not comparable or not evaluation.macs_per_s:
+        return clocks
+    shapes = [pair.lr_shape for pair in evaluation.dataset.pairs]
+    return dataclasses.replace(clocks, least_ms=subject.least_ms(shapes, evaluation.macs_per_s))
 
 
 def _data(evaluation: Evaluation) -> document.Data:

@@ -51,6 +51,8 @@ class Evaluation:
     """Starts the workers."""
     seed: int
     """Of the order of networks and images."""
+    macs_per_s: float = 0.0
+    """Most that the device multiplied, in workers that knew no stranger's code; other work can only lower it."""
     plan: Plan = field(init=False)
     """Known once the device is."""
     order: Sequence[Role] = ROLES
@@ -92,7 +94,7 @@ class Evaluation:
 
 
 def calibrate(evaluation: Evaluation) -> None:
-    """Measures the harness beside each worker, before that knows a stranger's code."""
+    """Measures the harness beside each worker, before that knows a stranger's code, and how fast the device is."""
     shapes = [pair.lr_shape for pair in evaluation.dataset.pairs]
     evaluation.progress.stage("measuring the harness itself", len(evaluation.subjects))
     for subject in alive(evaluation.in_turn):
@@ -101,6 +103,8 @@ def calibrate(evaluation: Evaluation) -> None:
             subject.outside.learn()
             subject.cost = calibrate_harness(subject.worker, shapes, subject.outside.processor_seconds)
             subject.outside.context_mib = subject.outside.device_mib(_uuid(subject))
+            rate = subject.worker.ask(messages.RateRequest()).macs_per_s
+            evaluation.macs_per_s = max(evaluation.macs_per_s, rate)
         evaluation.progress.advance()
 
 

@@ -1,5 +1,6 @@
 """One network in an evaluation: its configuration, its worker, and its results as they come in."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,9 @@ from esr.timing.samples import SampleColumns
 from esr.timing.statistics import Array, matrix
 from esr.zoo import repository
 
+_FASTER_THAN_PRODUCTS = 5.0
+"""Factor by which a convolution may beat a product of matrices: Winograd's transforms multiply down to a quarter as
+often (Lavin and Gray, CVPR 2016), and the product itself may not have been at its best."""
 _BY_CHANCE = 6.0
 """Largest difference of a timed pass from its repetition, over that of two repetitions, if all are random. The median
 over the passes that differ decides: one repetition that is random on purpose excuses nothing."""
@@ -149,7 +153,21 @@ class Subject:
         claimed, parent = self.table(rounds, images), self.parent_table(rounds, images)
         own = matrix(self.samples, rounds, images, self._replaced, self.own_ms)
         whole = np.isfinite(claimed).all(axis=1)
-        return Clocks(claimed[whole], parent[whole], own[whole], self.load)
+        return Clocks(claimed[whole], parent[whole], own[whole], load=self.load)
+
+    def least_ms(self, shapes: Sequence[network.Shape], macs_per_s: float) -> float:
+        """Milliseconds below which no round can be on this device; 0 where the operations are not known.
+
+        Args:
+            shapes: LR shape of each image.
+            macs_per_s: Rate of a product of large matrices.
+        """
+        counted = self.extrapolated or self.complexity
+        if counted is None:
+            return 0.0
+        per_pixel = counted.macs / math.prod(counted.input_shape[-2:])
+        macs = per_pixel * sum(height * width for height, width in shapes)
+        return 1000 * macs / (_FASTER_THAN_PRODUCTS * macs_per_s)
 
     def warm_ms(self, shape: network.Shape) -> float:
         """Milliseconds of the last warm-up pass over an LR shape."""

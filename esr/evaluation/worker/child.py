@@ -146,6 +146,11 @@ class Child:
         return to.ExportAnswer(np.frombuffer(exported.content, np.uint8), exported.any_size)
 
     @handle.register
+    def rate(self, _: to.RateRequest) -> to.RateAnswer:
+        """The device's rate of multiplications."""
+        return to.RateAnswer(devices.multiply_rate(self.device))
+
+    @handle.register
     def reset_memory(self, _: to.ResetMemoryRequest) -> Done:
         """Begins the measurement that `read_peak` ends."""
         self.device.reset_memory()

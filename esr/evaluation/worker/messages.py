@@ -14,7 +14,7 @@ import numpy.typing as npt
 from msgspec import Meta
 
 from esr.config.schema import SCALE, CudnnConf, DeviceConf, ModelConf
-from esr.config.terms import Count, Figure, Stage
+from esr.config.terms import Count, Figure, Positive, Stage
 from esr.evaluation.worker.output_sample import sample_size
 from esr.records.network import (
     MOST_KERNELS,
@@ -208,6 +208,16 @@ class ComplexityRequest(Request[ComplexityAnswer], frozen=True, tag="complexity"
 
     height: Count
     width: Count
+
+
+class RateAnswer(Answer, frozen=True, tag="rate"):
+    """Multiply-accumulates per second."""
+
+    macs_per_s: Positive
+
+
+class RateRequest(Request[RateAnswer], frozen=True, tag="rate"):
+    """Measure how fast the device multiplies matrices; only asked while no stranger's code is known."""
 
 
 class ResetMemoryRequest(Request[Done], frozen=True, tag="reset_memory"):
