@@ -26,6 +26,7 @@ DASH = "–"
 _MINUTE, _HOUR = 60, 3600
 SCOPES = {"gpu": "GPU", "module": "GPU and its module"}
 """Consumer of an energy -> its words."""
+REUSED = "quality, counts and memory from an earlier evaluation; force=true measures them again"
 UNWARMED = "one unwarmed pass, as the challenge's script takes it: no interval, not comparable with paired rounds"
 ONE_PAIR = (
     "one pair of processes: on a CPU another pair's ratio may differ by a percent, which the interval does not "
@@ -140,6 +141,8 @@ def footnotes(record: Record) -> list[str]:
     notes = _data_notes(record.document.data)
     notes += [f"{candidate.name}: {line}" for line in _network_notes(candidate)]
     notes += [f"{baseline.name} (baseline): {line}" for line in _network_notes(baseline)]
+    if baseline.untimed_from is not None:
+        notes.append(f"{baseline.name} (baseline): {REUSED}")
     notes += [reason_line(networks, found) for found in record.verdict.reasons]
     timing = record.document.timing
     if timing.protocol == "single":
