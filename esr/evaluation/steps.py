@@ -120,6 +120,7 @@ def load(evaluation: Evaluation, *, again: bool = False) -> None:
     requests: list[tuple[Subject, messages.LoadRequest]] = []
     for subject in alive(evaluation.in_turn):
         with _refused(subject, again=again):
+            _count_weights(subject)
             requests.append((subject, load_request(subject.model, subject.weights)))
             subject.worker.send(requests[-1][1])
     for subject, request in requests:
@@ -128,6 +129,7 @@ def load(evaluation: Evaluation, *, again: bool = False) -> None:
                 answer = subject.worker.receive(request)
                 subject.worker.confirm_sandbox()
                 subject.training_form = answer.training_form
+                subject.registered, subject.own_loading = answer.registered, answer.own_loading
                 subject.note_loading(answer.loading)
         progress.advance()
 
@@ -141,6 +143,14 @@ def _refused(subject: Subject, *, again: bool) -> Iterator[None]:
         if not again:
             raise
         subject.failure = Failure("load", "exception", one_line(str(error)))
+
+
+def _count_weights(subject: Subject) -> None:
+    """Counts a file's values, in the first process only: the worker does not know the network's code yet."""
+    if subject.numbers is None and subject.weights.path is not None and subject.model.repository.root is None:
+        content = np.frombuffer(weights.read(subject.weights), np.uint8)
+        request = messages.WeightsRequest(subject.weights, subject.model.checkpoint, content)
+        subject.numbers = subject.worker.ask(request).numbers
 
 
 def load_request(model: ModelConf, chosen: Weights) -> messages.LoadRequest:

@@ -6,7 +6,6 @@ from typing import cast
 
 from esr.config.terms import Precision as PrecisionClass
 from esr.config.terms import Role, Severity
-from esr.evaluation import weight_file
 from esr.evaluation.subject import Subject
 from esr.records.document import Precision, Process, Reason, Verdict
 from esr.records.network import Complexity, TruthCheck
@@ -25,6 +24,8 @@ MORE_MACS = 1.05
 """Factor of operations on a real input over those counted without values, for the same size."""
 LARGER_MACS = 1.5
 """Factor of operations per pixel on a real input over those for the counted size: windows and borders are padded."""
+MORE_NUMBERS, FEWEST_SHARE = 1.5, 0.05
+"""Numbers in a weight file over those registered, and parameters over numbers in the file: buffers may be many."""
 OUTSIDE_SHARE = 0.5
 """Fraction of a pass without multiplications that is spent outside PyTorch's operators."""
 DRIVER_MIB = 512.0
@@ -189,13 +190,15 @@ def _per_pixel(counted: Complexity) -> float:
 
 
 def _parameters_uncounted(subject: Subject) -> str | None:
-    if subject.inspected is None or not subject.inspected.hidden:
-        checkpoint = subject.model.checkpoint
-        own = subject.model.repository.root is None  # a repository's script chooses what it loads
-        fused = subject.model.after_load is not None
-        whole = own and not (fused or checkpoint.drop or checkpoint.state_dict_under is not None)
-        return weight_file.uncounted(subject.weights, subject.complexity, whole=whole)
-    return f"{subject.inspected.hidden} numbers multiplied like weights are neither parameters nor buffers"
+    if subject.inspected is not None and subject.inspected.hidden:
+        return f"{subject.inspected.hidden} numbers multiplied like weights are neither parameters nor buffers"
+    fused = subject.model.after_load is not None or subject.own_loading
+    if fused or subject.complexity is None or subject.numbers is None:
+        return None
+    params, numbers = subject.complexity.params, subject.numbers
+    if numbers > MORE_NUMBERS * subject.registered or params < FEWEST_SHARE * numbers:
+        return f"{params} parameters counted, {numbers} numbers in the weight file"
+    return None
 
 
 def _memory_uncounted(subject: Subject) -> str | None:
