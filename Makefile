@@ -61,7 +61,7 @@ typecheck: $(STAMP)  ## run mypy --strict on esr/, which includes models/
 check: lint typecheck test  ## lint, typecheck and test, as CI does
 
 benchmark: $(STAMP)  ## measure the harness: its overhead, its intervals, its speed on many records
-	for name in overhead silence sampling kernels processes aa precision reading collection sandbox; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	for name in overhead silence sampling kernels processes aa efficiency precision reading collection sandbox; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 gpu-check: $(STAMP)  ## on a machine with a GPU: eight minutes of checks, results in build/gpu-check; again: goes on
 	PYTHONPATH=. $(BIN)/python benchmarks/gpu_check.py $(ARGS)

@@ -167,7 +167,7 @@ def same(plan: Plan, runs: int) -> list[str]:
     """One evaluation of a network against itself, to be cut into so many runs."""
     words = ("model=rlfn", "baseline=rlfn", "weights=random", "baseline_weights=random", "timing.block_s=0.2")
     images = write_images(plan.out / "aa_images", 2, SMALL_SIDE)
-    return plan.esr("aa", *words, f"timing.rounds={runs * AA_ROUNDS}", images=images)
+    return plan.esr("aa", *words, f"timing.rounds={runs * AA_ROUNDS}", "timing.max_seconds=1e6", images=images)
 
 
 def rank(plan: Plan) -> list[str]:

@@ -148,7 +148,8 @@ class WarmupConf:
     spread: float = 0.1
     """Spread: the median distance from the median over both windows is less than this fraction of it."""
     max_seconds: float = 60.0
-    """Seconds after which warm-up ends although the GPU's temperature or clock still rises; the record says so."""
+    """Seconds after which warm-up ends although passes are not stable, or the GPU's temperature or clock still rises;
+    the record says so. Each LR shape has one pass in any case."""
 
 
 @dataclass
@@ -158,15 +159,17 @@ class TimingConf:
     protocol: str = "paired"
     """`paired`: interleaved rounds against the baseline; `single`: the challenge's one unwarmed pass."""
     rounds: int | None = None
-    """Number of rounds, each of both networks over every image; `None`: until `precision` is reached."""
-    precision: float = 0.005
-    """Rounds end when the ratio's interval is narrower than this fraction of the ratio."""
+    """Number of rounds in each process, of both networks over every image; `None`: until `precision` is reached."""
+    precision: float | None = None
+    """Rounds end when the ratio's interval is narrower than this fraction of the ratio; `None`: 0.005 on a GPU, 0.05 on
+    a CPU."""
     min_rounds: int = 10
     """Rounds before the interval is evaluated."""
     max_seconds: float = 60.0
-    """Seconds of rounds after which timing ends without that precision, and the record says so."""
-    processes: int = 1
-    """Repetitions in fresh processes, each of which may select other algorithms."""
+    """Seconds of rounds, in all processes together, after which timing ends in any case, and the record says so."""
+    processes: int | None = None
+    """Repetitions in fresh processes, each of which may select other algorithms; `None`: 4 on a CPU, unless `rounds`
+    are given, else 1."""
     retries: int = 2
     """Repetitions of a block that telemetry found disturbed."""
     cuda_graph: bool = False
@@ -176,8 +179,8 @@ class TimingConf:
     warmup: WarmupConf = field(default_factory=WarmupConf)
     confidence: float = 0.95
     """Confidence of the intervals."""
-    seed: int = 0
-    """Seeds the order of networks and images."""
+    seed: int | None = None
+    """Seeds the order of networks and images; `None`: drawn for each run, and recorded."""
     timeout_s: float = 600.0
     """Seconds without an answer after which a worker is terminated."""
 
@@ -366,10 +369,11 @@ def _check_limits(config: EsrConf) -> None:
             if value is not None and sign * value > sign * limit:
                 raise ConfigError(f"{key}={value:.12g}: must be at {word} {limit:.10g}")
     timing = config.timing
-    if (timing.rounds or 1) * timing.processes > MOST_ROUNDS:
+    processes = timing.processes or 1
+    if (timing.rounds or 1) * processes > MOST_ROUNDS:
         raise ConfigError(
             f"timing.rounds={timing.rounds}: must be at most {MOST_ROUNDS} in all processes together, "
-            f"timing.processes={timing.processes}"
+            f"timing.processes={processes}"
         )
     cpus = config.device.cpus
     if cpus is not None and any(one >= _MOST_CPUS for one in cpus):

@@ -23,10 +23,11 @@ DASH = "–"
 """Stands where there is no figure."""
 SCOPES = {"gpu": "GPU", "module": "GPU and its module"}
 """Consumer of an energy -> its words."""
+REUSED = "quality, counts and memory from an earlier evaluation; force=true measures them again"
 UNWARMED = "one unwarmed pass, as the challenge's script takes it: no interval, not comparable with paired rounds"
 ONE_PAIR = (
     "one pair of processes: on a CPU another pair's ratio may differ by a percent, which the interval does not "
-    "include; timing.processes=4 timing.max_seconds=15 takes as long and includes it"
+    "include; with timing.processes=4 it does"
 )
 
 
@@ -113,6 +114,8 @@ def footnotes(record: Record) -> list[str]:
     notes = data_notes(record.document.data)
     notes += [f"{candidate.name}: {line}" for line in _all_network_notes(candidate)]
     notes += [f"{baseline.name} (baseline): {line}" for line in _all_network_notes(baseline)]
+    if baseline.untimed_from is not None:
+        notes.append(f"{baseline.name} (baseline): {REUSED}")
     notes += [reason_line(networks, found) for found in record.verdict.reasons]
     timing = record.document.timing
     if timing.protocol == "single":
