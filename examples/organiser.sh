@@ -10,7 +10,7 @@ shift 2
 mkdir -p "$out"
 
 # Before anything is measured: what each team must fix. Nobody waits for a submission that cannot run.
-esr check "$submissions"/*/ --markdown > "$out/intake.md" || echo "some are not ready, see $out/intake.md" >&2
+esr check "$submissions"/*/ --format markdown > "$out/intake.md" || echo "some are not ready, see $out/intake.md" >&2
 
 # Every network beside the baseline. One that fails stops no other; strangers' code runs only if it is contained.
 code=0
