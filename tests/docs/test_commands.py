@@ -47,6 +47,7 @@ def template(tmp_path_factory):
     for place in ("outputs", "runs/multirun/latest", "runs/host", "runs/container"):
         for number, network in enumerate(("rlfn", "team07")):
             rankings.write(rankings.document(network, 0.5 + 0.1 * number), folder / place / network)
+    rankings.write(rankings.document("fmen", 0.7), folder / "outputs" / "DAY" / "TIME")
     rankings.write(rankings.document("team07", 0.6), folder).rename(folder / "team07.json")
     for images in ("DIR", "data/set5"):
         shutil.copytree(folder / "images", folder / images)
