@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -38,6 +39,8 @@ MIXABLE = ("device", "settings")
 _IN_HEAD = ("data set", "device", "settings", "timing protocol")
 _COUNTS = ("params", "flops", "flops_fvcore", "macs", "activations", "convolutions")
 _SWITCHES = ("allow_tf32", "benchmark", "deterministic")
+_MANY, _MOST_PROCESSES = 1000, 16
+"""Records from which on several processes read them."""
 _CLEANEST: Mapping[Status, int] = {"clean": 3, "imprecise": 2, "tainted": 1, "failed": 0}
 
 
@@ -54,6 +57,13 @@ class Rankable(msgspec.Struct, frozen=True):
     def data(self) -> str:
         """Name of the data set."""
         return self.conditions["data set"]
+
+
+class _Read(NamedTuple):
+    """A record as it was read."""
+
+    rankable: Rankable
+    baseline: Entry
 
 
 class Collection(msgspec.Struct, frozen=True):
@@ -129,44 +139,66 @@ def collect(paths: Sequence[str | os.PathLike[str]], *, whole: bool = False) -> 
         RecordError: A path does not exist.
     """
     left_out: list[LeftOut] = []
-    return _collected(_read(paths, left_out), left_out, whole)
+    read = _read([*json_files(paths, left_out)])
+    return _collected((one for one in read if one is not None), left_out, whole)
 
 
 def collect_records(records: Sequence[Record]) -> Collection:
     """As `collect`, of records at hand; one that was never written goes by its place in the sequence."""
     named = ((one.path or Path(f"record {place}"), one.document) for place, one in enumerate(records, 1))
-    return _collected(named, [], whole=False)
+    return _collected(map(_rankable, named), [], whole=False)
 
 
-def _read(paths: Sequence[str | os.PathLike[str]], left_out: list[LeftOut]) -> Iterator[tuple[Path, Document]]:
-    """Every usable record with its file; the others are added to `left_out`."""
-    for file, named in json_files(paths, left_out):
-        try:
-            document = decode(read_bytes(file))
-            require_consistent(document)
-        except RecordError as error:
-            if named or file.name == FILE_NAME or not isinstance(error, NotARecord):
-                left_out.append(LeftOut(file, str(error)))
-            continue
-        yield file, document
+def _read(files: Sequence[tuple[Path, bool]]) -> Iterator[_Read | LeftOut | None]:
+    """Every record, or why it is left out; `None` for a file that is no record and was not named as one.
+
+    Many records are read by all cores: each is recomputed from its samples, which takes most of a ranking's time.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    if len(files) < _MANY or cores == 1:
+        yield from map(_read_one, files)
+        return
+    from concurrent.futures import ProcessPoolExecutor  # noqa: PLC0415 - usual rankings do without
+    from multiprocessing import get_context  # noqa: PLC0415
+
+    with ProcessPoolExecutor(min(cores, _MOST_PROCESSES), get_context("fork")) as pool:
+        yield from pool.map(_read_one, files, chunksize=100)
 
 
-def _collected(records: Iterable[tuple[Path, Document]], left_out: list[LeftOut], whole: bool) -> Collection:
+def _read_one(file: tuple[Path, bool]) -> _Read | LeftOut | None:
+    path, named = file
+    try:
+        document = decode(read_bytes(path))
+        require_consistent(document)
+    except RecordError as error:
+        is_record = named or path.name == FILE_NAME or not isinstance(error, NotARecord)
+        return LeftOut(path, str(error)) if is_record else None
+    return _rankable((path, document))
+
+
+def _rankable(read: tuple[Path, Document]) -> _Read:
+    file, document = read
+    conditions = _conditions(document)
+    machine = conditions["device"], conditions["settings"]
+    entry = _entry(file, document, "candidate")
+    return _Read(
+        Rankable(entry, submission(document, machine), conditions, document.ended), _entry(file, document, "baseline")
+    )
+
+
+def _collected(records: Iterable[_Read | LeftOut], left_out: list[LeftOut], whole: bool) -> Collection:
     found: list[Rankable] = []
-    newest: dict[str, tuple[datetime, Path, Document]] = {}
-    documents: dict[str, Document] = {}
-    for file, document in records:
-        conditions = _conditions(document)
-        machine = conditions["device"], conditions["settings"]
-        entry = _entry(file, document, "candidate")
-        found.append(Rankable(entry, submission(document, machine), conditions, document.ended))
-        if whole:
-            documents[str(file)] = document
-        data = document.data.name
-        if data not in newest or document.ended >= newest[data][0]:
-            newest[data] = document.ended, file, document
+    newest: dict[str, tuple[datetime, Entry]] = {}
+    for one in records:
+        if isinstance(one, LeftOut):
+            left_out.append(one)
+            continue
+        found.append(one.rankable)
+        ended, data = one.rankable.ended, one.rankable.data
+        if data not in newest or ended >= newest[data][0]:
+            newest[data] = ended, one.baseline
     submissions, duplicates = _newest_clean(found)
-    baselines = {data: _entry(file, document, "baseline") for data, (_, file, document) in newest.items()}
+    baselines = {data: entry for data, (_, entry) in newest.items()}
     distinct, notes = keys([one[0].entry for one in submissions], [one[0].submission for one in submissions])
     kept = tuple(
         one if one.entry.key == key else replace(one, entry=replace(one.entry, key=key))
@@ -174,7 +206,7 @@ def _collected(records: Iterable[tuple[Path, Document]], left_out: list[LeftOut]
         for one in several
     )
     shown = (*(one.entry for one in kept), *baselines.values())
-    documents = {entry.path: documents[entry.path] for entry in shown if entry.path in documents}
+    documents = {entry.path: decode(read_bytes(Path(entry.path))) for entry in shown if whole and entry.path}
     return Collection(kept, baselines, (*left_out, *duplicates), tuple(found), documents, tuple(notes))
 
 
