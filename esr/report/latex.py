@@ -135,7 +135,7 @@ def _header_lines(header: str) -> list[str]:
     """A header on two lines of like length; the unit stands on the second.
 
     >>> _header_lines("params [M]"), _header_lines("PSNR div2k valid"), _header_lines("#")
-    (['params', '[M]'], ['PSNR', 'div2k valid'], ['#'])
+    (['params', '[M]'], ['PSNR div2k', 'valid'], ['#'])
     """
     words = header.split()
     if len(words) == 1:

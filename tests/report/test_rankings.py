@@ -254,7 +254,7 @@ def test_every_format_goes_to_the_screen_or_to_a_file(tmp_path, run_esr, form):
         (["--published", "results"], "leave out results"),
         (["--published", "challange=ntire2022"], "did you mean challenge?"),
         (["--published", "constraints=strict"], "constraints=strict: no such choice"),
-        (["--published", "--format", "pdf"], "--format: pdf: no such choice"),
+        (["--published", "--format", "docx"], "--format: docx: no such choice"),
         (["--published", "--out", "/dev/null/x"], "cannot be written"),
     ],
 )
