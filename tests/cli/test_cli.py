@@ -135,10 +135,12 @@ def test_a_mistake_ends_in_one_line_and_exit_code_2(run_esr, arguments, words):
 def test_an_evaluation_prints_its_table_and_says_where_the_record_lies(run_esr, participant):
     run = run_esr(*SMALL, cwd=participant)
     assert run.code == 0, run.err
-    for row in ("PSNR", "SSIM", "runtime [ms]", "ratio", "params", "FLOPs", "MACs", "activations", "convolutions",
-                "peak memory", "verdict"):  # fmt: skip
+    for row in ("runtime [ms]", "ratio to baseline", "params", "FLOPs", "MACs", "activations", "peak memory"):
         assert row in run.out
     assert len(run.records) == 1
+    again = run_esr("show", str(run.records[0].parent), cwd=participant)
+    for row in ("SSIM", "PSNR luma", "convolutions", "tensor memory", "ratio of total times"):
+        assert row in again.out
     assert str(run.records[0].relative_to(participant)) in run.out
     assert "random weights: quality is not meaningful" in run.out
 

@@ -155,9 +155,9 @@ def test_the_overview_gives_a_line_for_each_network_where_there_is_no_terminal()
         overview.end(outcome("[two]", seconds=30.0))
         overview.end(outcome("three", "failed", "it broke", seconds=1.0))
     lines = text.getvalue().splitlines()
-    assert lines[0] == "1/3 one: skipped, ratio 1.000"  # and no guess from a network that cost nothing
-    assert lines[1].startswith("2/3 [two]: measured, ratio 1.000 (30 s")
-    assert lines[2] == "3/3 three: failed, it broke (1 s)"
+    assert lines[0] == "1/3 one: skipped, ratio 1.000 (0 s elapsed)"  # no guess from a network that cost nothing
+    assert lines[1].startswith("2/3 [two]: measured, ratio 1.000 (30 s; 0 s elapsed")
+    assert lines[2] == "3/3 three: failed, it broke (1 s; 0 s elapsed)"
 
 
 def test_the_overview_draws_bars_on_a_terminal():
