@@ -41,7 +41,7 @@ _KERNELS_KEPT = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
 _KERNELS_BY_DEFAULT = 1024
 
 _PRODUCT_SIDES, _PRODUCTS, _LONG_S = (512, 1024, 2048, 4096, 8192), 4, 0.015
-"""Sides of the matrices whose product tells the rate of multiplications, repetitions, and seconds for those that are enough."""
+"""Sides of the matrices whose product tells the rate of multiplications, repetitions, and seconds that are enough."""
 
 _FLOAT32_BACKENDS = ("mkldnn.conv", "mkldnn.matmul", "cudnn.conv", "cuda.matmul")
 """Below `torch.backends`: settings of torch 2.9 and later for the precision in which float32 is multiplied."""
