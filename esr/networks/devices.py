@@ -40,7 +40,7 @@ _KERNELS_KEPT = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
 """Environment variable that oneDNN reads before it compiles the first kernel."""
 _KERNELS_BY_DEFAULT = 1024
 
-_PRODUCT_SIDES, _PRODUCTS, _LONG_S = (512, 1024, 2048, 4096, 8192), 4, 0.002
+_PRODUCT_SIDES, _PRODUCTS, _LONG_S = (512, 1024, 2048, 4096, 8192), 4, 0.015
 """Sides of the matrices whose product tells the rate of multiplications, repetitions, and seconds that are enough."""
 
 _FLOAT32_BACKENDS = ("mkldnn.conv", "mkldnn.matmul", "cudnn.conv", "cuda.matmul")
@@ -234,9 +234,12 @@ def _rate_in(dtype: torch.dtype, device: ComputeDevice, seconds: Callable[[Calla
     best = 0.0
     for side in _PRODUCT_SIDES:
         factor = torch.ones(side, side, dtype=dtype, device=device.torch_device)
-        took = [seconds(partial(torch.mm, factor, factor)) for _ in range(_PRODUCTS)]
+        product = partial(torch.mm, factor, factor)
+        seconds(product)  # may load a library
+        start = time.perf_counter()
+        took = [seconds(product) for _ in range(_PRODUCTS)]
         best = max(best, side**3 / max(min(took), 1e-9))
-        if min(took) > _LONG_S:  # a larger one would take eight times as long, and be hardly faster
+        if time.perf_counter() - start > _LONG_S:  # a larger one takes eight times as long, and is hardly faster
             break
     return best
 
