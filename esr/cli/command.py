@@ -11,7 +11,7 @@ from esr.cli.stdout import guarded
 from esr.errors import ConfigError, EsrError
 from esr.text import did_you_mean, printable
 
-COMMANDS = ("check", "compare", "doctor", "export", "fetch", "rank", "repo", "show", "train")
+COMMANDS = ("check", "compare", "doctor", "export", "fetch", "rank", "repo", "rerun", "show", "train")
 """Subcommands; `esr.cli.NAME` has `add(parser)`, which declares its grammar, and `run(options)`, its exit code.
 
 The module's docstring is its help text."""

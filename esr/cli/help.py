@@ -12,6 +12,7 @@ Subcommands (esr COMMAND --help says more):
   check DIR…         check submissions before a measurement; what each team must fix
   doctor [out=DIR]   check this machine or container; problems with remedies
   compare A B        compare two records of one network: the same, faster, slower, or inconclusive
+  rerun RECORD       measure a record's networks again, and say whether both runs agree
   rank RESULTS…      rank records, in files or folders, in the challenge's table
   fetch NAME…        download and check published weights and data sets
   repo list DIR      list the networks of a challenge's repository

@@ -194,7 +194,7 @@ def _parameters_uncounted(subject: Subject) -> str | None:
         fused = subject.model.after_load is not None
         whole = own and not (fused or checkpoint.drop or checkpoint.state_dict_under is not None)
         return weight_file.uncounted(subject.weights, subject.complexity, whole=whole)
-    return f"{subject.inspected.hidden} numbers multiplied like weights are neither parameters nor buffers"
+    return f"{subject.inspected.hidden} numbers multiplied like weights are no parameters"
 
 
 def _memory_uncounted(subject: Subject) -> str | None:
