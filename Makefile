@@ -13,12 +13,13 @@ VARIANT ?= cu126
 IMAGE  ?= $(if $(filter cu126,$(VARIANT)),esr,esr:$(VARIANT))
 GPUS   ?= $(if $(filter cpu,$(VARIANT)),,$(if $(findstring podman,$(ENGINE)),--device nvidia.com/gpu=all,--gpus all))
 OUT    ?= runs
+SECONDS ?= 3600
 RUN     = $(ENGINE) run --rm $(GPUS) --network none --read-only --tmpfs /tmp --cap-drop all \
   --security-opt no-new-privileges --user $$(id -u):$$(id -g) --volume $(abspath $(OUT)):/out $(IMAGE)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint house schema format typecheck check benchmark lock image image-cpu run-image eval-all eval-all-host \
-  gpu-check test-gpu-check test-export test-image test-slurm sbom clean
+  gpu-check test-gpu-check fuzz test-honest test-export test-image test-slurm sbom clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -100,6 +101,12 @@ eval-all:  ## measure and rank every network of the challenge, in the container 
 
 eval-all-host: $(STAMP)  ## the same on the host
 	$(BIN)/esr -m 'model=glob(*)' out=$(OUT) $(ARGS); code=$$?; $(BIN)/esr rank $(OUT)/multirun/latest; exit $$code
+
+fuzz: $(STAMP)  ## type and send nonsense for SECONDS=3600 in all: overrides, commands, YAMLs, records, weights, images, repositories
+	ESR_FUZZ_SECONDS=$$(($(SECONDS) / 8)) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -o timeout=0 tests/fuzz $(ARGS)
+
+test-honest: $(STAMP)  ## measure every shipped network on one small photograph: none may be suspected of anything; ten minutes
+	ESR_TEST_HONEST=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -v tests/cheats/test_honest.py $(ARGS)
 
 test-export: $(STAMP)  ## export every network to ONNX and run it in onnxruntime; ten minutes
 	ESR_TEST_EXPORT=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) tests/networks/test_export.py $(ARGS)

@@ -30,11 +30,6 @@ import cv2
 import msgspec
 import torch
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
-
-from helpers.forked import run_forked
-
 from esr.config.repository import Layout, read_layout
 from esr.config.repository_words import complete
 from esr.config.schema import EsrConf, ModelConf, RepositoryConf
@@ -45,10 +40,13 @@ from esr.images.files import read_rgb
 from esr.networks.repository.stand_ins import prepare_torchvision
 from esr.records.files import load_record
 from esr.records.network import Loading, Weights
+from esr.records.reasons import TELEMETRY_REASONS
 from esr.zoo.weights import resolve
 
 LR = (61, 47)
 """Height and width of the image: no multiple of anything."""
+TESTS = Path(__file__).resolve().parents[1] / "tests"
+"""Folder of the helper that forks commands."""
 MARK = "<!-- below: benchmarks/challenge_repositories.py -->\n"
 """Line of a Markdown file above which its text is kept."""
 COUNTS = ("params", "activations", "convolutions", "flops", "macs", "flops_fvcore")
@@ -150,8 +148,15 @@ def _read(file: Path | None) -> dict[tuple[str, int], Result]:
     return {(one.repository, one.id): one for one in results}
 
 
+_OF_THE_MACHINE = {"warmup_cap", *TELEMETRY_REASONS}
+"""Reasons that say nothing about a network."""
+
+
 def _measured(layout: Layout, number: int, timeout: float) -> Result:
     """Runs `esr` as a user does, and reads its record."""
+    sys.path.insert(0, str(TESTS))
+    from helpers.forked import run_forked  # noqa: PLC0415 - beside the tests
+
     facts = {"repository": layout.root.name, "id": number, "name": layout.entry(number).name}
     absent = [name for name in layout.entry(number).weights if not (layout.root / name).is_file()]
     words = ["model=repo", f"repo={layout.root}", f"id={number}", "timing=quick", "device=cpu", "device.threads=1"]
@@ -183,7 +188,11 @@ def _measured(layout: Layout, number: int, timeout: float) -> Result:
         precision=network.precision,
         psnr=network.quality.mean.psnr_rgb if network.quality else None,
         reasons=tuple(
-            sorted(one.reason for one in record.verdict.reasons if one.role == "candidate" and one.severity == "taint")
+            sorted(
+                one.reason
+                for one in record.verdict.reasons
+                if one.role == "candidate" and one.severity == "taint" and one.reason not in _OF_THE_MACHINE
+            )
         ),
         layers=network.worker.sandbox.layers if network.worker and network.worker.sandbox else (),
         precisions=tuple(network.precisions),
@@ -291,8 +300,14 @@ def table(results: Sequence[Result]) -> list[str]:
     for name in dict.fromkeys(one.repository for one in results):
         own = [one for one in results if one.repository == name]
         ran = sum(not one.outcome for one in own)
-        lines += [f"## {name}", "", f"{ran} of {len(own)} networks run.", "", "| id | network | outcome | notes |"]
-        lines += ["|---:|---|---|---|", *(_row(one) for one in own), ""]
+        lines += [
+            f"## {name}",
+            "",
+            f"{ran} of {len(own)} networks run.",
+            "",
+            "| id | network | outcome | fvcore G | notes |",
+        ]
+        lines += ["|---:|---|---|---:|---|", *(_row(one) for one in own), ""]
     return lines
 
 
@@ -308,11 +323,14 @@ def _row(one: Result) -> str:
         f"computes in {', '.join(one.precisions)}": one.precisions,
         f"set {', '.join(one.settings)}, reset": one.settings,
         f"padded to multiples of {one.padded_to}": one.padded_to,
-        "random at inference": one.random,
+        "random at inference": one.random or one.stochastic,
+        f"class {one.precision}": one.precision not in ("", "fp32"),
+        f"tainted: {', '.join(one.reasons)}": one.reasons,
         f"not counted: {one.uncounted}": one.uncounted,
     }
     words = "; ".join(note for note, holds in notes.items() if holds)
-    return f"| {one.id} | {_cell(one.name)} | {_cell(one.outcome) or 'ran'} | {_cell(words)} |"
+    flops = f"{one.counts['flops_fvcore'] / 1e9:.2f}" if one.counts.get("flops_fvcore") else ""
+    return f"| {one.id} | {_cell(one.name)} | {_cell(one.outcome) or 'ran'} | {flops} | {_cell(words)} |"
 
 
 def _cell(text: str) -> str:

@@ -60,11 +60,12 @@ def settings_of(record: Record, words: Mapping[str, str]) -> EsrConf:
             raise ConfigError(f"{key}: a second run keeps the record's; {did_you_mean(key, CHANGEABLE)}")
     where = "the record's configuration" if not words else f"{', '.join(words)} over the record's configuration"
     try:
-        recorded = OmegaConf.create(_plain(record.document.load_config()))
+        recorded = OmegaConf.create({key: _plain(value) for key, value in record.document.load_config().items()})
         given = OmegaConf.from_dotlist([f"{key}={value}" for key, value in {**_OWN, **words}.items()])
         settings = typed(EsrConf, OmegaConf.merge(recorded, given))
     except (OmegaConfBaseException, ValueError) as error:
-        raise ConfigError(f"{where}: cannot be composed ({one_line(first_line(error))})") from error
+        fault = first_line(error) if isinstance(error, OmegaConfBaseException) else str(error)
+        raise ConfigError(f"{where}: cannot be composed ({one_line(fault)})") from error
     settings.timing.seed = secrets.randbelow(2**32)
     check_values(settings)
     check_network(settings.model, "model.")

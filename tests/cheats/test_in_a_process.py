@@ -118,7 +118,6 @@ class ComputesWhenTraced(Honest):
     def __init__(self):
         super().__init__()
         self.waiting = []
-        sys.setprofile(self.hook)
 
     def hook(self, frame, event, argument):
         if event == "call" and frame.f_code.co_name == "sample" and self.waiting:
@@ -127,6 +126,7 @@ class ComputesWhenTraced(Honest):
 
     def forward(self, x):
         self.passes += x.device.type != "meta"
+        sys.setprofile(self.hook)
         if x.device.type == "meta" or self.passes < 5:
             return self.compute(x)
         result = torch.zeros(*x.shape[:2], 4 * x.shape[2], 4 * x.shape[3])
@@ -212,10 +212,6 @@ class NeverEnds(Honest):
     def spin_later(self):
         threading.main_thread().join()
         self.spin()
-
-    def __del__(self):
-        self.spin()
-
 
 class LeavesPython(Honest):
     def forward(self, x):
