@@ -20,7 +20,7 @@ from esr.text import did_you_mean
 if TYPE_CHECKING:
     from torch import nn
 
-    from esr.ranking import Ranking
+    from esr.ranking import Ranges, Ranking
     from esr.records.compare import Comparison
 
     Choice = str | PathLike[str]
@@ -126,6 +126,7 @@ def rank(
     mixed: bool = False,
     require: str = "honest",
     exclude: Mapping[str, str] | None = None,
+    ranges: "Ranges" = "together",
 ) -> "Ranking":
     """Ranks records, as `esr rank RESULTS…` does.
 
@@ -139,19 +140,22 @@ def rank(
         mixed: Ranks ratios across devices and settings.
         require: Whom to rank: `honest`, `clean` or `any`.
         exclude: Networks without a rank -> the reason.
+        ranges: Rank ranges that hold `together`, or `one_by_one`.
 
     Raises:
         EsrError: The input is at fault; the message is one line with the remedy.
     """
-    from esr.ranking import CONSTRAINTS, load_challenge  # noqa: PLC0415 - `import esr` does without numpy
+    from esr.ranking import CONSTRAINTS, RANGES, load_challenge  # noqa: PLC0415 - `import esr` does without numpy
     from esr.ranking.collection import collect, rank_records  # noqa: PLC0415
     from esr.ranking.eligibility import eligibility  # noqa: PLC0415
 
     if constraints not in CONSTRAINTS:
         raise ConfigError(f"constraints={constraints}: no such choice; {did_you_mean(constraints, CONSTRAINTS)}")
+    if ranges not in RANGES:
+        raise ConfigError(f"ranges={ranges}: no such choice; {did_you_mean(ranges, RANGES)}")
     paths = [results] if isinstance(results, str | PathLike) else list(results)
     rules = eligibility(require, [f"{name}: {reason}" for name, reason in (exclude or {}).items()])
-    return rank_records(collect(paths), load_challenge(challenge), constraints, mixed, rules)
+    return rank_records(collect(paths), load_challenge(challenge), constraints, mixed, rules, ranges)
 
 
 def compare(

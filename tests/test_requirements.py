@@ -43,7 +43,7 @@ def imported(file: Path) -> set[str]:
 
 
 def test_what_tests_and_benchmarks_import_is_declared():
-    ours = {"esr", "helpers", *(file.stem for file in TESTS), *(file.parent.name for file in TESTS)}
+    ours = {"esr", "hydra_plugins", "helpers", *(file.stem for file in TESTS), *(file.parent.name for file in TESTS)}
     known = {canonicalize_name(requirement.name) for requirement in declared()}
     distributions = packages_distributions()
     missing = {

@@ -10,7 +10,8 @@ Records of one network on several data sets are joined.
 challenge=ntire2022|…|ntire2026|PATH.yaml selects the rules. constraints=report ranks every network
 that passes the PSNR gate; constraints=enforce also applies each track's own limits. require=clean ranks clean records
 only; by default a network is not ranked whose record shows that other work was timed or counted than was judged, and
-require=any ranks that, too. A file that cannot be used is named and left out. docs/ranking.md explains the table.
+require=any ranks that, too. Rank ranges hold all together; ranges=one_by_one judges each pair by itself. A file that
+cannot be used is named and left out. docs/ranking.md explains the table.
 """
 
 import argparse
@@ -25,13 +26,13 @@ from esr.errors import ConfigError
 from esr.text import did_you_mean, one_line, shown_path
 
 if TYPE_CHECKING:
-    from esr.ranking import Constraints, Ranking
+    from esr.ranking import Constraints, Ranges, Ranking
     from esr.records.document import Document
 
 FORMATS = ("table", "markdown", "csv", "latex", "json", "html")
 RUNTIMES = ("mean", "median", "without_first")
 """As in `esr.ranking.published`, which `--help` does without."""
-DEFAULTS = {"challenge": "ntire2022", "constraints": "report", "require": "honest"}
+DEFAULTS = {"challenge": "ntire2022", "constraints": "report", "require": "honest", "ranges": "together"}
 _EXCLUDE = "exclude="
 
 
@@ -67,11 +68,11 @@ def _run(options: argparse.Namespace) -> int:
     excluded = [word.removeprefix(_EXCLUDE) for word in given if word.startswith(_EXCLUDE)]
     plain = [word for word in given if not word.startswith(_EXCLUDE)]
     settings = DEFAULTS | key_values(plain, [*DEFAULTS, "exclude"])
-    from esr.ranking import CONSTRAINTS  # noqa: PLC0415 - `--help` is quick
+    from esr.ranking import CONSTRAINTS, RANGES  # noqa: PLC0415 - `--help` is quick
 
-    if settings["constraints"] not in CONSTRAINTS:
-        hint = did_you_mean(settings["constraints"], CONSTRAINTS)
-        raise ConfigError(f"constraints={settings['constraints']}: no such choice; {hint}")
+    for key, known in (("constraints", CONSTRAINTS), ("ranges", RANGES)):
+        if settings[key] not in known:
+            raise ConfigError(f"{key}={settings[key]}: no such choice; {did_you_mean(settings[key], known)}")
     if not options.published and options.runtime != RUNTIMES[0]:
         raise ConfigError(f"--runtime {options.runtime}: chooses among published times; add --published")
     ranking, documents = _ranking(settings, excluded, paths, options)
@@ -102,7 +103,8 @@ def _ranking(
     collection = collect(paths, whole=options.format == "html")
     for found in collection.left_out:
         print(f"esr: left out {shown_path(found.path)}: {one_line(found.reason)}", file=sys.stderr)
-    return rank_records(collection, challenge, constraints, options.mixed, rules), collection.documents
+    ranges: Ranges = "one_by_one" if settings["ranges"] == "one_by_one" else "together"
+    return rank_records(collection, challenge, constraints, options.mixed, rules, ranges), collection.documents
 
 
 def _write(ranking: "Ranking", documents: Mapping[str, "Document"], chosen: str, out: Path | None) -> None:

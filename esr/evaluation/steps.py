@@ -81,14 +81,23 @@ def load(evaluation: Evaluation) -> None:
     progress = evaluation.progress
     progress.stage("loading", len(evaluation.subjects))
     for subject in alive(evaluation.subjects):
+        if subject.numbers is None and subject.weights.path is not None and subject.model.repository.root is None:
+            _count_weights(subject)
         _load(subject)
         progress.advance()
+
+
+def _count_weights(subject: Subject) -> None:
+    content = np.frombuffer(weights.read(subject.weights), np.uint8)
+    for _, answer in answers([subject], messages.WeightsRequest(subject.weights, subject.model.checkpoint, content)):
+        subject.numbers = answer.numbers
 
 
 def _load(subject: Subject) -> None:
     for _, answer in answers([subject], load_request(subject.model, subject.weights)):
         subject.worker.confirm_sandbox()
         subject.training_form = answer.training_form
+        subject.registered, subject.own_loading = answer.registered, answer.own_loading
         subject.note_loading(answer.loading)
 
 

@@ -86,6 +86,12 @@ class Subject:
     """Settings that the network changed -> their new values."""
     changes_input: bool = False
     """A pass wrote to its own input."""
+    numbers: int | None = None
+    """Values in the weights file, counted before the network's code was there; `None` where no file was read so."""
+    registered: int = 0
+    """Values of its parameters and buffers, as loaded."""
+    own_loading: bool = False
+    """Its own code takes part in loading, and may fuse blocks there."""
     training_form: str | None = None
     """Blocks that could be fused for inference, and are not."""
     below_bicubic: str | None = None

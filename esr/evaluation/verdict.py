@@ -6,7 +6,6 @@ from typing import cast
 
 from esr.config.terms import Precision as PrecisionClass
 from esr.config.terms import Role, Severity
-from esr.evaluation import weight_file
 from esr.evaluation.subject import Subject
 from esr.records.document import Precision, Process, Reason, Verdict
 from esr.records.network import Complexity, TruthCheck
@@ -17,6 +16,9 @@ from esr.timing.launches import launch_bound
 
 WORSE = 0.08
 """Fraction by which the error may grow from images to timed inputs, beyond its growth for the other network."""
+FEW_SAMPLES = 0.2
+"""Fraction, over the root of the number of passes compared, by which a sample's errors differ by chance: one small image
+in six passes gave an honest network a tenth."""
 WORSE_ALONE = 0.4
 """Likewise where no other network tells how much harder the altered inputs are."""
 ANOTHER_SPREAD = 2.0
@@ -25,6 +27,8 @@ MORE_MACS = 1.05
 """Factor of operations on a real input over those counted without values, for the same size."""
 LARGER_MACS = 1.5
 """Factor of operations per pixel on a real input over those for the counted size: windows and borders are padded."""
+MORE_NUMBERS, FEWEST_SHARE = 1.5, 0.05
+"""Numbers in a weight file over those registered, and parameters over numbers in the file: buffers may be many."""
 OUTSIDE_SHARE = 0.5
 """Fraction of a pass without multiplications that is spent outside PyTorch's operators."""
 DRIVER_MIB = 512.0
@@ -157,7 +161,8 @@ def _worse(subject: Subject, other: Subject) -> str | None:
     truth = compare_truth(subject, other)
     if truth is not None:
         known = _harder(other) is not None and truth.quality < 1
-        if truth.excess > (WORSE if known else WORSE_ALONE):
+        chance = FEW_SAMPLES / math.sqrt(max(1, truth.passes))
+        if truth.excess > (WORSE if known else WORSE_ALONE) + chance:
             return f"error of {truth.timed:.3g} times the input's on timed passes, {truth.quality:.3g} on the images"
     before, now = subject.on_images.relative_spread, subject.on_timed.relative_spread
     if before and now is not None and not 1 / ANOTHER_SPREAD <= now / before <= ANOTHER_SPREAD:
@@ -188,13 +193,15 @@ def _per_pixel(counted: Complexity) -> float:
 
 
 def _parameters_uncounted(subject: Subject) -> str | None:
-    if subject.inspected is None or not subject.inspected.hidden:
-        checkpoint = subject.model.checkpoint
-        own = subject.model.repository.root is None  # a repository's script chooses what it loads
-        fused = subject.model.after_load is not None
-        whole = own and not (fused or checkpoint.drop or checkpoint.state_dict_under is not None)
-        return weight_file.uncounted(subject.weights, subject.complexity, whole=whole)
-    return f"{subject.inspected.hidden} numbers multiplied like weights are no parameters"
+    if subject.inspected is not None and subject.inspected.hidden:
+        return f"{subject.inspected.hidden} numbers multiplied like weights are no parameters"
+    fused = subject.model.after_load is not None or subject.own_loading
+    if fused or subject.complexity is None or subject.numbers is None:
+        return None
+    params, numbers = subject.complexity.params, subject.numbers
+    if numbers > MORE_NUMBERS * subject.registered or params < FEWEST_SHARE * numbers:
+        return f"{params} parameters counted, {numbers} numbers in the weight file"
+    return None
 
 
 def _memory_uncounted(subject: Subject) -> str | None:

@@ -62,17 +62,22 @@ def link_latest(folder: Path) -> None:
 
 
 def _plain(root: DictConfig) -> Mapping[str, Any]:
-    """What tells measurements apart: the configuration, with paths made absolute, and who submitted the networks."""
+    """What tells measurements apart: the configuration, and who submitted the networks.
+
+    Paths count as seen from the results, so that a command means the same in every folder, and finds its records in a
+    project that was moved as a whole.
+    """
+    out = Path(str(_resolved(root.get("out", ".")))).expanduser().resolve()
     keys = [key for key in map(str, root) if key not in EXECUTION_KEYS and not OmegaConf.is_missing(root, key)]
     config = {key: _resolved(root[key]) for key in keys}
-    apart = {f"{group}_submission": _submission(config[group]) for group in NETWORK_GROUPS if group in config}
-    paths = {key: _absolute(config[key]) for key in _WEIGHTS if key in config}
+    apart = {f"{group}_submission": _submission(config[group], out) for group in NETWORK_GROUPS if group in config}
+    paths = {key: _from(out, config[key]) for key in _WEIGHTS if key in config}
     if (data := config.get("data")) and data.get("root"):
-        paths["data"] = {**data, "root": _absolute(data["root"])}
+        paths["data"] = {**data, "root": _from(out, data["root"])}
     return {**relevant({**config, **paths}), **{key: value for key, value in apart.items() if any(value)}}
 
 
-def _submission(model: Mapping[str, Any]) -> tuple[object, ...]:
+def _submission(model: Mapping[str, Any], out: Path) -> tuple[object, ...]:
     """Team and place of a network; of esr's own networks, which have one place only, nothing."""
     from esr.evaluation.own_code import OWN, target_file  # noqa: PLC0415 - `--cfg job` names no folder
 
@@ -80,16 +85,16 @@ def _submission(model: Mapping[str, Any]) -> tuple[object, ...]:
     if target.startswith(f"{OWN}."):
         return ()
     place = model.get("source") or target_file(ModelConf(_target_=target))
-    return model.get("team"), model.get("team_id"), place and str(Path(place).resolve())
+    return model.get("team"), model.get("team_id"), place and os.path.relpath(Path(place).resolve(), out)
 
 
-def _absolute(path: object) -> object:
-    """A path that does not depend on the current folder; a choice, as `auto`, stays as it is."""
+def _from(out: Path, path: object) -> object:
+    """A path as seen from the results' folder; a choice, as `auto`, stays as it is."""
     from esr.zoo.weights import CHOICES  # noqa: PLC0415 - see `_submission`
 
     if not isinstance(path, str) or path in CHOICES:
         return path
-    return str(Path(path).expanduser().absolute())
+    return os.path.relpath(Path(path).expanduser().absolute(), out)
 
 
 def _resolved(value: Any) -> Any:

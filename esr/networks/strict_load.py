@@ -56,6 +56,26 @@ def load_strictly(network: nn.Module, state: Mapping[str, Tensor], versions: Ver
         raise
 
 
+def overrides_loading(network: nn.Module) -> bool:
+    """True if a module's own code takes part in loading a state dict, and may fuse or rename entries there."""
+    return any(_overrides(type(module)) or _hooks(module) for module in network.modules())
+
+
+def _overrides(kind: type) -> bool:
+    methods = ("load_state_dict", "_load_from_state_dict")
+    owners = [next(base for base in kind.__mro__ if name in vars(base)) for name in methods]
+    return not all(_is_torchs(owner) for owner in owners)
+
+
+def _hooks(module: nn.Module) -> bool:
+    hooks = [*module._load_state_dict_pre_hooks.values(), *module._load_state_dict_post_hooks.values()]
+    return not all(_is_torchs(getattr(hook, "hook", hook)) for hook in hooks)
+
+
+def _is_torchs(code: object) -> bool:
+    return str(getattr(code, "__module__", "")).partition(".")[0] == "torch"
+
+
 def fits(network: nn.Module, state: Mapping[str, Tensor], versions: Versions | None = None) -> str | None:
     """The reason why a copy of the network does not take a state dict; `None` if it does."""
     try:

@@ -94,6 +94,25 @@ def read_weights(
     return WeightFile(stripped, _kind(outer, state), without_prefix(versions, prefix))
 
 
+def count_values(path: Path, checkpoint: CheckpointConf, content: bytes) -> int:
+    """Values of a weight file's state dict, entries that `checkpoint.drop` takes out left aside.
+
+    Args:
+        path: The file's name in errors.
+        checkpoint: Location of the state dict in the file; a key or prefix that it lacks is passed over.
+        content: The file's bytes.
+
+    Raises:
+        WeightsError: It is damaged or no weight file.
+        ConfigError: `checkpoint.drop` holds an invalid regular expression.
+    """
+    state = read_weights(path, checkpoint, content, required=False).state
+    is_dropped = matcher(checkpoint)
+    with patterns_limit():
+        kept = [value for name, value in state.items() if not is_dropped(name)]
+    return sum({(value.data_ptr(), value.numel()): value.numel() for value in kept}.values())  # tied ones once
+
+
 def without_prefix(versions: object, prefix: str) -> Versions | None:
     """Versions of the modules below a prefix that is taken off; `None` where there are none."""
     if not isinstance(versions, Mapping):

@@ -20,7 +20,7 @@ from esr.ranking.eligibility import Eligibility, judged, rules_note
 from esr.ranking.identity import Submission, groups, keys, submission
 from esr.ranking.joining import joined, networks, opposite_orders
 from esr.ranking.published import published_figures, published_ranks
-from esr.ranking.structures import Constraints, Entry, Figures, Interval, Ranking
+from esr.ranking.structures import Constraints, Entry, Figures, Interval, Ranges, Ranking
 from esr.ranking.table import rank_entries
 from esr.records.document import Cpu, Document, decoded_images
 from esr.records.files import FILE_NAME, NotARecord, decode, read_bytes
@@ -168,6 +168,7 @@ def rank_records(
     constraints: Constraints = "report",
     mixed: bool = False,
     rules: Eligibility = Eligibility(),  # noqa: B008 - immutable
+    ranges: Ranges = "together",
 ) -> Ranking:
     """Ranks every measured network, and shows their baseline; records of one network on several sets are joined.
 
@@ -178,6 +179,7 @@ def rank_records(
         mixed: Allows records of several devices or settings; their ratios are ranked, and figures that depend on the
             device (milliseconds, memory, energy) are left out.
         rules: Who may be ranked.
+        ranges: Certainty of ranges and brackets, as for `uncertainty`.
 
     Raises:
         RecordError: There is nothing to rank, or the records cannot stand in one table.
@@ -214,6 +216,7 @@ def rank_records(
         judged(entries, rules),
         challenge,
         constraints,
+        ranges=ranges,
         baseline=baseline.name,
         conditions=collection.shared(),
         notes=[*notes, *rules_note(rules)],
@@ -262,8 +265,7 @@ def _entry(file: Path, document: Document, role: Role) -> Entry:
         published=published_figures(card.published, baseline.card.published) if card.published else None,
         published_in=card.published.challenge if card.published else None,
         published_ranks=published_ranks(card.published) if card.published else {},
-        ratio_per_round=timing.ratio_per_round if own else (),
-        process_of_round=timing.process_of_round if own else (),
+        confidence=timing.confidence,
         verdict=verdict.status if own else "clean",
         reasons=verdict.reasons if own else (),
         failure=network.failure.kind if own and network.failure else None,

@@ -57,18 +57,12 @@ def joined(parts: Sequence[Entry], measured: Sequence[str], sets: Sequence[str] 
     beside = [part.baseline.runtime_ms for part in parts]
     weights = _shares(beside)
     ratios = [one.ratio for one in figures]
-    per_round: tuple[float, ...] = ()
-    if weights and all(part.ratio_per_round for part in parts):
-        rounds = zip(*(part.ratio_per_round for part in parts), strict=False)
-        per_round = tuple(_weighted(weights, values) for values in rounds)
     known = [value for value in ratios if value is not None]
     ratio = _weighted(weights, known) if weights and len(known) == len(parts) else None
     return replace(
         first,
         figures=_figures(figures, ratio, _interval(weights, figures) if ratio else None),
         baseline=_figures([part.baseline for part in parts], 1.0, None),
-        ratio_per_round=per_round,
-        process_of_round=first.process_of_round[: len(per_round)],
         verdict=max((part.verdict for part in parts), key=_GRAVEST.index),
         reasons=tuple({(one.reason, one.role): one for part in parts for one in part.reasons}.values()),
         failure=next((part.failure for part in parts if part.failure), None),

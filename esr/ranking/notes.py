@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from esr.ranking.challenge import Challenge, Track
-from esr.ranking.structures import Entry, GateResult, Row
+from esr.ranking.structures import Entry, GateResult, Ranges, Row
 from esr.records.document import Reason
 from esr.records.reasons import REASONS, WEIGHTS_NOTES, formula_note
 
@@ -66,7 +66,10 @@ def _gate_note(entry: Entry, gate: GateResult) -> str | None:
     return None
 
 
-def table_notes(rows: Sequence[Row], challenge: Challenge, constraints: str) -> tuple[str, ...]:
+_RANGES: dict[Ranges, str] = {"together": "all together", "one_by_one": "one by one"}
+
+
+def table_notes(rows: Sequence[Row], challenge: Challenge, constraints: str, ranges: Ranges) -> tuple[str, ...]:
     """Footnotes of the whole table."""
     notes = []
     if constraints == "enforce":
@@ -78,8 +81,8 @@ def table_notes(rows: Sequence[Row], challenge: Challenge, constraints: str) -> 
     short = sum(row.rank_interval is None for row in measured)
     if short < len(measured):
         notes.append(
-            "rank range (95 % CI) from resampling rounds; the runtimes of a bracket's first and last network "
-            "cannot be distinguished"
+            f"rank ranges by runtime hold {_RANGES[ranges]} at 95 %; the runtimes of a bracket's first and last "
+            "network cannot be told apart"
         )
     classes = dict.fromkeys(row.entry.precision for row in measured)
     if len(classes) > 1:

@@ -12,6 +12,9 @@ from esr.records.document import Reason
 Gate = Literal["pass", "fail", "untested"]
 Constraints = Literal["report", "enforce"]
 CONSTRAINTS: tuple[Constraints, ...] = get_args(Constraints)
+Ranges = Literal["together", "one_by_one"]
+"""Rank ranges hold all together, or each comparison on its own."""
+RANGES: tuple[Ranges, ...] = get_args(Ranges)
 Source = Literal["measured", "published"]
 
 _FIELDS: Mapping[Metric, str] = {"runtime": "ratio", "memory": "memory_mib"}
@@ -78,9 +81,8 @@ class Entry(msgspec.Struct, frozen=True):
     """Name of the challenge that published it."""
     published_ranks: Mapping[str, int] = {}
     """Published ranks by track and metric: main, sub1, runtime, params, …"""
-    ratio_per_round: tuple[float, ...] = ()
-    process_of_round: tuple[int, ...] = ()
-    """Process of each round; empty: all of one process."""
+    confidence: float = 0.95
+    """Level of `ratio_interval`."""
     verdict: Status = "clean"
     reasons: tuple[Reason, ...] = ()
     failure: FailureKind | None = None
@@ -191,7 +193,7 @@ class Ranking(msgspec.Struct, frozen=True):
     """Ranked networks by the first track, then those not ranked, then references."""
     correlations: tuple[Correlation, ...]
     changes: tuple[PlaceChange, ...]
-    resamples: int
-    """Bootstrap resamples behind `rank_interval` and brackets."""
+    ranges: Ranges
+    """Certainty of `rank_interval` and brackets."""
     notes: tuple[str, ...]
     """Footnotes of the whole table."""

@@ -11,12 +11,12 @@ from esr.ranking.challenge import Challenge, Metric, flops_of, metrics_of
 from esr.ranking.correlation import correlations
 from esr.ranking.gates import gate_results
 from esr.ranking.notes import entry_notes, excluded, table_notes
-from esr.ranking.structures import Constraints, Entry, Place, PlaceChange, Ranking, Row
+from esr.ranking.structures import Constraints, Entry, Place, PlaceChange, Ranges, Ranking, Row
 from esr.ranking.tracks import metric_ranks, places
-from esr.ranking.uncertainty import resamples_for, uncertainty
+from esr.ranking.uncertainty import Measured, measured, uncertainty
 
 SEED = 0
-"""Seed of every resampling."""
+"""Seed of the correlations' resampling."""
 
 
 def rank_entries(
@@ -24,6 +24,7 @@ def rank_entries(
     challenge: Challenge,
     constraints: Constraints = "report",
     *,
+    ranges: Ranges = "together",
     baseline: str | None = None,
     conditions: Sequence[str] = (),
     notes: Sequence[str] = (),
@@ -35,6 +36,7 @@ def rank_entries(
         challenge: Gates and tracks.
         constraints: `report` ranks all that pass the PSNR gates, as the challenge's paper does; `enforce` also applies
             each track's own constraints.
+        ranges: Certainty of ranges and brackets, as for `uncertainty`.
         baseline: Network that ratios are relative to, if it is not the challenge's.
         conditions: Conditions of the measurements, as short phrases.
         notes: Footnotes to print before the table's own.
@@ -43,7 +45,7 @@ def rank_entries(
     rows = [_gated(entry, challenge) for entry in sorted(entries, key=lambda entry: entry.key)]
     ranked = [row for row in rows if row.ranked]
     classes = [[row for row in ranked if row.entry.precision == one] for one in get_args(Precision)]
-    placed = [row for alike in classes if alike for row in _placed(alike, challenge, constraints)]
+    placed = [row for alike in classes if alike for row in _placed(alike, challenge, constraints, ranges)]
     rows = placed + [row for row in rows if not row.ranked]
     rows.sort(key=lambda row: _order(row, challenge.tracks[0].key))
     return Ranking(
@@ -57,8 +59,8 @@ def rank_entries(
         rows=tuple(rows),
         correlations=correlations([row.entry for row in ranked], metrics_of(challenge.tracks), SEED),
         changes=_changes(rows, flops_of(challenge.tracks)),
-        resamples=resamples_for(len(ranked)),
-        notes=(*notes, *table_notes(rows, challenge, constraints)),
+        ranges=ranges,
+        notes=(*notes, *table_notes(rows, challenge, constraints, ranges)),
     )
 
 
@@ -68,16 +70,11 @@ def _gated(entry: Entry, challenge: Challenge) -> Row:
     return Row(entry, gates, ranked=why is None, excluded=why, notes=entry_notes(entry, gates, why))
 
 
-def _placed(rows: Sequence[Row], challenge: Challenge, constraints: Constraints) -> list[Row]:
+def _placed(rows: Sequence[Row], challenge: Challenge, constraints: Constraints, ranges: Ranges) -> list[Row]:
     entries = [row.entry for row in rows]
     ranks = metric_ranks(entries)
     tracks = {track.key: places(entries, ranks, track, constraints == "enforce") for track in challenge.tracks}
-    unsure = uncertainty(
-        [entry.figures.ratio or 0.0 for entry in entries],
-        [entry.ratio_per_round for entry in entries],
-        [entry.process_of_round for entry in entries],
-        SEED,
-    )
+    unsure = uncertainty([_measured(entry) for entry in entries], ranges)
     return [
         replace(
             row,
@@ -88,6 +85,12 @@ def _placed(rows: Sequence[Row], challenge: Challenge, constraints: Constraints)
         )
         for index, row in enumerate(rows)
     ]
+
+
+def _measured(entry: Entry) -> Measured:
+    interval = entry.figures.ratio_interval
+    low, high = (interval.low, interval.high) if interval else (None, None)
+    return measured(entry.figures.ratio or 0.0, low, high, entry.confidence)
 
 
 def _order(row: Row, track: str) -> tuple[bool, bool, int, float, float, str]:

@@ -30,7 +30,7 @@ class InsideWorker:
 
     sandbox = None
 
-    def __init__(self, timeout_s: float, wishes: Wishes, packages: object = None) -> None:
+    def __init__(self, timeout_s: float, wishes: Wishes, packages: Path | None = None) -> None:
         for name in MODULES:
             sys.modules.pop(name, None)
         self.pid = os.getpid()

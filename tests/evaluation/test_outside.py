@@ -3,19 +3,14 @@
 import os
 import subprocess
 import sys
-import zipfile
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors.torch import save_file
 
 from esr.evaluation.outside import Outside
 from esr.evaluation.reproduction import KEPT, Reservoir
-from esr.evaluation.weight_file import tensor_bytes, uncounted
-from esr.records.network import Complexity, LiveMemory, Weights
 
 HELPER = """
 import os, sys, threading, time
@@ -103,33 +98,6 @@ def test_a_turn_shorter_than_a_tick_of_the_clock_is_not_more_than_fully_loaded()
     outside = Outside(2**22 + 1)
     outside.turns_s, outside.others_s = 1e-4, 0.01
     assert outside.load == 1.0
-
-
-def counts(params, registered):
-    return Complexity((1, 3, 8, 8), params, 1, 1, 1, 1, live_memory=LiveMemory(registered, 1, 1))
-
-
-@pytest.mark.parametrize("archive", [False, True])
-def test_numbers_in_a_weight_file_are_counted_without_torch(tmp_path, archive):
-    path = tmp_path / "weights"
-    state = {"a": torch.zeros(10, 10), "b": torch.zeros(50)}
-    torch.save(state, path) if archive else save_file(state, path)
-    assert tensor_bytes(path) == 600
-    weights = Weights("path", path=str(path))
-    assert uncounted(weights, counts(150, 600), whole=True) is None
-    assert "1 parameters counted, 150 numbers" in uncounted(weights, counts(1, 4), whole=True)
-    assert "1 parameters counted" in uncounted(weights, counts(1, 600), whole=True)
-    assert uncounted(weights, counts(1, 4), whole=False) is None
-
-
-def test_a_file_of_another_kind_says_nothing(tmp_path):
-    for number, content in enumerate([b"", b"\x80\x02}q\x00.", b"\x05\0\0\0\0\0\0\0[1,2]", os.urandom(64)]):
-        (tmp_path / str(number)).write_bytes(content)
-        assert not tensor_bytes(tmp_path / str(number))
-    with zipfile.ZipFile(tmp_path / "z", "w") as archive:
-        archive.writestr("x", "y")
-    assert not tensor_bytes(tmp_path / "z")
-    assert tensor_bytes(tmp_path / "none") is None
 
 
 @given(st.integers(0, 200))

@@ -6,7 +6,6 @@ import msgspec
 import numpy as np
 import pytest
 from helpers.paths import ROOT
-from safetensors.numpy import save_file
 
 from esr.config.schema import ModelConf
 from esr.evaluation.passes import Passed
@@ -14,7 +13,7 @@ from esr.evaluation.subject import Subject
 from esr.evaluation.verdict import precision_class, verdict
 from esr.evaluation.worker.messages import InspectAnswer
 from esr.records.document import Process, Verdict
-from esr.records.network import Block, Complexity, Estimate, Failure, LiveMemory, Memory, OutputCheck, WarmUp, Weights
+from esr.records.network import Block, Complexity, Estimate, Failure, Memory, OutputCheck, WarmUp, Weights
 from esr.records.reasons import REASONS, TELEMETRY_REASONS
 from esr.telemetry.findings import Disturbance
 from esr.timing.samples import Duration
@@ -177,14 +176,26 @@ def test_a_network_in_training_form_or_below_bicubic_is_warned_of():
     }
 
 
-def test_a_network_fused_after_loading_may_have_fewer_parameters_than_its_file(tmp_path):
-    save_file({"branches": np.zeros(1000, np.float32)}, tmp_path / "weights")
-    for after_load, reasons in ((None, {"parameters_uncounted"}), ("fuse", set())):
-        subject = measured()
-        subject.weights = Weights("path", path=str(tmp_path / "weights"))
-        subject.complexity = msgspec.structs.replace(COUNTED, live_memory=LiveMemory(160, 1, 1))
-        subject.model = ModelConf(_target_="x", after_load=after_load)
-        assert found(subject).keys() == reasons
+@pytest.mark.parametrize(
+    ("numbers", "registered", "fused", "detail"),
+    [
+        (300, 300, {}, None),
+        (1000, 300, {}, "300 parameters counted, 1000 numbers in the weight file"),
+        (9000, 9000, {}, "300 parameters counted, 9000 numbers"),  # buffers, far too many
+        (1000, 300, {"after_load": "fuse"}, None),
+        (1000, 300, {"own_loading": True}, None),
+        (None, 300, {}, None),
+    ],
+)
+def test_parameters_are_compared_with_the_numbers_in_the_weight_file(numbers, registered, fused, detail):
+    subject = measured()
+    subject.complexity = msgspec.structs.replace(COUNTED, params=300)
+    subject.numbers, subject.registered = numbers, registered
+    subject.own_loading = fused.get("own_loading", False)
+    subject.model = ModelConf(_target_="x", after_load=fused.get("after_load"))
+    reasons = found(subject)
+    assert reasons.keys() == ({"parameters_uncounted"} if detail else set())
+    assert detail is None or detail in reasons["parameters_uncounted"]
 
 
 def test_inputs_that_are_harder_for_both_networks_are_no_reason():

@@ -259,9 +259,10 @@ def test_weights_and_arguments_share_a_table_and_the_current_folder_tells_nothin
     teams(participant, "red", "blue")
     one, other = job_folders(*APART["two files of weights"])
     assert Path(one).parent == Path(other).parent
-    here = job_folders(["+model._target_=tiny.Tiny", "weights=w.pth"])
+    out = f"out={participant}"
+    here = job_folders(["+model._target_=tiny.Tiny", "weights=w.pth", out])
     monkeypatch.chdir(participant / "red")
-    assert job_folders(["+model._target_=tiny.Tiny", "weights=w.pth"]) != here
+    assert job_folders(["+model._target_=tiny.Tiny", "weights=w.pth", out]) != here
     assert job_folders(["model=model.yaml"]) == job_folders([f"model={participant}/red/model.yaml"])
 
 

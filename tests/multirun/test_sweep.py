@@ -117,7 +117,7 @@ def test_a_launcher_without_its_extra_is_named(monkeypatch):
     launcher = plugin("Slurm")
     config = OmegaConf.create({"hydra": {"runtime": {"choices": {"hydra/launcher": "slurm"}}}})
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"slurm.*esr\[cluster\]"):
+    with pytest.raises(ConfigError, match=r"slurm.*pip install submitit"):
         launcher().setup(hydra_context=None, task_function=None, config=config)
 
 

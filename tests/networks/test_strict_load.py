@@ -13,6 +13,7 @@ from torch.nn.utils import parametrizations
 
 from esr.config.schema import CheckpointConf
 from esr.networks.state_dicts import load_weights
+from esr.networks.strict_load import overrides_loading
 
 
 def state_of(network: nn.Module) -> dict[str, Tensor]:
@@ -176,6 +177,24 @@ class TestTheNetworkDecides:
         line = refusal(lambda: load_weights(network, save(tmp_path / "less.pth", state), PLAIN))
         assert "1 of 2 entries are missing (head.bias)" in line
         assert same(state_of(network), before)
+
+
+@pytest.mark.parametrize("kind", [Fusing, Renaming, Copying])
+def test_a_network_with_a_loading_of_its_own_is_recognised(kind: type[nn.Module]) -> None:
+    assert overrides_loading(nn.Sequential(kind()))
+
+
+def test_a_hook_is_a_loading_of_its_own() -> None:
+    network = nn.Conv2d(3, 4, 3)
+    network.register_load_state_dict_pre_hook(lambda *_: None)
+    assert overrides_loading(network)
+
+
+@pytest.mark.parametrize(
+    "network", [Net(), nn.MultiheadAttention(4, 2), parametrizations.weight_norm(nn.Conv2d(3, 4, 3))]
+)
+def test_torchs_own_loading_is_none(network: nn.Module) -> None:
+    assert not overrides_loading(network)
 
 
 class TestTheMessage:

@@ -8,7 +8,7 @@ import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -19,8 +19,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from esr.config.schema import CheckpointConf
-from esr.errors import EsrError
+from esr.errors import EsrError, WeightsError
 from esr.networks.state_dicts import load_weights, read_state_dict
+from esr.networks.weight_files import count_values
 
 
 class TestFormats:
@@ -281,3 +282,31 @@ class TestDamagedAndForeignFiles:
     def test_a_stated_key_that_holds_something_else_is_refused(self, tmp_path: Path) -> None:
         path = save(tmp_path / "net.pth", {"params": 3, "net": filled()})
         assert "holds a int under `params`" in reading(path, CheckpointConf(state_dict_under="params"))
+
+
+class TestCountingValues:
+    """Of what the network is to take, and of nothing else in the file."""
+
+    STATE: ClassVar = {"a": torch.zeros(10, 10), "b": torch.zeros(50)}
+
+    @pytest.mark.parametrize(
+        ("content", "checkpoint"),
+        [
+            (STATE, PLAIN),
+            ({"state_dict": STATE, "optimizer": {"state": {0: {"exp_avg": torch.zeros(5000)}}}}, PLAIN),
+            ({"params": STATE, "params_ema": STATE}, CheckpointConf(state_dict_under="params_ema")),
+            (STATE | {"tied": STATE["a"]}, PLAIN),
+            (STATE | {"teacher.c": torch.zeros(900)}, CheckpointConf(drop=["^teacher"])),
+            ({f"module.{name}": value for name, value in STATE.items()}, CheckpointConf(strip_prefix="module.")),
+        ],
+    )
+    def test_a_checkpoint_of_training_counts_as_its_weights_alone(self, tmp_path, content, checkpoint):
+        assert count_values(tmp_path / "w", checkpoint, save(tmp_path / "w", content).read_bytes()) == 150
+
+    def test_safetensors_count_alike(self, tmp_path):
+        save_file(self.STATE, tmp_path / "w")
+        assert count_values(tmp_path / "w", PLAIN, (tmp_path / "w").read_bytes()) == 150
+
+    def test_what_is_no_weight_file_is_refused(self):
+        with pytest.raises(WeightsError, match="w"):
+            count_values(Path("w"), PLAIN, b"not weights")

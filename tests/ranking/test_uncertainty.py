@@ -1,4 +1,4 @@
-"""Intervals of ranks, brackets and correlations, held against what scipy says of the same samples."""
+"""Ranges of ranks and brackets hold together; correlations are held against what scipy says of the same samples."""
 
 import numpy as np
 import pytest
@@ -8,76 +8,94 @@ from scipy.stats import kendalltau, spearmanr
 
 from esr.ranking import METRICS, Entry, Figures
 from esr.ranking.correlation import _resampled, _signs, correlations
-from esr.ranking.uncertainty import uncertainty
+from esr.ranking.uncertainty import Measured, measured, uncertainty
 
 
-def rounds_around(ratio, spread, count=12, seed=0):
-    """Rounds whose median is the ratio exactly."""
-    noise = np.random.default_rng(seed).standard_normal(count)
-    return (ratio * (1 + spread * (noise - np.median(noise)))).tolist()
-
-
-def judged(ratios, spread, seed=0, **rounds):
-    measured = [rounds_around(ratio, spread, seed=number, **rounds) for number, ratio in enumerate(ratios)]
-    return uncertainty(ratios, measured, [()] * len(ratios), seed)
+def around(*ratios, half=0.01, **more):
+    return [Measured(ratio, ratio - half, ratio + half, **more) for ratio in ratios]
 
 
 def test_networks_far_apart_have_one_rank_each_and_no_bracket():
-    found = judged([0.5, 0.7, 0.9], 0.001)
-    assert found.intervals == [(1, 1), (2, 2), (3, 3)]
+    found = uncertainty(around(0.9, 0.5, 0.7))
+    assert found.intervals == [(3, 3), (1, 1), (2, 2)]
     assert found.brackets == [(), (), ()]
 
 
 def test_networks_within_the_noise_share_a_bracket():
-    found = judged([0.500, 0.501, 0.9], 0.02)
+    found = uncertainty(around(0.500, 0.501, 0.9))
     assert found.intervals == [(1, 2), (1, 2), (3, 3)]
     assert found.brackets == [(0,), (0,), ()]
 
 
 def test_a_network_between_two_may_belong_to_both_brackets():
-    ratios = [0.96, 1.0, 1.04]
-    found = uncertainty(ratios, [ratio + np.linspace(-0.05, 0.05, 11) for ratio in ratios], [()] * 3, 0)
+    found = uncertainty(around(0.985, 1.0, 1.015))
+    assert found.intervals == [(1, 2), (1, 3), (2, 3)]
     assert found.brackets == [(0,), (0, 1), (1,)]
 
 
 def test_identical_networks_cannot_be_told_apart():
-    found = uncertainty([0.5, 0.5], [[0.5] * 8, [0.5] * 8], [(), ()], 0)
-    assert found.brackets == [(0,), (0,)]
+    assert uncertainty(around(0.5, 0.5, half=0.0)).brackets == [(0,), (0,)]
 
 
-def test_too_few_rounds_give_no_interval_and_disturb_no_one():
-    found = uncertainty(
-        [0.5, 0.7, 0.6], [rounds_around(0.5, 0.001), rounds_around(0.7, 0.001), [0.6, 0.9, 0.1]], [()] * 3, 0
-    )
-    assert found.intervals == [(1, 1), (3, 3), None]
-    assert found.brackets == [(), (), ()]
+def test_without_an_interval_a_network_has_no_range_and_disturbs_no_one():
+    found = uncertainty([*around(0.5, 0.7), measured(0.6, None, None), measured(0.65, 0.6, float("inf"))])
+    assert found.intervals == [(1, 1), (4, 4), None, None]
+    assert found.brackets == [(), (), (), ()]
 
 
-def test_processes_that_disagree_widen_the_interval():
-    calm = rounds_around(0.5, 0.001, count=6, seed=1)
-    shifted = [value + 0.1 for value in calm]
-    other = rounds_around(0.53, 0.001, seed=2)
-    ratios = [float(np.median(calm + shifted)), 0.53]
-    repeated = uncertainty(ratios, [calm + shifted, other], [[0] * 6 + [1] * 6, []], 0)
-    alone = uncertainty([0.5, 0.53], [calm + calm, other], [[0] * 12, []], 0)
-    assert repeated.intervals == [(1, 2), (1, 2)]
-    assert alone.intervals == [(1, 1), (2, 2)]
+def test_the_end_that_faces_the_other_network_counts():
+    facing = [Measured(1.0, 0.99, 1.05), Measured(1.06, 1.01, 1.07)]
+    turned = [Measured(1.0, 0.95, 1.01), Measured(1.06, 1.05, 1.11)]
+    assert uncertainty(facing).intervals == [(1, 2), (1, 2)]
+    assert uncertainty(turned).intervals == [(1, 1), (2, 2)]
 
 
-def test_the_same_seed_gives_the_same_intervals():
-    ratios = [0.5, 0.51, 0.52, 0.53]
-    assert judged(ratios, 0.03) == judged(ratios, 0.03)
+def test_an_interval_of_more_confidence_tells_more_apart():
+    ratios = 1.0, 1.012
+    assert uncertainty(around(*ratios)).intervals == [(1, 2), (1, 2)]
+    assert uncertainty(around(*ratios, confidence=0.999)).intervals == [(1, 1), (2, 2)]
 
 
-@given(
-    st.lists(st.floats(0.1, 3), min_size=1, max_size=12),
-    st.floats(0, 0.3),
-    st.integers(0, 100),
-)
-def test_an_interval_holds_the_networks_own_rank(ratios, spread, seed):
-    found = judged(ratios, spread, seed)
+def test_a_pair_that_is_told_apart_alone_may_not_be_among_many():
+    networks = around(0.5, 0.516, *np.linspace(1.0, 1.005, 40))
+    assert uncertainty(networks, "one_by_one").intervals[:2] == [(1, 1), (2, 2)]
+    assert uncertainty(networks).intervals[:2] == [(1, 2), (1, 2)]
+    assert uncertainty(networks[:2]).intervals == [(1, 1), (2, 2)]
+
+
+def test_orders_that_are_certain_make_room_for_others():
+    """Holm's step down: of three networks two pairs are far apart, which leaves the third the whole 5 %."""
+    found = uncertainty(around(0.5, 0.515, 5.0))
+    assert found.intervals == [(1, 1), (2, 2), (3, 3)]
+
+
+@pytest.mark.parametrize(("ranges", "least"), [("together", 0.93), ("one_by_one", 0.0)])
+def test_ranges_hold_together(ranges, least):
+    """Of 12 networks as close as their noise, all true ranks lie in their ranges in at least 95 % of tables."""
+    random = np.random.default_rng(1)
+    true = np.repeat(np.linspace(1.0, 1.03, 6), 2)  # pairs that are equally fast
+    held = 0
+    for _ in range(400):
+        seen = true + 0.01 * random.standard_normal(len(true))
+        found = uncertainty(around(*seen, half=1.96 * 0.01), ranges).intervals
+        held += all(
+            low <= 1 + (true < own).sum() and high >= len(true) - (true > own).sum()
+            for own, (low, high) in zip(true, found, strict=True)
+        )
+    assert held / 400 >= least
+    assert ranges == "together" or held / 400 < 0.9
+
+
+@given(st.lists(st.floats(0.1, 3), min_size=1, max_size=12), st.floats(0, 0.3), st.booleans())
+def test_a_range_holds_the_networks_own_rank(ratios, half, together):
+    found = uncertainty(around(*ratios, half=half), "together" if together else "one_by_one")
     for ratio, (low, high) in zip(ratios, found.intervals, strict=True):
         assert 1 <= low <= sum(other < ratio for other in ratios) + 1 <= high <= len(ratios)
+
+
+def test_thousands_of_networks_are_judged_by_the_first_step():
+    found = uncertainty(around(*np.arange(1, 2101).tolist()))
+    assert found.intervals == [(place, place) for place in range(1, 2101)]
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -171,7 +171,7 @@ def test_json_has_a_stable_structure(measured):
     assert (document["format"], document["version"]) == ("esr-ranking", 2)
     assert list(document) == [
         *("format", "version", "challenge", "title", "baseline", "constraints", "tracks", "source"),
-        *("conditions", "rows", "correlations", "changes", "resamples", "notes"),
+        *("conditions", "rows", "correlations", "changes", "ranges", "notes"),
     ]
     row = document["rows"][0]
     assert list(row) == [

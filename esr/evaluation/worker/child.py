@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial, singledispatchmethod
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -23,7 +24,9 @@ from esr.evaluation.worker.audit import inspect
 from esr.evaluation.worker.messages import Answer, AnyRequest, Done, Refusal, Request
 from esr.evaluation.worker.output_sample import positions
 from esr.networks import devices, inference, loading, padding
+from esr.networks.strict_load import overrides_loading
 from esr.networks.training_form import training_form
+from esr.networks.weight_files import count_values
 from esr.records.network import SettingValue, WorkerReport
 from esr.sandbox.launch import Lock
 from esr.text import described, one_line
@@ -43,7 +46,7 @@ class Child:
     """As they were before the network was loaded."""
 
     def __init__(self, lock: Lock = lambda: None) -> None:
-        self.lock = lock
+        self.lock: Lock | None = lock
         self.network = _Nearest()
         self.model = ModelConf()
         self.output: Tensor | None = None
@@ -103,9 +106,21 @@ class Child:
         )
 
     @handle.register
+    def count_weights(self, request: to.WeightsRequest) -> to.WeightsAnswer:
+        """Counts the values of a weights file, before the network's code is imported."""
+        self._lock()
+        path = Path(request.weights.path or "")
+        return to.WeightsAnswer(count_values(path, request.checkpoint, request.content.tobytes()))
+
+    def _lock(self) -> None:
+        lock, self.lock = self.lock, None
+        if lock is not None:
+            lock()
+
+    @handle.register
     def load(self, request: to.LoadRequest) -> to.LoadAnswer:
         """Builds the network, loads its weights and moves it to the device; undoes what the network did to be fast."""
-        self.lock()
+        self._lock()
         self.output, self.shapes, self.graphs, self.uncaptured = None, set(), {}, None
         loaded = loading.load(
             request.model,
@@ -117,7 +132,8 @@ class Child:
         )
         self.network, self.model = loaded.network, loaded.model
         form = training_form(self.network, methods(self.model.after_load))
-        return to.LoadAnswer(_shortened(form), loaded.findings)
+        registered = sum(one.numel() for one in (*self.network.parameters(), *self.network.buffers()))
+        return to.LoadAnswer(_shortened(form), loaded.findings, registered, overrides_loading(self.network))
 
     @handle.register
     def count(self, request: to.ComplexityRequest) -> to.ComplexityAnswer:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
 
-from esr.config.schema import SCALE, CudnnConf, DeviceConf, ModelConf
+from esr.config.schema import SCALE, CheckpointConf, CudnnConf, DeviceConf, ModelConf
 from esr.config.terms import Count, Figure, Stage
 from esr.evaluation.worker.output_sample import sample_size
 from esr.records.network import (
@@ -54,12 +54,23 @@ class OpenAnswer(Answer, frozen=True, tag="open"):
     report: WorkerReport
 
 
+class WeightsAnswer(Answer, frozen=True, tag="weights"):
+    """The weights file is one."""
+
+    numbers: Count
+    """Values of the state dict, entries that `checkpoint.drop` takes out left aside."""
+
+
 class LoadAnswer(Answer, frozen=True, tag="load"):
     """The network is on the device."""
 
     training_form: _Word | None
     """Blocks that could be fused for inference, and are not."""
     loading: Loading
+    registered: Count
+    """Values of parameters and buffers."""
+    own_loading: bool
+    """The network overrides or hooks into the loading of its state dict, and may fuse blocks in it."""
 
 
 class ComplexityAnswer(Answer, frozen=True, tag="complexity"):
@@ -177,6 +188,15 @@ class OpenRequest(Request[OpenAnswer], frozen=True, tag="open"):
     device: DeviceConf
     cudnn: CudnnConf
     cuda_graph: bool = False
+
+
+class WeightsRequest(Request[WeightsAnswer], frozen=True, tag="weights"):
+    """Count a weights file's values, while no code of the network's is there to count in its favour."""
+
+    weights: Weights
+    checkpoint: CheckpointConf
+    content: Pixels
+    """The file's bytes."""
 
 
 class LoadRequest(Request[LoadAnswer], frozen=True, tag="load"):
