@@ -292,27 +292,6 @@ class WeightsInBuffers(Honest):
         return bicubic(x) + 0.02 * functional.pixel_shuffle(self.tail(y), 4)
 
 
-class TwoInOne(Honest):
-    """Two numbers of 4 bytes in each parameter of 8."""
-
-    wide = torch.float64
-
-    def __init__(self):
-        super().__init__()
-        kept = [layer.weight.detach().flatten().view(self.wide) for layer in self.body]
-        self.kept = nn.ParameterList(nn.Parameter(one, requires_grad=False) for one in kept)
-        self.body = nn.ModuleList()
-
-    def compute(self, x):
-        y = torch.relu(self.head(x))
-        for pair in self.kept:
-            y = torch.relu(functional.conv2d(y, pair.view(torch.float32).reshape(24, 24, 3, 3), padding=1))
-        return bicubic(x) + 0.02 * functional.pixel_shuffle(self.tail(y), 4)
-
-    def _apply(self, *arguments, **more):
-        return self  # no cast of what only looks like a number
-
-
 class OutsideInPieces(Honest):
     """Computes in NumPy, row by row, and hands the answer over in pieces too small for part of an image."""
 

@@ -29,7 +29,6 @@ CAUGHT = {
     "WeightsInAList": {"parameters_uncounted"},
     "WeightsInAListCopied": {"parameters_uncounted"},
     "WeightsInBuffers": {"parameters_uncounted"},
-    "TwoInOne": {"parameters_uncounted"},
     "ComplexPairs": {"parameters_uncounted"},
     "OutsideInPieces": {"work_uncounted"},
     "TakesTheWatchOff": {"work_uncounted"},
