@@ -3,6 +3,7 @@
 A few seconds of it run by default; `make fuzz` runs other examples each time, for an hour in all.
 """
 
+import functools
 import json
 import os
 import time
@@ -76,15 +77,16 @@ def few(target: Callable[..., None]) -> Callable[..., None]:
         return settings(max_examples=SLOW.get(target.__name__, EXAMPLES), suppress_health_check=checks, deadline=None)(
             target
         )
-    rounds = settings(max_examples=500, suppress_health_check=checks, deadline=None, database=None, derandomize=False)
+    others = settings(max_examples=50, suppress_health_check=checks, deadline=None, database=None, derandomize=False)
+    prepared = others(target)
 
+    @functools.wraps(target)
     def for_a_while(*arguments: object, **more: object) -> None:
         end, number = time.monotonic() + SECONDS, time.time_ns()
         while time.monotonic() < end:
             number += 1
-            seed(number)(rounds(target))(*arguments, **more)
+            seed(number)(prepared)(*arguments, **more)
 
-    for_a_while.__name__ = target.__name__
     return for_a_while
 
 
