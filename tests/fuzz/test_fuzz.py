@@ -179,7 +179,8 @@ WORDS = st.lists(
 def test_commands(tmp_path_factory, name, words):
     os.chdir(EMPTY[0] if EMPTY else _empty(tmp_path_factory))
     if not any(
-        word in ("-h", "--help") or "imdn" in word or "rlfn" in word or word.startswith(("/", "~")) for word in words
+        word in ("-h", "--help") or "imdn" in word or "rlfn" in word or "\0" in word or word.startswith(("/", "~"))
+        for word in words
     ):
         refused(lambda: command([name, *words]))
 

@@ -72,10 +72,11 @@ class _Inspection:
         self.compare_settings()  # here, since a network may restore them before it returns
         macs = operators.macs(operator, arguments, result) or 0
         self.macs += macs
-        self._note_origins(arguments, result, multiplies=macs > 0)
+        masked = "attention" in operators.name(operator)  # whose mask is no weight
+        self._note_origins(arguments, result, multiplies=macs > 0, masked=masked)
         self._note_types(operators.name(operator), result, multiplies=macs > 0)
 
-    def _note_origins(self, arguments: Sequence[Any], result: Any, *, multiplies: bool) -> None:
+    def _note_origins(self, arguments: Sequence[Any], result: Any, *, multiplies: bool, masked: bool) -> None:
         inputs = [leaf for leaf in tree_leaves(arguments) if isinstance(leaf, Tensor)]
         for leaf in unseen(self._ledger, inputs):
             storage = leaf.untyped_storage()._cdata
@@ -85,7 +86,7 @@ class _Inspection:
                 self._sources.setdefault(storage, leaf.numel())
                 if multiplies:
                     self._hidden[storage] = leaf.numel()
-        self._note_weights(inputs, result, multiplies=multiplies)
+        self._note_weights(inputs, result, multiplies=multiplies and not masked)
         outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
         follows = any(_storage(leaf) in self._from_input for leaf in inputs)
         for leaf in outputs:
@@ -119,8 +120,12 @@ class _Inspection:
 
 
 def _unregistered(network: nn.Module) -> dict[int, int]:
-    """Storage -> numbers in it that no count of parameters includes: buffers', and what wide types can hold besides."""
-    found = {_storage(one): one.numel() * max(_FLOAT, one.element_size()) // _FLOAT for one in network.buffers()}
+    """Storage -> numbers in it that no count of parameters includes: buffers', and what wide types can hold besides.
+
+    Integer buffers are indices.
+    """
+    buffers = (one for one in network.buffers() if one.is_floating_point() or one.is_complex())
+    found = {_storage(one): one.numel() * max(_FLOAT, one.element_size()) // _FLOAT for one in buffers}
     for one in network.parameters():
         found.pop(_storage(one), None)
         if one.element_size() > _FLOAT:
