@@ -38,8 +38,8 @@ $(STAMP): pyproject.toml constraints.txt
 
 setup: $(STAMP)  ## create an environment in .venv with the pinned versions
 
-demo: $(STAMP)  ## measure IMDN on the demo images: esr model=imdn
-	$(BIN)/esr model=imdn quality.save=crops $(ARGS)
+demo: $(STAMP)  ## measure RLFN beside IMDN on the demo images, with a picture: esr model=rlfn
+	$(BIN)/esr model=rlfn quality.save=crops $(ARGS)
 
 test: $(STAMP)  ## run the tests, JOBS at a time; ARGS='-k weights' selects some
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) $(ARGS)
@@ -62,7 +62,7 @@ typecheck: $(STAMP)  ## run mypy --strict on esr/, which includes models/
 check: lint typecheck test  ## lint, typecheck and test, as CI does
 
 benchmark: $(STAMP)  ## measure the harness: its overhead, its intervals, its speed on many records
-	for name in overhead silence sampling kernels processes aa precision reading collection sandbox; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	for name in overhead silence sampling kernels processes aa efficiency precision reading collection sandbox; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 gpu-check: $(STAMP)  ## on a machine with a GPU: eight minutes of checks, results in build/gpu-check; again: goes on
 	PYTHONPATH=. $(BIN)/python benchmarks/gpu_check.py $(ARGS)

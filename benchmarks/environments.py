@@ -54,7 +54,7 @@ def main() -> None:
     options, overrides = parser.parse_known_args()
     engine = [*shlex.split(options.engine), "run", "--rm", "--network=none", *options.option]
     model = (f"model={options.model}", f"weights={options.weights}")
-    words = [*model, *EVALUATION, f"timing.max_seconds={options.seconds:g}", *overrides]
+    words = [*model, *EVALUATION, f"timing.max_seconds={3 * options.seconds:g}", *overrides]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_images(folder / "images", count=2, lr_side=options.side)

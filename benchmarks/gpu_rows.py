@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import aa
+import numpy as np
+from machine import tables
 from scipy.stats import binom
 
 from esr.records.compare import compare
 from esr.records.files import Record, load_record
+from esr.timing import statistics
 
 AA_ROUNDS = 8
 """Rounds of each run of a network against itself."""
@@ -96,9 +98,13 @@ def harness(done: Sequence[Command]) -> list[Row]:
 def same(folder: Path, runs: int, _: Sequence[Command]) -> list[Row]:
     """Intervals of a network against itself that hold 1."""
     record = record_in(folder)
-    coverage, half, _wrong, _spread = aa.judge(record, runs, AA_ROUNDS)
-    least = int(binom.ppf(0.01, runs, record.document.timing.confidence))
-    held = round(coverage * runs)
+    confidence = record.document.timing.confidence
+    parts = [slice(run * AA_ROUNDS, (run + 1) * AA_ROUNDS) for run in range(runs)]
+    candidate, baseline = tables(record)
+    found = [statistics.ratio(candidate[part], baseline[part], confidence) for part in parts]
+    held = sum(one.low <= 1.0 <= one.high for one in found)
+    half = np.mean([(one.high - one.low) / 2 for one in found])
+    least = int(binom.ppf(0.01, runs, confidence))
     text = f"{held} of {runs} intervals hold 1.0, half-width {half * 100:.2f} %"
     return [judged("A/A coverage", text, f"at least {least} of {runs}", held >= least)]
 

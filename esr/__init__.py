@@ -12,7 +12,7 @@ Importing `esr` does not import torch; the functions that need it do.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from esr.api import compare, create_model, evaluate, list_models, rank
+    from esr.api import compare, create_model, evaluate, list_models, rank, samples, to_frame
     from esr.networks.facts import card_of
     from esr.networks.inference import super_resolve
     from esr.records.files import Record, load_record
@@ -29,10 +29,12 @@ __all__ = [
     "list_models",
     "load_record",
     "rank",
+    "samples",
     "super_resolve",
+    "to_frame",
 ]
 
-_HOMES = dict.fromkeys(("compare", "create_model", "evaluate", "list_models", "rank"), "esr.api")
+_HOMES = dict.fromkeys(("compare", "create_model", "evaluate", "list_models", "rank", "samples", "to_frame"), "esr.api")
 _HOMES |= dict.fromkeys(("Record", "load_record"), "esr.records.files")
 _HOMES["card_of"] = "esr.networks.facts"
 _HOMES["super_resolve"] = "esr.networks.inference"

@@ -15,9 +15,10 @@ from esr.config.cards import folder, model_names
 from esr.errors import ConfigError
 from esr.records.files import Record
 from esr.system.files import exclusive
-from esr.text import did_you_mean
+from esr.text import did_you_mean, shown_path
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
     from torch import nn
 
     from esr.ranking import Ranges, Ranking
@@ -119,7 +120,7 @@ def evaluate(
 
 
 def rank(
-    results: "Choice | Sequence[Choice]",
+    results: "Record | Choice | Sequence[Record | Choice]",
     *,
     challenge: str = "ntire2022",
     constraints: str = "report",
@@ -134,7 +135,7 @@ def rank(
             print(row.entry.key, row.entry.figures.ratio, row.excluded)
 
     Args:
-        results: Record files and folders of them.
+        results: Records, or files and folders of them, not both.
         challenge: Rules by name, or the path of a YAML.
         constraints: `report` or `enforce`.
         mixed: Ranks ratios across devices and settings.
@@ -146,16 +147,63 @@ def rank(
         EsrError: The input is at fault; the message is one line with the remedy.
     """
     from esr.ranking import CONSTRAINTS, RANGES, load_challenge  # noqa: PLC0415 - `import esr` does without numpy
-    from esr.ranking.collection import collect, rank_records  # noqa: PLC0415
+    from esr.ranking.collection import collect, collect_records, rank_records  # noqa: PLC0415
     from esr.ranking.eligibility import eligibility  # noqa: PLC0415
 
     if constraints not in CONSTRAINTS:
         raise ConfigError(f"constraints={constraints}: no such choice; {did_you_mean(constraints, CONSTRAINTS)}")
     if ranges not in RANGES:
         raise ConfigError(f"ranges={ranges}: no such choice; {did_you_mean(ranges, RANGES)}")
-    paths = [results] if isinstance(results, str | PathLike) else list(results)
+    given = [results] if isinstance(results, str | PathLike | Record) else list(results)
+    records = [one for one in given if isinstance(one, Record)]
+    paths = [one for one in given if not isinstance(one, Record)]
+    if records and paths:
+        raise ConfigError(f"results: records or paths, not both; leave out {shown_path(paths[0])} or load it")
     rules = eligibility(require, [f"{name}: {reason}" for name, reason in (exclude or {}).items()])
-    return rank_records(collect(paths), load_challenge(challenge), constraints, mixed, rules, ranges)
+    found = collect_records(records) if records else collect(paths)
+    return rank_records(found, load_challenge(challenge), constraints, mixed, rules, ranges)
+
+
+def to_frame(
+    results: "Record | Ranking | Choice | Sequence[Record | Choice]",
+    **settings: "str | bool | Mapping[str, str] | None",
+) -> "DataFrame":
+    """The tidy table that a ranking shows, one row per network; needs pandas (`pip install 'esr[frames]'`).
+
+    The columns are those of `esr rank --format csv`, units in their names: `network`, `status`, `rank_main`,
+    `psnr_rgb_<data>_db`, `runtime_ms`, `ratio`, `ratio_low`, `ratio_high`, `params`, `baseline`, `device`, `torch` …
+
+    Args:
+        results: Records, files and folders of them, or a ranking from `esr.rank`.
+        settings: As for `esr.rank`.
+
+    Raises:
+        EsrError: The input is at fault, or pandas is not installed; the message is one line with the remedy.
+    """
+    from esr.ranking import Ranking  # noqa: PLC0415 - see `rank`
+    from esr.report.frames import ranking_frame  # noqa: PLC0415
+
+    if isinstance(results, Ranking):
+        return ranking_frame(results)
+    return ranking_frame(rank(results, **settings))  # type: ignore[arg-type]
+
+
+def samples(record: "Record | Choice") -> "DataFrame":
+    """Every timed pass of a record's two networks, one row each; needs pandas (`pip install 'esr[frames]'`).
+
+    The columns are `network`, `role`, `process`, `round`, `block`, `image`, `lr_height` and `lr_width` in pixels, `ms`
+    (CUDA events on a GPU, wall clock on the CPU), `wall_ms`, `enqueue_ms`, `parent_ms`, `altered` and `outlier`.
+
+    Args:
+        record: A record, its file, or the folder that holds its `record.json`.
+
+    Raises:
+        EsrError: The file is not a record, or pandas is not installed.
+    """
+    from esr.records.files import load_record  # noqa: PLC0415 - see `rank`
+    from esr.report.frames import samples_frame  # noqa: PLC0415
+
+    return samples_frame(record if isinstance(record, Record) else load_record(record))
 
 
 def compare(

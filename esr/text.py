@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Iterable
 
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _COMMANDS = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -99,3 +100,19 @@ def did_you_mean(word: str, known: Iterable[str], *, limit: int = 3) -> str:
     if near:
         return f"did you mean {' or '.join(near)}?"
     return f"known: {', '.join(names)}" if names else "none is known"
+
+
+def duration(seconds: float) -> str:
+    """A span in words, rounded.
+
+    >>> duration(42), duration(600), duration(9000), duration(5e6)
+    ('42 s', '10 min', '2 h 30 min', '58 days')
+    """
+    if seconds < 2 * _MINUTE:
+        return f"{seconds:.0f} s"
+    if seconds < 2 * _HOUR:
+        return f"{seconds / _MINUTE:.0f} min"
+    if seconds >= 3 * _DAY:
+        return f"{seconds / _DAY:.0f} days"
+    hours, rest = divmod(round(seconds / _MINUTE), _MINUTE)
+    return f"{hours} h {rest} min"

@@ -1,8 +1,8 @@
 """Checks submissions before they are measured, and says what each team must fix.
 
-  esr check submissions/*/              a folder each: a YAML, a .py with weights, or a challenge's repository
-  esr check submissions/*/ --markdown   a table to send back
-  esr check submissions/*/ --no-run     files alone: nothing of a submission is run
+  esr check submissions/*/                     a folder each: a YAML, a .py with weights, or a challenge's repository
+  esr check submissions/*/ --format markdown   a table to send back
+  esr check submissions/*/ --no-run            files alone: nothing of a submission is run
 
 Structure, licence, size, weights and names are checked first; then each network upscales one image of 64×64 pixels in a
 worker of its own. Exit code 0 if all are ready, 1 if one is not.
@@ -12,7 +12,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from esr.cli.parser import Parser
+from esr.cli.parser import Parser, add_format, print_json
+from esr.text import shown_path
 
 if TYPE_CHECKING:
     from esr.doctor.intake import Submission
@@ -23,7 +24,7 @@ _HEADERS = ("network", "folder", "ready", "params [M]", "claimed [M]", "MACs [G]
 def add(parser: Parser) -> None:
     """Declares the command's grammar."""
     parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="folder of a submission, or its YAML")
-    parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
+    add_format(parser, "markdown")
     parser.add_argument("--no-run", action="store_true", help="check files alone")
 
 
@@ -36,13 +37,29 @@ def run(options: argparse.Namespace) -> int:
         for one in found:
             intake.dry_run(one)
     rows = [_row(one) for one in found]
-    if options.markdown:
+    ready = sum(one.ready for one in found)
+    if options.format == "json":
+        print_json([_plain(one) for one in found])
+        return 0 if ready == len(found) else 1
+    if options.format == "markdown":
         print("\n".join(_markdown(rows)))
     else:
         _print(rows)
-    ready = sum(one.ready for one in found)
     print(f"\n{ready} of {len(found)} networks are ready")
     return 0 if ready == len(found) else 1
+
+
+def _plain(one: "Submission") -> dict[str, object]:
+    """A submission for other programs."""
+    return {
+        "network": one.name,
+        "folder": shown_path(one.path),
+        "ready": one.ready,
+        "complexity": one.complexity,
+        "claims": one.claims,
+        "problems": one.problems,
+        "notes": one.notes,
+    }
 
 
 def _row(one: "Submission") -> tuple[str, ...]:

@@ -1,7 +1,9 @@
-"""Compares B with A: the same, faster, slower, or inconclusive.
+"""Compares records: of one network, B with A; of different networks, which is faster.
 
   esr compare host/record.json container/record.json
   esr compare before/ after/ --format markdown        every network that both folders hold
+  esr compare rlfn/ rfdn/                             two networks: which is faster, by how much
+  esr compare multirun/latest                         all of a folder against each other, as a matrix
 
 The ratios to the baseline that each record measured beside the network are compared. Exit code: 0 the same,
 3 faster or slower, 4 inconclusive, 2 usage error. docs/measuring.md explains the decision.
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from esr.cli.parser import Parser, number, one_of
 from esr.errors import RecordError
-from esr.text import printable, shown_path
+from esr.text import one_line, printable, shown_path
 
 if TYPE_CHECKING:
     from esr.records.compare import Comparison
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 SAME, DIFFERENT, INCONCLUSIVE = 0, 3, 4
 """Exit codes; of several comparisons the gravest: different, then inconclusive."""
+MOST_NETWORKS = 20
+"""Networks of a matrix; more are ranked."""
 FORMATS = ("table", "markdown", "json")
 
 
@@ -30,8 +34,9 @@ def add(parser: Parser) -> None:
     """Declares the command's grammar."""
     from esr.records.compare import MARGIN  # noqa: PLC0415 - only this command needs records
 
-    parser.add_argument("a", type=Path, metavar="A", help="a record, or a folder of records")
-    parser.add_argument("b", type=Path, metavar="B", help="the same, to be compared with A")
+    parser.add_argument(
+        "paths", type=Path, nargs="+", metavar="RECORDS", help="records, or folders of records: A, B, …"
+    )
     parser.add_argument(
         "--margin",
         type=number(float, lambda value: 0 <= value < 1, "a fraction from 0 to below 1, as 0.02 for 2 %"),
@@ -45,19 +50,14 @@ def add(parser: Parser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Compares; returns the exit code."""
-    from esr.records.compare import compare, pairs  # noqa: PLC0415 - see `add`
+    sides = [records_at(path) for path in options.paths]
+    matched, alone = _matched(sides)
+    if not matched:
+        return _contests([record for side in sides for record in side], options)
+    from esr.records.compare import compare  # noqa: PLC0415 - see `add`
 
-    left, right = _records(options.a), _records(options.b)
-    alone: list[str] = []
-    if len(left) == len(right) == 1:
-        matched = [(left[0], right[0])]  # whatever their networks are called
-    else:
-        matched, alone = pairs(left, right)
     for name in alone:
         print(f"esr: {printable(name)}: only on one side, left out", file=sys.stderr)
-    if not matched:
-        both = f"{shown_path(options.a)} and {shown_path(options.b)}"
-        raise RecordError(f"{both} hold no record of the same network on the same data; name two files")
     comparisons = [compare(a, b, options.margin, force=options.force, tainted=options.tainted) for a, b in matched]
     _write(comparisons, options.format)
     outcomes = {comparison.outcome for comparison in comparisons}
@@ -66,28 +66,67 @@ def run(options: argparse.Namespace) -> int:
     return INCONCLUSIVE if "inconclusive" in outcomes else SAME
 
 
-def _records(path: Path) -> list["Record"]:
-    """Every record below a folder, or the one that is named; other JSON in a folder is no concern."""
-    from esr.records.files import FILE_NAME, NotARecord, load_record  # noqa: PLC0415 - see `add`
-    from esr.records.finding import LeftOut, json_files  # noqa: PLC0415
+def _matched(sides: Sequence[Sequence["Record"]]) -> tuple[list[tuple["Record", "Record"]], list[str]]:
+    """Records of one network on two sides, and the networks of only one; nothing where different ones are compared."""
+    from esr.records.compare import pairs  # noqa: PLC0415 - see `add`
+    from esr.records.contest import are_different  # noqa: PLC0415
 
-    if path.is_dir() and (path / FILE_NAME).exists():
-        path /= FILE_NAME
-    left_out: list[LeftOut] = []
-    found = list(json_files([path], left_out))
-    for one in left_out:
-        print(f"esr: left out {shown_path(one.path)}: {printable(one.reason)}", file=sys.stderr)
-    named_so = [file for file, _ in found if file.name == FILE_NAME]
-    records = []
-    for file, named in found:
-        try:
-            records.append(load_record(file))
-        except NotARecord:
-            if named or file in named_so:
-                raise
-    if not records:
-        raise RecordError(f"{shown_path(path)}: contains no record; a record is a file {FILE_NAME}")
-    return records
+    if len(sides) != 2:  # noqa: PLR2004 - A and B
+        return [], []
+    left, right = sides
+    if len(left) == len(right) == 1:  # whatever one network is called
+        return ([], []) if are_different(left[0], right[0]) else ([(left[0], right[0])], [])
+    return pairs(left, right)
+
+
+def _contests(records: Sequence["Record"], options: argparse.Namespace) -> int:
+    """Different networks against each other, fastest first."""
+    from esr.records.contest import contest  # noqa: PLC0415 - see `add`
+    from esr.report import contest as report  # noqa: PLC0415
+    from esr.system.console import console  # noqa: PLC0415
+
+    named = _apart(records, " ".join(str(shown_path(path)) for path in options.paths))
+    named.sort(key=lambda record: record.ratio.value if record.ratio else float("inf"))
+    found = [contest(a, b, force=options.force, tainted=options.tainted) for a in named for b in named if a is not b]
+    if options.format == "json":
+        print(report.to_json(found), end="")
+    elif options.format == "markdown":
+        print(report.to_markdown(named, found), end="")
+    else:
+        report.print_contests(named, found, console())
+    return INCONCLUSIVE if found[0].outcome == "inconclusive" else DIFFERENT
+
+
+def _apart(records: Sequence["Record"], shown: str) -> list["Record"]:
+    """The newest successful record of each network.
+
+    Raises:
+        RecordError: There are too few networks, or too many.
+    """
+    newest: dict[str, Record] = {}
+    for record in sorted(records, key=lambda one: (not one.failed, one.document.ended)):
+        newest[record.candidate.name] = record
+    if older := len(records) - len(newest):
+        print(f"esr: left out {older} older or failed records of the same networks", file=sys.stderr)
+    if len(newest) < 2:  # noqa: PLR2004 - one network alone
+        raise RecordError(f"{shown}: nothing to compare with {', '.join(map(one_line, newest))}; name another record")
+    if len(newest) > MOST_NETWORKS:
+        raise RecordError(
+            f"{shown}: {len(newest)} networks, too many for a matrix ({MOST_NETWORKS}); esr rank ranks them"
+        )
+    return [*newest.values()]
+
+
+def records_at(path: Path) -> list["Record"]:
+    """Every record below a folder, or the one that is named; a line for each file that cannot be read."""
+    from esr.records import finding  # noqa: PLC0415 - see `add`
+
+    left_out: list[finding.LeftOut] = []
+    try:
+        return finding.records_at(path, left_out)
+    finally:
+        for one in left_out:
+            print(f"esr: left out {shown_path(one.path)}: {printable(one.reason)}", file=sys.stderr)
 
 
 def _write(comparisons: Sequence["Comparison"], chosen: str) -> None:

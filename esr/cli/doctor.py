@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from esr.cli.parser import Parser, key_values, number
+from esr.cli.parser import Parser, add_format, key_values, number
 from esr.errors import ConfigError, EsrError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def add(parser: Parser) -> None:
         default=30.0,
         help="duration of the measurement (30)",
     )
-    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    add_format(parser)
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as in an evaluation: out=DIR, device=cpu")
 
 
@@ -49,6 +49,7 @@ def run(options: argparse.Namespace) -> int:
 
     from esr.doctor import checks, state  # noqa: PLC0415 - `--help` does without psutil and the cards
 
+    as_json = options.format == "json"
     index = 0
     if options.overrides:
         from esr.config.compose import compose  # noqa: PLC0415 - takes a second
@@ -56,16 +57,16 @@ def run(options: argparse.Namespace) -> int:
         index = compose(["model=imdn", *options.overrides]).device.index
     gathered = state.gather(given.get("out") or os.environ.get("ESR_OUT") or ".", index)
     findings = checks.examine(gathered, checks.IMAGE if options.image else checks.MACHINE)
-    if not options.json:
+    if not as_json:
         _print(findings)
     noise = None
     if not (options.image or options.quick or checks.worst(findings) == "fail"):
         found, noise = _noise(options.overrides, options.seconds)
         findings.append(found)
-        if not options.json:
+        if not as_json:
             _print([found])
     status = checks.worst(findings)
-    if options.json:
+    if as_json:
         report = {"status": status, "findings": msgspec.to_builtins(findings)}
         print(json.dumps(report | ({"noise": msgspec.to_builtins(noise)} if noise else {}), indent=1))
     return 1 if status == "fail" else 0

@@ -11,28 +11,37 @@
 Subcommands (esr COMMAND --help says more):
   check DIR…         check submissions before a measurement; what each team must fix
   doctor [out=DIR]   check this machine or container; problems with remedies
-  compare A B        compare two records of one network: the same, faster, slower, or inconclusive
+  compare A B        compare records: one network twice, or different ones: which is faster
+  config [KEY]       explain a configuration key: meaning, unit, default
   rerun RECORD       measure a record's networks again, and say whether both runs agree
   rank RESULTS…      rank records, in files or folders, in the challenge's table
   fetch NAME…        download and check published weights and data sets
   repo list DIR      list the networks of a challenge's repository
-  show [NETWORK]     list the networks, or show one network's card and layers
+  show [NAME]        list the networks, show one network's card and layers, or a record again
   export KEY=VALUE…  write a network as ONNX, TorchScript or safetensors
   train KEY=VALUE…   train a network on a folder of images
 
 Groups, selected by GROUP=OPTION:
   GROUPS
 
-Values, set by KEY=VALUE; esr model=NAME --cfg job prints them all, esr/config/schema.py documents each:
+Values, set by KEY=VALUE; esr config KEY explains each, esr model=NAME --cfg job prints them all:
   weights=auto|published|bundled|random|PATH      timing.rounds=10        device.threads=4
-  quality.save=none|crops|images                  timing.precision=0.005  device.cpus=[0,1]
+  quality.save=none|crops|images                  timing.precision=0.005  device.cpus=0-1
   complexity.height=256 complexity.width=256      timing.max_seconds=60   lock=wait|fail
   timing.processes=3                              timing.timeout_s=600    out=DIR
   hydra/launcher=sequential|slurm|submitit_local  force=true (with -m: measure again what has a record)
 
+Quotes:
+  a path may hold any character, as long as the shell passes it on as one word: 'data.root=my images, x4=HR'
+  other values with commas, brackets or equals signs take a second pair: "model.args.mode='a,b'"
+
 Hydra's own options:
   --cfg job, --info, -m (multirun), --config-dir DIR, --hydra-help; esr model=NAME --help shows the composed values
   tab completion in bash: eval "$(esr -sc install=bash)"
+
+Output:
+  -v                 every figure and every note; esr show RECORD prints them later
+  --format json      for other programs, as with every command that prints something
   --version          the version of esr
 """
 

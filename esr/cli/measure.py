@@ -6,7 +6,8 @@ import logging
 import os
 import sys
 
-from esr.cli.parser import Parser, one_of
+from esr.cli.conditions import explained
+from esr.cli.parser import Parser, add_format, one_of
 from esr.errors import ConfigError
 
 _MODES = ("run", "multirun", "cfg", "info", "shell_completion")
@@ -16,6 +17,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FLAGS = ["--help -h", "--hydra-help", "--version", "--resolve", "--run -r", "--multirun -m", "--shell-completion -sc"]
 _VALUES = ["--package -p", "--config-path -cp", "--config-name -cn", "--config-dir -cd", "--experimental-rerun"]
 """Hydra's options without and with a value, apart from those that take one of a few."""
+_OURS = ("overrides", "verbose", "format")
+"""Words and options that Hydra is not given as options."""
 _INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
 
@@ -27,6 +30,9 @@ def add(parser: Parser) -> None:
     for names in _VALUES:
         parser.add_argument(*names.split())
     parser.add_argument("--cfg", "-c", type=one_of(("job", "hydra", "all")))
+    parser.add_argument("--verbose", "-v", action="store_true")
+    add_format(parser)
+    parser.advise = _advice
     parser.add_argument("--info", "-i", type=one_of(_INFO), nargs="?", const="all")
 
 
@@ -39,6 +45,11 @@ def run(options: argparse.Namespace) -> int:
     for word in options.overrides:
         if word.startswith("out=") and not word.removeprefix("out=").strip(" \t'\""):  # Hydra would make the folder
             raise ConfigError(f"{word}: no folder given; out=. is the current one")
+
+        if word.lstrip("+").startswith("hydra.job.chdir="):
+            raise ConfigError(
+                f"{word}: paths are relative to the folder where esr starts; out=DIR receives the results"
+            )
 
     # Hydra and its dependencies take a third of a second to import, which subcommands do without.
     import hydra  # noqa: PLC0415
@@ -54,11 +65,11 @@ def run(options: argparse.Namespace) -> int:
     multirun.register()
     wants_traceback = "HYDRA_FULL_ERROR" in os.environ
     # Hydra's errors reach the handler below instead of being printed with Hydra's advice.
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    os.environ["HYDRA_FULL_ERROR"] = "1"
     # Hydra prints through logging, which prints a traceback per line once the reader has exited, as in `| head`.
     logging.raiseExceptions = False
     sys.argv = [sys.argv[0], *_hydra_words(options)]
-    task = multirun.Task()
+    task = multirun.Task(verbose=options.verbose, as_json=options.format == "json")
     try:
         hydra.main(config_path="pkg://esr.conf", config_name="config", version_base="1.3")(task)()
         if task.error:
@@ -69,20 +80,34 @@ def run(options: argparse.Namespace) -> int:
         raise explain(error, options.overrides) from error
     except OSError as error:
         # Hydra creates the folder for results; the error of a full disk names no file.
+        if (known := explained(error)) and not wants_traceback:
+            raise known from error
         if wants_traceback or not (error.filename or error.errno in _FULL):
             raise
         raise ConfigError(
             f"{error.filename or 'results'}: cannot be written ({error.strerror}); choose another folder with out=DIR"
         ) from error
     finally:
+        if not wants_traceback:
+            os.environ.pop("HYDRA_FULL_ERROR", None)  # or another command in this process would have it
         code = task.close()
     return code
+
+
+def _advice(name: str) -> str:
+    from omegaconf import OmegaConf  # noqa: PLC0415 - only after a mistake
+
+    from esr.cli import advice  # noqa: PLC0415
+    from esr.config.mistakes import all_keys  # noqa: PLC0415
+    from esr.config.schema import EsrConf  # noqa: PLC0415
+
+    return advice.option(name, all_keys(OmegaConf.structured(EsrConf)))
 
 
 def _hydra_words(options: argparse.Namespace) -> list[str]:
     """The command line with the overrides first, since Hydra takes none after an option."""
     words = list(options.overrides)
     for name, value in vars(options).items():
-        if name != "overrides" and value:
+        if name not in _OURS and value:
             words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
     return words

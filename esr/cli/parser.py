@@ -24,6 +24,8 @@ class Parser(argparse.ArgumentParser):
             text: Its help: a line, an empty line, and examples; `None`: no option `--help` of its own.
         """
         self._known: list[str] = []
+        self.advise: Callable[[str], str] = lambda _: ""
+        """Words to type instead of an unknown option."""
         description, _, epilog = (text or "").partition("\n\n")
         super().__init__(prog, None, description, epilog, add_help=text is not None, formatter_class=_Formatter)
 
@@ -43,9 +45,16 @@ class Parser(argparse.ArgumentParser):
             name = word.partition("=")[0]
             if not name.startswith("-"):
                 self.error(f"{word}: unexpected")
-            near = did_you_mean(name, self._known, limit=1)
-            self.error(f"{name}: no such option" + (f"; {near}" if near.startswith("did") else ""))
+            self.error("; ".join(filter(None, (f"{name}: no such option", self.advise(name) or self._near(name)))))
         return options
+
+    def _near(self, name: str) -> str:
+        """Options that were probably meant; of a letter those that begin with it."""
+        if not name.startswith("--"):
+            near = " or ".join(known for known in self._known if known[2:3] == name[1:2])
+            return f"did you mean {near}?" if near else ""
+        near = did_you_mean(name, self._known, limit=1)
+        return near if near.startswith("did") else ""
 
     def error(self, message: str) -> NoReturn:
         """Raises `ConfigError`; argparse would print the usage."""
@@ -104,3 +113,16 @@ def key_values(words: Iterable[str], keys: Collection[str] | None = None) -> dic
             raise ConfigError(f"{word}: {key} is given twice")
         given[key] = value
     return given
+
+
+def add_format(parser: Parser, *others: str) -> None:
+    """Declares `--format`, by which every command prints for machines: `table`, other formats, and `json`."""
+    formats = ("table", *others, "json")
+    parser.add_argument("--format", type=one_of(formats), default="table", metavar="|".join(formats), help="(table)")
+
+
+def print_json(value: object) -> None:
+    """Prints a value of plain or msgspec types as indented JSON."""
+    import msgspec  # noqa: PLC0415 - `--help` does without it
+
+    print(msgspec.json.format(msgspec.json.encode(value), indent=1).decode())

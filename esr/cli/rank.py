@@ -3,6 +3,8 @@
   esr rank outputs                                every record below a folder
   esr rank outputs multirun --format html --out report.html
   esr rank outputs challenge=ntire2024 --format latex
+  esr rank outputs --format latex columns=place,network,ratio,params,rank_params
+  esr rank outputs --format pdf chart=ranks --out ranks.pdf
   esr rank outputs exclude='NAME: REASON'         a network without a rank, and the reason below the table
   esr rank --published ntire2026                  a challenge's own table, recomputed
 
@@ -16,8 +18,10 @@ cannot be used is named and left out. docs/ranking.md explains the table.
 
 import argparse
 import gc
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,10 +33,20 @@ if TYPE_CHECKING:
     from esr.ranking import Constraints, Ranges, Ranking
     from esr.records.document import Document
 
-FORMATS = ("table", "markdown", "csv", "latex", "json", "html")
+CHARTS = ("pdf", "svg")
+FORMATS = ("table", "markdown", "csv", "latex", "json", "html", *CHARTS)
+PLOTS = ("runtime", "ranks")
+"""As in `esr.report.plots`."""
 RUNTIMES = ("mean", "median", "without_first")
 """As in `esr.ranking.published`, which `--help` does without."""
-DEFAULTS = {"challenge": "ntire2022", "constraints": "report", "require": "honest", "ranges": "together"}
+DEFAULTS = {
+    "challenge": "ntire2022",
+    "constraints": "report",
+    "require": "honest",
+    "ranges": "together",
+    "columns": "",
+    "chart": PLOTS[0],
+}
 _EXCLUDE = "exclude="
 
 
@@ -68,6 +82,7 @@ def _run(options: argparse.Namespace) -> int:
     excluded = [word.removeprefix(_EXCLUDE) for word in given if word.startswith(_EXCLUDE)]
     plain = [word for word in given if not word.startswith(_EXCLUDE)]
     settings = DEFAULTS | key_values(plain, [*DEFAULTS, "exclude"])
+    _checked(options, settings)
     from esr.ranking import CONSTRAINTS, RANGES  # noqa: PLC0415 - `--help` is quick
 
     for key, known in (("constraints", CONSTRAINTS), ("ranges", RANGES)):
@@ -76,7 +91,7 @@ def _run(options: argparse.Namespace) -> int:
     if not options.published and options.runtime != RUNTIMES[0]:
         raise ConfigError(f"--runtime {options.runtime}: chooses among published times; add --published")
     ranking, documents = _ranking(settings, excluded, paths, options)
-    _write(ranking, documents, options.format, options.out)
+    _write(ranking, documents, options, settings)
     return 0
 
 
@@ -107,35 +122,72 @@ def _ranking(
     return rank_records(collection, challenge, constraints, options.mixed, rules, ranges), collection.documents
 
 
-def _write(ranking: "Ranking", documents: Mapping[str, "Document"], chosen: str, out: Path | None) -> None:
-    from esr.report.output import write_text  # noqa: PLC0415 - see `_ranking`
+def _write(
+    ranking: "Ranking", documents: Mapping[str, "Document"], options: argparse.Namespace, settings: Mapping[str, str]
+) -> None:
+    from esr.report.output import write_bytes  # noqa: PLC0415 - see `_ranking`
 
+    chosen, out = options.format, options.out
     if chosen == "table" and out is None:
         from esr.report.ranking_table import print_ranking  # noqa: PLC0415 - see `_ranking`
         from esr.system.console import console  # noqa: PLC0415
 
         print_ranking(ranking, console())
         return
-    text = _text(ranking, documents, chosen)
-    if out is None:
-        print(text, end="")
-        return
-    write_text(text, out)
-    print(f"esr: {shown_path(out)} written", file=sys.stderr)
+    content = _content(ranking, documents, chosen, settings)
+    if out is None and chosen in CHARTS:
+        sys.stdout.buffer.write(content)
+    elif out is None:
+        print(content.decode(), end="")
+    else:
+        write_bytes(content, out)
+        print(f"esr: {shown_path(out)} written", file=sys.stderr)
 
 
-def _text(ranking: "Ranking", documents: Mapping[str, "Document"], chosen: str) -> str:
+def _content(
+    ranking: "Ranking", documents: Mapping[str, "Document"], chosen: str, settings: Mapping[str, str]
+) -> bytes:
     if chosen == "html":
         from esr.report.html import render  # noqa: PLC0415 - brings the drawing library
+        from esr.report.html.origin import Origin  # noqa: PLC0415
 
-        return render(ranking, documents)
+        return render(ranking, documents, Origin(datetime.now().astimezone(), _command())).encode()
+    if chosen in CHARTS:
+        from esr.report import plots  # noqa: PLC0415 - see `_ranking`
+
+        plot: plots.Plot = "ranks" if settings["chart"] == "ranks" else "runtime"
+        return plots.render(ranking, plot, "pdf" if chosen == "pdf" else "svg")
     from esr.report import data, latex, markdown, ranking_table  # noqa: PLC0415 - see `_ranking`
 
+    columns = [name for name in settings["columns"].split(",") if name]
     formats = {
         "table": ranking_table.render,
-        "markdown": markdown.render,
-        "latex": latex.render,
+        "markdown": lambda made: markdown.render(made, columns),
+        "latex": lambda made: latex.render(made, columns),
         "csv": data.to_csv,
         "json": data.to_json,
     }
-    return formats[chosen](ranking)
+    return formats[chosen](ranking).encode()
+
+
+def _command() -> str:
+    """The command as it was typed."""
+    return shlex.join(["esr", *sys.argv[1:]])
+
+
+def _checked(options: argparse.Namespace, settings: Mapping[str, str]) -> None:
+    """Refuses settings that the format does not use, and pages on a terminal.
+
+    Raises:
+        ConfigError: They do not belong together.
+    """
+    chosen = options.format
+    if options.out is None and (chosen in CHARTS or chosen == "html") and sys.stdout.isatty():
+        raise ConfigError(f"--format {chosen}: a whole file would fill the terminal; add --out report.{chosen}")
+    if settings["columns"] and chosen not in ("markdown", "latex"):
+        raise ConfigError(f"columns={one_line(settings['columns'])}: chooses columns of markdown and latex only")
+    if settings["chart"] not in PLOTS:
+        hint = did_you_mean(settings["chart"], PLOTS)
+        raise ConfigError(f"chart={one_line(settings['chart'])}: no such choice; {hint}")
+    if settings["chart"] != PLOTS[0] and chosen not in CHARTS:
+        raise ConfigError(f"chart={settings['chart']}: chooses the chart of --format pdf and svg")

@@ -1,7 +1,7 @@
 """Lists the networks of a challenge's repository, without running any of its code.
 
   esr repo list ~/NTIRE2026_ESR                        ids, names, weights, missing packages, what deserves a look
-  esr repo list ~/NTIRE2026_ESR --json
+  esr repo list ~/NTIRE2026_ESR --format json
   esr model=repo repo=~/NTIRE2026_ESR id=22            one, against the repository's own baseline
   esr -m model=repo repo=~/NTIRE2026_ESR id=all        all of them
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from esr.cli.parser import Parser, one_of
+from esr.cli.parser import Parser, add_format, one_of, print_json
 
 if TYPE_CHECKING:
     from esr.config.repository import Entry, Layout
@@ -38,7 +38,7 @@ def add(parser: Parser) -> None:
     """Declares the command's grammar."""
     parser.add_argument("action", type=one_of(_ACTIONS), metavar="list")
     parser.add_argument("repo", type=Path, metavar="DIR", help="checkout of a challenge's repository")
-    parser.add_argument("--json", action="store_true", help="print the list as JSON")
+    add_format(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -49,9 +49,9 @@ def run(options: argparse.Namespace) -> int:
     layout = read_layout(options.repo)
     rows = [listed(layout, entry) for entry in layout.entries]
     commit, changed = state(layout.root)
-    if options.json:
+    if options.format == "json":
         report = {"repository": str(layout.root), "commit": commit, "changed": changed, "baseline": layout.baseline.id}
-        print(msgspec.json.format(msgspec.json.encode(report | {"networks": rows}), indent=1).decode())
+        print_json(report | {"networks": rows})
         return 0
     _print(layout, rows)
     missing = sum(bool(row.weights_missing) for row in rows)
@@ -89,7 +89,7 @@ def _state(changed: tuple[str, ...] | None) -> str:
 
 
 def _phrases(row: Listed) -> str:
-    """What is worth a look, without the places, which `--json` gives."""
+    """What is worth a look, without the places, which `--format json` gives."""
     return "; ".join(dict.fromkeys(reason.partition(" (")[0] for reason in row.suspicious))
 
 

@@ -1,20 +1,26 @@
-"""Lists the networks, or prints one network's card and per-layer table.
+"""Lists the networks, prints one network's card and layers, or a record again.
+
+  esr show                             the networks, with their published figures
+  esr show rlfn                        card and layers; a participant's: esr show my_network.yaml
+  esr show outputs/2026-01-31/12-00-00 a record, with every figure and note; of a folder with several, a line for each
 
 The layer table counts on the given LR size; nothing is downloaded. FLOPs are counted as the challenge's script
-does, MACs as torch's dispatcher sees every operator. A participant's network: esr show my_network.yaml
+does, MACs as torch's dispatcher sees every operator.
 """
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec.structs import replace
 
-from esr.cli.parser import Parser, number
-from esr.text import escaped, listed
+from esr.cli.parser import Parser, add_format, number, print_json
+from esr.text import escaped, listed, one_line, shown_path
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
     from esr.config.cards import Card
@@ -29,39 +35,74 @@ _TITLES = ("ms", "params [M]", "FLOPs [G]", "acts [M]", "memory [MiB]", "PSNR va
 def add(parser: Parser) -> None:
     """Declares the command's grammar."""
     pixels = number(int, lambda value: value >= 1, "a number of pixels, 1 or more")
-    parser.add_argument("network", nargs="?", help="a network's name or the path of a YAML; without it all are listed")
+    what = "a network's name, the path of a YAML, or a record's file or folder; without it the networks are listed"
+    parser.add_argument("network", nargs="?", metavar="NETWORK|RECORD", help=what)
     parser.add_argument("--height", type=pixels, default=256, help="LR height in pixels (256)")
     parser.add_argument("--width", type=pixels, default=256, help="LR width in pixels (256)")
+    add_format(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints the list or one network; returns the exit code."""
+    """Prints the list, one network or a record; returns the exit code."""
+    as_json = options.format == "json"
     if options.network is None:
-        from esr.system.console import console  # noqa: PLC0415 - `--help` does without it
-
-        console().print(_overview())
+        _list(as_json=as_json)
+    elif _is_record(options.network):
+        _records(Path(options.network), as_json=as_json)
     else:
-        _show(options.network, options.height, options.width)
+        _show(options.network, options.height, options.width, as_json=as_json)
     return 0
 
 
-def _overview() -> "Table":
-    from rich.table import Table  # noqa: PLC0415 - `--help` does without it
+def _is_record(word: str) -> bool:
+    """True for the name of a JSON file or of a folder."""
+    from esr.config.cards import model_names  # noqa: PLC0415 - `--help` does without it
 
-    from esr.config.cards import card, model_names  # noqa: PLC0415
+    network = word in model_names() or word.endswith((".yaml", ".yml"))
+    return not network and ("/" in word or word.endswith(".json") or Path(word).is_dir())
 
-    table = Table(title="Networks, with the figures that the challenges published", title_justify="left")
-    table.add_column("name", no_wrap=True)
-    table.add_column("team")
-    for title in ("rank", *_TITLES):
-        table.add_column(title, justify="right")
-    for name in model_names():
-        table.add_row(name, *_cells(card(name)))
-    return table
+
+def _records(path: Path, *, as_json: bool) -> None:
+    from esr.cli.compare import records_at  # noqa: PLC0415 - see `_is_record`
+    from esr.report.answer import answer  # noqa: PLC0415
+    from esr.report.record_table import print_record  # noqa: PLC0415
+    from esr.system.console import console  # noqa: PLC0415
+
+    found = records_at(path)
+    if as_json:
+        print_json([record.document for record in found] if len(found) > 1 else found[0].document)
+    elif len(found) == 1:
+        print_record(found[0], console(), whole=True)
+    else:
+        for record in found:
+            where = shown_path(record.path.parent) if record.path else ""
+            console().print(f"{where}: {one_line(answer(record))}", soft_wrap=True)
+
+
+def _list(*, as_json: bool) -> None:
+    from esr.config.cards import card, model_names  # noqa: PLC0415 - see `_is_record`
+    from esr.report.fitting import left_out_line, print_fitting  # noqa: PLC0415
+    from esr.report.table import Cell, Column, Grid  # noqa: PLC0415
+    from esr.system.console import console  # noqa: PLC0415
+
+    cards = [card(name) for name in model_names()]
+    if as_json:
+        print_json(cards)
+        return
+    rows = [[one.name, *_cells(one)] for one in cards]
+    screen = console()
+
+    def column(at: int, header: str) -> Column[list[str]]:
+        return Column(header, header, lambda row: Cell(row[at]), left=at < 2)  # noqa: PLR2004 - name and team
+
+    columns = [column(at, header) for at, header in enumerate(("name", "team", "rank", *_TITLES))]
+    screen.print("Networks, with the figures that the challenges published")
+    left_out = print_fitting(Grid(columns, rows), screen, ("team", "acts [M]", "memory [MiB]"), gap=2)
+    screen.print(*left_out_line(left_out, "--format json has them"), sep="\n", end="\n" if left_out else "")
 
 
 def _cells(card: "Card") -> list[str]:
-    from esr.report.wording import number as shown  # noqa: PLC0415 - see `_overview`
+    from esr.report.wording import number as shown  # noqa: PLC0415 - see `_is_record`
 
     row = card.published
     if row is None:
@@ -71,8 +112,8 @@ def _cells(card: "Card") -> list[str]:
     return [card.team or "", shown(row.ranks.main, 0), *figures, shown(row.psnr_rgb.get("div2k_valid"), 2)]
 
 
-def _show(choice: str, height: int, width: int) -> None:
-    from esr.config.cards import card_of_model  # noqa: PLC0415 - see `_overview`
+def _show(choice: str, height: int, width: int, *, as_json: bool) -> None:
+    from esr.config.cards import card_of_model  # noqa: PLC0415 - see `_is_record`
     from esr.config.compose import compose  # noqa: PLC0415
     from esr.errors import NetworkError  # noqa: PLC0415
     from esr.evaluation import question  # noqa: PLC0415
@@ -90,10 +131,13 @@ def _show(choice: str, height: int, width: int) -> None:
         if counted is None:
             raise NetworkError(answer.uncounted or "the network could not be counted")
         layers = worker.ask(LayersRequest(height, width)).layers
+    if as_json:
+        print_json({"card": card, "training_form": form, "complexity": counted, "layers": layers})
+        return
     live = counted.live_memory.total if counted.live_memory else 0
     screen = console()
     screen.print(_card_table(card))
-    screen.print(_layer_table(card.name, layers, counted))
+    _print_layers(screen, card.name, layers, counted)
     screen.print(
         f"convolutions: {counted.convolutions}; FLOPs as the challenges count: {counted.flops:,} (hooks, until 2023), "
         f"{counted.flops_fvcore:,} (fvcore, since 2024); "
@@ -108,7 +152,7 @@ def _show(choice: str, height: int, width: int) -> None:
 
 
 def _card_table(card: "Card") -> "Table":
-    from rich.table import Table  # noqa: PLC0415 - see `_overview`
+    from rich.table import Table  # noqa: PLC0415 - see `_is_record`
 
     table = Table(title=card.title, title_justify="left", show_header=False)
     table.add_column(no_wrap=True)
@@ -133,20 +177,25 @@ def _card_table(card: "Card") -> "Table":
     return table
 
 
-def _layer_table(name: str, layers: Sequence["Layer"], counted: "Complexity") -> "Table":
-    from rich import box  # noqa: PLC0415 - see `_overview`
-    from rich.table import Table  # noqa: PLC0415
+def _print_layers(screen: "Console", name: str, layers: Sequence["Layer"], counted: "Complexity") -> None:
+    from esr.report.fitting import left_out_line, print_fitting  # noqa: PLC0415 - see `_list`
+    from esr.report.table import Cell, Column, Grid  # noqa: PLC0415
 
-    size = "×".join(str(side) for side in counted.input_shape)
-    table = Table(title=f"Layers of {name} on a {size} input", title_justify="left", box=box.SIMPLE)
-    table.add_column("layer", overflow="fold")
-    table.add_column("type", no_wrap=True)
-    for column in ("output shape", "params", "MACs", "activations"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for layer in layers:
-        shape = "×".join(str(side) for side in layer.output_shape or ()) or "not run"
-        cells = (escaped(layer.path) or "(itself)", escaped(layer.type), shape)
-        table.add_row(*cells, f"{layer.params:,}", f"{layer.macs:,}", f"{layer.activations:,}")
-    table.add_section()
-    table.add_row("total", "", "", f"{counted.params:,}", f"{counted.macs:,}", f"{counted.activations:,}")
-    return table
+    rows = [
+        (
+            *(escaped(layer.path) or "(itself)", escaped(layer.type)),
+            "×".join(str(side) for side in layer.output_shape or ()) or "not run",
+            *(f"{count:,}" for count in (layer.params, layer.macs, layer.activations)),
+        )
+        for layer in layers
+    ]
+    rows.append(("total", "", "", *(f"{count:,}" for count in (counted.params, counted.macs, counted.activations))))
+
+    def column(at: int, header: str) -> Column[tuple[str, ...]]:
+        return Column(header, header, lambda row: Cell(row[at]), left=at < 2)  # noqa: PLR2004 - layer and type
+
+    headers = ("layer", "type", "output shape", "params", "MACs", "activations")
+    columns = [column(at, header) for at, header in enumerate(headers)]
+    screen.print(f"Layers of {name} on a {'×'.join(map(str, counted.input_shape))} input")
+    left_out = print_fitting(Grid(columns, rows), screen, ("type", "output shape"), gap=2)
+    screen.print(*left_out_line(left_out, "--format json has them"), sep="\n", end="\n" if left_out else "")

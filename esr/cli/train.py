@@ -6,11 +6,12 @@
                                                           fine-tuning
 
 The same command resumes from the checkpoint in out=FOLDER. validate_root=DIR measures the weights at intervals.
-esr/training/config.py documents every key, docs/training.md the training.
+esr config --train explains every key, docs/training.md the training.
 """
 
 import argparse
 
+from esr.cli import signals
 from esr.cli.parser import Parser, key_values
 from esr.text import printable
 
@@ -31,7 +32,8 @@ def run(options: argparse.Namespace) -> int:
     from esr.images.quality import decibels  # noqa: PLC0415
     from esr.training.loop import train  # noqa: PLC0415
 
-    trained = train(settings, lambda line: print(printable(line), flush=True))
+    with signals.at_once("rerun to resume from the last checkpoint"):
+        trained = train(settings, lambda line: print(printable(line), flush=True))
     quality = f", {decibels(trained.quality.psnr_y):.2f} dB luma" if trained.quality else ""
     print(f"{trained.weights}: {trained.steps} steps in {trained.seconds / 3600:.2f} h{quality}")
     return 0

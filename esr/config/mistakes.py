@@ -1,6 +1,7 @@
 """Errors of Hydra and OmegaConf as one line: the override, the reason, the nearest valid names."""
 
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,12 +11,19 @@ from hydra.errors import ConfigCompositionException, HydraException, MissingConf
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
+from esr.config.quoting import typed_words
 from esr.config.schema import NETWORK_GROUPS, EsrConf
 from esr.errors import ConfigError
 from esr.text import did_you_mean
 
 _PRECISIONS = ("amp", "autocast", "bf16", "bfloat16", "dtype", "float16", "fp16", "half", "precision", "quantize")
 """Last parts of unknown keys that ask for another type of number."""
+_EXPECTED = {
+    "could not be converted to Integer": "a whole number",
+    "could not be converted to Float": "a number without a unit, as 0.5 or 1e-3",
+    "is not a valid bool": "true or false",
+}
+"""End of OmegaConf's line -> what the key takes."""
 _ONE_OF_EACH = (*NETWORK_GROUPS, "data", "timing", "device", "cudnn", "telemetry")
 
 _NO_NAME = re.compile(r"[+-]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(e[+-]?\d+)?|[+-]?(inf|nan)|true|false|\{.*", re.IGNORECASE)
@@ -51,12 +59,13 @@ def explain(error: Exception, overrides: Sequence[str]) -> ConfigError:
     if isinstance(error, MissingConfigException):
         return ConfigError(_unknown_choice(error))
     if isinstance(error, OverrideParseException):
-        reason = str(error.message).splitlines()[0]
-        return ConfigError(f"{error.override}: {reason}; quote it, or see esr --help")
+        return ConfigError(_unreadable(str(error.override)))
     cause = error.__cause__ if isinstance(error, ConfigCompositionException) and error.__cause__ else error
     if isinstance(cause, OmegaConfBaseException):
         return ConfigError(_wrong_value(cause, overrides))
     line = " ".join(str(error).split())
+    if line.startswith("Ambiguous value"):
+        return ConfigError(next((_several(word) for word in overrides if f"'{word}'" in line), line))
     match = next((word for word in overrides if word and key_of(word) in line), None)
     return ConfigError(_unknown_key(match) if match and "Could not override" in line else line)
 
@@ -86,6 +95,27 @@ def all_keys(config: Any, prefix: str = "") -> list[str]:
     return keys
 
 
+def _unreadable(override: str) -> str:
+    """The line on an override outside of Hydra's grammar: the words to type instead."""
+    key, equals, value = override.partition("=")
+    if not equals or not key.strip("+~"):
+        return f"{override}: expected KEY=VALUE; esr --help says more"
+    if value.startswith("="):
+        return f"{override}: two equals signs; type {shlex.quote(key + value)}"
+    if words := typed_words(override):
+        return f"{override}: this value has to be in quotes; type {words}"
+    return f"{override}: not a value that can be read; esr --help says more"
+
+
+def _several(override: str) -> str:
+    """The line on a value with a comma: several values, a list or a text."""
+    key, _, value = override.partition("=")
+    each = f"{override}: several values; esr -m {shlex.quote(override)} measures each"
+    if ".args." not in key:
+        return each
+    return f"{each}; as a list type {shlex.quote(f'{key}=[{value}]')}, as one text {typed_words(override)}"
+
+
 def _unknown_choice(error: MissingConfigException) -> str:
     group, _, choice = (error.missing_cfg_file or "").partition("/")
     if not choice and not error.options:
@@ -94,6 +124,8 @@ def _unknown_choice(error: MissingConfigException) -> str:
         return f"{group}=: no choice given; known: {', '.join(error.options or [])}"
     if choice.endswith((".yaml", ".yml")):
         return f"{group}={choice}: no such file (relative to {Path.cwd()})"
+    if group == "device" and re.match(r"gpu|cuda", choice):
+        return f"{group}={choice}: no such choice; device=cuda, with device.index=N for one of several GPUs"
     more = " or a path ending in .yaml" if group in NETWORK_GROUPS else ""
     return f"{group}={choice}: no such choice; {did_you_mean(choice, error.options or [])}{more}"
 
@@ -105,21 +137,36 @@ def _wrong_value(cause: OmegaConfBaseException, overrides: Sequence[str]) -> str
         return next((f"{word}: {reason}" for word in overrides if "${" in word), reason)
     given = next((word for word in reversed(overrides) if key_of(word) == key), None)
     if "not in" in reason and "Key" in reason:
-        return _unknown_key(given or key)
+        below = next((word for word in overrides if key_of(word).startswith(f"{key}.")), None)
+        return _unknown_key(given or below or key)
     if given and "is not a ListConfig" in reason:
         name, _, value = given.partition("=")
         return f"{given}: must be a list, as {name}=[{value}]"
+    for ending, expected in _EXPECTED.items():
+        if ending in reason:
+            return f"{given or key}: expected {expected}"
     return f"{given or key}: {reason}"
+
+
+def nearest_key(override: str, known: Sequence[str]) -> str:
+    """The line on an unknown key, with the nearest ones, or else those of the same group."""
+    key = key_of(override)
+    near = did_you_mean(key, known)
+    if near.startswith("known"):
+        last = [name for name in known if name.rpartition(".")[2] == key.rpartition(".")[2]]
+        parent = key.rpartition(".")[0]
+        siblings = [name for name in known if name.rpartition(".")[0] == parent]
+        near = did_you_mean(last[0], last[:3]) if last else did_you_mean(key, siblings)
+    return f"{override}: no such key {key}; {near}"
 
 
 def _unknown_key(override: str) -> str:
     key = key_of(override)
     if key.rpartition(".")[2] in _PRECISIONS:
         return f"{override}: no such key {key}; networks are measured in float32, as the challenge measures them"
+    if not key:
+        return f"{override}: expected KEY=VALUE; esr --help says more"
+    if ".args." in key and not override.startswith("+"):
+        return f"{override}: the network's configuration gives no {key}; to add it type {shlex.quote(f'+{override}')}"
     known = all_keys(OmegaConf.structured(EsrConf))
-    near = did_you_mean(key, known)
-    if near.startswith("known"):  # rather than all keys, those of the same group
-        parent = key.rpartition(".")[0]
-        siblings = [name for name in known if name.rpartition(".")[0] == parent]
-        near = did_you_mean(key, siblings or [name for name in known if "." not in name])
-    return f"{override}: no such key {key}; {near}"
+    return f"{nearest_key(override, known)}; esr config explains them"

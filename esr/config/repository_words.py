@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from esr.config.quoting import quoted, readable
 from esr.config.repository import Layout, read_layout
 from esr.config.schema import ModelConf, RepositoryConf
 from esr.errors import ConfigError
@@ -17,7 +18,7 @@ ALL = "all"
 
 
 def expand(words: Sequence[str], *, several: bool = False) -> list[str]:
-    """Overrides with what `model=repo` and `baseline=repo` imply.
+    """Overrides in Hydra's grammar, with what `model=repo` and `baseline=repo` imply.
 
     `repo` becomes absolute, `id=all` the list of ids, and a repository's network is measured beside the repository's
     own baseline unless `baseline` is given. Other overrides stay as they are.
@@ -29,7 +30,7 @@ def expand(words: Sequence[str], *, several: bool = False) -> list[str]:
     Raises:
         ConfigError: The repository cannot be read, an id is missing or unknown, or several are given without `-m`.
     """
-    words = [_globbed(word) for word in words]
+    words = readable([_globbed(word) for word in words], several=several)
     given = dict(word.split("=", 1) for word in words if "=" in word and not word.startswith("-"))
     chosen = [group for group in ("model", "baseline") if CHOICE in given.get(group, "").split(",")]
     if not chosen:
@@ -37,7 +38,7 @@ def expand(words: Sequence[str], *, several: bool = False) -> list[str]:
     if not given.get("repo", "").strip():
         raise ConfigError(f"{chosen[0]}=repo: add repo=DIR, the checkout of a challenge's repository")
     layout = read_layout(Path(_unquoted(given["repo"])))
-    changed = {"repo": _quoted(str(layout.root))}
+    changed = {"repo": quoted(str(layout.root))}
     if "model" in chosen:
         changed["id"] = _ids(given.get("id", ""), layout, several=several)
     if given.get("model") == CHOICE and "baseline" not in given:
@@ -57,7 +58,7 @@ def _globbed(word: str) -> str:
     files = sorted(glob.glob(pattern, recursive=True))
     if not files:
         raise ConfigError(f"{word}: no file matches {pattern}")
-    return f"{match[1]}=" + ",".join(map(_quoted, files))
+    return f"{match[1]}=" + ",".join(map(quoted, files))
 
 
 def _ids(value: str, layout: Layout, *, several: bool) -> str:
@@ -77,11 +78,6 @@ def _ids(value: str, layout: Layout, *, several: bool) -> str:
 def _unquoted(value: str) -> str:
     value = value.strip()
     return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
-
-
-def _quoted(path: str) -> str:
-    """A path as a quoted value of Hydra's grammar."""
-    return "'" + re.sub(r"(\\*)'", r"\1\1\\'", path) + "'"
 
 
 def network_of(root: str | None, number: int | None) -> str:

@@ -49,6 +49,7 @@ class CheckpointConf:
     sha256: str | None = None
     """Digest, checked before the file is opened."""
     licence: str | None = None
+    """Licence of the weights."""
     state_dict_under: str | None = None
     """Key under which the file holds the state dict, for training checkpoints; dots lead into nested dicts. The file
     has to have it."""
@@ -86,10 +87,13 @@ class ModelConf:
     title: str | None = None
     """The architecture's name as its authors write it."""
     team: str | None = None
+    """Name of the team that submits it."""
     team_id: int | None = None
     """Number in the challenge's table; -1 and 0 are the two baselines."""
     paper: str | None = None
+    """Reference to the paper."""
     note: str | None = None
+    """A remark, shown with the card."""
     data_range: float = 1.0
     """Largest value of input and output: 1.0 or 255.0."""
     tile: TileConf = field(default_factory=TileConf)
@@ -112,6 +116,7 @@ class DataConf:
     """A set of LR images, with their HR counterparts if quality is to be measured."""
 
     name: str = MISSING
+    """Name of the set, in the record and in tables."""
     kind: str = "folder"
     """`demo`: the bundled photographs; `folder`: files on disk."""
     root: str | None = None
@@ -143,7 +148,8 @@ class WarmupConf:
     spread: float = 0.1
     """Spread: the median distance from the median over both windows is less than this fraction of it."""
     max_seconds: float = 60.0
-    """Seconds after which warm-up ends although the GPU's temperature or clock still rises; the record says so."""
+    """Seconds after which warm-up ends although passes are not stable, or the GPU's temperature or clock still rises;
+    the record says so. Each LR shape has one pass in any case."""
 
 
 @dataclass
@@ -153,15 +159,17 @@ class TimingConf:
     protocol: str = "paired"
     """`paired`: interleaved rounds against the baseline; `single`: the challenge's one unwarmed pass."""
     rounds: int | None = None
-    """Number of rounds, each of both networks over every image; `None`: until `precision` is reached."""
-    precision: float = 0.005
-    """Rounds end when the ratio's interval is narrower than this fraction of the ratio."""
+    """Number of rounds in each process, of both networks over every image; `None`: until `precision` is reached."""
+    precision: float | None = None
+    """Rounds end when the ratio's interval is narrower than this fraction of the ratio; `None`: 0.005 on a GPU, 0.05 on
+    a CPU."""
     min_rounds: int = 10
     """Rounds before the interval is evaluated."""
     max_seconds: float = 60.0
-    """Seconds of rounds after which timing ends without that precision, and the record says so."""
-    processes: int = 1
-    """Repetitions in fresh processes, each of which may select other algorithms."""
+    """Seconds of rounds, in all processes together, after which timing ends in any case, and the record says so."""
+    processes: int | None = None
+    """Repetitions in fresh processes, each of which may select other algorithms; `None`: 4 on a CPU, unless `rounds`
+    are given, else 1."""
     retries: int = 2
     """Repetitions of a block that telemetry found disturbed."""
     cuda_graph: bool = False
@@ -170,8 +178,9 @@ class TimingConf:
     """Approximate seconds for which one network runs before the other takes its turn."""
     warmup: WarmupConf = field(default_factory=WarmupConf)
     confidence: float = 0.95
-    seed: int = 0
-    """Seeds the order of networks and images."""
+    """Confidence of the intervals."""
+    seed: int | None = None
+    """Seeds the order of networks and images; `None`: drawn for each run, and recorded."""
     timeout_s: float = 600.0
     """Seconds without an answer after which a worker is terminated."""
 
@@ -195,8 +204,11 @@ class CudnnConf:
     """cuDNN and TF32 switches; applied in every worker, read back and recorded."""
 
     benchmark: bool = False
+    """cuDNN times its algorithms for each input shape, and takes the fastest."""
     deterministic: bool = False
+    """cuDNN takes only algorithms whose results repeat bit for bit."""
     allow_tf32: bool = False
+    """Convolutions and matrix products in TF32, on GPUs that have it."""
 
 
 @dataclass
@@ -204,7 +216,9 @@ class ComplexityConf:
     """Size of the LR input on which operations are counted, in pixels."""
 
     height: int = 256
+    """Height of that input, in pixels."""
     width: int = 256
+    """Width of that input, in pixels."""
 
 
 @dataclass
@@ -227,6 +241,7 @@ class EsrConf:
     weights: str = "auto"
     """`auto`, `published`, `bundled`, `random` or a path, for the candidate."""
     baseline_weights: str = "auto"
+    """The same for the baseline."""
     timing: TimingConf = field(default_factory=TimingConf)
     device: DeviceConf = field(default_factory=DeviceConf)
     cudnn: CudnnConf = field(default_factory=CudnnConf)
@@ -282,14 +297,14 @@ _POSITIVE = (
     "model.data_range", "baseline.data_range",
 )  # fmt: skip
 _RATES = ("telemetry.gpu_hz", "telemetry.host_hz")
-_RANGES: Ranges = (
+RANGES: Ranges = (
     (_AT_LEAST_ONE, lambda value: value >= 1, "at least 1"),
     (_NOT_NEGATIVE, lambda value: 0 <= value < float("inf"), "0 or more, and finite"),
     (_POSITIVE, lambda value: 0 < value < float("inf"), "positive and finite"),
     (_RATES, lambda value: 0 < value <= 10, "above 0 and at most 10"),  # noqa: PLR2004 - NVML's calls stall launches
     (("timing.confidence",), lambda value: 0 < value < 1, "between 0 and 1, as 0.95"),
 )
-_MOST: Mapping[str, float] = {
+MOST: Mapping[str, float] = {
     **dict.fromkeys(("timing.rounds", "timing.min_rounds"), MOST_ROUNDS),
     **dict.fromkeys(("timing.warmup.min_passes", "timing.warmup.max_passes", "timing.warmup.window"), 100_000),
     **dict.fromkeys(("timing.max_seconds", "timing.timeout_s", "timing.block_s"), 1e6),
@@ -305,14 +320,14 @@ _MOST: Mapping[str, float] = {
     "timing.seed": 2**32 - 1,
 }
 """Key -> largest value: beyond any use, and far from what overflows or never ends."""
-_LEAST: Mapping[str, float] = {
+LEAST: Mapping[str, float] = {
     **dict.fromkeys(_RATES, 0.01),
     **dict.fromkeys(("telemetry.max_share", "timing.block_s", "timing.max_seconds"), 1e-6),
     **dict.fromkeys(("model.data_range", "baseline.data_range", "timing.timeout_s"), 1e-6),
     "timing.precision": 1e-9,  # never reached: rounds until `max_seconds`
 }
 _MOST_CPUS = 65_536
-_CHOICES = {
+CHOICES = {
     "timing.protocol": ("paired", "single"),
     "device.kind": ("auto", "cuda", "cpu"),
     "data.kind": ("demo", "folder"),
@@ -348,16 +363,17 @@ def check_choices(config: object, known: Mapping[str, Sequence[str]]) -> None:
 
 def _check_limits(config: EsrConf) -> None:
     """Refuses numbers that would run for ever or overflow."""
-    for limits, word, sign in ((_MOST, "most", 1), (_LEAST, "least", -1)):
+    for limits, word, sign in ((MOST, "most", 1), (LEAST, "least", -1)):
         for key, limit in limits.items():
             value = attrgetter(key)(config)
             if value is not None and sign * value > sign * limit:
                 raise ConfigError(f"{key}={value:.12g}: must be at {word} {limit:.10g}")
     timing = config.timing
-    if (timing.rounds or 1) * timing.processes > MOST_ROUNDS:
+    processes = timing.processes or 1
+    if (timing.rounds or 1) * processes > MOST_ROUNDS:
         raise ConfigError(
             f"timing.rounds={timing.rounds}: must be at most {MOST_ROUNDS} in all processes together, "
-            f"timing.processes={timing.processes}"
+            f"timing.processes={processes}"
         )
     cpus = config.device.cpus
     if cpus is not None and any(one >= _MOST_CPUS for one in cpus):
@@ -372,8 +388,8 @@ def check_values(config: EsrConf) -> None:
     """
     if not config.out.strip():
         raise ConfigError("out=: no folder given; out=. is the current one")
-    check_ranges(config, _RANGES)
-    check_choices(config, _CHOICES)
+    check_ranges(config, RANGES)
+    check_choices(config, CHOICES)
     _check_limits(config)
     if config.timing.cuda_graph and config.timing.protocol == "single":
         raise ConfigError(

@@ -16,7 +16,7 @@ Protocol = Literal["paired", "single"]
 
 Stage = Literal[
     "open", "load", "image", "complexity", "memory", "peak", "reset_memory", "keep_memory", "renew", "quality",
-    "prepare", "time", "sample", "audit", "weights", "pass", "inspect", "kernels", "layers", "export",
+    "prepare", "time", "sample", "audit", "weights", "pass", "inspect", "kernels", "layers", "export", "rate",
 ]  # fmt: skip
 """A request to a worker, and the stage at which a network failed."""
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from esr.config.telemetry import TelemetryConf
 from esr.doctor.state import BASELINE, GpuCondition, State
 from esr.telemetry.findings import bit_names
 
@@ -261,6 +262,18 @@ _SANDBOX_REMEDIES = {
 """Layer -> its condition."""
 
 
+def host_is_idle(state: State) -> Finding | None:
+    """Other processes take turns of the cores from the networks and from the launches of a GPU's work."""
+    if state.host_load is None:
+        return None
+    limit = TelemetryConf().host_load
+    used = f"other processes use {state.host_load * 100:.0f} % of the cores"
+    if state.host_load <= limit:
+        return Finding("load", "ok", used)
+    remedy = f"wait for them to end: above {limit * 100:g} % during timing, a record is tainted by host_load"
+    return Finding("load", "warn", used, remedy)
+
+
 def networks_are_contained(state: State) -> Finding:
     """A network's code is kept from files, processes and sockets."""
     held = state.sandbox
@@ -300,6 +313,7 @@ MACHINE: tuple[Check, ...] = (
     weights_are_there,
     memory_suffices,
     cores_are_whole,
+    host_is_idle,
     networks_are_contained,
 )
 IMAGE: tuple[Check, ...] = (torch_loads, out_is_writable, weights_are_there, not_root, no_build_tools)

@@ -20,7 +20,7 @@ DOUBTFUL = 0.05
 
 
 class Noise(msgspec.Struct, frozen=True, kw_only=True):
-    """The baseline measured against itself; what `--json` prints."""
+    """The baseline measured against itself; what `--format json` prints."""
 
     rounds: int
     ratio: Estimate
@@ -51,7 +51,7 @@ def measure(overrides: Sequence[str], seconds: float, progress: Progress) -> Noi
     from esr.config import compose as composition  # noqa: PLC0415
     from esr.evaluation import evaluate as evaluation  # noqa: PLC0415
 
-    words = ["model=imdn", "baseline=imdn", "data=demo", f"timing.max_seconds={seconds}"]
+    words = ["model=imdn", "baseline=imdn", "data=demo", f"timing.max_seconds={seconds}", "timing.processes=1"]
     config = composition.compose([*words, "timing.precision=1e-9", *overrides])
     record = evaluation.evaluate(config, progress=progress)
     for network in (record.candidate, record.baseline):

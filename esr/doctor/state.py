@@ -26,6 +26,8 @@ from esr.zoo import weights as zoo
 BASELINE = "imdn"
 TORCH_S = 180
 """Seconds for torch to load from a cold disk."""
+LOAD_S = 1.0
+"""Seconds over which the host's load is measured."""
 BUILD_TOOLS = ("pip", "gcc", "cc", "g++", "make")
 
 
@@ -73,6 +75,8 @@ class State:
     """Memory of the machine, or the control group's limit if that is lower."""
     memory_limited: bool = False
     cores: int = 1
+    host_load: float | None = None
+    """Fraction of all cores that other processes keep busy; `None`: not measured."""
     cpu_limit: float | None = None
     uid: int = 0
     build_tools: tuple[str, ...] = ()
@@ -86,6 +90,7 @@ def gather(out: str, index: int = 0) -> State:
         out: Folder for results.
         index: Index of the visible GPU to measure.
     """
+    load = psutil.cpu_percent(interval=LOAD_S) / 100  # before this process starts others
     gpus = _gpus()  # before torch opens a context of its own there
     memory = psutil.virtual_memory().total
     limit = cgroups.memory_limit()
@@ -106,6 +111,7 @@ def gather(out: str, index: int = 0) -> State:
         memory_bytes=min(memory, limit or memory),
         memory_limited=limit is not None and limit < memory,
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        host_load=load,
         cpu_limit=cgroups.cpu_limit(),
         uid=os.getuid(),
         build_tools=tuple(tool for tool in BUILD_TOOLS if shutil.which(tool)),

@@ -7,25 +7,35 @@ from typing import cast
 
 from rich.cells import cell_len
 
-from esr.config.schema import ModelConf
+from esr.config.schema import EsrConf, ModelConf
 from esr.data import datasets, layouts
-from esr.evaluation.steps import Evaluation
 from esr.sandbox.layers import Mode
 from esr.sandbox.process import Wishes
 from esr.zoo.environments import packages_of
 
+RESULTS_CACHE = ".esr"
+"""Folder of untimed results below `out`."""
 _LATER = ("ctypes.util", "pynvml", "scipy.special")
 """Modules that are imported when they are first used, because that takes a second."""
-_RESULTS = ("outputs", "multirun")
+_RESULTS = ("outputs", "multirun", RESULTS_CACHE)
 """Folders of results below `out`."""
 
 
-def wishes(evaluation: Evaluation, model: ModelConf) -> Wishes:
-    """The sandbox of one network: it reads its own code, and neither images nor records."""
-    settings = evaluation.settings
-    images = {file.parent for pair in evaluation.dataset.pairs for file in _files(pair.lr_file, pair.hr_file)}
+def wishes(settings: EsrConf, folder: Path | None, model: ModelConf) -> Wishes:
+    """The sandbox of one network: it reads its own code, and neither images nor records.
+
+    Args:
+        settings: Name the images and the folder of results.
+        folder: Of this evaluation's results, if there is one.
+        model: The network.
+
+    Raises:
+        DataError: The images are missing.
+    """
+    found = layouts.find_files(settings.data) if settings.data.kind == "folder" else None
+    images = {file.parent for file in _files(*found.hr, *found.lr)} if found else set()
     results = [Path(settings.out) / name for name in _RESULTS]
-    folders = [evaluation.folder] if evaluation.folder else []
+    folders = [folder] if folder else []
     roots = [Path(settings.data.root).expanduser()] if settings.data.root else []
     hidden = [*images, *roots, *results, *folders, *_always_hidden()]
     return Wishes(cast(Mode, settings.sandbox), code(model), hidden)

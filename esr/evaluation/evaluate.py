@@ -5,9 +5,10 @@ A network that fails is recorded as failed, and the other one is measured to the
 
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from itertools import compress
 from pathlib import Path
 
 import msgspec
@@ -17,8 +18,9 @@ from esr.config.schema import EsrConf, ModelConf, network_name
 from esr.config.terms import ROLES, Role
 from esr.data import datasets
 from esr.errors import ConfigError, RecordError
-from esr.evaluation import containment, steps
+from esr.evaluation import containment, steps, untimed
 from esr.evaluation.cache_key import cache_key
+from esr.evaluation.crew import Crew, Start
 from esr.evaluation.gallery import Gallery
 from esr.evaluation.inputs import Inputs
 from esr.evaluation.own_code import code_digest
@@ -26,8 +28,7 @@ from esr.evaluation.record import build_document
 from esr.evaluation.rounds import Measurement
 from esr.evaluation.steps import Evaluation
 from esr.evaluation.subject import Subject, alive, answers_at_once
-from esr.evaluation.worker.messages import OpenRequest
-from esr.evaluation.worker.parent import Worker
+from esr.evaluation.worker.messages import OpenRequest, kernels_for
 from esr.records import files as records
 from esr.records.check import check_card, check_image_name, check_name
 from esr.records.document import Process
@@ -35,6 +36,10 @@ from esr.system import lock
 from esr.system.progress import Progress, Silent
 from esr.telemetry.watch import Watch, WatchResult
 from esr.text import quoted
+from esr.timing.plan import decide
+from esr.timing.schedule import order_of
+from esr.timing.statistics import complete_rounds
+from esr.timing.stopping import agreed
 from esr.zoo import weights as zoo
 from esr.zoo.environments import packages_of
 
@@ -61,6 +66,21 @@ def evaluate(settings: EsrConf, folder: Path | None = None, progress: Progress |
     require_recordable(settings)
     if folder:
         records.require_room(folder)
+    models: Mapping[Role, ModelConf] = {"candidate": settings.model, "baseline": settings.baseline}
+    progress.stage("starting workers", None)
+    starts = {
+        role: Start(settings.timing.timeout_s, containment.wishes(settings, folder, model), packages_of(model))
+        for role, model in models.items()
+    }
+    seed = secrets.randbelow(2**32) if settings.timing.seed is None else settings.timing.seed
+    with Crew(starts) as crew:
+        crew.start(order_of(seed, 0))  # torch is imported while this process reads images and weights
+        return _evaluate(settings, folder, progress, crew, seed, started)
+
+
+def _evaluate(
+    settings: EsrConf, folder: Path | None, progress: Progress, crew: Crew, seed: int, started: float
+) -> records.Record:
     progress.stage("images", None)
     dataset = datasets.load_dataset(settings.data, settings.quality.border)
     evaluation = Evaluation(
@@ -72,6 +92,8 @@ def evaluate(settings: EsrConf, folder: Path | None = None, progress: Progress |
         folder=folder,
         progress=progress,
         inputs=Inputs(dataset.pairs, secrets.randbits(62)),
+        crew=crew,
+        seed=seed,
     )
     with _named("rename the file"):
         for pair in evaluation.dataset.pairs:
@@ -82,6 +104,7 @@ def evaluate(settings: EsrConf, folder: Path | None = None, progress: Progress |
     if folder:
         watched = replace(watched, telemetry=watched.write_trace(folder))
     document = build_document(evaluation, processes, watched, key, started)
+    untimed.keep(evaluation, document.id)
     if folder is None:
         return records.Record(records.decode(msgspec.json.encode(document)))
     return records.write_record(document, folder)
@@ -116,17 +139,20 @@ def _named(remedy: str) -> Iterator[None]:
 def _single(evaluation: Evaluation) -> tuple[Sequence[Process], WatchResult]:
     """The challenge's protocol: one unwarmed pass over the images; memory is its peak."""
     with ExitStack() as guards:
-        with _workers(evaluation):
+        with _workers(evaluation, 0):
             watch = guards.enter_context(_guarded(evaluation))
             steps.calibrate(evaluation)
-            steps.load(evaluation)
+            with evaluation.ahead(1):
+                steps.load(evaluation)
+                untimed.reuse(evaluation)
             steps.seal(evaluation)
             steps.time_once(evaluation)
-            steps.measure_quality(evaluation)
+            with evaluation.ahead(1):
+                steps.measure_quality(evaluation)
             steps.profile(evaluation)
             for subject in evaluation.subjects:
                 subject.end_process()
-        _verify(evaluation)
+        _verify(evaluation, 1)
     return [], watch.finish(evaluation.counted)
 
 
@@ -134,48 +160,68 @@ def _paired(evaluation: Evaluation) -> tuple[Sequence[Process], WatchResult]:
     """Interleaved rounds, repeated in fresh processes; the first also measures memory and quality."""
     processes: list[Process] = []
     with ExitStack() as guards:
-        with _workers(evaluation):
-            watch = guards.enter_context(_guarded(evaluation))
-            steps.calibrate(evaluation)
-            steps.load(evaluation)
-            steps.measure_memory(evaluation)
-            steps.keep_memory(evaluation)
-            steps.measure_quality(evaluation)
-            processes.append(_rounds(evaluation, watch, processes))
-        for _ in range(1, evaluation.settings.timing.processes):
-            with _workers(evaluation):
+        ended = False
+        while not ended:
+            number = len(processes)
+            with _workers(evaluation, number):
+                if number == 0:
+                    watch = guards.enter_context(_guarded(evaluation))
                 steps.calibrate(evaluation)
-                steps.load(evaluation)
-                steps.keep_memory(evaluation)
+                with evaluation.ahead(number + 1):
+                    steps.load(evaluation)
+                    if number == 0:
+                        untimed.reuse(evaluation)
+                        steps.measure_memory(evaluation)
+                    steps.keep_memory(evaluation)
+                    if number == 0:
+                        steps.measure_quality(evaluation)
                 processes.append(_rounds(evaluation, watch, processes))
-        _verify(evaluation)
+                ended = _enough(evaluation, processes)
+                if ended:
+                    steps.profile(evaluation)
+                for subject in evaluation.subjects:
+                    subject.end_process()
+        _verify(evaluation, len(processes))
     return processes, watch.finish(evaluation.counted)
 
 
 def _rounds(evaluation: Evaluation, watch: Watch, earlier: Sequence[Process]) -> Process:
     blocks = [block.block for subject in evaluation.subjects for block in subject.blocks]
-    shapes = [pair.lr_shape for pair in evaluation.dataset.pairs]
     measurement = Measurement(
-        evaluation.subjects, evaluation.settings, shapes, watch, evaluation.progress, evaluation.inputs
+        evaluation.in_turn,
+        evaluation.settings,
+        [pair.lr_shape for pair in evaluation.dataset.pairs],
+        watch,
+        evaluation.progress,
+        evaluation.inputs,
+        evaluation.plan,
+        evaluation.plan.share(len(earlier), sum(process.seconds for process in earlier)),
     )
     measurement.process = len(earlier)
     measurement.first_round = sum(process.rounds for process in earlier)
     measurement.first_block = max(blocks, default=-1) + 1
-    process = measurement.run()
-    if len(earlier) + 1 == evaluation.settings.timing.processes:
-        steps.profile(evaluation)
-    for subject in evaluation.subjects:
-        subject.end_process()
-    return process
+    return measurement.run()
 
 
-def _verify(evaluation: Evaluation) -> None:
+def _enough(evaluation: Evaluation, processes: Sequence[Process]) -> bool:
+    """True if no further process is needed, or possible."""
+    plan = evaluation.plan
+    if len(processes) >= plan.processes or not alive(evaluation.subjects):
+        return True
+    owners = [number for number, process in enumerate(processes) for _ in range(process.rounds)]
+    tables = [subject.table(len(owners), len(evaluation.dataset.pairs)) for subject in evaluation.subjects]
+    whole = complete_rounds(*tables)
+    candidate, baseline = (table[whole] for table in tables)
+    return agreed(candidate, baseline, list(compress(owners, whole)), plan)
+
+
+def _verify(evaluation: Evaluation, number: int) -> None:
     """In processes that have timed nothing; a network that loads no more has failed, its figures are kept."""
     if not alive(evaluation.subjects):
         return
-    with _workers(evaluation):
+    with _workers(evaluation, number):
         steps.calibrate(evaluation)
-        steps.load_again(evaluation)
+        steps.load(evaluation, again=True)
         steps.keep_memory(evaluation)
         steps.verify(evaluation)
 
@@ -187,22 +233,29 @@ def _subject(role: Role, model: ModelConf, weights: str, progress: Progress) -> 
 
 
 @contextmanager
-def _workers(evaluation: Evaluation) -> Iterator[None]:
-    """A fresh process for each network, with its device open."""
+def _workers(evaluation: Evaluation, number: int) -> Iterator[None]:
+    """A fresh process for each network, with its device open.
+
+    Args:
+        evaluation: Its earlier workers ended.
+        number: Of the process.
+    """
     evaluation.progress.stage("starting workers", len(evaluation.subjects))
+    evaluation.order = order_of(evaluation.seed, number)
     with ExitStack() as stack:
-        for subject in evaluation.subjects:
-            wishes = containment.wishes(evaluation, subject.model)
-            subject.worker = stack.enter_context(
-                Worker(evaluation.settings.timing.timeout_s, wishes, packages_of(subject.model))
-            )
+        pair = evaluation.crew.take(evaluation.order)
+        for subject in evaluation.in_turn:
+            subject.worker = stack.enter_context(pair[subject.role])
         containment.import_all()
         settings = evaluation.settings
-        request = OpenRequest(settings.device, settings.cudnn, settings.timing.cuda_graph)
-        for subject, answer in answers_at_once(evaluation.subjects, request):
+        shapes = len({pair.lr_shape for pair in evaluation.dataset.pairs})
+        request = OpenRequest(settings.device, settings.cudnn, settings.timing.cuda_graph, kernels_for(shapes))
+        for subject, answer in answers_at_once(evaluation.in_turn, request):
             # Its own namespace gives it another number than it has here.
             subject.report = subject.report or msgspec.structs.replace(answer.report, pid=subject.worker.pid)
             evaluation.progress.advance()
+        on_gpu = any(subject.on_gpu for subject in evaluation.subjects)
+        evaluation.plan = decide(settings.timing, on_gpu=on_gpu, seed=evaluation.seed)
         yield
 
 

@@ -13,7 +13,7 @@ from esr.images.pixels import ImageArray
 from esr.records.document import Picture, Pictures
 
 COMPARISON = "comparison.png"
-"""LR, bicubic, both networks and HR side by side, on the most telling part of the data set."""
+"""The image on which bicubic errs most, and two parts of it by LR, bicubic, both networks and HR, side by side."""
 
 
 class Gallery:
@@ -27,12 +27,19 @@ class Gallery:
         self._comparison: str | None = None
 
     @property
+    def saves(self) -> bool:
+        """True if pictures are written."""
+        return self._folder is not None
+
+    @property
     def pictures(self) -> Pictures:
         """The record's entry for the pictures written so far."""
         return Pictures(comparison=self._comparison, images=tuple(self._images))
 
-    def add(self, index: int, pair: ImagePair, outputs: Mapping[str, tuple[str, ImageArray]]) -> None:
-        """Adds one image: by role, a network's name and its SR, 4H×4W×3 uint8.
+    def add(
+        self, index: int, pair: ImagePair, hr: ImageArray | None, outputs: Mapping[str, tuple[str, ImageArray]]
+    ) -> None:
+        """Adds one image with its HR: by role, a network's name and its SR, 4H×4W×3 uint8.
 
         Raises:
             DataError: A file cannot be written.
@@ -41,7 +48,7 @@ class Gallery:
             return
         lr = pair.lr()
         by_role = {role: image for role, (_, image) in outputs.items()}
-        views = pictures.Views(lr, bicubic_upscale(lr), pair.hr() if pair.hr_file else None, by_role)
+        views = pictures.Views(lr, bicubic_upscale(lr), hr, by_role)
         box = pictures.choose_box(views.hr, views.bicubic)
         saved = box if self._mode == "crops" else pictures.Box(0, 0, *views.bicubic.shape[:2])
         self._images.append(pictures.save(self._folder, pair.name, index, views, saved))

@@ -1,5 +1,6 @@
 """The record of a finished evaluation."""
 
+import dataclasses
 import time
 import uuid
 from collections.abc import Sequence
@@ -47,8 +48,7 @@ def build_document(
     owners = [number for number, process in enumerate(processes) for _ in range(process.rounds)] or [0]
     tables = [subject.table(len(owners), len(dataset.pairs)) for subject in evaluation.subjects]
     networks = [_network(evaluation, *pair, owners) for pair in zip(evaluation.subjects, tables, strict=True)]
-    shapes = [pair.lr_shape for pair in dataset.pairs]
-    clocks = [subject.clocks(len(owners), shapes) for subject in evaluation.subjects]
+    clocks = [_clocks(evaluation, subject, len(owners)) for subject in evaluation.subjects]
     timing = _timing(evaluation, processes, tables, owners, watched.telemetry)
     return document.Document(
         format=document.FORMAT,
@@ -74,6 +74,15 @@ def build_document(
             statistics.dependent(timing),
         ),
     )
+
+
+def _clocks(evaluation: Evaluation, subject: Subject, rounds: int) -> honesty.Clocks:
+    clocks = subject.clocks(rounds, len(evaluation.dataset.pairs))
+    comparable = subject.on_gpu or precision_class(subject) == "fp32"
+    if not comparable or not evaluation.macs_per_s:
+        return clocks
+    shapes = [pair.lr_shape for pair in evaluation.dataset.pairs]
+    return dataclasses.replace(clocks, least_ms=subject.least_ms(shapes, evaluation.macs_per_s))
 
 
 def _data(evaluation: Evaluation) -> document.Data:
@@ -121,6 +130,7 @@ def _network(evaluation: Evaluation, subject: Subject, table: Array, owners: Seq
         uncounted=subject.uncounted,
         code_sha256=subject.code_sha256,
         kernels=subject.kernels,
+        untimed_from=subject.untimed_from,
     )
 
 
@@ -157,7 +167,7 @@ def _timing(
     owners: Sequence[int],
     telemetry: Telemetry,
 ) -> document.Timing:
-    conf = evaluation.settings.timing
+    conf, plan = evaluation.settings.timing, evaluation.plan
     whole = statistics.complete_rounds(*tables)
     candidate, baseline = (table[whole] for table in tables)
     kept = list(compress(owners, whole))
@@ -170,14 +180,14 @@ def _timing(
         protocol=cast(Protocol, conf.protocol),
         rounds=len(owners),
         confidence=conf.confidence,
-        seed=conf.seed,
+        seed=plan.seed,
         ratio=ratio,
         ratio_plain=statistics.ratio_plain(candidate, baseline, conf.confidence, kept) if kept else None,
         ratio_per_round=tuple(per_round.tolist()),
         ratio_parent=honesty.ratio_by_parent(*by_parent),
         process_of_round=tuple(kept),
         spread=document.Dispersion(*statistics.spreads(per_round.tolist(), kept)) if kept else None,
-        precision=precision(ratio, conf.precision, ending) if ratio else None,
+        precision=precision(ratio, plan.precision, ending) if ratio else None,
         processes=tuple(processes),
         aa=_same(evaluation.candidate, evaluation.baseline),
         dependence=intervals.dependence(per_round.tolist(), kept) if kept else None,

@@ -94,9 +94,8 @@ class Likeness:
 
 def add_pass(likeness: Likeness, inputs: Inputs, passed: Passed) -> None:
     """Adds a timed pass."""
-    lr = inputs.lr(passed.one)
-    where = positions(values_of(lr), passed.sample_seed)
-    likeness.add(passed.values, inputs.nearest(lr, where), inputs.truth(passed.one, where))
+    where = positions(values_of(passed.lr), passed.sample_seed)
+    likeness.add(passed.values, inputs.nearest(passed.lr, where), inputs.truth(passed.one, where))
 
 
 def add_image(likeness: Likeness, inputs: Inputs, image: int, sr: ImageArray, times: int = 8) -> None:

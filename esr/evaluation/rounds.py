@@ -1,5 +1,6 @@
 """Interleaved rounds: both networks in turn over every image, until enough is known."""
 
+import math
 import secrets
 import time
 from collections.abc import Sequence
@@ -18,12 +19,15 @@ from esr.records.network import Block, Shape
 from esr.records.reasons import TAINT
 from esr.system.progress import Progress
 from esr.telemetry.watch import Watch
+from esr.timing.plan import Plan
 from esr.timing.schedule import Chunk, rounds
 from esr.timing.statistics import Array, complete_rounds
 from esr.timing.stopping import ended_by
 
-RENEWED_SHAPES, RENEWED_S = 16, 0.05
-"""Most LR shapes and least seconds of a round that begins with recompiled kernels."""
+RENEWAL_SHARE = 0.05
+"""Most of the time that recompiling kernels, and untimed passes with new ones, may take."""
+EVICTION_S = 0.3
+"""Seconds that dropping the kernels took on the machines it was measured on; the first guess of a process."""
 COMPARED = 32
 """Most passes of a turn that are compared with HR."""
 
@@ -39,6 +43,9 @@ class Measurement:
     watch: Watch
     progress: Progress
     inputs: Inputs
+    plan: Plan
+    share_s: float
+    """Seconds for its rounds."""
     process: int = 0
     """Number of the repetition."""
     first_round: int = 0
@@ -48,6 +55,10 @@ class Measurement:
     """Rounds completed."""
     blocks: int = 0
     replaced: int = 0
+    renewed_s: float = 0.0
+    """Seconds spent on renewing kernels."""
+    renewal_s: float = 0.0
+    """Likewise, of both networks in one round."""
 
     def run(self) -> Process:
         """Warms up and measures; no two workers run at the same time."""
@@ -70,37 +81,41 @@ class Measurement:
         if not running:
             return "failure"
         seconds = [max(subject.warm_ms(shape) for subject in running) / 1000 for shape in self.shapes]
-        renews = self._worth_renewing(sum(seconds))
-        timing = self.settings.timing
+        self.renewal_s = len(running) * (EVICTION_S + sum(seconds[self.shapes.index(one)] for one in set(self.shapes)))
         self.started = time.monotonic()
         self._announce()
-        for chunks in rounds(len(running), seconds, timing.block_s, timing.seed + self.process):
+        for chunks in rounds(len(running), seconds, self.settings.timing.block_s, self.plan.seed + self.process):
             self._show()
+            renews = self._may_renew(running)
+            before = self.renewed_s
             for number, chunk in enumerate(chunks):
                 self._measure(chunk, running, renew=renews and number == 0)
+            if renews:
+                self.renewal_s = self.renewed_s - before
             self.rounds += 1
             if ended := self._ended(running):
                 return ended
         raise AssertionError("rounds never end by themselves")
 
-    def _worth_renewing(self, seconds: float) -> bool:
-        """True if kernels are recompiled in each round, so that their random variation shows between rounds.
+    def _may_renew(self, running: Sequence[Subject]) -> bool:
+        """True if the kernels are recompiled in this round, so that their random variation shows between rounds.
 
-        Over many shapes it averages out within a round, and the untimed passes would take as long as the round; in a
-        short round recompiling would take several times as long.
+        That needs untimed passes over each shape. Where they would take too much of the time, the kernels' variation
+        shows only between processes, each of which compiles its own.
         """
-        return len(set(self.shapes)) <= RENEWED_SHAPES and seconds >= RENEWED_S
+        if any(subject.on_gpu for subject in running):
+            return False  # kernels cannot be dropped there
+        return self.renewed_s + self.renewal_s <= RENEWAL_SHARE * (time.monotonic() - self.started)
 
     def _announce(self) -> None:
-        timing = self.settings.timing
-        process = f", process {self.process + 1} of {timing.processes}" if timing.processes > 1 else ""
-        unit = "seconds at most" if timing.rounds is None else "rounds"
-        self.progress.stage(f"timing{process}, {unit}", timing.rounds or round(timing.max_seconds))
+        plan = self.plan
+        process = f", process {self.process + 1} of {plan.processes}" if plan.processes > 1 else ""
+        unit = "seconds at most" if plan.rounds is None else "rounds"
+        self.progress.stage(f"timing{process}, {unit}", plan.rounds or math.ceil(self.share_s))
 
     def _show(self) -> None:
-        timing = self.settings.timing
-        total = timing.rounds or round(timing.max_seconds)
-        done = self.rounds if timing.rounds else int(time.monotonic() - self.started)
+        total = self.plan.rounds or math.ceil(self.share_s)
+        done = self.rounds if self.plan.rounds else int(time.monotonic() - self.started)
         self.progress.at(min(total, done), total)
 
     def _ended(self, running: Sequence[Subject]) -> Ending | None:
@@ -110,7 +125,7 @@ class Measurement:
         first, *others = [self._table(subject) for subject in alive(running)]
         second = others[0] if others else first
         whole = complete_rounds(first, second)
-        return ended_by(first[whole], second[whole], time.monotonic() - self.started, self.settings.timing)
+        return ended_by(first[whole], second[whole], time.monotonic() - self.started, self.plan, self.share_s)
 
     def _table(self, subject: Subject) -> Array:
         return subject.table(self.first_round + self.rounds, len(self.shapes))[self.first_round :]
@@ -146,11 +161,13 @@ class Measurement:
 
     def _renew(self, subject: Subject) -> None:
         """Drops the kernels, and runs an untimed pass over each shape, so that no timed one pays for recompiling."""
+        begun = time.monotonic()
         subject.worker.resume()
         subject.worker.ask(RenewRequest())
         for shape in dict.fromkeys(self.shapes):
             run_pass(subject.worker, self.inputs, self.inputs.fresh(self.shapes.index(shape)))
         subject.worker.pause()
+        self.renewed_s += time.monotonic() - begun
 
     def _turn(self, subject: Subject, chunk: Chunk) -> Block:
         number = self.first_block + self.blocks

@@ -1,8 +1,9 @@
 """Steps of an evaluation besides its rounds; each works on the networks that have not failed."""
 
 import math
-from collections.abc import Sequence
-from contextlib import suppress
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -10,9 +11,12 @@ import msgspec
 import numpy as np
 
 from esr.config.schema import EsrConf, ModelConf
+from esr.config.terms import ROLES, Role
 from esr.data.datasets import Dataset
 from esr.errors import EsrError
+from esr.evaluation.crew import Crew
 from esr.evaluation.gallery import Gallery
+from esr.evaluation.grading import Grading
 from esr.evaluation.inputs import Inputs
 from esr.evaluation.outside import Outside
 from esr.evaluation.passes import Passed, calibrate_harness, check_finite, run_pass, values_of
@@ -21,12 +25,11 @@ from esr.evaluation.subject import Subject, alive, answers, recorded
 from esr.evaluation.turns import compare_repeated, time_passes
 from esr.evaluation.worker import messages
 from esr.evaluation.worker.parent import WorkerFailure
-from esr.images import quality
-from esr.images.bicubic import bicubic_upscale
 from esr.records.network import Block, Failure, Memory, Shape, Weights
 from esr.system.progress import Progress
 from esr.text import one_line
-from esr.timing.schedule import Pass
+from esr.timing.plan import Plan
+from esr.timing.schedule import Pass, order_of
 from esr.zoo import weights
 
 WEIGHTS_SEED = 0
@@ -44,6 +47,16 @@ class Evaluation:
     gallery: Gallery
     progress: Progress
     inputs: Inputs
+    crew: Crew
+    """Starts the workers."""
+    seed: int
+    """Of the order of networks and images."""
+    macs_per_s: float = 0.0
+    """Most that the device multiplied, in workers that knew no stranger's code; other work can only lower it."""
+    plan: Plan = field(init=False)
+    """Known once the device is."""
+    order: Sequence[Role] = ROLES
+    """Which network comes first in whatever the present process does with both."""
     folder: Path | None = None
     """Receives the results."""
     bicubic_psnr: list[float] = field(default_factory=list)
@@ -53,6 +66,21 @@ class Evaluation:
     def subjects(self) -> tuple[Subject, Subject]:
         """Candidate and baseline."""
         return self.candidate, self.baseline
+
+    @property
+    def in_turn(self) -> Sequence[Subject]:
+        """Both networks, in the present process's order."""
+        return sorted(self.subjects, key=lambda subject: self.order.index(subject.role))
+
+    @contextmanager
+    def ahead(self, process: int) -> Iterator[None]:
+        """Lets the workers of the next process start, while no clock runs.
+
+        Args:
+            process: Its number.
+        """
+        with self.crew.ahead(order_of(self.seed, process)):
+            yield
 
     @property
     def counted(self) -> set[int]:
@@ -66,39 +94,63 @@ class Evaluation:
 
 
 def calibrate(evaluation: Evaluation) -> None:
-    """Measures the harness beside each worker, before that knows a stranger's code."""
+    """Measures the harness beside each worker, before that knows a stranger's code, and how fast the device is."""
     shapes = [pair.lr_shape for pair in evaluation.dataset.pairs]
-    for subject in alive(evaluation.subjects):
+    evaluation.progress.stage("measuring the harness itself", len(evaluation.subjects))
+    for subject in alive(evaluation.in_turn):
         with recorded(subject):
             subject.outside = Outside(subject.worker.pid)
             subject.outside.learn()
             subject.cost = calibrate_harness(subject.worker, shapes, subject.outside.processor_seconds)
             subject.outside.context_mib = subject.outside.device_mib(_uuid(subject))
+            rate = subject.worker.ask(messages.RateRequest()).macs_per_s
+            evaluation.macs_per_s = max(evaluation.macs_per_s, rate)
+        evaluation.progress.advance()
 
 
-def load(evaluation: Evaluation) -> None:
-    """Loads networks and weights into the workers."""
+def load(evaluation: Evaluation, *, again: bool = False) -> None:
+    """Loads networks and weights into the workers, into both at once.
+
+    Args:
+        evaluation: Its workers without a network.
+        again: They have been measured: one that refuses now has failed, its figures are kept.
+    """
     progress = evaluation.progress
-    progress.stage("loading", len(evaluation.subjects))
-    for subject in alive(evaluation.subjects):
-        if subject.numbers is None and subject.weights.path is not None and subject.model.repository.root is None:
+    progress.stage("loading again" if again else "loading", len(evaluation.subjects))
+    requests: list[tuple[Subject, messages.LoadRequest]] = []
+    for subject in alive(evaluation.in_turn):
+        with _refused(subject, again=again):
             _count_weights(subject)
-        _load(subject)
+            requests.append((subject, load_request(subject.model, subject.weights)))
+            subject.worker.send(requests[-1][1])
+    for subject, request in requests:
+        if subject.failure is None:
+            with _refused(subject, again=again):
+                answer = subject.worker.receive(request)
+                subject.worker.confirm_sandbox()
+                subject.training_form = answer.training_form
+                subject.registered, subject.own_loading = answer.registered, answer.own_loading
+                subject.note_loading(answer.loading)
         progress.advance()
 
 
+@contextmanager
+def _refused(subject: Subject, *, again: bool) -> Iterator[None]:
+    try:
+        with recorded(subject):
+            yield
+    except EsrError as error:
+        if not again:
+            raise
+        subject.failure = Failure("load", "exception", one_line(str(error)))
+
+
 def _count_weights(subject: Subject) -> None:
-    content = np.frombuffer(weights.read(subject.weights), np.uint8)
-    for _, answer in answers([subject], messages.WeightsRequest(subject.weights, subject.model.checkpoint, content)):
-        subject.numbers = answer.numbers
-
-
-def _load(subject: Subject) -> None:
-    for _, answer in answers([subject], load_request(subject.model, subject.weights)):
-        subject.worker.confirm_sandbox()
-        subject.training_form = answer.training_form
-        subject.registered, subject.own_loading = answer.registered, answer.own_loading
-        subject.note_loading(answer.loading)
+    """Counts a file's values, in the first process only: the worker does not know the network's code yet."""
+    if subject.numbers is None and subject.weights.path is not None and subject.model.repository.root is None:
+        content = np.frombuffer(weights.read(subject.weights), np.uint8)
+        request = messages.WeightsRequest(subject.weights, subject.model.checkpoint, content)
+        subject.numbers = subject.worker.ask(request).numbers
 
 
 def load_request(model: ModelConf, chosen: Weights) -> messages.LoadRequest:
@@ -126,7 +178,8 @@ def measure_memory(evaluation: Evaluation) -> None:
     shapes = [pair.lr_shape for pair in evaluation.dataset.pairs]
     every = [shapes.index(shape) for shape in dict.fromkeys(shapes)]
     largest = evaluation.by_area()[-1]
-    for subject in alive(evaluation.subjects):
+    evaluation.progress.stage("peak memory", len(evaluation.subjects))
+    for subject in _measured_anew(evaluation):
         with recorded(subject):
             images = every if subject.on_gpu else [largest]
             _reset_peak(subject)
@@ -134,6 +187,12 @@ def measure_memory(evaluation: Evaluation) -> None:
                 run_pass(subject.worker, evaluation.inputs, evaluation.inputs.fresh(image))
             shape = shapes[largest] if len(images) == 1 else None
             subject.memory = msgspec.structs.replace(_peak(subject), lr_shape=shape)
+        evaluation.progress.advance()
+
+
+def _measured_anew(evaluation: Evaluation) -> list[Subject]:
+    """Networks in turn whose untimed results are not known from an earlier evaluation."""
+    return [subject for subject in alive(evaluation.in_turn) if subject.untimed_from is None]
 
 
 def _reset_peak(subject: Subject) -> None:
@@ -161,25 +220,25 @@ def keep_memory(evaluation: Evaluation) -> None:
 
 def measure_quality(evaluation: Evaluation) -> None:
     """Upscales every image: PSNR and SSIM where there is HR, pictures."""
-    settings, dataset, progress = evaluation.settings, evaluation.dataset, evaluation.progress
+    dataset, progress = evaluation.dataset, evaluation.progress
     progress.stage("quality", len(dataset.pairs))
-    for index, pair in enumerate(dataset.pairs):
-        outputs: dict[str, tuple[str, messages.Pixels]] = {}
-        hr = pair.hr() if dataset.has_hr else None
-        if hr is not None:
-            evaluation.inputs.hold_hr(index, hr)
-        for subject in alive(evaluation.subjects):
-            with recorded(subject):
-                sr = _upscale(evaluation, subject, index)
-                outputs[subject.role] = (subject.name, sr)
-                add_image(subject.on_images, evaluation.inputs, index, sr)
-                if hr is not None:
-                    subject.quality.append(quality.measure(sr, hr, settings.quality.border))
-        if hr is not None and outputs:
-            upscaled = bicubic_upscale(pair.lr())
-            evaluation.bicubic_psnr.append(quality.psnr(upscaled, hr, settings.quality.border))
-        evaluation.gallery.add(index, pair, outputs)
-        progress.advance()
+    with Grading(dataset.pairs, evaluation.settings.quality.border, evaluation.bicubic_psnr) as grading:
+        for index, pair in enumerate(dataset.pairs):
+            outputs: dict[str, tuple[str, messages.Pixels]] = {}
+            hr = grading.hr(index)
+            if hr is not None:
+                evaluation.inputs.hold_hr(index, hr)
+            for subject in _measured_anew(evaluation):
+                with recorded(subject):
+                    sr = _upscale(evaluation, subject, index)
+                    outputs[subject.role] = (subject.name, sr)
+                    add_image(subject.on_images, evaluation.inputs, index, sr)
+                    if hr is not None:
+                        grading.grade(subject, sr, hr)
+            if hr is not None and outputs:
+                grading.compare_bicubic(index, hr)
+            evaluation.gallery.add(index, pair, hr, outputs)
+            progress.advance()
     for subject in evaluation.subjects:
         subject.below_bicubic = _below_bicubic(subject, evaluation.bicubic_psnr)
 
@@ -205,15 +264,6 @@ def _upscale(evaluation: Evaluation, subject: Subject, image: int) -> messages.P
     return sr
 
 
-def load_again(evaluation: Evaluation) -> None:
-    """Loads the networks once more; one that refuses has failed, its figures are kept."""
-    for subject in alive(evaluation.subjects):
-        try:
-            _load(subject)
-        except EsrError as error:
-            subject.failure = Failure("load", "exception", one_line(str(error)))
-
-
 def verify(evaluation: Evaluation) -> None:
     """Repeats timed passes in a process that has seen none of them, and counts; one repetition is watched."""
     evaluation.progress.stage("verifying", len(evaluation.subjects))
@@ -227,12 +277,20 @@ def verify(evaluation: Evaluation) -> None:
 def _verify(evaluation: Evaluation, subject: Subject) -> None:
     inputs, worker = evaluation.inputs, subject.worker
     waiting, subject.unrepeated = subject.unrepeated, []
-    *repeatable, watched = waiting or [run_pass(worker, inputs, inputs.fresh(evaluation.by_area()[0]))]
+    waiting = waiting or [run_pass(worker, inputs, inputs.fresh(evaluation.by_area()[0]))]
+    repeatable, watched = (waiting, None) if subject.untimed_from else (waiting[:-1], waiting[-1])
     for number, timed in enumerate(repeatable):
         repeated = run_pass(worker, inputs, timed.one, timed)
         compare_repeated(subject, inputs, timed, repeated)
         if number == 0:
             _look_for_chance(evaluation, subject, repeated)
+    if watched is not None:
+        _inspect(evaluation, subject, watched)
+
+
+def _inspect(evaluation: Evaluation, subject: Subject, watched: Passed) -> None:
+    """Repeats one timed pass under watch, and counts."""
+    inputs, worker = evaluation.inputs, subject.worker
     lr = inputs.lr(watched.one)
     subject.note_inspection(worker.ask(messages.InspectRequest(lr, watched.seed)))
     values = worker.ask(messages.SampleRequest(values_of(lr), watched.sample_seed)).values
@@ -274,7 +332,11 @@ def time_once(evaluation: Evaluation) -> None:
         evaluation.progress.stage(f"{subject.name}: one unwarmed pass", count_of_images)
         with recorded(subject):
             _reset_peak(subject)
+            until = time.monotonic() + evaluation.plan.max_seconds
             for index in range(count_of_images):
+                if time.monotonic() > until:
+                    limit = f"{evaluation.plan.max_seconds:g} s (timing.max_seconds)"
+                    raise WorkerFailure("pass", "timeout", f"{index} of {count_of_images} images within {limit}")
                 passed = time_passes(subject, evaluation.inputs, [Pass(index)])
                 block = Block(block=index, round=0, process=0, parent_wall_ms=passed[0].parent_ms)
                 subject.add_block(block, passed, shapes)

@@ -1,5 +1,6 @@
 """One network in an evaluation: its configuration, its worker, and its results as they come in."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,9 @@ from esr.timing.samples import SampleColumns
 from esr.timing.statistics import Array, matrix
 from esr.zoo import repository
 
+_FASTER_THAN_PRODUCTS = 5.0
+"""Factor by which a convolution may beat a product of matrices: Winograd's transforms multiply down to a quarter as
+often (Lavin and Gray, CVPR 2016), and the product itself may not have been at its best."""
 _BY_CHANCE = 6.0
 """Largest difference of a timed pass from its repetition, over that of two repetitions, if all are random. The median
 over the passes that differ decides: one repetition that is random on purpose excuses nothing."""
@@ -48,10 +52,14 @@ class Subject:
     """Reason why its passes were not replayed from a CUDA graph although the configuration asks for it."""
     uncounted: str | None = None
     """Reason for a missing `complexity` although the network ran on the images."""
+    untimed_from: str | None = None
+    """Evaluation from which quality, counts, memory and audit are taken; `None`: they are measured here."""
     quality: list[network.Quality] = field(default_factory=list)
     """One per image; empty without HR."""
     warmup: list[network.WarmUp] = field(default_factory=list)
     samples: SampleColumns = field(default_factory=SampleColumns)
+    own_ms: list[float] = field(default_factory=list)
+    """Of each timed pass, the harness's own time beside the worker that ran it."""
     blocks: list[network.Block] = field(default_factory=list)
     cost: HarnessCost = field(default_factory=lambda: HarnessCost((1,), (0.0,)))
     """The harness's own time beside the present worker."""
@@ -117,7 +125,9 @@ class Subject:
         """
         self.blocks.append(block)
         for each in passed:
-            parent_ms = max(0.0, each.parent_ms - self.cost.of(shapes[each.one.image]))
+            own_ms = self.cost.of(shapes[each.one.image])
+            parent_ms = max(0.0, each.parent_ms - own_ms)
+            self.own_ms.append(own_ms)
             self.harness_computed_ms += self.cost.computed(shapes[each.one.image])
             self.samples.add(block.round, block.block, each.one, each.duration, parent_ms)
             self.reservoir.offer(each)
@@ -139,17 +149,31 @@ class Subject:
     def _replaced(self) -> set[int]:
         return {block.block for block in self.blocks if block.replaced}
 
-    def clocks(self, rounds: int, shapes: Sequence[network.Shape]) -> Clocks:
+    def clocks(self, rounds: int, images: int) -> Clocks:
         """The passes that count by both clocks, in complete rounds.
 
         Args:
             rounds: Of the whole evaluation.
-            shapes: LR shape of each image.
+            images: Of the data set.
         """
-        claimed, parent = self.table(rounds, len(shapes)), self.parent_table(rounds, len(shapes))
-        own = np.broadcast_to([self.cost.of(shape) for shape in shapes], claimed.shape)
+        claimed, parent = self.table(rounds, images), self.parent_table(rounds, images)
+        own = matrix(self.samples, rounds, images, self._replaced, self.own_ms)
         whole = np.isfinite(claimed).all(axis=1)
-        return Clocks(claimed[whole], parent[whole], np.asarray(own[whole], float), self.load)
+        return Clocks(claimed[whole], parent[whole], own[whole], load=self.load)
+
+    def least_ms(self, shapes: Sequence[network.Shape], macs_per_s: float) -> float:
+        """Milliseconds below which no round can be on this device; 0 where the operations are not known.
+
+        Args:
+            shapes: LR shape of each image.
+            macs_per_s: Rate of a product of large matrices.
+        """
+        counted = self.extrapolated or self.complexity
+        if counted is None:
+            return 0.0
+        per_pixel = counted.macs / math.prod(counted.input_shape[-2:])
+        macs = per_pixel * sum(height * width for height, width in shapes)
+        return 1000 * macs / (_FASTER_THAN_PRODUCTS * macs_per_s)
 
     def warm_ms(self, shape: network.Shape) -> float:
         """Milliseconds of the last warm-up pass over an LR shape."""
@@ -196,6 +220,12 @@ class Subject:
         self.precisions |= found.precisions
         self.switches_changed |= found.switches
         self.changes_input |= found.changes_input
+
+    @property
+    def contained(self) -> bool:
+        """True if the present worker's code can neither read files of others nor write any."""
+        state = self.worker.process.state
+        return self.worker.process.wishes.mode != "off" and state.essential_fault(sealed=False) is None
 
     def note_loading(self, found: network.Loading) -> None:
         """Keeps what the first worker reports about loading, with a repository's state and digests."""

@@ -16,7 +16,7 @@ from esr.records.network import Shape, WarmUp
 from esr.system.progress import Progress
 from esr.telemetry.watch import Watch
 from esr.timing.schedule import Pass
-from esr.timing.warmup import settled
+from esr.timing.warmup import settled, unsettled
 
 _TRIES = 3
 """Repetitions that all have to differ from each other before chance is the cause."""
@@ -70,33 +70,40 @@ def warm_up(
     Returns:
         True if the device was stable in the end.
     """
-    for shape in dict.fromkeys(shapes):
-        progress.stage(f"warm-up, LR {shape[0]}×{shape[1]}", None)
+    start = time.monotonic()
+    distinct = dict.fromkeys(shapes)
+    for number, shape in enumerate(distinct, 1):
+        title = f"warm-up, LR {shape[0]}×{shape[1]} ({number} of {len(distinct)})"
+        progress.stage(f"{title}, passes at most", conf.max_passes)
         passes: dict[str, list[float]] = {subject.role: [] for subject in alive(subjects)}
-        for _ in range(conf.max_passes):
+        for done in range(1, conf.max_passes + 1):
             for subject in alive(subjects):
                 passes[subject.role] += _warm_pass(subject, inputs, shapes, shapes.index(shape))
-            if all(settled(passes[subject.role], conf) for subject in alive(subjects)):
+            waits = [reason for subject in alive(subjects) if (reason := unsettled(passes[subject.role], conf))]
+            if not waits or time.monotonic() - start > conf.max_seconds:
                 break
+            if done == conf.min_passes or done % conf.window == 0:
+                progress.stage(f"{title}: {waits[0]}; passes at most", conf.max_passes)
+            progress.at(done, conf.max_passes)
         for subject in alive(subjects):
             ms = passes[subject.role]
             subject.warmup.append(WarmUp(process, shape, tuple(ms), settled(ms, conf)))
-    return _heat(subjects, inputs, shapes, conf.max_seconds, watch, progress)
+    return _heat(subjects, inputs, shapes, start + conf.max_seconds, watch, progress)
 
 
 def _heat(
     subjects: Sequence[Subject],
     inputs: Inputs,
     shapes: Sequence[Shape],
-    limit_s: float,
+    until: float,
     watch: Watch,
     progress: Progress,
 ) -> bool:
     largest = max(range(len(shapes)), key=lambda index: shapes[index][0] * shapes[index][1])
-    start = time.monotonic()
-    progress.stage("warm-up, until the GPU is stable", None)
+    if alive(subjects) and not watch.steady():
+        progress.stage("warm-up, until the GPU's temperature and clock are stable", None)
     while alive(subjects) and not watch.steady():
-        if time.monotonic() - start > limit_s:
+        if time.monotonic() > until:
             return False
         for subject in alive(subjects):
             _warm_pass(subject, inputs, shapes, largest)

@@ -114,6 +114,7 @@ def _of_network(subject: Subject, other: Subject, clocks: honesty.Clocks, others
         "input_changed": "found in a watched pass" if subject.changes_input else None,
         "warmup_cap": ", ".join(f"LR {height}×{width}" for height, width in unsettled),
         "time_unaccounted": late,
+        "time_impossible": honesty.impossible(clocks.claimed.sum(axis=1), clocks.least_ms),
         "precision_changed": "; ".join(dtypes),
         "switches_changed": ", ".join(switches),
         "work_uncounted": _work_uncounted(subject),

@@ -11,15 +11,15 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
 
 from esr.config.schema import SCALE
 from esr.errors import DataError
 from esr.images.files import write_png
 from esr.images.pixels import ImageArray, check_image, describe_size, rgb_to_luma
-from esr.images.quality import psnr
+from esr.images.quality import SSIM_WINDOW, psnr, ssim
+from esr.images.sheet import Strip, Tile, enlarged, side_by_side
 from esr.records.document import Picture
-from esr.text import file_stem, one_line
+from esr.text import file_stem
 
 SIDE = 96
 """Side of a crop in HR pixels: small enough to be enlarged, large enough to be recognised."""
@@ -28,9 +28,10 @@ BORDER = 8
 FOLDER = "images"
 """The folder for `save`'s files, inside the record's."""
 
-_PANEL = 256  # least side of an enlarged crop on screen, in pixels
-_GAP, _LINE, _FONT = 10, 22, 16
-_PAPER, _INK, _GREY = (255, 255, 255), (20, 20, 20), (110, 110, 110)
+ORDER = ("lr", "bicubic", "baseline", "candidate", "hr")
+"""Versions of an image in the order in which they are shown."""
+_SMALLEST = 8 + SSIM_WINDOW
+"""Least side of an image, in pixels, that has figures of its own: SSIM's window has to lie inside the border."""
 
 
 class Box(NamedTuple):
@@ -99,14 +100,28 @@ def choose_box(hr: ImageArray | None, bicubic: ImageArray, side: int = SIDE) -> 
         bicubic: LR enlarged by bicubic, 4H×4W×3 uint8.
         side: Side of the part, in HR pixels; less where the image is smaller.
     """
-    luma = rgb_to_luma(bicubic).astype(np.int64)
+    luma = _luma(bicubic)
     if hr is None:
         score = np.zeros_like(luma)
         score[:, 1:] += np.diff(luma, axis=1) ** 2
         score[1:] += np.diff(luma, axis=0) ** 2
     else:
-        score = (luma - rgb_to_luma(hr)) ** 2
-    height, width = luma.shape
+        score = (luma - _luma(hr)) ** 2
+    return _highest(score, side)
+
+
+def differing_box(a: ImageArray, b: ImageArray, side: int = SIDE) -> Box:
+    """The square part in which the luma of two images of one shape differs most, as `choose_box` places it."""
+    return _highest((_luma(a) - _luma(b)) ** 2, side)
+
+
+def _luma(image: ImageArray) -> npt.NDArray[np.int64]:
+    return rgb_to_luma(image).astype(np.int64)
+
+
+def _highest(score: npt.NDArray[np.int64], side: int) -> Box:
+    """The square whose sum is the highest."""
+    height, width = score.shape
     side = min(side, height, width)
     side -= side % SCALE
     rows, columns = _corners(height, side), _corners(width, side)
@@ -116,25 +131,53 @@ def choose_box(hr: ImageArray | None, bicubic: ImageArray, side: int = SIDE) -> 
 
 
 def comparison(views: Views, box: Box, names: Mapping[str, str], title: str) -> ImageArray:
-    """LR, bicubic, each network and HR side by side on one part of the image, H×W×3 uint8.
+    """The whole image, and two parts of it by every network side by side, H×W×3 uint8.
 
-    Pixels are enlarged by an integer factor without interpolation. Below each panel stand its name and, if there is HR,
-    the PSNR of RGB within the part shown.
+    The parts are the given one and that in which the two networks differ most; frames in the whole image show where.
+    Their pixels are enlarged by an integer factor without interpolation. With HR, each panel has the PSNR of RGB within
+    the part, and each column PSNR and SSIM of the whole image, as in the record.
 
     Args:
         views: The image.
-        box: The part to show.
+        box: The part where bicubic errs most.
         names: Names to print, by role.
         title: Opens the line above the panels: the image's name.
     """
+    labels = {"lr": "LR", "bicubic": "bicubic", "hr": "HR", **names}
+    if "baseline" in names:
+        labels["baseline"] = f"{names['baseline']} (baseline)"
+    rows = [_strip(views, box, labels, "bicubic errs most" if views.hr is not None else "edges are strongest")]
+    if {"candidate", "baseline"} <= views.outputs.keys():
+        apart = differing_box(views.outputs["candidate"], views.outputs["baseline"], max(box.height, box.width))
+        rows.append(_strip(views, apart, labels, f"{names['candidate']} and {names['baseline']} differ most"))
+    large = views.large()
+    whole = {role: _whole(large[role], views.hr) for role in ("bicubic", *views.outputs)}
+    feet = [(panel.name, whole.get(panel.role, "")) for panel in rows[0].panels]
+    unit = "; below the names PSNR and SSIM of RGB, whole image" if views.hr is not None else ""
+    picture = views.bicubic if views.hr is None else views.hr
+    return side_by_side(picture, rows, feet, f"{title}: {picture.shape[1]} x {picture.shape[0]} px{unit}")
+
+
+def _strip(views: Views, box: Box, labels: Mapping[str, str], where: str) -> Strip:
     parts = views.parts(box)
     hr = parts.get("hr")
-    labels = {"lr": "LR", "bicubic": "bicubic", **names, "hr": "HR"}
-    figures = {name: _decibels(parts[name], hr) for name in ("bicubic", *views.outputs)} if hr is not None else {}
-    parts["lr"] = _enlarged(parts["lr"], SCALE)
-    panels = [(labels[name], figures.get(name, ""), part) for name, part in parts.items()]
-    where = f"{box.width} x {box.height} px at ({box.left}, {box.top})"  # Pillow's font has no multiplication sign
-    return _drawn(panels, f"{title}: {where}{', PSNR of RGB within it' if figures else ''}")
+    panels = []
+    for role in sorted(parts, key=ORDER.index):
+        image = enlarged(parts[role], SCALE) if role == "lr" else parts[role]
+        figure = _decibels(image, hr) if hr is not None and role not in ("lr", "hr") else ""
+        panels.append(Tile(role, labels[role], figure, image))
+    place = f"{box.width} x {box.height} px at ({box.left}, {box.top})"  # Pillow's font has no multiplication sign
+    within = "; PSNR of RGB within it" if hr is not None else ""
+    return Strip(f"where {where}, {place}{within}", (box.top, box.left, box.height, box.width), tuple(panels))
+
+
+def _whole(image: ImageArray, hr: ImageArray | None) -> str:
+    """PSNR and SSIM over the whole image; empty without HR, or where it is too small."""
+    if hr is None or min(hr.shape[:2]) < _SMALLEST:
+        return ""
+    value = psnr(image, hr)
+    decibels = f"{value:.2f} dB" if math.isfinite(value) else "identical"
+    return f"{decibels}, {ssim(image, hr):.4f}"
 
 
 def save(folder: Path, name: str, index: int, views: Views, box: Box) -> Picture:
@@ -187,38 +230,3 @@ def _window_sums(score: npt.NDArray[np.int64], side: int) -> npt.NDArray[np.int6
 def _decibels(image: ImageArray, reference: ImageArray) -> str:
     value = psnr(image, reference, border=0)
     return f"{value:.2f} dB" if math.isfinite(value) else "identical to HR"
-
-
-def _drawn(panels: list[tuple[str, str, ImageArray]], heading: str) -> ImageArray:
-    """Panels of one shape, each with two lines of text below, under a heading.
-
-    Pillow sets the text: OpenCV's strokes have no letter outside ASCII, and names of networks and images may.
-    """
-    shape = panels[0][2].shape
-    factor = max(1, math.ceil(_PANEL / max(shape[:2])))
-    height, width = factor * shape[0], factor * shape[1]
-    column = max(width, _PANEL // 2)  # room for a name under a narrow panel
-    canvas = np.full((height + 3 * _LINE + 3 * _GAP, len(panels) * (column + _GAP) + _GAP, 3), _PAPER, np.uint8)
-    top = _LINE + 2 * _GAP
-    lefts = range(_GAP, canvas.shape[1] - _GAP, column + _GAP)
-    for left, (_, _, image) in zip(lefts, panels, strict=True):
-        canvas[top : top + height, left : left + width] = _enlarged(image, factor)
-    lettered = Image.fromarray(canvas)
-    draw = ImageDraw.Draw(lettered)
-    font = ImageFont.load_default(_FONT)
-
-    def write(text: str, left: int, top: int, room: int, colour: tuple[int, int, int]) -> None:
-        text = one_line(text)
-        while text and draw.textlength(text, font) > room:
-            text = text[:-4] + "..." if len(text) > 4 else ""  # noqa: PLR2004 - the dots and one more
-        draw.text((left, top), text, colour, font)
-
-    write(heading, _GAP, _GAP, canvas.shape[1] - 2 * _GAP, _INK)
-    for left, (name, figure, _) in zip(lefts, panels, strict=True):
-        write(name, left, top + height + 4, column, _INK)
-        write(figure, left, top + height + 4 + _LINE, column, _GREY)
-    return np.array(lettered, dtype=np.uint8)
-
-
-def _enlarged(image: ImageArray, factor: int) -> ImageArray:
-    return image.repeat(factor, axis=0).repeat(factor, axis=1)

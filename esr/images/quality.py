@@ -6,6 +6,7 @@ Pure functions of uint8 arrays, H×W×3 RGB or H×W luma. PSNR of identical imag
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,6 +22,8 @@ PEAK = 255
 SSIM_WINDOW = 11
 """Side of SSIM's Gaussian window, in pixels: the least an image has to keep inside its border."""
 
+_STRIP_VALUES = 2**16
+"""Values of an image that are filtered at once."""
 _C1, _C2 = (0.01 * PEAK) ** 2, (0.03 * PEAK) ** 2
 _KERNEL = cv2.getGaussianKernel(SSIM_WINDOW, 1.5, cv2.CV_32F)
 
@@ -108,11 +111,22 @@ def ssim(a: ImageArray, b: ImageArray, border: int = 4) -> float:
     """
     a, b = _inside_border(a, b, border, least=SSIM_WINDOW)
     channels = zip(cv2.split(a), cv2.split(b), strict=True)
-    return float(np.mean([_ssim_of_channel(x.astype(np.float32), y.astype(np.float32)) for x, y in channels]))
+    return float(np.mean([_ssim_of_channel(x, y) for x, y in channels]))
 
 
-def _ssim_of_channel(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> float:
-    """SSIM of two H×W images by the moments of their sum and difference.
+def _ssim_of_channel(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> float:
+    """SSIM of two H×W images, strip by strip, so that every intermediate stays in the processor's cache."""
+    reach, rows = SSIM_WINDOW // 2, a.shape[0] - SSIM_WINDOW + 1
+    height = max(1, _STRIP_VALUES // a.shape[1])
+    total = 0.0
+    for first in range(0, rows, height):
+        strip = slice(first, min(first + height, rows) + 2 * reach)
+        total += _sum_of_ssim(a[strip].astype(np.float32), b[strip].astype(np.float32))
+    return total / float(rows * (a.shape[1] - SSIM_WINDOW + 1))
+
+
+def _sum_of_ssim(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> float:
+    """Sum of SSIM over the windows of two H×W images, by the moments of their sum and difference.
 
     Of those, similar images have a small one, and no variance is the difference of two large numbers. Both are
     filtered around their rounded means for the same reason.
@@ -121,7 +135,7 @@ def _ssim_of_channel(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> 
     # With s = a + b and d = a - b: 2(a² + b²) = s² + d², and 4ab = s² - d².
     luminance = 1 - 2 * mean_error**2 / (sum_mean**2 + mean_error**2 + 2 * _C1)
     structure = 1 - 2 * error_variance / (sum_variance + error_variance + 2 * _C2)
-    return float(np.mean(luminance * structure, dtype=np.float64))
+    return float(np.sum(luminance * structure, dtype=np.float64))
 
 
 def _moments(image: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:

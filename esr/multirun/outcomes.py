@@ -33,11 +33,12 @@ def summary(outcomes: Sequence[NetworkOutcome], networks: int) -> list[str]:
         outcomes: Of the networks that were started.
         networks: Number of networks asked for.
     """
-    states = Counter("failed" if one.status == "refused" else one.status for one in outcomes)
+    states = Counter(one.status for one in outcomes)
     counts = {
         "measured": states["measured"],
         "skipped (measured before; force=true repeats)": states["skipped"],
         "failed": states["failed"],
+        "refused": states["refused"],
         "not started (rerun to resume)": networks - len(outcomes),
     }
     lines = [f"{networks} networks: {', '.join(f'{n} {words}' for words, n in counts.items() if n)}"]
@@ -52,12 +53,12 @@ def summary(outcomes: Sequence[NetworkOutcome], networks: int) -> list[str]:
 
 def _failures(outcomes: Sequence[NetworkOutcome]) -> list[str]:
     """One line for each reason, with the networks that it stopped."""
-    failed: dict[str, list[str]] = {}
+    failed: dict[tuple[str, str], list[str]] = {}
     for outcome in outcomes:
         if outcome.status in ("failed", "refused"):
-            failed.setdefault(outcome.detail, []).append(outcome.network)
+            failed.setdefault((outcome.status, outcome.detail), []).append(outcome.network)
     lines = []
-    for reason, names in sorted(failed.items()):
+    for (status, reason), names in sorted(failed.items()):
         more = f" and {len(names) - _MOST_NAMES} more" if names[_MOST_NAMES:] else ""
-        lines.append(f"failed: {', '.join(names[:_MOST_NAMES])}{more}: {reason}")
+        lines.append(f"{status}: {', '.join(names[:_MOST_NAMES])}{more}: {reason}")
     return lines

@@ -1,12 +1,15 @@
 """Progress of a multirun on the terminal."""
 
 import time
+from datetime import datetime, timedelta
 
 from rich.console import Console
 
 from esr.multirun.outcomes import NetworkOutcome
-from esr.report.wording import duration
 from esr.system.console import StageBars
+from esr.text import duration
+
+_STYLES = {"failed": "red", "refused": "red"}
 
 
 def time_left(seconds: float, measured: int, left: int) -> float | None:
@@ -16,6 +19,17 @@ def time_left(seconds: float, measured: int, left: int) -> float | None:
     600.0
     """
     return seconds / measured * left if measured else None
+
+
+def until(seconds: float, now: datetime | None = None) -> str:
+    """The time that is left, and the time of day at its end; another day is named.
+
+    >>> until(5400.0, datetime(2026, 1, 30, 20, 0)), until(18000.0, datetime(2026, 1, 30, 20, 0))
+    ('about 90 min left, until 21:30', 'about 5 h 0 min left, until Sat 01:00')
+    """
+    now = now or datetime.now().astimezone()
+    end = now + timedelta(seconds=seconds)
+    return f"about {duration(seconds)} left, until {end:{'%H:%M' if end.date() == now.date() else '%a %H:%M'}}"
 
 
 class Overview(StageBars):
@@ -32,7 +46,7 @@ class Overview(StageBars):
         self._ended = 0
         self._measured = 0
         self._seconds = 0.0
-        self._since = time.monotonic()
+        self._since = self._start = time.monotonic()
 
     def begin(self, network: str) -> None:
         """Names the stages that follow after a network."""
@@ -52,9 +66,10 @@ class Overview(StageBars):
             self._seconds += now - self._since  # not its own time: several may be measured at once
         self._since = now
         left = time_left(self._seconds, self._measured, self._networks - self._ended)
-        rest = f"about {duration(left)} left" if left else ""
+        elapsed = duration(now - self._start)
+        rest = f"{elapsed} elapsed" + (f", {until(left)}" if left else "")
         times = "; ".join(filter(None, (duration(outcome.seconds) if tried else "", rest)))
         line = f"{self._ended}/{self._networks} {outcome.network}: {outcome.status}, {outcome.detail}"
-        self.screen.print(f"{line} ({times})" if times else line, soft_wrap=True)
-        self.live.update(self._all, completed=self._ended, description=f"networks, {rest}" if rest else "networks")
+        self.screen.print(f"{line} ({times})", soft_wrap=True, style=_STYLES.get(outcome.status))
+        self.live.update(self._all, completed=self._ended, description=f"networks, {rest}")
         self.end_stage()

@@ -9,7 +9,8 @@ import shutil
 import sys
 import time
 import traceback
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,9 +25,12 @@ from esr.evaluation.evaluate import evaluate
 from esr.multirun.outcomes import NetworkOutcome, NetworkStatus
 from esr.multirun.overview import Overview
 from esr.records.files import FILE_NAME, Record, load_record
+from esr.report.answer import verdict_line
 from esr.report.wording import interval
 from esr.system.files import ANOTHER_OUT
+from esr.system.lock import wait_for
 from esr.system.progress import Progress
+from esr.text import shown_path
 from esr.zoo import weights as zoo
 
 FAILURE = "failure.txt"
@@ -49,7 +53,7 @@ def one_of_many(config: DictConfig, folder: Path, overview: Overview, label: str
         name = f"{name} ({label})"
     overview.begin(name)
     try:
-        with _claimed(folder):
+        with _claimed(folder, overview):
             return replace(_measured(config, folder, overview, started), network=name)
     except EsrError as error:
         reason = str(error)
@@ -64,12 +68,22 @@ def _name(config: DictConfig) -> str:
     return network_name(typed(ModelConf, OmegaConf.to_container(config.model, resolve=True)))
 
 
-def _claimed(folder: Path) -> AbstractContextManager[object]:
+def _claimed(folder: Path, progress: Progress) -> AbstractContextManager[object]:
     """Locks the folder against another `esr` with the same command, until the end of the `with` block."""
+    lock = FileLock(folder / _LOCK)
     try:
-        return FileLock(folder / _LOCK).acquire()
+        wait_for(lock, f"another esr with the same command measures {shown_path(folder)}", progress)
+        return _released(lock)
     except OSError as error:
         raise RecordError(f"{folder / _LOCK}: cannot be locked ({error.strerror}); {ANOTHER_OUT}") from error
+
+
+@contextmanager
+def _released(lock: FileLock) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _measured(config: DictConfig, folder: Path, progress: Progress, started: float) -> NetworkOutcome:
@@ -136,6 +150,14 @@ def _reason(record: Record) -> str:
 
 
 def _outcome(record: Record, status: NetworkStatus, folder: Path, seconds: float = 0.0) -> NetworkOutcome:
-    verdict = record.verdict.status
-    detail = _reason(record) if record.failed else f"ratio {interval(record.ratio, 3)}, {verdict}"
-    return NetworkOutcome(record.candidate.name, status, detail, folder, verdict == "tainted", seconds)
+    detail = _reason(record) if record.failed else _figures(record)
+    tainted = record.verdict.status == "tainted"
+    return NetworkOutcome(record.candidate.name, status, detail, folder, tainted, seconds)
+
+
+def _figures(record: Record) -> str:
+    """Ratio, PSNR, and the status with its causes."""
+    quality = record.candidate.quality
+    known = quality.mean.psnr_rgb if quality and quality.meaningful else None
+    psnr = [f"PSNR {known:.2f} dB"] if known is not None else []
+    return ", ".join([f"ratio {interval(record.ratio, 3)}", *psnr, verdict_line(record) or record.verdict.status])

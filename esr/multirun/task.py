@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
@@ -44,7 +46,9 @@ def register() -> None:
 class Task:
     """Called by Hydra for each configuration, here or in another process; collects the outcomes."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, verbose: bool = False, as_json: bool = False) -> None:
+        self.verbose, self.as_json = verbose, as_json
+        """Print every figure and note of the one evaluation; print JSON instead of text."""
         self.overview: Overview | None = None
         self.outcomes: list[NetworkOutcome] = []
         self.networks = 0
@@ -68,7 +72,7 @@ class Task:
         folder = Path(hydra.runtime.output_dir)
         if hydra.mode is not RunMode.MULTIRUN:
             try:
-                _evaluate(config, folder)
+                self._evaluate(config, folder)
             except Exception as error:  # the caller of Hydra raises it
                 self.error = error
             return None
@@ -79,6 +83,23 @@ class Task:
         outcome = resume.one_of_many(config, folder, self.overview, label)
         self.end(outcome)
         return outcome
+
+    def _evaluate(self, config: DictConfig, folder: Path) -> None:
+        from esr.evaluation.evaluate import evaluate  # noqa: PLC0415 - see `__call__`
+        from esr.report.record_table import print_record  # noqa: PLC0415
+        from esr.system.console import StageBars, console  # noqa: PLC0415
+
+        settings = composition.check(config)
+        with StageBars() as bars:
+            record = evaluate(settings, folder, bars)
+        if self.as_json:
+            print(msgspec.json.format(msgspec.json.encode(record.document), indent=1).decode())
+        else:
+            print_record(record, console(), whole=self.verbose)
+        networks = (record.candidate, record.baseline)
+        failed = [f"{one.name} failed ({one.failure.kind}: {one.failure.message})" for one in networks if one.failure]
+        if failed:
+            raise EvaluationFailed(f"{'; '.join(failed)}; the record holds what was measured")
 
     def end(self, outcome: NetworkOutcome) -> None:
         """Notes and shows a network's outcome."""
@@ -159,7 +180,14 @@ class Task:
         """Prints the summary of a multirun; the exit code: 0, 1 if a network failed, 2 if none could start."""
         if not self.networks:
             return 0
-        print(printable("\n".join(summary(self.outcomes, self.networks))))
+        if self.as_json:
+            print(
+                msgspec.json.format(
+                    msgspec.json.encode([_plain(outcome) for outcome in self.outcomes]), indent=1
+                ).decode()
+            )
+        else:
+            print(printable("\n".join(summary(self.outcomes, self.networks))))
         if used := [outcome.folder for outcome in self.outcomes if outcome.folder]:
             folders.link_latest(used[-1].parent)
         states = {outcome.status for outcome in self.outcomes}
@@ -208,16 +236,6 @@ def _model(overrides: Sequence[str]) -> str:
     return next((word.partition("=")[2] for word in reversed(overrides) if word.startswith("model=")), "")
 
 
-def _evaluate(config: DictConfig, folder: Path) -> None:
-    from esr.evaluation.evaluate import evaluate  # noqa: PLC0415 - see `Task.__call__`
-    from esr.report.record_table import print_record  # noqa: PLC0415
-    from esr.system.console import StageBars, console  # noqa: PLC0415
-
-    settings = composition.check(config)
-    with StageBars() as bars:
-        record = evaluate(settings, folder, bars)
-    print_record(record, console())
-    networks = (record.candidate, record.baseline)
-    failed = [f"{one.name} failed ({one.failure.kind}: {one.failure.message})" for one in networks if one.failure]
-    if failed:
-        raise EvaluationFailed(f"{'; '.join(failed)}; the record holds what was measured")
+def _plain(outcome: NetworkOutcome) -> dict[str, object]:
+    folder = str(shown_path(outcome.folder)) if outcome.folder else None
+    return {**asdict(outcome), "folder": folder}

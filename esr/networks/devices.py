@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
@@ -35,8 +36,12 @@ _KEPT_BYTES = 2**30
 
 _PASSES_BEFORE_CAPTURE = 3
 
-_KERNELS_KEPT = 1024
-"""Default capacity of oneDNN's LRU cache (ONEDNN_PRIMITIVE_CACHE_CAPACITY)."""
+_KERNELS_KEPT = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
+"""Environment variable that oneDNN reads before it compiles the first kernel."""
+_KERNELS_BY_DEFAULT = 1024
+
+_PRODUCT_SIDES, _PRODUCTS, _LONG_S = (512, 1024, 2048, 4096, 8192), 4, 0.002
+"""Sides of the matrices whose product tells the rate of multiplications, repetitions, and seconds that are enough."""
 
 _FLOAT32_BACKENDS = ("mkldnn.conv", "mkldnn.matmul", "cudnn.conv", "cuda.matmul")
 """Below `torch.backends`: settings of torch 2.9 and later for the precision in which float32 is multiplied."""
@@ -87,7 +92,7 @@ class CpuDevice:
         """
         if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
             return False
-        for length in range(1, _KERNELS_KEPT + 1):
+        for length in range(1, int(os.environ.get(_KERNELS_KEPT, _KERNELS_BY_DEFAULT)) + 1):
             torch.zeros(1, length, dtype=torch.float32).to_mkldnn()
         return True
 
@@ -204,6 +209,38 @@ class CudaDevice:
 ComputeDevice: TypeAlias = CpuDevice | CudaDevice
 
 
+def multiply_rate(device: ComputeDevice) -> float:
+    """Multiply-accumulates per second in the product of two square matrices, by the fastest type and size.
+
+    On a CPU in float32, which networks of another type are not compared with, and by the processor time of all threads,
+    which other processes hardly change; on a GPU in float16, too.
+    """
+    if isinstance(device, CpuDevice):
+        return _rate_in(torch.float32, device, _processor_seconds)
+    return max(_rate_in(dtype, device, partial(_device_seconds, device)) for dtype in (torch.float32, torch.float16))
+
+
+def _processor_seconds(run: Callable[[], object]) -> float:
+    start = time.process_time()
+    run()
+    return (time.process_time() - start) / torch.get_num_threads()
+
+
+def _device_seconds(device: ComputeDevice, run: Callable[[], object]) -> float:
+    return device.timed(run)[1].ms / 1000
+
+
+def _rate_in(dtype: torch.dtype, device: ComputeDevice, seconds: Callable[[Callable[[], object]], float]) -> float:
+    best = 0.0
+    for side in _PRODUCT_SIDES:
+        factor = torch.ones(side, side, dtype=dtype, device=device.torch_device)
+        took = [seconds(partial(torch.mm, factor, factor)) for _ in range(_PRODUCTS)]
+        best = max(best, side**3 / max(min(took), 1e-9))
+        if min(took) > _LONG_S:  # a larger one would take eight times as long, and be hardly faster
+            break
+    return best
+
+
 def open_device(kind: str, index: int = 0) -> ComputeDevice:
     """The device for `auto`, `cuda` or `cpu`.
 
@@ -272,6 +309,11 @@ def _lowered_float32() -> str | None:
         if precision not in ("none", "ieee"):
             lowered.append(f"{name}={precision}")
     return ", ".join(lowered) or None
+
+
+def keep_kernels(number: int) -> None:
+    """Sets how many compiled kernels oneDNN keeps: so many have to be replaced where all are to be dropped."""
+    os.environ[_KERNELS_KEPT] = str(number)
 
 
 def set_threads(threads: int | None, cpus: Sequence[int] | None = None) -> int:

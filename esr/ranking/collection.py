@@ -5,7 +5,7 @@ An unusable file is left out and reported, so that one bad file does not stop th
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -23,9 +23,9 @@ from esr.ranking.published import published_figures, published_ranks
 from esr.ranking.structures import Constraints, Entry, Figures, Interval, Ranges, Ranking
 from esr.ranking.table import rank_entries
 from esr.records.document import Cpu, Document, decoded_images
-from esr.records.files import FILE_NAME, NotARecord, decode, read_bytes
+from esr.records.files import FILE_NAME, NotARecord, Record, decode, read_bytes
 from esr.records.finding import LeftOut, json_files
-from esr.records.network import Estimate, QualityPart
+from esr.records.network import Estimate, QualityPart, WorkerReport
 from esr.records.reasons import CPU_NOTE
 from esr.records.recompute import require_consistent
 from esr.text import shown_path
@@ -128,10 +128,18 @@ def collect(paths: Sequence[str | os.PathLike[str]], *, whole: bool = False) -> 
     Raises:
         RecordError: A path does not exist.
     """
-    found: list[Rankable] = []
     left_out: list[LeftOut] = []
-    newest: dict[str, tuple[datetime, Path, Document]] = {}
-    documents: dict[str, Document] = {}
+    return _collected(_read(paths, left_out), left_out, whole)
+
+
+def collect_records(records: Sequence[Record]) -> Collection:
+    """As `collect`, of records at hand; one that was never written goes by its place in the sequence."""
+    named = ((one.path or Path(f"record {place}"), one.document) for place, one in enumerate(records, 1))
+    return _collected(named, [], whole=False)
+
+
+def _read(paths: Sequence[str | os.PathLike[str]], left_out: list[LeftOut]) -> Iterator[tuple[Path, Document]]:
+    """Every usable record with its file; the others are added to `left_out`."""
     for file, named in json_files(paths, left_out):
         try:
             document = decode(read_bytes(file))
@@ -140,6 +148,14 @@ def collect(paths: Sequence[str | os.PathLike[str]], *, whole: bool = False) -> 
             if named or file.name == FILE_NAME or not isinstance(error, NotARecord):
                 left_out.append(LeftOut(file, str(error)))
             continue
+        yield file, document
+
+
+def _collected(records: Iterable[tuple[Path, Document]], left_out: list[LeftOut], whole: bool) -> Collection:
+    found: list[Rankable] = []
+    newest: dict[str, tuple[datetime, Path, Document]] = {}
+    documents: dict[str, Document] = {}
+    for file, document in records:
         conditions = _conditions(document)
         machine = conditions["device"], conditions["settings"]
         entry = _entry(file, document, "candidate")
@@ -251,6 +267,7 @@ def _newest_clean(found: Sequence[Rankable]) -> tuple[list[list[Rankable]], list
 def _entry(file: Path, document: Document, role: Role) -> Entry:
     network, baseline = document.networks.of(role), document.networks.baseline
     card, counted, timing, verdict = network.card, network.complexity, document.timing, document.verdict
+    worker = network.worker or baseline.worker
     own = role == "candidate"
     return Entry(
         key=network.name,
@@ -276,6 +293,8 @@ def _entry(file: Path, document: Document, role: Role) -> Entry:
         missed_by_hooks=counted.missed_by_hooks if counted else {},
         without_formula=counted.without_formula if counted else {},
         path=str(file),
+        device=_device(document, worker) if worker else None,
+        torch=worker.torch if worker else None,
     )
 
 
@@ -330,8 +349,7 @@ def _conditions(document: Document) -> Mapping[str, str]:
     candidate, baseline = document.networks.candidate, document.networks.baseline
     device = settings = ""
     if worker := candidate.worker or baseline.worker:
-        on_cpu = worker.device.kind == "cpu"
-        device = worker.device.name or (_processor(document.environment.cpu) if on_cpu else "cuda")
+        on_cpu, device = worker.device.kind == "cpu", _device(document, worker)
         switches = [name for name in _SWITCHES if getattr(worker.cudnn, name)]
         threads = [f"threads={worker.threads}"] if on_cpu else []
         settings = ", ".join([f"torch {worker.torch}", *threads, *switches])
@@ -352,6 +370,12 @@ def _conditions(document: Document) -> Mapping[str, str]:
 def _image_set(raw: bytes) -> str:
     """The same for the same LR pixels."""
     return " ".join(sorted(image.lr_sha256 for image in decoded_images(raw)))
+
+
+def _device(document: Document, worker: WorkerReport) -> str:
+    """Name of the device on which both networks ran."""
+    on_cpu = worker.device.kind == "cpu"
+    return worker.device.name or (_processor(document.environment.cpu) if on_cpu else "cuda")
 
 
 def _processor(cpu: Cpu) -> str:

@@ -21,6 +21,11 @@ _FIELDS: Mapping[Metric, str] = {"runtime": "ratio", "memory": "memory_mib"}
 """Fields of `Figures` that are not named like their metric."""
 
 
+def field_of(metric: Metric) -> str:
+    """The field of `Figures` that a metric ranks by, its unit in its name."""
+    return _FIELDS.get(metric, metric)
+
+
 class Interval(msgspec.Struct, frozen=True):
     """Bounds of an interval, at 95 % unless stated otherwise."""
 
@@ -54,7 +59,7 @@ class Figures(msgspec.Struct, frozen=True):
 
     def metric(self, metric: Metric) -> float | None:
         """The figure that a metric ranks by: lower is better."""
-        value: float | None = getattr(self, _FIELDS.get(metric, metric))
+        value: float | None = getattr(self, field_of(metric))
         return value
 
 
@@ -100,6 +105,10 @@ class Entry(msgspec.Struct, frozen=True):
     """Operator -> calls that `macs` leaves out."""
     path: str | None = None
     """The record's file."""
+    device: str | None = None
+    """Name of the GPU or the processor; `None` in a published table."""
+    torch: str | None = None
+    """Version of torch."""
 
 
 class GateResult(msgspec.Struct, frozen=True):

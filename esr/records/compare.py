@@ -5,7 +5,7 @@ tell one machine from another.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -81,19 +81,14 @@ def compare(a: Record, b: Record, margin: float = MARGIN, *, force: bool = False
     Raises:
         RecordError: A difference voids the comparison.
     """
-    differences = sorted(_differences(_listed(a), _listed(b)), key=lambda found: found.key)
-    if failed := _failed(a, b):
+    differences = sorted(differing(_listed(a), _listed(b)), key=lambda found: found.key)
+    if failed := failures(a, b):
         return Comparison(a, b, "inconclusive", None, failed, (), tuple(differences))
-    voiding = _differences(_must_agree(a), _must_agree(b))
-    if voiding and not force:
-        named = "; ".join(f"{found.key} ({_short(found.a)} and {_short(found.b)})" for found in voiding)
-        raise RecordError(
-            f"{_where(a)} and {_where(b)} differ in what voids a comparison: {named}; --force compares them anyway"
-        )
-    change = _change(a.ratio, b.ratio)
+    voiding = require_agreement(a, b, must_agree, force=force)
+    change = quotient(a.ratio, b.ratio)
     outcome, why = judge(change, margin)
-    if change and outcome != "inconclusive" and not tainted and (taints := _taints(a, b)):
-        if judge(_widened(change), margin)[0] == outcome:
+    if change and outcome != "inconclusive" and not tainted and (taints := taints_of(a, b)):
+        if judge(widened(change), margin)[0] == outcome:
             why = f"{why}, even with an interval {WIDENED:g} times as wide, as {taints}"
         else:
             why = (
@@ -104,12 +99,30 @@ def compare(a: Record, b: Record, margin: float = MARGIN, *, force: bool = False
     return Comparison(a, b, outcome, change, why, tuple(voiding), tuple(differences))
 
 
-def _widened(change: Estimate) -> Estimate:
+def require_agreement(
+    a: Record, b: Record, values: Callable[[Record], Mapping[str, object]], *, force: bool
+) -> list[Difference]:
+    """Differences that void a comparison.
+
+    Raises:
+        RecordError: There are some, and it is not forced.
+    """
+    voiding = differing(values(a), values(b))
+    if voiding and not force:
+        named = "; ".join(f"{found.key} ({short(found.a)} and {short(found.b)})" for found in voiding)
+        raise RecordError(
+            f"{where(a)} and {where(b)} differ in what voids a comparison: {named}; --force compares them anyway"
+        )
+    return voiding
+
+
+def widened(change: Estimate) -> Estimate:
+    """An estimate with an interval `WIDENED` times as wide, on the logarithm."""
     low, high = (end and change.value * (end / change.value) ** WIDENED for end in (change.low, change.high))
     return Estimate(change.value, low, high)
 
 
-def _failed(a: Record, b: Record) -> str:
+def failures(a: Record, b: Record) -> str:
     """Networks whose measurement failed; empty where all succeeded."""
     return "; ".join(
         f"{network.name} failed in {label} ({network.failure.kind})"
@@ -119,7 +132,7 @@ def _failed(a: Record, b: Record) -> str:
     )
 
 
-def _taints(a: Record, b: Record) -> str:
+def taints_of(a: Record, b: Record) -> str:
     """Taints that discredit the ratios' intervals; empty where there are none."""
     found = []
     for label, record in (("A", a), ("B", b)):
@@ -152,7 +165,7 @@ def judge(change: Estimate | None, margin: float) -> tuple[ComparisonOutcome, st
     return "inconclusive", why
 
 
-def _change(a: Estimate | None, b: Estimate | None) -> Estimate | None:
+def quotient(a: Estimate | None, b: Estimate | None) -> Estimate | None:
     """B over A; the interval from both intervals, on the logarithm (Zou and Donner, Statistics in Medicine 2008)."""
     if a is None or b is None:
         return None
@@ -164,7 +177,8 @@ def _change(a: Estimate | None, b: Estimate | None) -> Estimate | None:
     return Estimate(value, value * math.exp(-below), value * math.exp(above))
 
 
-def _differences(one: Mapping[str, object], other: Mapping[str, object]) -> list[Difference]:
+def differing(one: Mapping[str, object], other: Mapping[str, object]) -> list[Difference]:
+    """Keys whose values differ."""
     return [
         Difference(key, a, b)
         for key in dict.fromkeys([*one, *other])
@@ -172,7 +186,7 @@ def _differences(one: Mapping[str, object], other: Mapping[str, object]) -> list
     ]
 
 
-def _must_agree(record: Record) -> dict[str, object]:
+def must_agree(record: Record) -> dict[str, object]:
     """Values that must agree for ratios to be comparable."""
     config = record.document.load_config()
     found: dict[str, object] = {}
@@ -208,11 +222,13 @@ def _leaves(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:
         yield prefix, value
 
 
-def _where(record: Record) -> str:
+def where(record: Record) -> str:
+    """A record's file, else its id."""
     return shown_path(record.path) if record.path else quoted(record.document.id)
 
 
-def _short(value: object) -> str:
+def short(value: object) -> str:
+    """A value for the middle of an error's line."""
     text = one_line(str(value))
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
@@ -240,6 +256,6 @@ def _by_network(records: Sequence[Record]) -> dict[tuple[str, str], Record]:
             found[key] = record
         elif bool(earlier.failed) is bool(record.failed):
             raise RecordError(
-                f"{_where(earlier)} and {_where(record)}: two records of {key[0]} on {key[1]}; name one of them"
+                f"{where(earlier)} and {where(record)}: two records of {key[0]} on {key[1]}; name one of them"
             )
     return found

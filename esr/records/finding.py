@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from esr.errors import RecordError
+from esr.records.files import FILE_NAME, NotARecord, Record, load_record
 from esr.text import shown_path
 
 
@@ -46,6 +47,30 @@ def json_files(paths: Sequence[str | os.PathLike[str]], left_out: list[LeftOut])
             if stat.S_ISREG(status.st_mode) and (status.st_dev, status.st_ino) not in seen:
                 seen.add((status.st_dev, status.st_ino))
                 yield file, not folder
+
+
+def records_at(path: Path, left_out: list[LeftOut]) -> list[Record]:
+    """Every record below a folder, or the one that is named; other JSON in a folder is no concern.
+
+    Args:
+        path: A file or a folder.
+        left_out: Receives what cannot be read.
+
+    Raises:
+        RecordError: There is no record, or one is damaged.
+    """
+    if path.is_dir() and (path / FILE_NAME).exists():
+        path /= FILE_NAME
+    records = []
+    for file, named in json_files([path], left_out):
+        try:
+            records.append(load_record(file))
+        except NotARecord:
+            if named or file.name == FILE_NAME:
+                raise
+    if not records:
+        raise RecordError(f"{shown_path(path)}: contains no record; a record is a file {FILE_NAME}")
+    return records
 
 
 def _mode(path: Path) -> int:

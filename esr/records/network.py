@@ -431,3 +431,5 @@ class Network(Part, frozen=True):
     kernels: Annotated[tuple[Kernel, ...], Meta(max_length=MOST_KERNELS)] | None = None
     """Those that took longest in one untimed pass over the largest image after the last round; `None` on the CPU,
     where the profiler tells nothing, and in older records."""
+    untimed_from: str | None = None
+    """UUID of an earlier evaluation from which quality, counts, memory and audit are taken; `None`: measured anew."""

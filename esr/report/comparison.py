@@ -8,7 +8,8 @@ from rich.console import Console
 
 from esr.records.compare import Comparison, Difference
 from esr.records.files import Record
-from esr.report import markdown, ranking_table
+from esr.report import markdown
+from esr.report.fitting import left_out_line, print_fitting
 from esr.report.table import Cell, Column, Grid
 from esr.report.wording import interval, number
 from esr.text import one_line
@@ -66,8 +67,24 @@ def _shown(value: object) -> str:
 
 def print_comparisons(comparisons: Sequence[Comparison], screen: Console) -> None:
     """Prints a table, and below it the reasons for each outcome."""
-    screen.print(ranking_table.drawn(Grid(_COLUMNS, comparisons), title=_TITLE, title_justify="left"))
+    for comparison in comparisons[:1] if len(comparisons) == 1 else ():
+        screen.print(_answer(comparison))
+    screen.print(_TITLE)
+    left_out = print_fitting(Grid(_COLUMNS, comparisons), screen, ("data", "a_ms", "b_ms"), gap=2)
     screen.print(*(f"· {line}" for line in _lines(comparisons)), sep="\n")
+    screen.print(*left_out_line(left_out, "--format markdown shows them"), sep="\n", end="\n" if left_out else "")
+
+
+def _answer(comparison: Comparison) -> str:
+    """The outcome in one sentence."""
+    name, outcome = comparison.b.candidate.name, comparison.outcome
+    words = {"same": f"{name} in B is as fast as in A", "inconclusive": f"inconclusive: {comparison.why}"}
+    confidence = comparison.b.document.timing.confidence
+    if comparison.change is None or outcome == "inconclusive":
+        return words["inconclusive"]
+    change = interval(comparison.change, 3)
+    said = words.get(outcome, f"{name} in B is {outcome} than in A")
+    return f"{said}: ratio times {change}, {confidence * 100:g} % CI"
 
 
 def to_markdown(comparisons: Sequence[Comparison]) -> str:

@@ -2,18 +2,27 @@
 
 import csv
 import io
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
 
 import msgspec
 
 from esr.ranking import METRICS, Figures, Ranking, Row
-from esr.report.table import bracket_letters
+from esr.ranking.structures import field_of
+from esr.report.table import bracket_letters, verdict
 from esr.text import shown_path
 
 FORMAT = "esr-ranking"
 VERSION = 2
 _FORMULA = "=+-@|%\t\r\n\u2212\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b\uff5c\uff05"
 """Characters that begin a formula, full-width and small ones, too: spreadsheets of East Asia read them alike."""
-_FIGURES = ("params", "flops", "flops_fvcore", "macs", "activations", "memory_mib", "convolutions", "energy_mj")
+_COUNTS = ("params", "flops", "flops_fvcore", "macs", "activations", "convolutions")
+_FIGURES = ("runtime_ms", "ratio", *_COUNTS, "memory_mib", "energy_mj")
+"""Fields of `Figures`, whose names hold the unit; counts and ratios have none."""
+_PRINTED = ("runtime_ms", *(field_of(metric) for metric in METRICS if metric != "macs"))
+"""Fields of a challenge's table."""
+Tidy: TypeAlias = dict[str, object]
+"""Column -> value of one network; `None`: not known, or does not apply."""
 
 
 def to_json(ranking: Ranking) -> str:
@@ -27,40 +36,55 @@ def to_json(ranking: Ranking) -> str:
 
 def to_csv(ranking: Ranking) -> str:
     """One line per network, unrounded, in base units; an empty field is not known or does not apply."""
-    out = io.StringIO()
-    lines = [_line(row, ranking) for row in ranking.rows]
-    header = dict.fromkeys(key for line in lines for key in line)
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows([line.get(key) for key in header] for line in lines)
-    return out.getvalue()
+    return "".join(csv_lines(ranking))
 
 
-def _line(row: Row, ranking: Ranking) -> dict[str, object]:
+def csv_lines(ranking: Ranking) -> list[str]:
+    """The header and each network's line, with its line break."""
+    rows = tidy(ranking)
+    return [_csv_line(row) for row in rows[:1]] + [_csv_line(row.values()) for row in rows]
+
+
+def tidy(ranking: Ranking) -> list[Tidy]:
+    """One row per network with the same columns, unrounded, in base units; texts are as they stand in the records."""
+    sets = dict.fromkeys(name for row in ranking.rows for name in row.entry.figures.psnr_rgb)
+    return [_tidy(row, ranking, [*sets]) for row in ranking.rows]
+
+
+def _tidy(row: Row, ranking: Ranking, sets: Sequence[str]) -> Tidy:
     entry, figures, ratio = row.entry, row.entry.figures, row.entry.figures.ratio_interval
     low, high = row.rank_interval or (None, None)
-    line: dict[str, object] = {
-        "network": _cell(entry.key),
-        "team": _cell(entry.team or ""),
-        "team_id": entry.team_id,
-        "ranked": row.ranked,
-        "excluded": _cell(row.excluded or ""),
-    }
+    found: Tidy = {"network": entry.key, "team": entry.team, "team_id": entry.team_id, "baseline": ranking.baseline}
+    found |= {"ranked": row.ranked, "excluded": row.excluded, "status": verdict(entry)}
     for track in ranking.tracks:
         place = row.places.get(track.key)
-        line[f"rank_{track.key}"] = place.rank if place else None
-        line[f"score_{track.key}"] = place.score if place else None
-    line |= {f"rank_{metric}": row.ranks.get(metric) for metric in METRICS}
-    line |= {"rank_runtime_low": low, "rank_runtime_high": high, "brackets": bracket_letters(row.brackets)}
-    line |= {f"psnr_rgb_{_cell(name)}": value for name, value in figures.psnr_rgb.items()}
-    line |= {"runtime_ms": figures.runtime_ms, "ratio": figures.ratio}
-    line |= {"ratio_low": ratio.low if ratio else None, "ratio_high": ratio.high if ratio else None}
-    line |= {name: getattr(figures, name) for name in _FIGURES}
+        found[f"rank_{track.key}"] = place.rank if place else None
+        found[f"score_{track.key}"] = _plain(place.score if place else None, whole=not track.weights)
+    found |= {f"rank_{metric}": row.ranks.get(metric) for metric in METRICS}
+    found |= {"rank_runtime_low": low, "rank_runtime_high": high, "brackets": bracket_letters(row.brackets) or None}
+    found |= {f"psnr_rgb_{name}_db": figures.psnr_rgb.get(name) for name in sets}
+    found |= {name: _figure(figures, name) for name in _FIGURES}
+    found |= {"ratio_low": ratio.low if ratio else None, "ratio_high": ratio.high if ratio else None}
     if ranking.source == "measured":
-        published = entry.published or Figures()
-        line |= {f"published_{metric}": published.metric(metric) for metric in METRICS if metric != "macs"}
-    record = _cell(shown_path(entry.path)) if entry.path else None
-    return line | {"status": entry.verdict, "notes": _cell("; ".join(row.notes)), "record": record}
+        printed = entry.published or Figures()
+        found |= {f"published_{name}": _figure(printed, name) for name in _PRINTED}
+        found |= {"device": entry.device, "torch": entry.torch}
+    return found | {"notes": "; ".join(row.notes) or None, "record": shown_path(entry.path) if entry.path else None}
+
+
+def _figure(figures: Figures, name: str) -> float | None:
+    return _plain(getattr(figures, name), whole=name in _COUNTS)
+
+
+def _plain(value: float | None, whole: bool) -> float | None:
+    """An integer where the figure is one by nature; scores of metrics are fractions or whole as the metric is."""
+    return int(value) if whole and value is not None and value == int(value) else value
+
+
+def _csv_line(values: Iterable[object]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerow(_cell(one) if isinstance(one, str) else one for one in values)
+    return out.getvalue()
 
 
 def _cell(text: str) -> str:

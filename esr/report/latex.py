@@ -1,15 +1,30 @@
-"""A ranking as LaTeX: `table*` environments for an `input`; the preamble has to load booktabs and nothing else."""
+"""A ranking as LaTeX: tables for an `input`; the preamble has to load booktabs and nothing else."""
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 
-from esr.ranking import Ranking
+from esr.ranking import Ranking, Row
 from esr.report import table
-from esr.report.table import Cell, Grid, RowType
+from esr.report.table import Cell, Column, Grid, RowType
+
+PAGE_PT = 410
+"""Width of a page in the class `article` with two columns, pt; those of conferences are wider."""
+COLUMN_PT = 200
+"""Width of one of its columns, pt."""
+GAP_PT = 2.5
+"""On either side of a column, pt."""
+_LEFT_OUT_FIRST = ("convolutions", "team", "energy", "macs", "runtime_ms", "rank_interval", "activations", "memory")
+"""Columns that a page does without, in this order."""
+_DIGIT_PT, _NARROW_PT, _WIDE_PT = 4.0, 2.7, 6.5
+"""Widths of characters at 7 pt, rounded up."""
+_NARROW, _WIDE = " .,:;'|[]()ijlt", "ABCDEFGHKLMNOPQRTUVWXYZmw≥∞%&@"
+_MARKS = {"best": "textbf", "second": "underline"}
 
 _TABLE = r"""
 \ \textbackslash{}  ~ \textasciitilde{}  ^ \textasciicircum{}  < \textless{}  > \textgreater{}  { \{  } \}
-& \&  % \%  $ \$  # \#  _ \_  " ''  ` '  | $|$  – --  − $-$  × $\times$  ≥ $\ge$  · $\cdot$  σ $\sigma$
+& \&  % \%  $ \$  # \#  _ \_  " ''  ` '  | $|$  – --  − $-$  × $\times$  ≥ $\ge$  ∞ $\infty$  · $\cdot$  σ $\sigma$
 ß \ss{}  æ \ae{}  Æ \AE{}  œ \oe{}  Œ \OE{}  ø \o{}  Ø \O{}  ł \l{}  Ł \L{}
 """
 """Characters, each before the LaTeX that prints it."""
@@ -21,15 +36,29 @@ _ACCENTS = dict(zip(_COMBINING, "`'^~\"=.uvrHc", strict=True))
 diaeresis, macron, dot, breve, caron, ring, double acute, cedilla."""
 
 
-def render(ranking: Ranking) -> str:
-    """The whole ranking as one file."""
+def render(ranking: Ranking, columns: Sequence[str] = ()) -> str:
+    """The whole ranking as one file.
+
+    Args:
+        ranking: The ranking.
+        columns: Keys of the columns to print; by default those that fit across a page of two columns.
+
+    Raises:
+        ConfigError: There is no such column.
+    """
+    whole = table.ranking_grid(ranking)
+    grid = table.chosen(ranking, columns) if columns else _fitting(whole)
     notes = [f"$^{{{number}}}$ {escape(note)}." for number, note in enumerate(table.numbered_notes(ranking), 1)]
     notes += [f"{escape(note)}." for note in ranking.notes]
-    parts = [r"% \usepackage{booktabs}", _float(table.title(ranking), table.ranking_grid(ranking), notes)]
+    head = [r"% \usepackage{booktabs}"]
+    if left_out := [column.key for column in whole.columns if column.key not in {one.key for one in grid.columns}]:
+        head.append(f"% left out: {', '.join(map(_comment, left_out))}; columns=KEY,KEY,... chooses, also rank_METRIC")
+    marked = table.leaders(grid)
+    parts = ["\n".join(head), _float(table.title(ranking), "ranking", grid, notes, marked)]
     if printed := table.published_grid(ranking):
-        parts.append(_float(table.PUBLISHED_TITLE, printed))
+        parts.append(_float(table.PUBLISHED_TITLE, "published", _fitting(printed)))
     if correlations := table.correlation_grid(ranking):
-        parts.append(_float(table.CORRELATIONS_TITLE, correlations))
+        parts.append(_float(table.CORRELATIONS_TITLE, "correlations", correlations))
     if changes := table.change_lines(ranking):
         parts.append("\n\n".join(f"{escape(line)}." for line in changes))
     return "\n\n".join(parts) + "\n"
@@ -61,32 +90,91 @@ def _character(character: str) -> str:
     return f"(U+{ord(character):04X})"
 
 
-def _float(caption: str, grid: Grid[RowType], notes: Sequence[str] = ()) -> str:
-    below = r"\par\medskip\parbox{\textwidth}{\footnotesize " + r"\newline ".join(notes) + "}\n" if notes else ""
-    # Smaller type where it would be wider than the page, which only LaTeX can tell.
-    return rf"""\begin{{table*}}[tp]
-\centering\scriptsize\setlength{{\tabcolsep}}{{2.5pt}}
+def _float(
+    caption: str,
+    label: str,
+    grid: Grid[RowType],
+    notes: Sequence[str] = (),
+    marked: Mapping[tuple[str, str], str] = MappingProxyType({}),
+) -> str:
+    """A table, as narrow as one column where it fits, or across the page."""
+    name = "table" if _width(grid) <= COLUMN_PT else "table*"
+    below = "\n" + r"\par\smallskip\raggedright " + " ".join(notes) if notes else ""
+    return rf"""\begin{{{name}}}[tp]
+\centering
 \caption{{{escape(caption)}}}
-\def\esrtable{{%
-{_tabular(grid)}}}
-\setbox0=\hbox{{\esrtable}}\ifdim\wd0>\textwidth\tiny\setlength{{\tabcolsep}}{{1pt}}\fi
-\esrtable
-{below}\end{{table*}}"""
+\label{{tab:esr-{label}}}
+\fontsize{{7}}{{8.4}}\selectfont\setlength{{\tabcolsep}}{{{GAP_PT}pt}}
+{_tabular(grid, marked)}{below}
+\end{{{name}}}"""
 
 
-def _tabular(grid: Grid[RowType]) -> str:
+def _tabular(grid: Grid[RowType], marked: Mapping[tuple[str, str], str]) -> str:
     align = "".join("l" if column.left else "r" for column in grid.columns)
-    head = _row(escape(column.header) for column in grid.columns)
-    body = [_row(_cell(cell) for _, cell in line) for _, line in grid.lines]
-    lines = [rf"\begin{{tabular}}{{{align}}}", r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}"]
-    return "\n".join(lines)
+    head = _row(_header(column) for column in grid.columns)
+    body = [_row(_cell(cell, _leader(row, column, marked)) for column, cell in line) for row, line in grid.lines]
+    begin = rf"\begin{{tabular}}{{@{{}}{align}@{{}}}}"
+    return "\n".join([begin, r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}"])
+
+
+def _leader(row: object, column: Column[RowType], marked: Mapping[tuple[str, str], str]) -> str | None:
+    return marked.get((column.key, row.entry.key)) if isinstance(row, Row) else None
 
 
 def _row(cells: Iterable[str]) -> str:
     return " & ".join(cells) + r" \\"
 
 
-def _cell(cell: Cell) -> str:
-    rank = "" if cell.rank is None else f"$_{{({cell.rank})}}$"
+def _header(column: Column[RowType]) -> str:
+    lines = r" \\ ".join(map(escape, _header_lines(column.header)))
+    side = "l" if column.left else "r"
+    return rf"\begin{{tabular}}[b]{{@{{}}{side}@{{}}}}{lines}\end{{tabular}}"
+
+
+def _header_lines(header: str) -> list[str]:
+    """A header on two lines of like length; the unit stands on the second.
+
+    >>> _header_lines("params [M]"), _header_lines("PSNR div2k valid"), _header_lines("#")
+    (['params', '[M]'], ['PSNR', 'div2k valid'], ['#'])
+    """
+    words = header.split()
+    if len(words) == 1:
+        return words
+    breaks = [(" ".join(words[:at]), " ".join(words[at:])) for at in range(1, len(words))]
+    return [*min(breaks, key=lambda lines: max(map(len, lines)))]
+
+
+def _cell(cell: Cell, leader: str | None) -> str:
+    text = escape(cell.text)
+    if leader:
+        figure, space, rest = text.partition(" ")  # its interval follows as it is
+        text = rf"\{_MARKS[leader]}{{{figure}}}{space}{rest}"
     notes = f"$^{{{','.join(map(str, cell.notes))}}}$" if cell.notes else ""
-    return f"{escape(cell.text)}{rank}{notes}"
+    return f"{text}{notes}"
+
+
+def _fitting(grid: Grid[RowType]) -> Grid[RowType]:
+    """A table without its least important columns, as far as the width of a page requires."""
+    for key in ("", *_LEFT_OUT_FIRST):
+        grid = replace(grid, columns=[column for column in grid.columns if column.key != key])
+        if _width(grid) <= PAGE_PT:
+            break
+    return grid
+
+
+def _width(grid: Grid[RowType]) -> float:
+    """Width of a table in points, at most, in Computer Modern; Times is narrower."""
+    texts = [_header_lines(column.header) for column in grid.columns]
+    for _, line in grid.lines:
+        for column_texts, (_, cell) in zip(texts, line, strict=True):
+            column_texts.append(cell.text + "," * len(cell.notes) + "1" * len(cell.notes))
+    return sum(max(map(_text_width, column)) + 2 * GAP_PT for column in texts)
+
+
+def _text_width(text: str) -> float:
+    return sum(_NARROW_PT if mark in _NARROW else _WIDE_PT if mark in _WIDE else _DIGIT_PT for mark in text)
+
+
+def _comment(key: str) -> str:
+    """A key within a comment, which a line break would end."""
+    return escape(key).replace("\\", "")

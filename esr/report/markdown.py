@@ -11,10 +11,19 @@ from esr.text import printable
 _SPECIAL = re.compile(r"([\\`*_\[\]#|~])")
 
 
-def render(ranking: Ranking) -> str:
-    """The whole ranking, ready for a README or an issue."""
+def render(ranking: Ranking, columns: Sequence[str] = ()) -> str:
+    """The whole ranking, ready for a README or an issue.
+
+    Args:
+        ranking: The ranking.
+        columns: Keys of the columns to print; by default all.
+
+    Raises:
+        ConfigError: There is no such column.
+    """
+    grid = table.chosen(ranking, columns) if columns else table.ranking_grid(ranking)
     notes = [f"{number}. {escape(note)}" for number, note in enumerate(table.numbered_notes(ranking), 1)]
-    parts = [f"# {escape(table.title(ranking))}", drawn(table.ranking_grid(ranking)), "\n".join(notes)]
+    parts = [f"# {escape(table.title(ranking))}", drawn(grid), "\n".join(notes)]
     parts.append(bullets(ranking.notes))
     if printed := table.published_grid(ranking):
         parts += [f"## {table.PUBLISHED_TITLE}", drawn(printed)]

@@ -7,6 +7,11 @@ from esr.system import files
 
 
 def write_text(text: str, target: Path) -> None:
+    """As `write_bytes`, in UTF-8."""
+    write_bytes(text.encode(), target)
+
+
+def write_bytes(content: bytes, target: Path) -> None:
     """Replaces a file in one step; creates its folder, follows a link, writes into a device.
 
     Raises:
@@ -17,6 +22,6 @@ def write_text(text: str, target: Path) -> None:
         if resolved.is_symlink():
             resolved.stat()  # raises: a loop of links
         if target.exists() and not (target.is_file() or target.is_dir()):
-            target.write_text(text, encoding="utf-8")  # a device: /dev/null must not be replaced
+            target.write_bytes(content)  # a device: /dev/null must not be replaced
         else:
-            files.replace(resolved, text.encode())
+            files.replace(resolved, content)

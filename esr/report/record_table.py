@@ -1,48 +1,132 @@
-"""A record as a table on the terminal."""
+"""A record on the terminal: the answer, the verdict, a table, and notes."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from esr.config.cards import Published
-from esr.config.terms import ROLES
+from esr.config.terms import ROLES, Status
 from esr.ranking import Metric
 from esr.records.files import Record
 from esr.records.network import Complexity, Network
 from esr.records.telemetry import Telemetry
 from esr.report import wording
+from esr.report.answer import answer, notes, verdict_line
+from esr.report.fitting import left_out_line, print_fitting
+from esr.report.table import Cell, Column, Grid
 from esr.report.wording import COUNTS, DASH, count, interval, number
-from esr.text import escaped
+from esr.text import escaped, one_line, shown_path
+
+MOST_NOTES = 3
+"""Notes below the table of a first look."""
+_STYLES: dict[Status, str] = {
+    "clean": "bold green",
+    "imprecise": "bold",
+    "tainted": "bold yellow",
+    "failed": "bold red",
+}
+_RATIO = "ratio to baseline"
+_COUNTED: tuple[Metric, ...] = ("params", "flops", "flops_fvcore", "macs", "activations")
+_FIRST_LOOK = (
+    *(_RATIO, "runtime [ms]", "PSNR RGB [dB]", "PSNR luma [dB]", "precision class"),
+    *(COUNTS[metric].words for metric in _COUNTED),
+    "peak memory [MiB]",
+)
+_LONGEST_NAME = 24
 
 
-def record_table(record: Record) -> Table:
-    """One evaluation: a row per figure, a column per network, published figures beside measured ones."""
-    candidate, baseline = record.candidate, record.baseline
-    title = f"{candidate.name} against {baseline.name} on {wording.data_words(record.document.data)}"
-    table = Table(title=title, title_justify="left")
-    table.add_column("", no_wrap=True)
-    table.add_column(candidate.name, justify="right")
-    table.add_column(f"{baseline.name} (baseline)", justify="right")
-    stated = {"published": _stated(candidate.card.published), "claimed": _stated(candidate.card.claims)}
-    beside_measured = {words: figures for words, figures in stated.items() if figures}
-    for words in beside_measured:
-        table.add_column(f"{candidate.name}, {words}", justify="right", style="dim")
-    cells = zip(_figures(candidate).items(), _figures(baseline).values(), strict=True)
-    for (label, text), beside in cells:
-        if label == "params":
-            if {candidate.precision, baseline.precision} != {"fp32"}:
-                table.add_row("precision class", candidate.precision, baseline.precision)
-            table.add_row("ratio to baseline", interval(record.ratio, 3), "1")
-            timing = record.document.timing
-            table.add_row("ratio of total times", interval(timing.ratio_plain, 3), "1")
-            if timing.cycles:
-                table.add_row("ratio in GPU cycles", interval(timing.cycles.ratio, 3), "1")
-            if timing.energy:
-                table.add_row("ratio of energies", interval(timing.energy.ratio, 3), "1")
-        table.add_row(label, text, beside, *(figures.get(label, "") for figures in beside_measured.values()))
+class FigureRow(NamedTuple):
+    """A figure of both networks, and the candidate's as it was published or claimed."""
+
+    label: str
+    candidate: str
+    baseline: str
+    published: str = ""
+    claimed: str = ""
+
+
+def print_record(record: Record, screen: Console, *, whole: bool = False) -> None:
+    """Prints the answer, the verdict, the table and its notes, and the paths of the record and the picture.
+
+    Args:
+        record: One evaluation.
+        screen: Where it is printed.
+        whole: Every figure and every note, instead of the most important ones.
+    """
+    style = _STYLES[record.verdict.status]
+    screen.print(Text(one_line(answer(record)), style))
+    if verdict := verdict_line(record):
+        screen.print(Text(one_line(verdict), style.removeprefix("bold ")))
+    title = f"{record.candidate.name} against {record.baseline.name} on {wording.data_words(record.document.data)}"
+    screen.print("", title, sep="\n")
+    lines = _every_figure(record) if whole else _first_look(record)
+    dropped = print_fitting(Grid(_columns(record, lines), lines), screen, ("claimed", "published"), gap=2)
+    said = wording.footnotes(record) if whole else notes(record)
+    shown = said if whole else said[:MOST_NOTES]
+    for note in shown:
+        screen.print(f"· {one_line(note)}")
+    screen.print(*left_out_line(dropped, "a wider terminal shows them"), sep="\n", end="\n" if dropped else "")
+    if record.path is None:
+        return
+    folder = _near(record.path.parent)
+    if not whole:
+        more = f", {len(said) - len(shown)} more notes" if len(said) > len(shown) else ""
+        screen.print(f"every figure{more}: esr show {shlex.quote(shown_path(folder))}", soft_wrap=True)
+    screen.print(f"record: {shown_path(folder / record.path.name)}", soft_wrap=True)
+    if comparison := record.document.pictures.comparison:
+        screen.print(f"picture: {shown_path(folder / comparison)}", soft_wrap=True)
+
+
+def _near(folder: Path) -> Path:
+    """A path relative to the current folder where it lies below."""
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:
+        return folder
+    return folder.relative_to(here) if folder.is_relative_to(here) else folder
+
+
+def _columns(record: Record, lines: Sequence[FigureRow]) -> list[Column[FigureRow]]:
+    candidate, baseline = (one_line(network.name)[:_LONGEST_NAME] for network in (record.candidate, record.baseline))
+    columns: list[Column[FigureRow]] = [
+        Column("label", "", lambda line: Cell(line.label), left=True),
+        Column("candidate", candidate, lambda line: Cell(line.candidate)),
+        Column("baseline", f"{baseline} (baseline)", lambda line: Cell(line.baseline)),
+        Column("published", "published", lambda line: Cell(line.published)),
+        Column("claimed", "claimed", lambda line: Cell(line.claimed)),
+    ]
+    return [column for column in columns if column.key == "label" or any(getattr(line, column.key) for line in lines)]
+
+
+def _first_look(record: Record) -> list[FigureRow]:
+    """The figures by which networks are compared; a row that neither has, as PSNR without HR, is left out."""
+    lines = {line.label: line for line in _every_figure(record)}
+    return [line for label in _FIRST_LOOK if (line := lines.get(label)) and {line.candidate, line.baseline} != {DASH}]
+
+
+def _every_figure(record: Record) -> list[FigureRow]:
+    """Ratios, quality, runtime, counts, memory and energy; published and claimed figures beside the measured ones."""
+    card, timing = record.candidate.card, record.document.timing
+    published, claimed = _stated(card.published, record), _stated(card.claims, record)
+    ratios = {
+        "ratio to baseline": timing.ratio,
+        "ratio of total times": timing.ratio_plain,
+        "ratio in GPU cycles": timing.cycles.ratio if timing.cycles else None,
+        "ratio of energies": timing.energy.ratio if timing.energy else None,
+    }
+    lines = [FigureRow(label, interval(ratio, 3), "1") for label, ratio in ratios.items() if ratio or label == _RATIO]
+    classes = (record.candidate.precision, record.baseline.precision)
+    lines += [FigureRow("precision class", *classes)] if set(classes) != {"fp32"} else []
+    own, other = _figures(record.candidate), _figures(record.baseline)
+    lines += [FigureRow(name, own[name], other[name], published.pop(name, ""), claimed.pop(name, "")) for name in own]
     if energies := _energies(record.document.telemetry):
-        table.add_row(*energies)
-    table.add_row("verdict", *(wording.verdict_words(record, role) for role in ROLES))
-    return table
+        lines.append(FigureRow(*energies))
+    rest = dict.fromkeys([*published, *claimed])
+    return lines + [FigureRow(label, DASH, DASH, published.get(label, ""), claimed.get(label, "")) for label in rest]
 
 
 def _figures(network: Network) -> dict[str, str]:
@@ -50,14 +134,13 @@ def _figures(network: Network) -> dict[str, str]:
     mean = network.quality.mean if network.quality and network.quality.meaningful else None
     counts = network.complexity
     live = counts.live_memory if counts else None
-    counted: tuple[Metric, ...] = ("params", "flops", "flops_fvcore", "macs", "activations")
     return {
         "PSNR RGB [dB]": _number(mean, "psnr_rgb", 2),
         "SSIM RGB": _number(mean, "ssim_rgb", 4),
         "PSNR luma [dB]": _number(mean, "psnr_y", 2),
         "SSIM luma": _number(mean, "ssim_y", 4),
         "runtime [ms]": interval(network.timing.runtime_ms if network.timing else None, 2),
-        **{COUNTS[metric].words: _count(metric, counts) for metric in counted},
+        **{COUNTS[metric].words: _count(metric, counts) for metric in _COUNTED},
         "convolutions": _number(counts, "convolutions", 0),
         # Of one pass over the counted size, weights and input included.
         "tensor memory [MiB]": number(live.total if live else None, 1, 2**20),
@@ -85,29 +168,26 @@ def _count(metric: Metric, counts: Complexity | None) -> str:
     return f"{count(metric, getattr(counts, metric), counts.without_formula)} {COUNTS[metric].symbol}"
 
 
-def _stated(row: Published | None) -> dict[str, str]:
-    """Published or claimed figures that are known, by label."""
+def _stated(row: Published | None, record: Record) -> dict[str, str]:
+    """Published or claimed figures that are known, by label; milliseconds and memory only beside a GPU's."""
     psnr = row.psnr_rgb if row else {}
+    worker = record.candidate.worker or record.baseline.worker
     figures = {
-        "PSNR RGB [dB]": ", ".join(f"{value:.2f} ({escaped(data)})" for data, value in psnr.items()) or DASH,
-        "runtime [ms]": _number(row, "runtime_ms", 2),
+        **{_psnr_label(data, record): number(value, 2) for data, value in psnr.items()},
         "params": f"{_number(row, 'params_m', 3)} M",
         COUNTS["flops"].words: f"{_number(row, 'flops_g', 2)} G",
         COUNTS["flops_fvcore"].words: f"{_number(row, 'flops_fvcore_g', 2)} G",
         "activations": f"{_number(row, 'activations_m', 2)} M",
         "convolutions": _number(row, "convolutions", 0),
-        "peak memory [MiB]": _number(row, "memory_mib", 1),
     }
+    if worker and worker.device.kind == "cuda":
+        figures |= {
+            "runtime [ms]": _number(row, "runtime_ms", 2),
+            "peak memory [MiB]": _number(row, "memory_mib", 1),
+        }
     return {label: text for label, text in figures.items() if not text.startswith(DASH)}
 
 
-def print_record(record: Record, screen: Console) -> None:
-    """Prints the table, its footnotes, and the paths of the record and the picture."""
-    screen.print(record_table(record))
-    for note in wording.footnotes(record):
-        screen.print(f"· {note}")
-    if record.path is None:
-        return
-    screen.print(f"record: {record.path}", soft_wrap=True)
-    if comparison := record.document.pictures.comparison:
-        screen.print(f"picture: {record.path.parent / comparison}", soft_wrap=True)
+def _psnr_label(data: str, record: Record) -> str:
+    """A row of its own for another data set than the one that was measured."""
+    return "PSNR RGB [dB]" if data == record.document.data.name else f"PSNR {escaped(data, 30)}"

@@ -3,18 +3,24 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, Literal, TypeAlias, TypeVar
 
-from esr.ranking import Figures, Metric, Ranking, Row, Track, metrics_of
+from esr.config.terms import Status
+from esr.errors import ConfigError
+from esr.ranking import METRICS, Entry, Figures, Metric, Ranking, Row, Track, metrics_of
 from esr.ranking.structures import Correlation
+from esr.records.reasons import CPU_NOTE
 from esr.report.wording import COUNTS, DASH, bounds, count, number
+from esr.text import did_you_mean, one_line
 
 PUBLISHED_TITLE = "Measured, and published in parentheses"
 CORRELATIONS_TITLE = "Rank correlation with runtime, with 95 % intervals"
 CHANGES_TITLE = "Ranks by FLOPs (challenge) that differ from ranks by MACs (dispatcher)"
+_LEADERS: tuple[Literal["best", "second"], ...] = ("best", "second")
 _LARGEST_PLAIN_SCORE = 1e6
 """Larger scores are printed with an exponent."""
 RowType = TypeVar("RowType")
+Better = Literal["low", "high"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,10 @@ class Column(Generic[RowType]):
     cell: Callable[[RowType], Cell]
     left: bool = False
     """Text, not a figure."""
+    better: Better | None = None
+    """Direction in which a figure is better."""
+    unit: float = 1
+    """Unit of the figures shown; keys are in base units."""
 
 
 Line: TypeAlias = Sequence[tuple[Column[RowType], Cell]]
@@ -56,6 +66,39 @@ class Grid(Generic[RowType]):
     def lines(self) -> list[tuple[RowType, Line[RowType]]]:
         """Each row with its cells."""
         return [(row, [(column, column.cell(row)) for column in self.columns]) for row in self.rows]
+
+
+def chosen(ranking: Ranking, names: Sequence[str]) -> Grid[Row]:
+    """The ranking's table with the columns of these names, in this order; `rank_METRIC` is a metric's rank.
+
+    Raises:
+        ConfigError: There is no such column.
+    """
+    grid = ranking_grid(ranking)
+    ranked = [metric for metric in METRICS if any(metric in row.ranks for row in ranking.rows)]
+    known = {column.key: column for column in (*grid.columns, *map(_rank_column, ranked))}
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"columns={one_line(name)}: no such column; {did_you_mean(name, known, limit=5)}")
+    return replace(grid, columns=[known[name] for name in names])
+
+
+def leaders(grid: Grid[Row]) -> dict[tuple[str, str], Literal["best", "second"]]:
+    """The best and the second best figures among ranked networks, by column's and network's key; ties share."""
+    found: dict[tuple[str, str], Literal["best", "second"]] = {}
+    ranked = [row for row in grid.rows if row.ranked]
+    for column in grid.columns:
+        keys = {row.entry.key: column.cell(row).key for row in ranked} if column.better else {}
+        figures = {name: key for name, key in keys.items() if isinstance(key, int | float)}
+        order = sorted(set(figures.values()), reverse=column.better == "high")
+        places = dict(zip(order, _LEADERS, strict=False))
+        found |= {(column.key, name): places[key] for name, key in figures.items() if key in places}
+    return found
+
+
+def verdict(entry: Entry) -> Status | None:
+    """Status of a network's record; `None` for a published row, which has none."""
+    return None if entry.source == "published" else entry.verdict
 
 
 def ranking_grid(ranking: Ranking) -> Grid[Row]:
@@ -81,7 +124,7 @@ def ranking_grid(ranking: Ranking) -> Grid[Row]:
         *_runtime_columns(ranking),
         *map(_metric_column, counts(ranking)),
         Column("convolutions", "convs", lambda row: _figure(row.entry.figures.convolutions, 0)),
-        Column("energy", "energy [mJ]", lambda row: _figure(row.entry.figures.energy_mj, 1)),
+        Column("energy", "energy [mJ]", lambda row: _figure(row.entry.figures.energy_mj, 1), better="low"),
         *(_track_column(track) for track in ranking.tracks if len(track.ranks) != 1),
     ]
     kept = [column for column in columns if any(column.cell(row).text not in (DASH, "") for row in ranking.rows)]
@@ -100,7 +143,7 @@ def published_grid(ranking: Ranking) -> Grid[Row] | None:
     ]
     for metric in counts(ranking):
         shown = COUNTS[metric]
-        if metric != "macs":  # not in the challenge's table
+        if metric != "macs" and not (metric == "memory" and CPU_NOTE in ranking.notes):  # macs: printed nowhere
             columns.append(_column_beside(metric, shown.header, metric, shown.digits, shown.unit))
     return Grid(columns, rows)
 
@@ -198,7 +241,7 @@ def _psnr_column(name: str) -> Column[Row]:
             return Cell("∞")
         return _figure(row.entry.figures.psnr_rgb.get(name), 2)
 
-    return Column(f"psnr_rgb_{name}", f"PSNR {set_words(name)}", cell)
+    return Column(f"psnr_rgb_{name}", f"PSNR {set_words(name)}", cell, better="high")
 
 
 def _runtime_columns(ranking: Ranking) -> list[Column[Row]]:
@@ -217,8 +260,8 @@ def _runtime_columns(ranking: Ranking) -> list[Column[Row]]:
         return Cell(rank_range(row), key=sum(row.rank_interval) / 2 if row.rank_interval else None)
 
     return [
-        Column("runtime_ms", "ms", runtime_ms),
-        Column("ratio", f"ratio to {ranking.baseline}", ratio),
+        Column("runtime_ms", "ms", runtime_ms, better="low"),
+        Column("ratio", f"ratio to {ranking.baseline}", ratio, better="low"),
         Column("rank_interval", "rank range", ranks),
     ]
 
@@ -228,7 +271,17 @@ def _metric_column(metric: Metric) -> Column[Row]:
         value = row.entry.figures.metric(metric)
         return Cell(count(metric, value, row.entry.without_formula), row.ranks.get(metric), value)
 
-    return Column(metric, COUNTS[metric].header, cell)
+    return Column(metric, COUNTS[metric].header, cell, better="low", unit=COUNTS[metric].unit)
+
+
+def _rank_column(metric: Metric) -> Column[Row]:
+    words = COUNTS[metric].words if metric in COUNTS else metric
+
+    def cell(row: Row) -> Cell:
+        rank = row.ranks.get(metric)
+        return Cell(number(rank, 0), key=rank)
+
+    return Column(f"rank_{metric}", f"rank by {words}", cell)
 
 
 def _track_column(track: Track) -> Column[Row]:
@@ -236,7 +289,7 @@ def _track_column(track: Track) -> Column[Row]:
         place = row.places.get(track.key)
         return Cell(DASH) if place is None else Cell(score(place.score), place.rank, place.score)
 
-    return Column(track.key, track.key, cell)
+    return Column(track.key, track.key, cell, better="low")
 
 
 def _rank_beside(row: Row) -> Cell:

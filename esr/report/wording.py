@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from esr.config.terms import Role
 from esr.records.document import Data, Networks, Reason, Timing
 from esr.records.files import Record
 from esr.records.network import Estimate, Failure, Network
@@ -14,7 +13,6 @@ from esr.records.reasons import (
     WEIGHTS_NOTES,
     formula_note,
     scripted_note,
-    status_of,
 )
 from esr.text import escaped
 
@@ -23,13 +21,13 @@ if TYPE_CHECKING:
 
 DASH = "–"
 """Stands where there is no figure."""
-_MINUTE, _HOUR = 60, 3600
 SCOPES = {"gpu": "GPU", "module": "GPU and its module"}
 """Consumer of an energy -> its words."""
+REUSED = "quality, counts and memory from an earlier evaluation; force=true measures them again"
 UNWARMED = "one unwarmed pass, as the challenge's script takes it: no interval, not comparable with paired rounds"
 ONE_PAIR = (
     "one pair of processes: on a CPU another pair's ratio may differ by a percent, which the interval does not "
-    "include; timing.processes=4 timing.max_seconds=15 takes as long and includes it"
+    "include; with timing.processes=4 it does"
 )
 
 
@@ -87,31 +85,6 @@ def bounds(known: "Estimate | Interval | None", digits: int) -> str:
     return f" [{known.low:.{digits}f}, {known.high:.{digits}f}]"
 
 
-def duration(seconds: float) -> str:
-    """A span in words, rounded.
-
-    >>> duration(42), duration(600), duration(9000)
-    ('42 s', '10 min', '2 h 30 min')
-    """
-    if seconds < 2 * _MINUTE:
-        return f"{seconds:.0f} s"
-    if seconds < 2 * _HOUR:
-        return f"{seconds / _MINUTE:.0f} min"
-    hours, rest = divmod(round(seconds / _MINUTE), _MINUTE)
-    return f"{hours} h {rest} min"
-
-
-def verdict_words(record: Record, role: Role) -> str:
-    """`clean`, `imprecise`, `failed`, or `tainted` with the reasons that concern this network or both."""
-    if failure := record.document.networks.of(role).failure:
-        return f"failed: {failure.kind}"
-    concerning = [found for found in record.verdict.reasons if found.role in (role, None)]
-    taints = {found.reason for found in concerning if found.severity == TAINT}
-    if taints:
-        return f"tainted: {', '.join(sorted(taints))}"
-    return status_of({found.severity for found in concerning}, failed=False)
-
-
 def failure_words(failure: Failure) -> str:
     """Stage, kind and message of a failure, to follow `failed`."""
     return f"during '{failure.stage}' ({failure.kind}): {failure.message}"
@@ -123,7 +96,8 @@ def data_words(data: Data) -> str:
     return f"{data.name}: {images} image{'s' * (images != 1)}, LR {data.lr_words}"
 
 
-def _data_notes(data: Data) -> list[str]:
+def data_notes(data: Data) -> list[str]:
+    """Images that are missing from the set, or beside it."""
     notes = []
     if data.skipped:
         where = ", ".join(data.skipped_from[:5]) + (", …" if data.skipped_from[5:] else "")
@@ -134,12 +108,14 @@ def _data_notes(data: Data) -> list[str]:
 
 
 def footnotes(record: Record) -> list[str]:
-    """Notes below the figures: weights, failures, taints, omissions, conditions."""
+    """Every note on the figures: weights, failures, taints, omissions, conditions; the same text once."""
     networks = record.document.networks
     candidate, baseline = networks.candidate, networks.baseline
-    notes = _data_notes(record.document.data)
-    notes += [f"{candidate.name}: {line}" for line in _network_notes(candidate)]
-    notes += [f"{baseline.name} (baseline): {line}" for line in _network_notes(baseline)]
+    notes = data_notes(record.document.data)
+    notes += [f"{candidate.name}: {line}" for line in _all_network_notes(candidate)]
+    notes += [f"{baseline.name} (baseline): {line}" for line in _all_network_notes(baseline)]
+    if baseline.untimed_from is not None:
+        notes.append(f"{baseline.name} (baseline): {REUSED}")
     notes += [reason_line(networks, found) for found in record.verdict.reasons]
     timing = record.document.timing
     if timing.protocol == "single":
@@ -158,7 +134,7 @@ def footnotes(record: Record) -> list[str]:
     if worker and worker.device.kind == "cpu":
         has_interval = timing.ratio is not None and timing.ratio.low is not None
         notes += [*([ONE_PAIR] if has_interval and len(timing.processes) == 1 else []), CPU_NOTE]
-    return notes
+    return list(dict.fromkeys(notes))
 
 
 def _in_processes(timing: Timing) -> str:
@@ -173,7 +149,12 @@ def reason_line(networks: Networks, found: Reason) -> str:
     """A reason of the verdict as a sentence: network, meaning and figures."""
     who = f"{networks.of(found.role).name}: " if found.role else ""
     mark = "" if found.severity == TAINT else "warning: "
-    return f"{mark}{who}{REASONS[found.reason]} ({found.detail})"
+    return f"{mark}{who}{warning(found)}"
+
+
+def warning(found: Reason) -> str:
+    """A reason's meaning and figures, without its network."""
+    return f"{REASONS[found.reason]} ({found.detail})"
 
 
 def loading_notes(network: Network) -> list[str]:
@@ -198,12 +179,18 @@ def loading_notes(network: Network) -> list[str]:
     return notes
 
 
-def _network_notes(network: Network) -> list[str]:
-    weights, uncounted, complexity = network.weights, network.uncounted, network.complexity
+def _all_network_notes(network: Network) -> list[str]:
+    weights, words = network.weights, WEIGHTS_NOTES.get(network.weights.source, "")
+    why = (weights.note or "").removeprefix(f"{weights.source} weights")
+    failed = f"failed {failure_words(network.failure)}" if network.failure else None
+    notes = [words + why if words else weights.note, failed, *network_notes(network)]
+    return [note for note in notes if note]
+
+
+def network_notes(network: Network) -> list[str]:
+    """Omissions and peculiarities of a network, apart from its weights and its failure."""
+    uncounted, complexity = network.uncounted, network.complexity
     notes = [
-        WEIGHTS_NOTES.get(weights.source),
-        weights.note,
-        f"failed {failure_words(network.failure)}" if network.failure else None,
         f"not counted: {uncounted}; try complexity.height and complexity.width" if uncounted else None,
         *loading_notes(network),
         scripted_note(complexity.scripted) if complexity and complexity.scripted else None,

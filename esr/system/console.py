@@ -3,6 +3,7 @@
 import io
 import os
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, TypeVar
 
 from rich import progress as bars
@@ -90,3 +91,10 @@ class StageBars(Bars):
         """Moves the bar to a step."""
         if self._stage is not None:
             self.live.update(self._stage, completed=done, total=steps)
+
+    def waiting(self, what: str) -> None:
+        """A stage of its own; where no terminal shows it, a line."""
+        if self.screen.is_terminal:
+            self.stage(f"waiting: {what}", None)
+        else:
+            self.screen.print(f"esr: waiting since {datetime.now().astimezone():%H:%M}: {what}", soft_wrap=True)

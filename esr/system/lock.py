@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
 from esr.errors import DeviceError
 from esr.system.progress import Progress
@@ -21,6 +21,8 @@ FOLDER_VARIABLE = "ESR_LOCK_DIR"
 _SHARED = 0o1777
 _SHARED_FILE = 0o666
 _POLL_S = 0.25
+_AGAIN_S = 60.0
+"""Seconds between two lines on what is waited for."""
 
 
 @contextmanager
@@ -57,8 +59,19 @@ def _acquire(lock: FileLock, file: Path, device: str, when_held: str, progress: 
     holder = f"{device} is in use by {_holder(file)}"
     if when_held == "fail":
         raise DeviceError(f"lock=fail: {holder}; wait for it, or pass lock=wait")
-    progress.stage(f"waiting: {holder}", None)
-    lock.acquire(poll_interval=_POLL_S)
+    wait_for(lock, f"{holder}; lock=fail ends instead", progress)
+
+
+def wait_for(lock: BaseFileLock, what: str, progress: Progress) -> None:
+    """Acquires a lock, and says at once and then each minute what it waits for."""
+    while True:
+        with contextlib.suppress(Timeout):
+            lock.acquire(timeout=0)
+            return
+        progress.waiting(what)
+        with contextlib.suppress(Timeout):
+            lock.acquire(timeout=_AGAIN_S, poll_interval=_POLL_S)
+            return
 
 
 def _folder() -> Path:

@@ -12,6 +12,9 @@ class Progress(Protocol):
     def advance(self, steps: int = 1) -> None:
         """Adds steps to those that are done."""
 
+    def waiting(self, what: str) -> None:
+        """Says what is waited for; called at once, and again each minute."""
+
     def at(self, done: int, steps: int | None) -> None:
         """Sets the number of steps that are done, and of all."""
 
@@ -26,4 +29,7 @@ class Silent:
         """See `Progress`."""
 
     def at(self, done: int, steps: int | None) -> None:
+        """See `Progress`."""
+
+    def waiting(self, what: str) -> None:
         """See `Progress`."""

@@ -35,6 +35,8 @@ class Clocks:
     """Milliseconds by the parent, the harness's own time taken out."""
     own: Array
     """Milliseconds of the harness's own time."""
+    least_ms: float = 0.0
+    """Least milliseconds of a round on this device, whatever the network claims; 0: not known."""
     load: float = 0.0
     """Share of the machine that other processes took; the harness waits for them as often."""
 
@@ -127,6 +129,22 @@ def computed_more(claimed_ms: float, own_ms: float, computed_ms: float, threads:
     if computed_ms <= room:
         return None
     return f"{computed_ms:.4g} ms of processor time in passes that take {claimed_ms:.4g} ms as claimed"
+
+
+def impossible(claimed_ms: Array, least_ms: float) -> str | None:
+    """Evidence that a network claims less time than its multiplications take on this device.
+
+    Args:
+        claimed_ms: Of each round.
+        least_ms: For the operations of a round at the highest rate; 0 where that is not known.
+
+    Returns:
+        One line with both times; `None` if the claims are possible.
+    """
+    if not len(claimed_ms) or not 0 < float(np.median(claimed_ms)) < least_ms:
+        return None
+    claimed = float(np.median(claimed_ms))
+    return f"a round takes {claimed:.3g} ms as claimed; its multiplications alone take {least_ms:.3g} ms here"
 
 
 def ratio_moved(candidate: Clocks, baseline: Clocks) -> str | None:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from esr.config.terms import ROLES, Role
+
 _ALTERATIONS = 2**62
 """Seeds of alterations; others in the evaluation begin above."""
 
@@ -26,6 +28,17 @@ class Chunk:
     order: tuple[int, ...]
     """Indices of the networks; the first one leads."""
     passes: tuple[Pass, ...]
+
+
+def order_of(seed: int, process: int) -> tuple[Role, Role]:
+    """The network that starts, loads and warms up first in a process, and the other: random but balanced.
+
+    >>> {order_of(7, 0), order_of(7, 1)} == {("candidate", "baseline"), ("baseline", "candidate")}
+    True
+    """
+    candidate, baseline = ROLES
+    swapped = (int(np.random.default_rng([seed, process // 2]).integers(2)) + process) % 2
+    return (baseline, candidate) if swapped else (candidate, baseline)
 
 
 def rounds(networks: int, image_seconds: Sequence[float], block_s: float, seed: int) -> Iterator[list[Chunk]]:

@@ -1,12 +1,13 @@
 """The rule that ends the rounds."""
 
+from collections.abc import Sequence
 from math import ceil
 
-from esr.config.schema import TimingConf
 from esr.config.terms import MOST_ROUNDS, Ending
 from esr.records.document import Precision
 from esr.records.intervals import fewest_rounds
 from esr.records.network import Estimate
+from esr.timing.plan import FEWEST_PROCESSES, Plan
 from esr.timing.statistics import Array, ratio
 
 GROWTH = 1.1
@@ -23,8 +24,8 @@ def precision(ratio_now: Estimate, target: float, stopped_by: Ending) -> Precisi
     return Precision(target, width, width is not None and width <= target, stopped_by)
 
 
-def ended_by(candidate: Array, baseline: Array, elapsed_s: float, timing: TimingConf) -> Ending | None:
-    """Reason to end the rounds now; `None`: go on.
+def ended_by(candidate: Array, baseline: Array, elapsed_s: float, plan: Plan, share_s: float) -> Ending | None:
+    """Reason to end a process's rounds now; `None`: go on.
 
     The interval is looked at after numbers of rounds that grow geometrically, and has to be narrow enough at two looks
     in succession, so that one that is narrow by chance does not end a run.
@@ -33,17 +34,34 @@ def ended_by(candidate: Array, baseline: Array, elapsed_s: float, timing: Timing
         candidate: Milliseconds of the complete rounds so far, rounds × images.
         baseline: The same rounds and images.
         elapsed_s: Seconds since the first round began.
-        timing: Number of rounds, or precision and time limit.
+        plan: Number of rounds, or precision.
+        share_s: Time limit of this process.
     """
     rounds = len(candidate)
-    if timing.rounds is not None:
-        return "rounds" if rounds >= timing.rounds else None
-    looks = _looks(max(timing.min_rounds, fewest_rounds(timing.confidence)), rounds)[-2:]
+    late = elapsed_s >= share_s or rounds >= MOST_ROUNDS // plan.processes
+    if plan.rounds is not None:
+        return "rounds" if rounds >= plan.rounds else "max_seconds" if late else None
+    looks = _looks(max(plan.min_rounds, fewest_rounds(plan.confidence)), rounds)[-2:]
     if len(looks) > 1 and looks[-1] == rounds:
-        widths = [ratio(candidate[:count], baseline[:count], timing.confidence).width for count in looks]
-        if all(width is not None and width < timing.precision for width in widths):
+        widths = [ratio(candidate[:count], baseline[:count], plan.confidence).width for count in looks]
+        if all(width is not None and width < plan.own_precision for width in widths):
             return "precision"
-    return "max_seconds" if elapsed_s >= timing.max_seconds or rounds >= MOST_ROUNDS // timing.processes else None
+    return "max_seconds" if late else None
+
+
+def agreed(candidate: Array, baseline: Array, groups: Sequence[int], plan: Plan) -> bool:
+    """True if the processes so far agree so well that no further one is needed.
+
+    Args:
+        candidate: Milliseconds of the complete rounds so far, rounds × images.
+        baseline: The same rounds and images.
+        groups: Process of each round.
+        plan: Precision, and number of processes.
+    """
+    if plan.rounds is not None or len(set(groups)) < FEWEST_PROCESSES:
+        return False
+    width = ratio(candidate, baseline, plan.strict_confidence(), groups).width
+    return width is not None and width < plan.precision
 
 
 def _looks(first: int, last: int) -> list[int]:

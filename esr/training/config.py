@@ -8,6 +8,7 @@ from omegaconf import MISSING, OmegaConf
 
 from esr.config import compose as composition
 from esr.config.mistakes import all_keys, in_one_line, key_of
+from esr.config.quoting import readable
 from esr.config.schema import DeviceConf, ModelConf, Ranges, check_choices, check_ranges, typed
 from esr.errors import ConfigError
 from esr.text import did_you_mean
@@ -44,7 +45,8 @@ class TrainConf:
     """Folder for checkpoint, weights and log; `None`: `outputs/training/NAME` in `$ESR_OUT`, or here."""
 
     init: str = "scratch"
-    """`scratch` (the constructor's values), `interpolation` (the same, set up to interpolate), or weights to
+    """`scratch` (the constructor's values), `interpolation` (the same, set up to interpolate, for networks built as
+    esr's own), `short` (an interpolation where that is possible, else the constructor's values), or weights to
     fine-tune: `auto`, `published`, `bundled` or a path."""
     seed: int = 0
     """Seeds the constructor's values and every batch."""
@@ -101,6 +103,7 @@ def compose(overrides: Sequence[str]) -> TrainConf:
         ConfigError: An override is wrong; the line names it and the nearest valid names.
     """
     _refuse_unknown(overrides)
+    overrides = readable(overrides)
     store = ConfigStore.instance()
     store.store(name="train_schema", node=TrainConf)
     defaults = ["train_schema", {"model": None}, {"device": "auto"}, {RECIPE_GROUP: "default"}, "_self_"]

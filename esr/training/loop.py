@@ -17,7 +17,7 @@ from esr.images.quality import SSIM_WINDOW, decibels
 from esr.networks import devices
 from esr.networks.inference import check_output
 from esr.records.network import Quality
-from esr.text import described, file_stem
+from esr.text import described, duration, file_stem
 from esr.training import checkpoint, data, recipe, start
 from esr.training.config import TrainConf
 from esr.training.log import Log
@@ -26,6 +26,10 @@ from esr.training.validation import validate
 BETAS = (0.9, 0.99)
 """Adam's decay rates; averaging the second moment over 100 steps suits short runs."""
 
+LONG_STEPS = 10_000
+"""Steps from which a training on a CPU is estimated before it starts."""
+LONGEST_S = 7 * 24 * 3600.0
+"""Seconds beyond which it is refused unless `device=cpu` asks for it."""
 CHECKPOINT, LOG = "checkpoint.pt", "log.csv"
 
 
@@ -62,6 +66,7 @@ def train(settings: TrainConf, say: Callable[[str], None] = lambda _: None) -> T
     try:
         run = _Run(settings, say)
         run.resume()
+        run.estimate()
         while run.step < settings.steps:
             run.advance()
         return run.result()
@@ -100,7 +105,7 @@ class _Run:
         self.average = recipe.Average(self.network, self._build(), settings.ema)
         self.optimiser = self._new_optimiser()
         self.clock = time.monotonic()
-        self.say(f"{len(pairs)} images, {settings.steps} steps, on {self.device}, into {self.out}")
+        self.say(f"{len(pairs)} images, {settings.steps:,} steps, on {self.device}, into {self.out}")
 
     def _build(self) -> nn.Module:
         settings = self.settings
@@ -135,6 +140,34 @@ class _Run:
         torch.set_rng_state(saved.random[0])
         if self.device.type == "cuda" and saved.random[1:]:
             torch.cuda.set_rng_state(saved.random[1], self.device)
+
+    def estimate(self) -> None:
+        """Says how long a long training takes on a CPU, by the time of one step.
+
+        Raises:
+            TrainingError: It takes months, and nobody asked for the CPU.
+        """
+        left = self.settings.steps - self.step
+        if self.device.type != "cpu" or left < LONG_STEPS:
+            return
+        seconds = left * self._trial()
+        about = f"about {duration(seconds)} for {left:,} steps on this CPU"
+        if seconds > LONGEST_S and self.settings.device.kind != "cpu":
+            raise TrainingError(
+                f"{about}: there is no GPU here; train=cpu is the recipe for a CPU, l1.steps=N and l2.steps=0 take "
+                "fewer steps, and device=cpu starts it all the same"
+            )
+        self.say(f"{about}; train=cpu is the recipe for a CPU")
+
+    def _trial(self) -> float:
+        """Seconds of a step that changes nothing."""
+        state = torch.get_rng_state()
+        network = self._build()
+        torch.set_rng_state(state)
+        started = time.monotonic()
+        lr, hr = (side.to(torch.float32).mul_(self.range / 255) for side in self.patches.at(self.step))
+        recipe.loss("l1", self._forward(lr, network), hr, self.range).backward()  # type: ignore[no-untyped-call]
+        return time.monotonic() - started
 
     def advance(self) -> None:
         """Performs one step, then validates, logs and saves if due."""
@@ -172,9 +205,9 @@ class _Run:
         self.optimiser.step()
         return value
 
-    def _forward(self, lr: Tensor) -> Tensor:
+    def _forward(self, lr: Tensor, network: nn.Module | None = None) -> Tensor:
         try:
-            output: Tensor = self.network(lr)
+            output: Tensor = (network or self.network)(lr)
         except Exception as error:
             if devices.is_out_of_memory(error):
                 raise
@@ -195,7 +228,9 @@ class _Run:
         shown = {"psnr_y": decibels(quality.psnr_y), "psnr_rgb": decibels(quality.psnr_rgb)} if quality else {}
         self.log.add(step=self.step, phase=now.phase, lr=now.lr, loss=loss, seconds=round(seconds, 1), **shown)
         psnr = ", validation {psnr_y:.3f} dB luma, {psnr_rgb:.3f} dB RGB".format(**shown) if shown else ""
-        self.say(f"step {self.step}: {now.phase} {loss:.5f}, lr {now.lr:.2e}, {seconds:.0f} s{psnr}")
+        left = (self.settings.steps - self.step) * seconds / self.step
+        rest = f", about {duration(left)} left" if left else ""
+        self.say(f"step {self.step}: {now.phase} {loss:.5f}, lr {now.lr:.2e}, {seconds:.0f} s{rest}{psnr}")
 
     def _save(self) -> None:
         random = [torch.get_rng_state()]

@@ -15,7 +15,7 @@ from esr.records.network import Weights
 from esr.text import did_you_mean
 from esr.zoo import weights as zoo
 
-WITHOUT_FILE = ("scratch", "interpolation")
+WITHOUT_FILE = ("scratch", "interpolation", "short")
 FROM_ZOO = ("auto", "published", "bundled")
 
 _QUIET = 0.1
@@ -58,7 +58,7 @@ def build(model: ModelConf, init: str, weights: Weights | None, seed: int) -> nn
     """
     torch.manual_seed(seed)
     network = networks.build(model)
-    if init == "interpolation":
+    if init == "interpolation" or (init == "short" and _ends(network)):
         interpolate(network, network_name(model))
     elif weights:
         network = networks.load(network, replace(model, after_load=None), weights)  # fused blocks do not train
@@ -76,12 +76,14 @@ def interpolate(network: nn.Module, name: str) -> None:
     saves a short training the minutes in which it would learn to interpolate.
 
     Raises:
-        ConfigError: The network lacks the skip connection or the two convolutions.
+        ConfigError: The network is built otherwise.
     """
     ends = _ends(network)
     if ends is None:
-        fault = f"{name} has no long skip connection between a first and a last convolution"
-        raise ConfigError(f"init=interpolation: {fault}; pass init=scratch")
+        fault = f"{name} is not built from esr.models.blocks.trunk.ChainedTrunk, whose convolutions it sets"
+        raise ConfigError(
+            f"init=interpolation: {fault}; pass init=scratch, or init=short, which takes what is possible"
+        )
     head, last, upsampler = ends
     last.weight.mul_(_QUIET)
     upsampler.weight.mul_(_QUIET)

@@ -11,9 +11,10 @@ import torch
 from PIL import Image
 
 from esr.config.compose import compose
+from esr.evaluation import crew
 from esr.evaluation import evaluate as main_job
 from esr.evaluation.worker.child import Child
-from esr.evaluation.worker.messages import Refusal, Request
+from esr.evaluation.worker.messages import LoadRequest, Refusal, Request
 from esr.evaluation.worker.parent import WorkerFailure
 from esr.networks import devices
 from esr.records.files import Record
@@ -31,8 +32,6 @@ class InsideWorker:
     sandbox = None
 
     def __init__(self, timeout_s: float, wishes: Wishes, packages: Path | None = None) -> None:
-        for name in MODULES:
-            sys.modules.pop(name, None)
         self.pid = os.getpid()
         self._child = Child()
         self._answer: object = None
@@ -44,6 +43,9 @@ class InsideWorker:
         pass
 
     def send(self, request: Request) -> None:
+        if isinstance(request, LoadRequest):
+            for name in MODULES:
+                sys.modules.pop(name, None)
         self._answer = self._child.answer(request)
 
     def receive(self, request: Request) -> object:
@@ -100,7 +102,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def judge(scene: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Record]:
     """Evaluates a network of `cheats.py` beside the honest one."""
     monkeypatch.chdir(scene)
-    monkeypatch.setattr(main_job, "Worker", InsideWorker)
+    monkeypatch.setattr(crew, "Worker", InsideWorker)
     monkeypatch.setattr(devices, "keep_freed_memory", lambda: True)
     monkeypatch.setattr(sys, "path", [*sys.path])
     threads = torch.get_num_threads()

@@ -52,6 +52,13 @@ class ClaimsLittle(Honest):
         time.perf_counter_ns = lambda: start + (real() - start) // 10
 
 
+class ClaimsTheImpossible(Honest):
+    def __init__(self):
+        super().__init__()
+        real, start = time.perf_counter_ns, time.perf_counter_ns()
+        time.perf_counter_ns = lambda: start + (real() - start) // 1000
+
+
 class ComputesWhenAsked(Honest):
     """Has the worker's own functions replaced: nothing is computed before the positions are known."""
 
@@ -330,6 +337,11 @@ def test_a_worker_that_claims_less_time_than_passed_is_named_with_both_times(mea
     record = measured(name)
     assert record["networks"]["candidate"]["failure"] is None
     assert "as claimed" in reasons(record)["time_unaccounted"]
+
+
+def test_a_claim_that_the_device_cannot_keep_is_named_whatever_the_other_clock_says(measured):
+    found = reasons(measured("ClaimsTheImpossible"))
+    assert "its multiplications alone take" in found["time_impossible"]
 
 
 def test_a_promise_instead_of_a_tensor_is_refused(measured):

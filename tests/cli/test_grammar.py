@@ -15,8 +15,7 @@ from esr.errors import ConfigError
         (["rank", "--fromat", "csv"], r"^--fromat: no such option; did you mean --format\?; esr rank --help"),
         (["rank", "--fromat=csv"], r"^--fromat: no such option; did you mean --format\?; esr rank --help"),
         (["rank", "--format", "htm"], r"--format: htm: no such choice; did you mean html\?"),
-        (["compare", "a"], r"required: B; esr compare --help"),
-        (["compare", "a", "b", "c"], r"^c: unexpected"),
+        (["compare"], r"required: RECORDS; esr compare --help"),
         (["compare", "a", "b", "--margin", "2"], r"--margin: 2: expected a fraction"),
         (["fetch", "--jobs", "many"], r"--jobs: many: expected a number from 1 to 64"),
         (["doctor", "--secnds", "3"], r"^--secnds: no such option; did you mean --seconds\?"),
@@ -67,7 +66,9 @@ def test_hydras_options_are_all_declared():
     ours = Parser("esr", None)
     measure.add(ours)
     theirs = [word for action in get_args_parser()._actions for word in action.option_strings]
-    assert set(theirs) == {word for action in ours._actions for word in action.option_strings}
+    declared = {word for action in ours._actions for word in action.option_strings}
+    assert declared - set(theirs) == {"--verbose", "-v", "--format"}  # which Hydra is not given
+    assert set(theirs) <= declared
 
 
 def test_hydra_gets_the_overrides_before_the_options():

@@ -121,6 +121,7 @@ def test_a_good_machine_gets_nothing_but_ok():
         (replace(GOOD, memory_bytes=1 << 30, memory_limited=True), "memory", "warn", "--memory"),
         (replace(GOOD, memory_bytes=1 << 30), "memory", "warn", "close other"),
         (replace(GOOD, cpu_limit=1.5), "cores", "warn", "--cpuset-cpus"),
+        (replace(GOOD, host_load=0.63), "load", "warn", "other processes use 63 % of the cores"),
     ],
 )  # fmt: skip
 def test_each_trouble_is_named_with_its_remedy(state, check, status, words):
@@ -256,7 +257,7 @@ def test_the_command_says_what_is_here_and_never_trips(run_esr, tmp_path):
 
 
 def test_json_carries_the_same_findings(run_esr):
-    run = run_esr("doctor", "--quick", "--json")
+    run = run_esr("doctor", "--quick", "--format", "json")
     told = json.loads(run.out)
     assert told["status"] in ("ok", "warn", "fail")
     assert {"torch", "gpu", "out", "weights", "memory", "cores"} <= {found["check"] for found in told["findings"]}
@@ -284,7 +285,7 @@ def test_an_unknown_key_ends_in_one_line_before_anything_is_looked_at(run_esr):
 
 
 def test_a_baseline_that_cannot_be_measured_is_a_finding(run_esr):
-    run = run_esr("doctor", "--json", "baseline_weights=nowhere.pth", "device=cpu")
+    run = run_esr("doctor", "--format", "json", "baseline_weights=nowhere.pth", "device=cpu")
     assert run.code == 1, run.err
     last = json.loads(run.out)["findings"][-1]
     assert (last["check"], last["status"]) == ("noise", "fail")
@@ -324,7 +325,7 @@ def test_help_says_what_the_exit_codes_mean(run_esr):
 def test_the_drivers_own_library_is_asked(run_esr, tmp_path, scenario, check, status):
     build_stub(tmp_path)
     (tmp_path / "scenario").write_text(scenario + "\n")
-    run = run_esr("doctor", "--quick", "--json", env=stub_environment(tmp_path, tmp_path / "scenario"))
+    run = run_esr("doctor", "--quick", "--format", "json", env=stub_environment(tmp_path, tmp_path / "scenario"))
     assert "Traceback" not in run.err
     found = {found["check"]: found["status"] for found in json.loads(run.out)["findings"]}
     assert found.get(check) == status, run.out

@@ -33,7 +33,7 @@ def test_a_table_to_send_back_after_a_dry_run(run_esr, tmp_path):
     )
     _submission(tmp_path / "all" / "bare", None)
     _submission(tmp_path / "all" / "broken", "args: {fault: raise, after: 0}\n")
-    checked = run_esr("check", *map(str, sorted((tmp_path / "all").iterdir())), "--markdown", cwd=tmp_path)
+    checked = run_esr("check", *map(str, sorted((tmp_path / "all").iterdir())), "--format", "markdown", cwd=tmp_path)
     assert checked.code == 1, checked.err
     rows = {line.split(" | ")[0].strip("| "): line for line in checked.out.splitlines() if line.startswith("|")}
     assert "| yes | 0.004 | 0.004 |" in rows["alpha"]

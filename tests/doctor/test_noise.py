@@ -67,7 +67,15 @@ def test_too_few_rounds_give_no_floor():
 
 def test_the_doctor_ends_with_the_baseline_against_itself(run_esr):
     run = run_esr(
-        "doctor", "--json", "--seconds", "0.1", "device=cpu", "device.threads=1", "telemetry=off", "data.limit=1"
+        "doctor",
+        "--format",
+        "json",
+        "--seconds",
+        "0.1",
+        "device=cpu",
+        "device.threads=1",
+        "telemetry=off",
+        "data.limit=1",
     )
     told = json.loads(run.out)
     assert "noise" in {found["check"] for found in told["findings"]}

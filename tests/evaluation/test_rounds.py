@@ -11,7 +11,9 @@ from helpers.participants import SMALL
 
 from esr.config.compose import compose
 from esr.config.schema import EsrConf, ModelConf
+from esr.evaluation import rounds as measuring
 from esr.evaluation.inputs import Inputs
+from esr.evaluation.passes import HarnessCost
 from esr.evaluation.rounds import Measurement
 from esr.evaluation.subject import Subject
 from esr.evaluation.worker.messages import (
@@ -30,6 +32,7 @@ from esr.evaluation.worker.parent import Worker, WorkerFailure
 from esr.records.network import Weights
 from esr.system.progress import Silent
 from esr.telemetry.findings import Disturbance
+from esr.timing.plan import decide
 from esr.timing.samples import Duration
 
 
@@ -107,7 +110,8 @@ def measurement(watch=None, rounds=4, log=None, ms=1.0, shapes=None, **timing):
         subjects.append(subject)
     shapes = shapes or [(8, 8), (8, 8)]
     inputs = Inputs([FakePair(shape) for shape in shapes], 5)
-    return Measurement(subjects, settings, shapes, watch or FakeWatch(), Silent(), inputs)
+    plan = decide(settings.timing, on_gpu=False, seed=3)
+    return Measurement(subjects, settings, shapes, watch or FakeWatch(), Silent(), inputs, plan, plan.max_seconds)
 
 
 def test_only_one_worker_runs_at_a_time_and_all_run_in_the_end():
@@ -124,7 +128,8 @@ def test_only_one_worker_runs_at_a_time_and_all_run_in_the_end():
     assert running == {"candidate", "baseline"}
 
 
-def test_every_round_begins_with_kernels_that_were_made_anew_in_untimed_passes_over_each_shape():
+def test_a_round_begins_with_kernels_that_were_made_anew_in_untimed_passes_over_each_shape(monkeypatch):
+    monkeypatch.setattr(measuring, "RENEWAL_SHARE", float("inf"))
     log = []
     one = measurement(log=log, rounds=3, ms=20.0, shapes=[(8, 8), (9, 8), (8, 8)])
     one.run()
@@ -155,11 +160,59 @@ def test_no_input_comes_twice_not_even_in_a_turn_that_is_measured_again():
         assert len(set(subject.inputs)) == len(subject.inputs)
 
 
-@pytest.mark.parametrize(("shapes", "ms"), [(17, 20.0), (2, 20.0)], ids=["many shapes", "short rounds"])
-def test_kernels_are_kept_where_luck_evens_out_or_new_ones_would_take_longer_than_the_round(shapes, ms):
+def test_kernels_are_renewed_as_often_as_their_share_of_the_time_allows(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(measuring.time, "monotonic", lambda: now[0])
     log = []
-    measurement(log=log, ms=ms / shapes, shapes=[(8, 8 + number) for number in range(shapes)]).run()
+    one = measurement(log=log, rounds=200, ms=100.0)
+    for subject in one.subjects:
+
+        def working(request, plain=subject.worker.ask):
+            now[0] += 1.0 if isinstance(request, RenewRequest) else 0.1 * isinstance(request, PassRequest)
+            return plain(request)
+
+        subject.worker.ask = working
+    one.share_s = 1e9
+    one.run()
+    renewals = sum(action == "renew" for _, action in log)
+    assert renewals >= 2
+    assert one.renewed_s <= measuring.RENEWAL_SHARE * (now[0] - one.started)
+
+
+def test_a_gpu_keeps_its_kernels(monkeypatch):
+    monkeypatch.setattr(measuring, "RENEWAL_SHARE", float("inf"))
+    monkeypatch.setattr(Subject, "on_gpu", True)
+    log = []
+    measurement(log=log).run()
     assert "renew" not in {action for _, action in log}
+
+
+def test_warm_up_ends_at_its_time_limit_with_a_pass_over_each_shape():
+    one = measurement(FakeWatch(), shapes=[(8, 8), (9, 8)])
+    one.settings.timing.warmup.max_seconds = 0.0
+    one.run()
+    for subject in one.subjects:
+        assert [(len(entry.ms), entry.settled) for entry in subject.warmup] == [(1, False), (1, False)]
+
+
+def test_the_harness_is_taken_out_as_it_was_measured_beside_each_process():
+    one = measurement(rounds=2)
+    subject = one.subjects[0]
+    for process, cost in enumerate((0.25, 0.75)):
+        subject.cost = HarnessCost((1,), (cost,))
+        one.process, one.first_round, one.rounds = process, 2 * process, 0
+        one.run()
+    assert subject.clocks(4, 2).own.tolist() == [[0.25, 0.25]] * 2 + [[0.75, 0.75]] * 2
+
+
+def test_an_input_is_made_once_for_a_pass(monkeypatch):
+    one, made = measurement(rounds=2), []
+    plain = Inputs.lr
+    monkeypatch.setattr(Inputs, "lr", lambda self, each: made.append(each) or plain(self, each))
+    one.run()
+    assert len([each for each in made if each.alteration is not None]) == sum(
+        len(entry.ms) for subject in one.subjects for entry in subject.warmup
+    ) + sum(len(subject.samples.ms) for subject in one.subjects)
 
 
 def test_both_networks_get_as_many_warm_up_passes_however_soon_one_has_settled():
@@ -248,7 +301,7 @@ def record_of(run):
 
 def test_a_precision_that_is_not_reached_in_time_is_said_with_the_figure(run_esr, participant):
     words = [word for word in SMALL if not word.startswith("timing=")]
-    run = run_esr(*words, "timing.precision=1e-7", "timing.max_seconds=3", cwd=participant)
+    run = run_esr(*words, "timing.precision=1e-7", "timing.max_seconds=3", "timing.processes=1", cwd=participant)
     record = record_of(run)
     assert record["timing"]["precision"]["reached"] is False
     assert record["timing"]["precision"]["stopped_by"] == "max_seconds"

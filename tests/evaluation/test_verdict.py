@@ -1,6 +1,7 @@
 """From what was measured to clean, tainted or failed: every reason, and none without cause."""
 
 import re
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -51,11 +52,12 @@ def measured(role="candidate", ms=100.0, wall_ms=101.0):
 
 
 def passed_over(one, ms=100.0, parent_ms=101.0, values=OUTPUT):
-    return Passed(one, 1, 2, values, Duration(ms, ms), parent_ms, parent_ms)
+    return Passed(one, 1, 2, values, Duration(ms, ms), parent_ms, parent_ms, np.zeros((8, 8, 3), np.uint8))
 
 
 def judged(subjects, precision=REACHED, processes=CALM, disturbances=(), dependence=None):
-    clocks = [subject.clocks(8, SHAPES) for subject in subjects]
+    rate = 1e9  # multiply-accumulates per second
+    clocks = [replace(subject.clocks(8, len(SHAPES)), least_ms=subject.least_ms(SHAPES, rate)) for subject in subjects]
     return verdict(subjects, clocks, precision, processes, [*disturbances], dependence)
 
 
@@ -95,6 +97,11 @@ def unsettled(subject):
 
 def unaccounted(subject):
     subject.samples.parent_ms = [300.0] * 8
+
+
+def impossible(subject):
+    subject.complexity = subject.extrapolated = msgspec.structs.replace(COUNTED, macs=10**12)
+    subject.inspected = msgspec.structs.replace(INSPECTED, macs=10**12)
 
 
 def halved(subject):
@@ -152,6 +159,7 @@ OF_A_NETWORK = {
     "input_changed": (writing, "in a watched pass"),
     "warmup_cap": (unsettled, "LR 8×9"),
     "time_unaccounted": (unaccounted, "300 ms by the parent's clock, 100 ms as claimed"),
+    "time_impossible": (impossible, "a round takes 100 ms as claimed; its multiplications alone take"),
     "precision_changed": (halved, "float16 in convolution"),
     "switches_changed": (turned, "benchmark=true, threads=4"),
 }

@@ -215,7 +215,7 @@ def test_help_and_the_doctor_of_the_image(container):
     run = container("--help")
     assert run.returncode == 0
     assert "esr model=imdn" in run.stdout
-    run = container("doctor", "--image", "--json")
+    run = container("doctor", "--image", "--format", "json")
     assert run.returncode == 0, run.stdout + run.stderr
     findings = {found["check"]: found for found in json.loads(run.stdout)["findings"]}
     assert findings["user"]["message"] == "uid 10001"
@@ -294,7 +294,7 @@ def test_the_driver_library_is_found_inside(container):
     """As NVIDIA's runtime does it for the capability `utility`: the host's library, mounted."""
     library = build_stub(container.folder) / "libnvidia-ml.so.1"
     place = "/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1"
-    run = container("doctor", "--json", options=("--volume", f"{library}:{place}:ro"))
+    run = container("doctor", "--format", "json", options=("--volume", f"{library}:{place}:ro"))
     findings = {found["check"]: found for found in json.loads(run.stdout)["findings"]}
     assert findings["nvml"]["status"] == "ok", run.stdout
     assert findings["gpu"]["status"] == "fail"  # there is a GPU, and this variant's torch has no CUDA

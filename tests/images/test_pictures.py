@@ -9,7 +9,9 @@ from esr.errors import DataError
 from esr.images import pictures
 from esr.images.bicubic import bicubic_downscale, bicubic_upscale
 from esr.images.files import read_rgb
-from esr.images.pictures import Box, Views, choose_box, comparison, file_name, save
+from esr.images.pictures import Box, Views, choose_box, comparison, differing_box, file_name, save
+from esr.images.quality import measure
+from esr.images.sheet import GAP, LINE, PANEL
 
 NAMES = {"candidate": "net", "baseline": "other"}
 
@@ -70,37 +72,91 @@ def test_equal_images_give_the_first_place():
     assert choose_box(grey(64, 64), grey(64, 64), side=16) == Box(8, 8, 16, 16)
 
 
-def test_a_comparison_shows_every_panel_enlarged_in_its_own_pixels():
+START, TOP, STEP = 2 * GAP + 96, LINE + 2 * GAP + LINE, PANEL + GAP
+"""Left edge of the first panel, upper edge of the first row, and the distance between columns, for `scene`."""
+
+
+def test_a_comparison_shows_every_panel_enlarged_in_its_own_pixels_in_the_reports_order():
     hr, lr, bicubic = scene()
     box = Box(24, 48, 16, 16)
     picture = comparison(views(hr, bicubic, lr, candidate=hr, baseline=bicubic), box, NAMES, "scene")
-    left, top, side, step = 10, 42, 256, 266
-    for number, part in enumerate([box.of(bicubic), box.of(hr), box.of(bicubic), box.of(hr)], start=1):
-        panel = picture[top : top + side, left + number * step : left + number * step + side]
-        np.testing.assert_array_equal(panel[8::16, 8::16], part)
-    np.testing.assert_array_equal(picture[top + 32 : top + side : 64, left + 32 : left + side : 64], box.of(lr, 4))
-    assert picture.shape == (256 + 96, 5 * step + 10, 3)
+    for number, image in enumerate([bicubic, bicubic, hr, hr], start=1):  # bicubic, baseline, candidate, HR
+        left = START + number * STEP
+        panel = picture[TOP : TOP + PANEL, left : left + PANEL]
+        np.testing.assert_array_equal(panel[8::16, 8::16], box.of(image))
+    lr_panel = picture[TOP : TOP + PANEL, START : START + PANEL]
+    np.testing.assert_array_equal(lr_panel[32::64, 32::64], box.of(lr, 4))
+    assert picture.shape[1] == START + 5 * STEP
 
 
-def test_names_and_figures_stand_below_the_panels():
+def test_the_whole_image_shows_where_the_parts_are():
+    hr, lr, bicubic = scene()
+    other = bicubic.copy()
+    other[8:24, 8:24] = 0  # far from where bicubic errs most
+    seen = views(hr, bicubic, lr, candidate=other, baseline=bicubic)
+    box = choose_box(hr, bicubic, side=16)
+    apart = differing_box(other, bicubic, side=16)
+    assert (box, apart) == (Box(24, 48, 16, 16), Box(8, 8, 16, 16))
+    whole = comparison(seen, box, NAMES, "scene")[LINE + 2 * GAP :][:64, GAP : GAP + 96]
+    for part, colour in ((box, (194, 84, 0)), (apart, (0, 114, 178))):
+        edge = part.of(whole)
+        assert (edge[0] == colour).all()
+        assert (edge[:, -1] == colour).all()
+    np.testing.assert_array_equal(whole[40:, :40], hr[40:, :40])
+
+
+def test_without_a_second_network_there_is_one_row():
+    hr, lr, bicubic = scene()
+    box = choose_box(hr, bicubic)
+    two = comparison(views(hr, bicubic, lr, candidate=bicubic, baseline=hr), box, NAMES, "scene")
+    one = comparison(views(hr, bicubic, lr, candidate=bicubic), box, {"candidate": "net"}, "scene")
+    assert two.shape[0] - one.shape[0] == PANEL + 2 * LINE + GAP
+
+
+def test_names_and_figures_of_the_whole_image_stand_below_the_panels():
     hr, lr, bicubic = scene()
     seen = views(hr, bicubic, lr, candidate=bicubic)
     box = choose_box(hr, bicubic)
     shown, other_name = (comparison(seen, box, {"candidate": name}, "scene") for name in ("net", "NET"))
-    np.testing.assert_array_equal(shown[:-64], other_name[:-64])
-    assert (shown[-64:-32] != other_name[-64:-32]).any()
-    figures = shown[-32:-8]
-    assert (figures[:, 276:532] < 255).any()
-    assert (figures[:, :266] == 255).all(), "LR has no PSNR"
+    foot = -(GAP + 2 * LINE)
+    np.testing.assert_array_equal(shown[:foot], other_name[:foot])
+    assert (shown[foot : foot + LINE] != other_name[foot : foot + LINE]).any()
+    figures = shown[foot + LINE :]
+    assert (figures[:, START + STEP : START + 2 * STEP] < 255).any()
+    assert (figures[:, :START] == 255).all()
+    assert (figures[:, START : START + STEP] == 255).all(), "LR has no PSNR"
     without = comparison(views(None, bicubic, lr, candidate=bicubic), box, {"candidate": "net"}, "scene")
-    assert (without[-32:-8] == 255).all(), "no HR, no PSNR"
+    assert (without[foot + LINE :] == 255).all(), "no HR, no PSNR"
+
+
+def test_the_figures_are_those_of_the_record(monkeypatch):
+    hr, lr, bicubic = scene()
+    printed = []
+    monkeypatch.setattr(pictures, "side_by_side", lambda whole, rows, feet, heading: printed.append((rows, feet)))
+    comparison(views(hr, bicubic, lr, candidate=hr, baseline=bicubic), choose_box(hr, bicubic), NAMES, "scene")
+    ((rows, feet),) = printed
+    own = measure(bicubic, hr)
+    assert feet == [
+        ("LR", ""),
+        ("bicubic", f"{own.psnr_rgb:.2f} dB, {own.ssim_rgb:.4f}"),
+        ("other (baseline)", f"{own.psnr_rgb:.2f} dB, {own.ssim_rgb:.4f}"),
+        ("net", "identical, 1.0000"),
+        ("HR", ""),
+    ]
+    assert [row.heading.split(",")[0] for row in rows] == ["where bicubic errs most", "where net and other differ most"]
 
 
 def test_a_network_may_be_called_like_another_panel():
     hr, lr, bicubic = scene()
     seen = views(hr, bicubic, lr, candidate=hr, baseline=hr)
     shown = comparison(seen, choose_box(hr, bicubic), {"candidate": "bicubic", "baseline": "bicubic"}, "scene")
-    assert shown.shape[1] == 5 * 266 + 10
+    assert shown.shape[1] == START + 5 * STEP
+
+
+def test_an_image_too_small_for_a_figure_is_shown_without_one():
+    hr, lr, bicubic = (image[: 16 // shrink, : 16 // shrink] for image, shrink in zip(scene(), (1, 4, 1), strict=True))
+    seen = views(hr, bicubic, lr, candidate=bicubic)
+    assert comparison(seen, choose_box(hr, bicubic), {"candidate": "net"}, "scene").ndim == 3
 
 
 def test_long_and_strange_names_stay_below_their_own_panel():
@@ -108,8 +164,9 @@ def test_long_and_strange_names_stay_below_their_own_panel():
     seen = views(hr, bicubic, lr, candidate=bicubic, baseline=hr)
     names = {"candidate": "a\nvery " * 40, "baseline": "\x00\u200b網路"}
     picture = comparison(seen, choose_box(hr, bicubic), names, "x" * 999)
-    gaps = [picture[:, start : start + 10] for start in (266, 532, 798, 1064)]
-    assert all((gap[40:] == 255).all() for gap in gaps)
+    for number in range(1, 5):
+        gap = picture[-(GAP + 2 * LINE) :, START + number * STEP - GAP : START + number * STEP]
+        assert (gap == 255).all()
 
 
 def test_saved_crops_are_what_the_record_says(tmp_path):

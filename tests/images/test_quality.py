@@ -246,3 +246,13 @@ def test_bicubic_on_set5_has_its_known_quality(reference: Path) -> None:
     assert np.mean(unrounded) == pytest.approx(28.43, abs=0.005)  # as papers print it
     assert mean_quality(qualities).psnr_y == pytest.approx(28.42, abs=0.005)  # luma rounded first
     assert mean_quality(qualities).ssim_y == pytest.approx(0.810, abs=0.001)
+
+
+def test_strips_of_an_image_have_the_ssim_of_the_whole(monkeypatch):
+    random = np.random.default_rng(11)
+    hr = random.integers(0, 256, (97, 83), np.uint8)
+    sr = np.clip(hr + random.normal(0, 9, hr.shape), 0, 255).astype(np.uint8)
+    whole = ssim(sr, hr)
+    for values in (1, 83, 83 * 7):
+        monkeypatch.setattr(quality, "_STRIP_VALUES", values)
+        assert abs(ssim(sr, hr) - whole) < 1e-6

@@ -21,7 +21,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_listing_names_what_is_missing_and_suspicious(run_esr, repository, tmp_path):
-    listed = run_esr("repo", "list", str(repository), "--json", cwd=tmp_path)
+    listed = run_esr("repo", "list", str(repository), "--format", "json", cwd=tmp_path)
     assert listed.code == 0, listed.err
     report = json.loads(listed.out)
     rows = {row["id"]: row for row in report["networks"]}

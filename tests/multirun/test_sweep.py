@@ -51,10 +51,10 @@ def test_one_failing_network_stops_no_other_and_the_same_command_goes_on(run_esr
     found = by_network(first.records)
     assert set(found) == {"broken", "tiny"}
     for line in (
-        "4 networks: 1 measured, 3 failed",
-        "failed: garbled: garbled.yaml: not valid YAML",
+        "4 networks: 1 measured, 1 failed, 2 refused",
+        "refused: garbled: garbled.yaml: not valid YAML",
         "failed: broken: exception: ValueError: the weather was bad",
-        "failed: unbuilt: _target_=tiny.Tiny: cannot be built",
+        "refused: unbuilt: _target_=tiny.Tiny: cannot be built",
     ):
         assert line in first.out
     assert "4/4 tiny: measured, ratio " in first.err
@@ -180,10 +180,10 @@ def test_the_summary_counts_names_reasons_and_says_how_to_rank():
     ]
     lines = summary(outcomes, 12)
     assert lines[0] == (
-        "12 networks: 1 measured, 1 skipped (measured before; force=true repeats), 8 failed, "
+        "12 networks: 1 measured, 1 skipped (measured before; force=true repeats), 1 failed, 7 refused, "
         "2 not started (rerun to resume)"
     )
-    assert "failed: c, d, e, f, g and 2 more: no images" in lines
+    assert "refused: c, d, e, f, g and 2 more: no images" in lines
     assert "failed: j: it broke" in lines
     assert lines[-3].endswith(": a")
     assert lines[-1] == "table:   esr rank /sweep"

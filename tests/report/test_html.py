@@ -26,6 +26,7 @@ from esr.report import html
 from esr.report.html import crops, trace
 from esr.report.html.chart import pareto
 from esr.report.html.crops import Pool
+from esr.report.html.details import paper_link
 
 HOSTILE = '</script><script>alert("x")</script>'
 SHAPE = (64, 64, 3)
@@ -288,3 +289,26 @@ def test_the_command_writes_it(tmp_path, run_esr):
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert page.startswith("<!DOCTYPE html>")
     assert len(embedded(page, "network-0")["crops"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("paper", "link"),
+    [
+        ("A paper, arXiv:2205.05996.", "https://arxiv.org/abs/2205.05996"),
+        ("https://example.org/a?b=1 (2022)", "https://example.org/a?b=1"),
+        ("A paper, doi:10.1109/CVPRW56347.2022.00099", "https://doi.org/10.1109/CVPRW56347.2022.00099"),
+        ("javascript:alert(1)", None),
+        ("data:text/html,<script>", None),
+        ('https://x.org/"onclick="y', "https://x.org/"),
+        (None, None),
+    ],
+)
+def test_a_paper_is_linked_by_its_address_only(paper, link):
+    assert paper_link(paper) == link
+
+
+def test_the_status_of_a_row_is_the_word_that_the_filter_finds(published):
+    page = html.render(published)
+    for tag, text in re.findall(r'data-tags="([^"]*)".*?<span class="flag [^"]*">([^<]*)<', page, re.DOTALL):
+        assert tag.split(",")[0] == text
+    assert "reference" not in re.findall(r'data-tags="([^"]*)"', page)

@@ -8,11 +8,12 @@ import pytest
 from esr.config.schema import TimingConf
 from esr.records.document import Dependence
 from esr.records.intervals import dependence
+from esr.timing.plan import decide
 from esr.timing.statistics import ratio
-from esr.timing.stopping import ended_by
+from esr.timing.stopping import agreed, ended_by
 
 SIGMA = 0.006
-TIMING = TimingConf(precision=0.008)
+TIMING = decide(TimingConf(precision=0.008), on_gpu=True, seed=0)
 LONGEST = 120
 """Rounds after which time is up."""
 KINDS = ("normal", "t3", "disturbed")
@@ -39,7 +40,7 @@ def estimate_of_a_run(random, kind, correlation):
     candidate = 1 + SIGMA * noise(random, kind, LONGEST, correlation)[:, None]
     baseline = np.ones_like(candidate)
     seconds = TIMING.max_seconds / LONGEST
-    rounds = next(n for n in count(1) if ended_by(candidate[:n], baseline[:n], n * seconds, TIMING))
+    rounds = next(n for n in count(1) if ended_by(candidate[:n], baseline[:n], n * seconds, TIMING, TIMING.max_seconds))
     return ratio(candidate[:rounds], baseline[:rounds], 0.95)
 
 
@@ -68,6 +69,25 @@ def test_several_processes_cover_the_truth_whatever_differs_between_them(process
         candidate = (1 + SIGMA * (np.concatenate(rounds_of_all) + level[groups]))[:, None]
         runs.append(ratio(candidate, np.ones_like(candidate), 0.95, groups.tolist()))
     assert coverage(runs) >= 0.92
+
+
+@pytest.mark.parametrize("between", [0.0, 0.005, 0.01, 0.02])
+def test_a_default_run_on_a_cpu_covers_the_truth_though_processes_that_agree_end_it_early(between):
+    plan = decide(TimingConf(), on_gpu=False, seed=0)
+    random = np.random.default_rng(6)
+    runs, early = [], 0
+    for _ in range(300):
+        rows, groups = np.empty((0, 1)), []
+        for process in range(plan.processes):
+            level = random.normal(1, between)
+            rows = np.concatenate([rows, (level + 0.02 * noise(random, "t3", 12, 0.2))[:, None]])
+            groups += [process] * 12
+            if agreed(rows, np.ones_like(rows), groups, plan):
+                early += 1
+                break
+        runs.append(ratio(rows, np.ones_like(rows), plan.confidence, groups))
+    assert coverage(runs) >= 0.92  # 95 % less two standard errors of 300 runs
+    assert early or between > 0.01
 
 
 def test_an_interval_that_ignored_the_dependence_would_not():

@@ -83,6 +83,7 @@ class Child:
     @handle.register
     def open(self, request: to.OpenRequest) -> to.OpenAnswer:
         """Opens the device and sets its switches."""
+        devices.keep_kernels(request.kernels)
         threads = devices.set_threads(request.device.threads, request.device.cpus)
         self.device = devices.open_device(request.device.kind, request.device.index)
         self.captures = request.cuda_graph
@@ -159,6 +160,11 @@ class Child:
             self.load(request.network)
             exported = export.export(self.network, request.format)
         return to.ExportAnswer(np.frombuffer(exported.content, np.uint8), exported.any_size)
+
+    @handle.register
+    def rate(self, _: to.RateRequest) -> to.RateAnswer:
+        """The device's rate of multiplications."""
+        return to.RateAnswer(devices.multiply_rate(self.device))
 
     @handle.register
     def reset_memory(self, _: to.ResetMemoryRequest) -> Done:

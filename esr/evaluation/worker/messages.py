@@ -14,7 +14,7 @@ import numpy.typing as npt
 from msgspec import Meta
 
 from esr.config.schema import SCALE, CheckpointConf, CudnnConf, DeviceConf, ModelConf
-from esr.config.terms import Count, Figure, Stage
+from esr.config.terms import Count, Figure, Positive, Stage
 from esr.evaluation.worker.output_sample import sample_size
 from esr.records.network import (
     MOST_KERNELS,
@@ -182,12 +182,25 @@ class Request(msgspec.Struct, Generic[AnswerT], frozen=True, forbid_unknown_fiel
         """
 
 
+MOST_KERNELS_KEPT = 1024
+"""oneDNN's default: its least recently used ones are dropped."""
+_KERNELS_OF_A_SHAPE = 512
+"""More than a network needs for one input shape; fewer that are kept are dropped sooner."""
+
+
+def kernels_for(shapes: int) -> int:
+    """Compiled kernels to keep for passes over so many LR shapes."""
+    return min(MOST_KERNELS_KEPT, _KERNELS_OF_A_SHAPE * shapes)
+
+
 class OpenRequest(Request[OpenAnswer], frozen=True, tag="open"):
     """Open the device and set its switches. No seed and no path of data travels along."""
 
     device: DeviceConf
     cudnn: CudnnConf
     cuda_graph: bool = False
+    kernels: Count = MOST_KERNELS_KEPT
+    """Compiled kernels that the CPU's library keeps."""
 
 
 class WeightsRequest(Request[WeightsAnswer], frozen=True, tag="weights"):
@@ -215,6 +228,16 @@ class ComplexityRequest(Request[ComplexityAnswer], frozen=True, tag="complexity"
 
     height: Count
     width: Count
+
+
+class RateAnswer(Answer, frozen=True, tag="rate"):
+    """Multiply-accumulates per second."""
+
+    macs_per_s: Positive
+
+
+class RateRequest(Request[RateAnswer], frozen=True, tag="rate"):
+    """Measure how fast the device multiplies matrices; only asked while no stranger's code is known."""
 
 
 class ResetMemoryRequest(Request[Done], frozen=True, tag="reset_memory"):

@@ -6,34 +6,43 @@ it is escaped text, in scripts it is JSON that cannot end them, and the page's p
 
 import base64
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import resources
 from types import MappingProxyType
 
 import msgspec
 
-from esr.ranking import Ranking
+from esr.ranking import Ranking, Row
 from esr.records.document import Document
-from esr.report import table
+from esr.report import data, table
 from esr.report.html import marks
 from esr.report.html.chart import MOST_BUBBLES, chart, correlations
 from esr.report.html.crops import Pool
 from esr.report.html.details import details
+from esr.report.html.origin import Origin, origin_lines
+from esr.report.table import Cell, Column, Grid
 
-SCRIPTS = ("page.js", "table.js", "chart.js", "crops.js", "network.js")
+SCRIPTS = ("page.js", "state.js", "table.js", "filter.js", "chart.js", "compare.js", "crops.js", "network.js")
 """In the order in which they need one another."""
 FIRST_ROWS = 200
 """Rows that a table shows until all are asked for: laying out thousands of cells takes long."""
+_PLACES, _VERDICTS = ("ranked", "not ranked", "baseline"), ("clean", "imprecise", "tainted", "failed")
+"""Every tag, in the order of the page's head."""
 _ESCAPES = {ord(mark): f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u2029"}
 
 
-def render(ranking: Ranking, documents: Mapping[str, Document] = MappingProxyType({})) -> str:
+def render(
+    ranking: Ranking, documents: Mapping[str, Document] = MappingProxyType({}), origin: Origin | None = None
+) -> str:
     """The whole report as HTML.
 
     Args:
         ranking: The ranking to show.
         documents: Records by `Entry.path`, for what the ranking does not hold: images, telemetry and machine. The row
             of a network without one stands, without them.
+        origin: Time and command for the page's head.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - only this format renders
     from plotly.offline import get_plotlyjs  # noqa: PLC0415 - only this format draws
@@ -42,18 +51,27 @@ def render(ranking: Ranking, documents: Mapping[str, Document] = MappingProxyTyp
     environment.loader = PackageLoader("esr.report.html")
     scripts = [get_plotlyjs(), *map(_asset, SCRIPTS)]
     pool = Pool()
-    grid = table.ranking_grid(ranking)
+    grid = _with_status(table.ranking_grid(ranking))
     networks = [details(row, cells, ranking, documents, pool) for row, cells in grid.lines]
     return environment.get_template("report.html.j2").render(
         ranking=ranking,
         grid=grid,
+        leaders=table.leaders(grid),
+        spans=marks.spans(ranking),
+        subscripted={column.key for _, line in grid.lines for column, cell in line if cell.rank is not None},
+        origin=origin_lines(origin, ranking, documents),
         tables=table,
         tallies=_tallies(ranking),
         indices={row.entry.key: index for index, row in enumerate(ranking.rows)},
         marks=marks,
         first_rows=FIRST_ROWS,
         most_bubbles=MOST_BUBBLES,
-        data={"chart-data": script_json(chart(ranking)), "correlation-data": script_json(correlations(ranking))},
+        data={
+            "chart-data": script_json(chart(ranking)),
+            "correlation-data": script_json(correlations(ranking)),
+            "csv-data": script_json(data.csv_lines(ranking)),
+            "ranking-data": data.to_json(ranking).translate(_ESCAPES),
+        },
         networks=[script_json(network) for network in networks],
         images=pool.uris,
         policy=_policy(scripts),
@@ -85,14 +103,14 @@ def _asset(name: str) -> str:
     return (resources.files("esr.report.html") / "templates" / name).read_text(encoding="utf-8")
 
 
-def _tallies(ranking: Ranking) -> list[tuple[int, str]]:
-    """Numbers of networks, ranked, imprecise, tainted and failed; zeros are left out."""
-    rows = [row for row in ranking.rows if not row.entry.reference]
-    counts = (
-        (len(rows), "network" if len(rows) == 1 else "networks"),
-        (sum(row.ranked for row in rows), "ranked"),
-        (sum(row.entry.verdict == "imprecise" for row in rows), "imprecise"),
-        (sum(row.entry.verdict == "tainted" for row in rows), "tainted"),
-        (sum(row.entry.failure is not None for row in rows), "failed"),
-    )
-    return [(count, word) for count, word in counts if count or word == "networks"]
+def _with_status(grid: Grid[Row]) -> Grid[Row]:
+    """The table with the words of each network's status beside its name."""
+    status: Column[Row] = Column("status", "status", lambda row: Cell(", ".join(marks.tags(row))), left=True)
+    after = 1 + [column.key for column in grid.columns].index("network")
+    return replace(grid, columns=[*grid.columns[:after], status, *grid.columns[after:]])
+
+
+def _tallies(ranking: Ranking) -> dict[str, int]:
+    """Numbers of networks by tag; each row counts, so that they are the table's."""
+    counted = Counter(tag for row in ranking.rows for tag in marks.tags(row))
+    return {tag: counted[tag] for tag in (*_PLACES, *_VERDICTS) if counted[tag]}

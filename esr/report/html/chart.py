@@ -43,8 +43,6 @@ class Axis(msgspec.Struct, frozen=True):
     log: bool = False
     gate: float | None = None
     """dB that a network must reach."""
-    fronts: list[list[int]] = []
-    """For each axis of runtime, indices of the networks on the Pareto front."""
 
 
 class Chart(msgspec.Struct, frozen=True):
@@ -63,12 +61,16 @@ def chart(ranking: Ranking) -> Chart:
         for row in ranking.rows
     ]
     across = [axis for axis in _runtime_axes(ranking) if _known(axis.values)]
-    up = [
-        msgspec.structs.replace(axis, fronts=[pareto(x.values, axis.values, axis.better == "high") for x in across])
-        for axis in _quality_axes(ranking)
-        if _known(axis.values)
-    ]
-    return Chart(networks, across, up)
+    return Chart(networks, across, [axis for axis in _quality_axes(ranking) if _known(axis.values)])
+
+
+def front(shown: Chart, x: Axis, y: Axis) -> list[int]:
+    """Indices of the Pareto front among ranked networks, which pass the gate."""
+    ranked = [network.kind == "ranked" for network in shown.networks]
+    across, up = (
+        [value if known else None for value, known in zip(axis.values, ranked, strict=True)] for axis in (x, y)
+    )
+    return pareto(across, up, y.better == "high")
 
 
 def pareto(x: Sequence[float | None], y: Sequence[float | None], y_up: bool) -> list[int]:
@@ -118,7 +120,9 @@ def _runtime_axis(
     known = _known(values)
     logarithmic = bool(known) and name != "rank" and max(known) > LOGARITHMIC_FROM * min(known)
     low, high = [one[0] for one in intervals], [one[1] for one in intervals]
-    return Axis(name, label, values, low=low or None, high=high or None, log=logarithmic)
+    if not _known(low):
+        return Axis(name, label, values, log=logarithmic)
+    return Axis(name, label, values, low=low, high=high, log=logarithmic)
 
 
 def _quality_axes(ranking: Ranking) -> list[Axis]:

@@ -13,7 +13,7 @@ import msgspec
 from esr.config.schema import SCALE
 from esr.errors import DataError
 from esr.images.files import encode_png, read_rgb
-from esr.images.pictures import Box, choose_box
+from esr.images.pictures import ORDER, Box, choose_box
 from esr.images.pixels import ImageArray
 from esr.images.quality import psnr
 from esr.records.document import Picture
@@ -26,8 +26,6 @@ MOST = 8
 """Pictures per network."""
 BUDGET = 24 * 1024 * 1024
 """Characters of images in a report; once they are spent, later networks get none."""
-PANELS = ("lr", "bicubic", "baseline", "candidate", "hr")
-"""In the order in which they are shown."""
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -74,7 +72,7 @@ def crops(folder: Path, pictures: tuple[Picture, ...], pool: Pool) -> list[Crop]
     for picture in pictures[:MOST]:
         if pool.left <= 0:
             break
-        named = {role: picture.files[role] for role in PANELS if role in picture.files}
+        named = {role: picture.files[role] for role in ORDER if role in picture.files}
         images = {role: image for role, name in named.items() if (image := _read(folder, name)) is not None}
         if "bicubic" in images:
             found.append(_crop(picture.image, images, pool))
@@ -106,7 +104,7 @@ def _read(folder: Path, name: str) -> ImageArray | None:
 def _crop(index: int, images: dict[str, ImageArray], pool: Pool) -> Crop:
     bicubic = images["bicubic"]
     shape = bicubic.shape
-    expected = {role: (shape[0] // SCALE, shape[1] // SCALE, 3) if role == "lr" else shape for role in PANELS}
+    expected = {role: (shape[0] // SCALE, shape[1] // SCALE, 3) if role == "lr" else shape for role in ORDER}
     images = {role: image for role, image in images.items() if image.shape == expected[role]}
     hr = images.get("hr")
     height, width = shape[:2]

@@ -1,5 +1,6 @@
 """One network's section of the page, shown once the network is chosen."""
 
+import re
 from collections.abc import Mapping
 from datetime import timezone
 from pathlib import Path
@@ -14,16 +15,25 @@ from esr.records.document import Document
 from esr.records.network import Network, WorkerReport
 from esr.records.reasons import TAINT
 from esr.report.html.crops import Crop, Pool, crops
-from esr.report.html.marks import flag
+from esr.report.html.marks import flag, tags
 from esr.report.html.trace import Series, Shade, series, shades
 from esr.report.table import Line, set_words
-from esr.report.wording import DASH, duration, failure_words, number, reason_line
+from esr.report.wording import DASH, failure_words, number, reason_line
+from esr.text import duration
 
 Pairs: TypeAlias = list[tuple[str, str]]
 """Labels and values."""
 MOST_IMAGES = 1000
 """Rows of the table of images; a data set of the challenge has 100."""
+MOST_PASSES = 500
+"""Passes drawn of each network, evenly spaced in rising order, the fastest and the slowest included."""
 SHOWN_DIGEST = 12
+_PAPERS = (
+    (re.compile(r"(https?://[^\s\"'<>]+)"), ""),
+    (re.compile(r"arXiv:\s*([\w.-]+(?:/\d+)?)", re.IGNORECASE), "https://arxiv.org/abs/"),
+    (re.compile(r"doi:\s*(10\.[\w.]+/[\w.()/-]+)", re.IGNORECASE), "https://doi.org/"),
+)
+"""Spelling of an address, and its beginning."""
 _SWITCHES = ("allow_tf32", "benchmark", "deterministic")
 
 
@@ -39,6 +49,12 @@ class Details(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     role: Role | None = None
     roles: dict[Role, str] | None = None
     """Names of both networks."""
+    ratios: tuple[float, ...] = ()
+    """Ratio to the baseline in each round."""
+    passes: list[float] = []
+    """Each pass that counts over the baseline's median of its image, in rising order, thinned."""
+    link: str | None = None
+    """Address of the paper."""
     card: Pairs | None = None
     environment: Pairs | None = None
     findings: list[str] | None = None
@@ -61,7 +77,8 @@ def details(row: Row, cells: Line[Row], ranking: Ranking, documents: Mapping[str
         pool: Takes its pictures.
     """
     notes = [*([f"not ranked: {row.excluded}"] if row.excluded else []), *row.notes]
-    known = Details(name=row.entry.key, flag=flag(row), facts=_facts(row, cells, ranking), notes=notes)
+    facts = [("status", ", ".join(tags(row))), *_facts(row, cells, ranking)]
+    known = Details(name=row.entry.key, flag=flag(row), facts=facts, notes=notes)
     file = row.entry.path
     if file is None or file not in documents:
         return known
@@ -86,6 +103,9 @@ def _measured(known: Details, name: str, document: Document, folder: Path, pool:
         notes=[note for note in known.notes if not note.startswith(f"{TAINT}ed: ")],
         role="candidate" if beside else "baseline",
         roles={"candidate": candidate.name, "baseline": baseline.name},
+        ratios=document.timing.ratio_per_round if beside else (),
+        passes=_passes(network, baseline),
+        link=paper_link(network.card.paper),
         card=_known(_card(network)),
         environment=_known(_environment(document, network)),
         findings=[reason_line(document.networks, found) for found in document.verdict.reasons],
@@ -103,7 +123,7 @@ def _facts(row: Row, cells: Line[Row], ranking: Ranking) -> Pairs:
     for track in ranking.tracks:
         if (place := row.places.get(track.key)) and row.ranked:
             facts += _known({track.title: place.excluded if place.rank is None else f"rank {place.rank}"})
-    skipped = {"place", "network", "team", *(track.key for track in ranking.tracks)}
+    skipped = {"place", "network", "team", "status", *(track.key for track in ranking.tracks)}
     facts += [
         ("rank range (95 % CI)" if column.key == "rank_interval" else column.header, cell.text)
         for column, cell in cells
@@ -130,6 +150,29 @@ def _card(network: Network) -> Mapping[str, str | None]:
         "note": card.note,
         "failed": failure_words(network.failure) if network.failure else None,
     }
+
+
+def paper_link(paper: str | None) -> str | None:
+    """An address that a card's text names: a URL, an arXiv number or a DOI; `None` without one.
+
+    >>> paper_link('Li et al., "BSRN", CVPR workshops 2022, arXiv:2205.05996')
+    'https://arxiv.org/abs/2205.05996'
+    """
+    for pattern, prefix in _PAPERS:
+        if found := pattern.search(paper or ""):
+            return prefix + found[1].rstrip(".,;)")
+    return None
+
+
+def _passes(network: Network, baseline: Network) -> list[float]:
+    if network.timing is None or baseline.timing is None:
+        return []
+    samples, medians = network.timing.load_samples(), baseline.timing.median_ms
+    void = {block.block for block in network.timing.load_blocks() if block.replaced}
+    counted = zip(samples.ms, samples.image, samples.block, strict=True)
+    ratios = sorted(ms / medians[image] for ms, image, block in counted if block not in void and medians[image])
+    step = max(1.0, (len(ratios) - 1) / (MOST_PASSES - 1))
+    return [float(f"{ratios[round(place * step)]:.4g}") for place in range(min(len(ratios), MOST_PASSES))]
 
 
 def _environment(document: Document, network: Network) -> Mapping[str, str | None]:

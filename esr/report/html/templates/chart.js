@@ -3,7 +3,6 @@
 
 const chart = {
   data: page.json("chart-data"),
-  left: null,
   chosen: null,
   drawn: false,
   kinds: [["ranked", "ranked"], ["unranked", "not ranked"], ["baseline", "baseline"]],
@@ -36,9 +35,7 @@ const chart = {
 
   bubbles([kind, name], x, y) {
     const networks = chart.data.networks;
-    const indices = networks.map((_, i) => i).filter((i) =>
-      networks[i].kind === kind && x.values[i] !== null && y.values[i] !== null);
-    const shade = (i) => chart.left && !chart.left.has(i) ? 0.12 : 1;
+    const indices = chart.shown(x, y).filter((i) => networks[i].kind === kind);
     const colour = page.colour(kind);
     return {
       type: "scatter", mode: "markers", name, customdata: indices, legendgroup: name, showlegend: false,
@@ -48,7 +45,7 @@ const chart = {
       marker: {
         color: colour, size: chart.sizes(indices), sizemode: "diameter",
         symbol: indices.map((i) => networks[i].flag ? "circle-open" : "circle"),
-        opacity: indices.map((i) => 0.8 * shade(i)),
+        opacity: 0.8,
         line: { width: indices.map((i) => i === chart.chosen ? 3 : networks[i].flag ? 2 : 0.5),
                 color: indices.map((i) => i === chart.chosen ? page.colour("ink") : networks[i].flag ? colour : page.colour("paper")) },
       },
@@ -61,8 +58,26 @@ const chart = {
     marker: { color: page.colour(kind), size: 10, opacity: 0.8 },
   }),
 
+  /** Networks that the filter leaves, and whose figures are known on both axes. */
+  shown: (x, y) => chart.data.networks.map((_, i) => i).filter((i) =>
+    x.values[i] !== null && y.values[i] !== null && (tables.left === null || tables.left.has(i))),
+
+  /** Ranked networks, which pass the gate, that no other beats on both axes, from left to right. */
+  pareto(x, y) {
+    const sign = y.better === "high" ? -1 : 1;
+    const ranked = chart.shown(x, y).filter((i) => chart.data.networks[i].kind === "ranked");
+    ranked.sort((a, b) => x.values[a] - x.values[b] || sign * (y.values[a] - y.values[b]));
+    let [best, at] = [Infinity, null];
+    return ranked.filter((i) => {
+      const [a, b] = [x.values[i], sign * y.values[i]];
+      if (!(b < best || (b === best && a === at))) return false;
+      [best, at] = [b, a];
+      return true;
+    });
+  },
+
   front(x, y) {
-    const indices = y.fronts[chart.data.x.indexOf(x)];
+    const indices = chart.pareto(x, y);
     return {
       type: "scatter", mode: "lines", name: "Pareto front",
       x: indices.map((i) => x.values[i]), y: indices.map((i) => y.values[i]),
@@ -70,28 +85,43 @@ const chart = {
     };
   },
 
-  /** Names above the bubbles of the front; a name that would cover another is shown only on hovering. */
-  names(x, y, ranges) {
-    const indices = y.fronts[chart.data.x.indexOf(x)];
-    const box = page.byId("chart").getBoundingClientRect();
-    const span = ([low, high]) => high - low || 1;
+  /** Names of the front and of the first in the ranking: where they cover no bubble, else only none of theirs; none covers another. */
+  names(x, y) {
+    const { xaxis, yaxis } = page.byId("chart")._fullLayout;
+    const winner = chart.shown(x, y).filter((i) => chart.data.networks[i].kind === "ranked").slice(0, 1);
+    const indices = [...new Set([...winner, ...chart.pareto(x, y)])];
+    const pen = document.createElement("canvas").getContext("2d");
+    pen.font = `12px ${getComputedStyle(document.body).fontFamily}`;
     const sizes = chart.sizes(indices);
-    const taken = [];
-    return indices.flatMap((i, at) => {
-      const name = chart.data.networks[i].key;
-      const [across, up] = [chart.place(x, x.values[i]), y.values[i]];
-      if (across < ranges.x[0] || across > ranges.x[1] || up < ranges.y[0] || up > ranges.y[1]) return [];
-      const spot = {
-        left: across / span(ranges.x) * box.width - name.length * 3.5,
-        right: across / span(ranges.x) * box.width + name.length * 3.5,
-        top: -up / span(ranges.y) * box.height - sizes[at] / 2,
-      };
-      if (taken.some((other) => other.left < spot.right && spot.left < other.right && Math.abs(other.top - spot.top) < 24)) return [];
-      taken.push(spot);
-      return [{
-        x: across, y: up, text: page.plain(name), showarrow: false, yshift: sizes[at] / 2 + 8,
-        font: { size: 12, color: page.colour("ink") },
-      }];
+    const spots = indices.map((i, at) => ({
+      x: xaxis.d2p(x.values[i]), y: yaxis.d2p(y.values[i]), r: sizes[at] / 2, name: chart.data.networks[i].key,
+    }));
+    const disc = ({ x: across, y: up, r }) => ({ left: across - r, right: across + r, top: up - r, bottom: up + r });
+    const taken = spots.map(disc);
+    const rest = chart.shown(x, y).filter((i) => !indices.includes(i));
+    const radii = chart.sizes(rest);
+    const others = rest.map((i, at) => disc({ x: xaxis.d2p(x.values[i]), y: yaxis.d2p(y.values[i]), r: radii[at] / 2 }));
+    const apart = (a, b) => a.left >= b.right || b.left >= a.right || a.top >= b.bottom || b.top >= a.bottom;
+    const inside = (box) => box.left >= 0 && box.right <= xaxis._length && box.top >= -4 && box.bottom <= yaxis._length;
+    const free = (box, own, obstacles) => inside(box) && obstacles.every((other, at) => at === own || apart(box, other));
+    return spots.flatMap((spot, at) => {
+      const width = pen.measureText(spot.name).width + 6;
+      const gap = spot.r + 10;
+      const side = width / 2 + spot.r + 2;
+      const places = [[0, -gap], [0, gap], [side, 0], [-side, 0], [side, -gap], [-side, -gap], [side, gap], [-side, gap]];
+      const boxed = places.map(([across, down]) => [across, down, {
+        left: spot.x + across - width / 2, right: spot.x + across + width / 2, top: spot.y + down - 9, bottom: spot.y + down + 9,
+      }]);
+      const best = boxed.find(([, , box]) => free(box, at, [...taken, ...others])) ?? boxed.find(([, , box]) => free(box, at, taken));
+      if (best) {
+        const [across, down, box] = best;
+        taken.push(box);
+        return [{
+          x: chart.place(x, x.values[indices[at]]), y: y.values[indices[at]], text: page.plain(spot.name), showarrow: false,
+          xshift: across, yshift: -down, font: { size: 12, color: page.colour("ink") }, borderpad: 0,
+        }];
+      }
+      return [];
     });
   },
 
@@ -105,19 +135,21 @@ const chart = {
     return decades.flatMap((decade) => steps.map((step) => Number((step * decade).toPrecision(2))));
   },
 
-  /** The span of some networks on an axis, with room around it. */
+  /** The span of some networks on an axis, with room around it; counts begin at 0, ranks before 1. */
   range(axis, indices) {
     const ends = [axis.gate, ...indices.flatMap((i) => [axis.values[i], axis.low?.[i], axis.high?.[i]])]
       .filter((value) => value !== null && value !== undefined).map((value) => chart.place(axis, value));
     if (!ends.length) return [0, 1];
     const [low, high] = [Math.min(...ends), Math.max(...ends)];
+    if (axis.id === "rank") return [0, high + 1];
     const room = (high - low || Math.abs(high) || 1) * 0.09;
-    return [low - room, high + room];
+    if (axis.log || axis.better === "high") return [low - room, high + room];
+    return [0, high * 1.06];
   },
 
   /** Ranges that frame ranked networks and baselines, or all networks if asked for or if none is ranked. */
   framed(x, y) {
-    const drawn = chart.data.networks.map((_, i) => i).filter((i) => x.values[i] !== null && y.values[i] !== null);
+    const drawn = chart.shown(x, y);
     const chief = drawn.filter((i) => chart.data.networks[i].kind !== "unranked");
     const inside = (range, axis, i) => range[0] <= chart.place(axis, axis.values[i]) && chart.place(axis, axis.values[i]) <= range[1];
     const tight = { x: chart.range(x, chief), y: chart.range(y, chief) };
@@ -145,22 +177,38 @@ const chart = {
         ...(x.log ? { tickvals: chart.ticks(ranges.x), tickformat: "~g" } : {}),
       },
       yaxis: { title: { text: page.plain(y.label) }, range: ranges.y },
-      annotations: chart.names(x, y, ranges),
       legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
-      margin: { l: 60, r: 16, t: 40, b: 52 }, shapes: gate, hovermode: "closest",
+      margin: { l: 60, r: 16, t: 40, b: 52 }, shapes: gate, hovermode: "closest", annotations: [],
+      ...page.size(page.narrow() ? 400 : 460),
     });
     delete layout.axis;
     Plotly.react("chart", traces.filter((trace) => trace.x.length), layout, page.config());
+    Plotly.relayout("chart", { annotations: chart.names(x, y) });
     if (!chart.drawn) page.byId("chart").dispatchEvent(new Event("drawn"));
     chart.drawn = true;
   },
 
+  read() {
+    for (const name of ["x", "y"]) {
+      const index = chart.data[name].findIndex((axis) => axis.id === state.get(name));
+      page.byId(`chart-${name}`).selectedIndex = Math.max(0, index);
+    }
+    page.byId("chart-all").checked = state.get("all") !== null;
+    if (chart.drawn) chart.draw();
+  },
+
+  store() {
+    const axis = (name) => page.byId(`chart-${name}`).selectedIndex ? chart.axis(name).id : null;
+    state.set({ x: axis("x"), y: axis("y"), all: page.byId("chart-all").checked ? "1" : null });
+    chart.draw();
+  },
+
   start() {
-    page.byId("chart-all").addEventListener("change", chart.draw);
+    page.byId("chart-all").addEventListener("change", chart.store);
     for (const name of ["x", "y"]) {
       const select = page.byId(`chart-${name}`);
       select.append(...chart.data[name].map((axis) => page.make("option", { textContent: axis.label })));
-      select.addEventListener("change", chart.draw);
+      select.addEventListener("change", chart.store);
     }
     if (!chart.data.x.length || !chart.data.y.length) {
       page.byId("chart").replaceWith(page.make("p", { className: "note", textContent: "No network here was both timed and counted." }));
@@ -169,14 +217,13 @@ const chart = {
     page.drawings.push(chart.draw);
     page.byId("chart").addEventListener("drawn", () => page.byId("chart").on("plotly_click", ({ points }) => {
       const index = points.map((point) => point.customdata).find((found) => found !== undefined);
-      if (index !== undefined) location.hash = networkHash(chart.data.networks[index].key);
+      if (index !== undefined) network.choose(index);
     }), { once: true });
-    addEventListener("filtered", ({ detail }) => { chart.left = detail; chart.draw(); });
+    addEventListener("filtered", () => { if (chart.drawn) chart.draw(); });
     addEventListener("chosen", ({ detail }) => { chart.chosen = detail; if (chart.drawn) chart.draw(); });
+    state.readers.push(chart.read);
   },
 };
-
-const networkHash = (key) => `#network=${encodeURIComponent(key)}`;
 
 const correlation = {
   trace(found, name, symbol, colour, shift) {
@@ -204,6 +251,7 @@ const correlation = {
         range: [-0.6, found.length - 0.4], zeroline: false, showgrid: false,
       },
       legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" }, margin: { l: 8, r: 12, t: 30, b: 32 },
+      ...page.size(300), ...(page.printing() ? { width: 460 } : {}),
     });
     delete layout.axis;
     Plotly.react("correlation", [

@@ -4,8 +4,10 @@
 const network = {
   count: page.byId("choice").options.length,
 
-  list: (pairs) => page.make("dl", {}, ...pairs.flatMap(([label, value]) =>
-    [page.make("dt", { textContent: label }), page.make("dd", { textContent: value })])),
+  list: (pairs, links = {}) => page.make("dl", {}, ...pairs.flatMap(([label, value]) => [
+    page.make("dt", { textContent: label }),
+    page.make("dd", {}, links[label] ? page.make("a", { href: links[label], rel: "noreferrer", textContent: value }) : value),
+  ])),
 
   lines: (texts) => page.make("ul", { className: "lines" }, ...texts.map((text) => page.make("li", { textContent: text }))),
 
@@ -38,7 +40,7 @@ const network = {
   trace(details, target) {
     const units = [...new Set(details.series.map((series) => series.unit))];
     const palette = ["ranked", "baseline", "front"];
-    const layout = page.layout({ margin: { l: 60, r: 14, t: 28, b: 40 }, height: 90 + 120 * units.length });
+    const layout = page.layout({ margin: { l: 60, r: 14, t: 28, b: 40 }, ...page.size(90 + 120 * units.length) });
     const { axis } = layout;
     delete layout.axis; delete layout.yaxis;
     layout.xaxis = { ...axis, title: { text: "seconds since telemetry began" }, anchor: `y${units.length > 1 ? units.length : ""}` };
@@ -77,7 +79,7 @@ const network = {
     const parts = [page.make("h3", {}, details.name,
       details.flag ? page.make("span", { className: `flag ${details.flag}`, textContent: details.flag }) : null)];
     const halves = [network.headed("Figures", network.list(details.facts))];
-    if (details.card) halves.push(network.headed("Card", network.list(details.card)), network.headed("Environment", network.list(details.environment)));
+    if (details.card) halves.push(network.headed("Card", network.list(details.card, { paper: details.link })), network.headed("Environment", network.list(details.environment)));
     parts.push(page.make("div", { className: "halves" }, ...halves));
     const notes = [...details.notes, ...(details.missing ? [details.missing] : [])];
     if (notes.length) parts.push(network.headed("Notes", network.lines(notes)));
@@ -104,29 +106,36 @@ const network = {
 
   draw() { if (page.byId("trace")) network.trace(network.drawn, page.byId("trace")); },
 
-  /** Shows the network that the address names; false where it names none. */
-  fromAddress() {
-    const prefix = "#network=";
-    if (!location.hash.startsWith(prefix)) return false;
-    let key = "";
-    try { key = decodeURIComponent(location.hash.slice(prefix.length)); } catch { return false; }
-    const index = [...page.byId("choice").options].findIndex((option) => option.textContent === key);
-    if (index < 0) return false;
+  /** Shows a network and names it in the address. */
+  choose(index) {
+    state.set({ network: page.byId("choice").options[index].textContent }, true);
     network.show(index);
-    page.byId("network").scrollIntoView();
-    return true;
   },
 
-  step(by) {
-    const index = (page.byId("choice").selectedIndex + by + network.count) % network.count;
-    location.hash = networkHash(page.byId("choice").options[index].textContent);
+  /** Shows the network that the address names, or the first. */
+  read() {
+    const key = state.get("network");
+    const index = [...page.byId("choice").options].findIndex((option) => option.textContent === key);
+    const known = page.byId("choice").selectedIndex;
+    if (index !== known || !network.drawn) network.show(Math.max(0, index));
+    if (index >= 0 && index !== known) page.byId("network").scrollIntoView();
   },
+
+  step: (by) => network.choose((page.byId("choice").selectedIndex + by + network.count) % network.count),
 };
 
 page.byId("choice").addEventListener("change", () => network.step(0));
 page.byId("previous").addEventListener("click", () => network.step(-1));
 page.byId("next").addEventListener("click", () => network.step(1));
-addEventListener("hashchange", network.fromAddress);
+// A link to a network keeps the rest of the address.
+addEventListener("click", (event) => {
+  const link = event.target.closest?.('a[href^="#network="]');
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  network.choose(Number(link.closest("tr").dataset.index));
+  page.byId("network").scrollIntoView();
+});
 page.drawings.push(network.draw);
-if (network.count && !network.fromAddress()) network.show(0);
+if (network.count) state.readers.push(network.read);
+state.apply();
 page.draw();

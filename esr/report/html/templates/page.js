@@ -19,7 +19,12 @@ const page = {
 
   colour: (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim(),
 
-  narrow: () => window.innerWidth <= 700,
+  narrow: () => window.innerWidth <= 700 && !page.printing(),
+
+  printing: () => "printing" in document.documentElement.dataset,
+
+  /** A chart's size: on paper, which is measured only after charts are drawn, that of the sheet's text. */
+  size: (height) => page.printing() ? { width: 940, height: Math.min(height, 340), autosize: false } : { height, autosize: true },
 
   /** Layout that all charts share, in the page's colours. */
   layout(more) {
@@ -44,7 +49,7 @@ const page = {
 
   /** On a narrow screen the tool bar would cover the legend. */
   config: () => ({
-    responsive: true, displaylogo: false, displayModeBar: page.narrow() ? false : "hover",
+    responsive: !page.printing(), displaylogo: false, displayModeBar: page.narrow() || page.printing() ? false : "hover",
     modeBarButtons: [["zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d", "toImage"]],
   }),
 

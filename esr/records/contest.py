@@ -1,0 +1,110 @@
+"""Two different networks, each measured beside the same baseline: which of them is faster. Pure functions over records.
+
+The ratio of their runtimes follows from their ratios to the baseline; both uncertainties count.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from esr.config.terms import ROLES
+from esr.records.compare import (
+    WIDENED,
+    Difference,
+    failures,
+    must_agree,
+    quotient,
+    require_agreement,
+    taints_of,
+    widened,
+)
+from esr.records.files import Record
+from esr.records.network import Estimate
+
+ContestOutcome = Literal["faster", "slower", "inconclusive"]
+"""A in comparison with B."""
+_OWN = "candidate's "
+
+
+class Contest(msgspec.Struct, frozen=True):
+    """Records of two networks, and which of them is faster."""
+
+    a: Record
+    b: Record
+    outcome: ContestOutcome
+    ratio: Estimate | None
+    """A's runtime over B's; `None` where one of them has no ratio to the baseline."""
+    why: str
+    """Grounds for the outcome, as half a sentence."""
+    voiding: tuple[Difference, ...]
+    """Differences that void the contest; empty unless it was forced."""
+
+
+def are_different(a: Record, b: Record) -> bool:
+    """True for records of different networks; a network under another name is the same one."""
+    one, other = (record.candidate for record in (a, b))
+    if one.name == other.name:
+        return False
+    return one.weights.sha256 != other.weights.sha256 or _counts(a) != _counts(b)
+
+
+def contest(a: Record, b: Record, *, force: bool = False, tainted: bool = False) -> Contest:
+    """Judges A against B.
+
+    *faster*, *slower*: the whole interval of the ratio lies on one side of 1. *inconclusive*: anything else, and a
+    failure. Where a verdict discredits an interval, the outcome must also hold for one `WIDENED` times as wide.
+
+    Args:
+        a: Record of one network.
+        b: Record of another.
+        force: Compares despite differences that void it.
+        tainted: Judges by the intervals as they are, even where a verdict discredits them.
+
+    Raises:
+        RecordError: Baseline, images, protocol or machine differ.
+    """
+    if failed := failures(a, b):
+        return Contest(a, b, "inconclusive", None, failed, ())
+    voiding = tuple(require_agreement(a, b, _shared, force=force))
+    ratio = quotient(b.ratio, a.ratio)
+    outcome, why = judge(ratio)
+    if ratio and outcome != "inconclusive" and not tainted and (taints := taints_of(a, b)):
+        if judge(widened(ratio))[0] == outcome:
+            why = f"{why}, even with an interval {WIDENED:g} times as wide, as {taints}"
+        else:
+            why = (
+                f"{taints}, so the interval is taken {WIDENED:g} times as wide (as measured: {outcome}); "
+                "measure again, or judge by the interval as measured with --tainted"
+            )
+            outcome = "inconclusive"
+    return Contest(a, b, outcome, ratio, why, voiding)
+
+
+def judge(ratio: Estimate | None) -> tuple[ContestOutcome, str]:
+    """The outcome for a ratio of runtimes, and its grounds.
+
+    >>> judge(Estimate(0.9, 0.88, 0.92))[0], judge(Estimate(1.1, 0.99, 1.2))[0]
+    ('faster', 'inconclusive')
+    """
+    if ratio is None:
+        return "inconclusive", "one of them has no ratio to the baseline"
+    if ratio.low is None or ratio.high is None:
+        return "inconclusive", "one of them has too few rounds for an interval"
+    if ratio.low <= 1 <= ratio.high:
+        return "inconclusive", "the interval includes 1; more rounds (timing.max_seconds) narrow it"
+    return ("faster" if ratio.high < 1 else "slower"), "the interval excludes 1"
+
+
+def _counts(record: Record) -> object:
+    return must_agree(record)[f"{_OWN}counts"]
+
+
+def _shared(record: Record) -> dict[str, object]:
+    """Values that must agree for ratios to one baseline to be divided."""
+    found = {key: value for key, value in must_agree(record).items() if not key.startswith(_OWN)}
+    reports = [worker for role in ROLES if (worker := record.document.networks.of(role).worker)]
+    for worker in reports[:1]:
+        found["device"] = worker.device.name or record.document.environment.cpu.model
+        found["threads"] = worker.threads
+        found["torch"] = worker.torch
+    return found

@@ -1,0 +1,158 @@
+"""A process in trouble: signals, locks, a folder that is gone, few open files, long paths; one line each."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from filelock import FileLock
+from helpers.command import wait_for
+from helpers.participants import SMALL
+
+LONG = "x" * 400
+ESR = Path(sys.executable).with_name("esr")
+
+
+def started(cwd, *words, **more):
+    environment = {**os.environ, "ESR_OFFLINE": "1", "ESR_LOCK_DIR": str(cwd / "locks"), "COLUMNS": "200"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([ESR, *words], cwd=cwd, env=environment, **pipes, **more)
+
+
+@pytest.mark.parametrize(("number", "word"), [(signal.SIGTERM, "SIGTERM"), (signal.SIGHUP, "SIGHUP")])
+def test_a_signal_ends_a_measurement_with_a_line_and_leaves_nothing_behind(participant, number, word):
+    (participant / "tiny.yaml").write_text("_target_: tiny.Tiny\nargs: {fault: hang}\n")
+    running = started(participant, *SMALL)
+    wait_for(participant / "locks" / "host.json")
+    workers = psutil.Process(running.pid).children(recursive=True)
+    assert workers
+    running.send_signal(number)
+    _, err = running.communicate(timeout=20)
+    assert running.returncode == 128 + number
+    assert err == f"esr: ended by {word}; completed records are intact\n"
+    assert not (participant / "locks" / "host.json").exists()
+    assert not psutil.wait_procs(workers, timeout=10)[1]
+    with FileLock(participant / "locks" / "host.lock", timeout=0):
+        pass
+
+
+def test_a_second_signal_does_not_interrupt_the_first_ones_end(participant):
+    (participant / "tiny.yaml").write_text("_target_: tiny.Tiny\nargs: {fault: hang}\n")
+    running = started(participant, *SMALL)
+    wait_for(participant / "locks" / "host.json")
+    for _ in range(5):
+        running.send_signal(signal.SIGTERM)
+        time.sleep(0.01)
+    _, err = running.communicate(timeout=20)
+    assert err.count("\n") == 1
+    assert not (participant / "locks" / "host.json").exists()
+
+
+def test_a_signal_that_is_ignored_as_by_nohup_stays_ignored(participant):
+    (participant / "tiny.yaml").write_text("_target_: tiny.Tiny\nargs: {fault: hang}\n")
+    running = started(participant, *SMALL, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    wait_for(participant / "locks" / "host.json")
+    running.send_signal(signal.SIGHUP)
+    time.sleep(0.5)
+    assert running.poll() is None
+    running.terminate()
+    assert "SIGTERM" in running.communicate(timeout=20)[1]
+
+
+def test_training_ends_soon_after_ctrl_c_even_during_a_long_step(participant):
+    words = ("model=imdn", "data_root=images", "device=cpu", "device.threads=1", "patch=8", "batch=256", "l1.steps=90")
+    running = started(participant, "train", *words, "l2.steps=0", preexec_fn=_default_interrupt)
+    wait_for(participant / "outputs" / "training" / "imdn" / "log.csv")
+    time.sleep(0.5)
+    running.send_signal(signal.SIGINT)
+    asked = time.monotonic()
+    _, err = running.communicate(timeout=20)
+    assert time.monotonic() - asked < 10
+    assert running.returncode == 130
+    assert err == "esr: interrupted; rerun to resume from the last checkpoint\n"
+
+
+def _default_interrupt() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def test_waiting_for_the_lock_is_said_where_there_is_no_terminal(participant):
+    (participant / "locks").mkdir()
+    with FileLock(participant / "locks" / "host.lock"):
+        running = started(participant, *SMALL, "timing.rounds=1")
+        line = running.stderr.readline()
+    assert "esr: waiting since " in line
+    assert "host is in use by another esr; lock=fail ends instead" in line
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 0, err
+
+
+def test_a_folder_that_is_gone_is_one_line_in_every_command(tmp_path):
+    for words in ("model=imdn", "-m model=imdn,rfdn", "show", "rank x", "doctor --quick", "train model=imdn", "config"):
+        gone = tmp_path / "gone"
+        gone.mkdir()
+        script = f"cd {gone} && rmdir {gone} && exec {ESR} {words}"
+        run = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
+        assert (run.returncode, run.stdout) == (2, "")
+        assert run.stderr == "esr: the current folder is gone (No such file or directory); go to another one with cd\n"
+
+
+@pytest.mark.parametrize("limit", [16, 32])
+def test_too_few_open_files_are_one_line(tmp_path, limit):
+    script = f"ulimit -n {limit}; exec {ESR} model=imdn"
+    run = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert run.returncode == 2
+    assert run.stderr.startswith(f"esr: too few files may be open at once: {limit} (ulimit -n); at least 64 are needed")
+    assert run.stderr.count("\n") == 1
+
+
+def test_a_low_soft_limit_of_open_files_is_raised(tmp_path):
+    script = f"ulimit -Sn 16; exec {ESR} show"
+    run = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["model=imdn", "data=folder", f"data.root={LONG}"],
+        ["model=imdn", f"out={LONG}"],
+        ["model=imdn", f"weights={LONG}"],
+        [f"model={LONG}"],
+        [f"model={LONG}.yaml"],
+        [f"model={'a/' * 3000}b.yaml"],
+        ["model=repo", f"repo={LONG}", "id=1"],
+        ["-m", f"model={LONG}.yaml,imdn"],
+        ["show", LONG],
+        ["show", f"{LONG}.json"],
+        ["rank", LONG],
+        ["rank", f"challenge={LONG}.yaml"],
+        ["compare", LONG, LONG],
+        ["check", LONG],
+        ["repo", "list", LONG],
+        ["doctor", "--quick", f"out={LONG}"],
+        ["export", f"model={LONG}.yaml", "format=onnx"],
+        ["train", "model=imdn", f"data_root={LONG}"],
+        [LONG],
+        [f"{LONG}.yaml"],
+    ],
+)
+def test_a_path_of_400_characters_is_one_line(run_esr, words):
+    run = run_esr(*words)
+    assert run.code == 2
+    assert "Traceback" not in run.err
+    assert len([line for line in run.err.splitlines() if line]) == 1
+
+
+@pytest.mark.parametrize(
+    "words", [["show"], ["doctor", "--quick"], ["model=imdn", "weights=~/x.pth"], ["fetch", "--list"]]
+)
+def test_without_a_home_no_command_ends_in_a_traceback(tmp_path, words):
+    environment = {key: value for key, value in os.environ.items() if key != "HOME"} | {"ESR_OFFLINE": "1"}
+    run = subprocess.run([ESR, *words], capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
+    assert "Traceback" not in run.stderr
+    assert run.returncode in (0, 2)

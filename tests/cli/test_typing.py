@@ -1,0 +1,191 @@
+"""Words as people type them: paths with any characters, other programs' options and commands, keys to be explained."""
+
+import json
+import re
+
+import pytest
+
+from esr.cli import command
+from esr.config.compose import compose
+from esr.config.explain import keys, options
+from esr.config.quoting import quoted, readable
+from esr.config.schema import EsrConf
+from esr.errors import ConfigError, EsrError
+from esr.training.config import TrainConf
+from esr.training.config import compose as compose_training
+
+NAMES = [
+    *("a=b", "a b", "a,b", "ümlaut", "it's", 'a"b', "a(b)", "a$b", "a#b", "{a}", "[a].x", "a;b", "a&b", "a!b", "日本"),
+    *("~x", "a:b", "a@b", "100%", "back\\slash", "end\\", "*", "a?b", "-", "(", "null x", "'quoted", "a\tb"),
+]
+
+
+def message(*words: str) -> str:
+    with pytest.raises(EsrError) as caught:
+        command.run(list(words))
+    line = str(caught.value)
+    assert "\n" not in line
+    assert "LexerNoViableAlt" not in line
+    return line
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_path_with_any_characters_is_read_as_it_was_typed(name):
+    settings = compose(["model=imdn", "data=folder", f"data.root=d/{name}", f"weights=w/{name}.pth", f"out=o/{name}"])
+    assert (settings.data.root, settings.weights, settings.out) == (f"d/{name}", f"w/{name}.pth", f"o/{name}")
+
+
+def test_a_training_reads_paths_in_the_same_way():
+    settings = compose_training(["model=imdn", "data_root=my images, x4=HR", "out=a=b"])
+    assert (settings.data_root, settings.out) == ("my images, x4=HR", "a=b")
+
+
+def test_a_yaml_and_a_sweep_of_yamls_keep_their_odd_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a=1.yaml", "b c.yaml"):
+        (tmp_path / name).write_text("_target_: esr.models.imdn.IMDN\n")
+    assert compose(["model=a=1.yaml"]).model.name == "a=1"
+    assert readable(["model=a=1.yaml,b c.yaml"], several=True) == ["model='a=1.yaml',b c.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("word", "cpus"),
+    [("0-1", [0, 1]), ("0", [0]), ("0,1", [0, 1]), ("[0-1]", [0, 1]), ("0-2,5", [0, 1, 2, 5]), ("[1, 3]", [1, 3])],
+)
+def test_cpus_are_typed_as_taskset_takes_them(word, cpus):
+    assert compose(["model=imdn", f"device.cpus={word}"]).device.cpus == cpus
+
+
+@pytest.mark.parametrize("word", ["3-1", "0-99999", "a-b", "0-1-2", "1.5"])
+def test_what_is_no_range_of_cpus_is_refused_in_one_line(word):
+    assert "device.cpus" in message("model=imdn", f"device.cpus={word}")
+
+
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        (["model=imdn", "+model.args.x=a(b)"], "type \"+model.args.x='a(b)'\""),
+        (["model=imdn", "model.args.x=1"], "type +model.args.x=1"),
+        (["model==imdn"], "type model=imdn"),
+        (["=imdn"], "expected KEY=VALUE"),
+        (["model=imdn,rfdn"], "esr -m model=imdn,rfdn measures each"),
+        (["model=[imdn,rfdn]"], "esr -m model=imdn,rfdn measures each"),
+        (["model=imdn", "baseline=[imdn]"], "one at a time"),
+        (["model=imdn", "timing.rounds=1,2"], "esr -m timing.rounds=1,2"),
+        (["model=imdn", "timing.rounds=ten"], "expected a whole number"),
+        (["model=imdn", "timing.max_seconds=5m"], "expected a number without a unit"),
+        (["model=imdn", "force=maybe"], "expected true or false"),
+        (["model=imdn", "device=gpu"], "device=cuda"),
+        (["model=imdn", "device=cuda:1"], "device.index=N"),
+        (["model=imdn", "hydra.job.chdir=true"], "paths are relative to the folder where esr starts"),
+        (["model=imdn", "timming.rounds=3"], "did you mean timing.rounds"),
+        (["run"], "esr model=NAME"),
+        (["run", "rlfn", "data=set5"], "esr model=rlfn data=set5"),
+        (["benchmark", "my.yaml"], "esr model=my.yaml"),
+        (["imdn"], "esr model=imdn"),
+        (["RLFN"], "esr model=rlfn"),
+        (["mine.pth"], "esr model=NAME weights=mine.pth"),
+        (["list"], "that is esr show"),
+        (["diff", "a", "b"], "that is esr compare a b"),
+        (["shwo"], "did you mean show"),
+        (["model=imdn", "-o", "x"], "write out=DIR"),
+        (["model=imdn", "--output", "x"], "write out=DIR"),
+        (["--model", "imdn"], "write model=NAME"),
+        (["model=imdn", "--gpu"], "write device=cuda"),
+        (["model=imdn", "--lock", "fail"], "write lock=VALUE"),
+        (["model=imdn", "--verbos1"], "did you mean --verbose?"),
+        (["rank", "x", "-f", "html"], "did you mean --format?"),
+        (["rank", "x", "-o", "y"], "did you mean --out?"),
+        (["rank", "x", "--fromat", "html"], "did you mean --format?"),
+        (["doctor", "--json"], "--json: no such option"),
+        (["config", "timing.round"], "did you mean timing.rounds"),
+        (["config", "rounds"], "did you mean timing.rounds"),
+    ],
+)
+def test_what_people_try_is_answered_by_the_words_to_type(words, advice):
+    assert advice in message(*words)
+
+
+def test_the_words_to_type_work():
+    typed = re.search(r'type "(.*)"$', message("model=imdn", "+model.args.x=a(b)"))[1]
+    assert compose(["model=imdn", typed]).model.args["x"] == "a(b)"
+
+
+def test_help_can_be_asked_for_as_a_word(capsys):
+    assert command.run(["help"]) == 0
+    assert "esr model=imdn" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        command.run(["help", "rank"])
+    assert ended.value.code == 0
+    assert "esr rank outputs" in capsys.readouterr().out
+
+
+def test_quotes_are_escaped():
+    assert quoted("it's") == r"'it\'s'"
+
+
+def test_every_key_is_explained_with_its_default(capsys):
+    every = {key.name: key for key in keys(EsrConf)}
+    assert not [name for name, key in every.items() if not key.meaning]
+    assert not [key.name for key in keys(TrainConf, {}) if not key.meaning and not key.name.startswith("model.")]
+    assert every["timing.precision"].default == 0.005
+    assert every["timing.rounds"].default is None
+    assert every["quality.save"].allowed == "none, crops, images"
+    assert every["model.tile.overlap"].kind == "int"
+    assert {option.name for option in options("timing")} >= {"default", "quick", "thorough"}
+    assert all(option.meaning for option in options("data"))
+    assert command.run(["config", "timing.max_seconds"]) == 0
+    assert re.match(r"timing.max_seconds \(float, default 60.0\)\nSeconds of rounds", capsys.readouterr().out)
+    assert command.run(["config", "baseline.tile", "--format", "json"]) == 0
+    assert [key["name"] for key in json.loads(capsys.readouterr().out)["keys"]] == [
+        "baseline.tile.size",
+        "baseline.tile.overlap",
+    ]
+    assert command.run(["config", "--train", "l1.steps"]) == 0
+    assert capsys.readouterr().out.startswith("l1.steps (int, default 500000)")
+
+
+def test_an_unknown_key_names_the_nearest_ones():
+    with pytest.raises(ConfigError, match=r"did you mean timing\.rounds"):
+        compose(["model=imdn", "timing.round=3"])
+
+
+BOMB = "_target_: tiny.Tiny\nargs:\n  a: &a [1,1,1,1,1,1,1,1,1]\n" + "".join(
+    f"  {new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+)
+BROKEN = {
+    "latin": "_target_: tiny.Tiny\nteam: Universit\xe9\n".encode("latin-1"),
+    "bomb": BOMB.encode(),
+    "deep": f"_target_: tiny.Tiny\nargs: {{x: {'[' * 5000}{']' * 5000}}}\n".encode(),
+    "defaults": b"_target_: tiny.Tiny\ndefaults: [base]\n",
+    "list": b"_target_: tiny.Tiny\nargs: [1, 2]\n",
+    "nan": b"_target_: tiny.Tiny\ndata_range: .nan\n",
+    "nan_argument": b"_target_: tiny.Tiny\nargs: {x: .nan}\n",
+    "binary": bytes(range(256)),
+    "empty": b"",
+    "text": b"hello",
+    "tabs": b"_target_:\ttiny.Tiny\n\targs: 3\n",
+    "twice": b"--- {}\n--- {}\n",
+    "itself": b"_target_: tiny.Tiny\nargs: &a {x: *a}\n",
+    "interpolated": b"_target_: tiny.Tiny\nname: ${oc.env:NOBODYS_VARIABLE}\n",
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["model=FILE"],
+        ["model=imdn", "baseline=FILE"],
+        ["-m", "model=FILE"],
+        ["show", "FILE"],
+        ["export", "model=FILE", "format=onnx"],
+        ["train", "model=FILE", "data_root=images"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_yaml_that_is_no_networks_is_one_line_in_every_command(participant, monkeypatch, kind, words):
+    monkeypatch.chdir(participant)
+    (participant / "broken.yaml").write_bytes(BROKEN[kind])
+    line = message(*(word.replace("FILE", "broken.yaml") for word in words))
+    assert len(line) < 1000

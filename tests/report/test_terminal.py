@@ -1,0 +1,228 @@
+"""The terminal: the answer first, then the table, a few notes; no figure is cut, whatever the width."""
+
+import copy
+import json
+import re
+
+import pytest
+from helpers import rankings
+from helpers.participants import SMALL
+
+from esr.cli import command
+from esr.records.files import Record, decode
+from esr.records.network import Estimate
+from esr.report.answer import answer, faster_or_slower, notes, verdict_line
+from esr.report.record_table import MOST_NOTES, print_record
+from esr.system.console import captured
+
+WIDTHS = (80, 120)
+MOST_LINES = 40
+
+
+def plain(name="rlfn", ratio=0.53, **changes):
+    """A record of a network that takes this fraction of the baseline's time, changed by dotted path."""
+    document = rankings.document(name, ratio, psnr=29.08)
+    document["networks"]["candidate"]["weights"]["sha256"] = f"{sum(name.encode()):064d}"
+    for path, value in changes.items():
+        *parents, last = path.split("__")
+        place = document
+        for part in parents:
+            place = place[part]
+        place[last] = value
+    return document
+
+
+def record(*args, **changes):
+    return Record(decode(json.dumps(plain(*args, **changes)).encode()))
+
+
+def reason(name, role=None, severity="taint"):
+    return {"reason": name, "severity": severity, "role": role, "detail": "x"}
+
+
+def figures(document):
+    """Every figure of a record's table, as it has to be readable."""
+    timing = document["timing"]["ratio"]
+    return [f"{timing[end]:.3f}" for end in ("value", "low", "high")] + ["29.08", "0.300 M", "58.53 G", "58.43 G"]
+
+
+def check_screen(text, width, wanted):
+    lines = text.splitlines()
+    assert len(lines) <= MOST_LINES
+    table = [line for line in lines if not re.match(r"(record|picture|every figure)", line)]
+    assert max(map(len, table)) <= width
+    assert not [line for line in table if "…" in line or "..." in line]
+    missing = [figure for figure in wanted if figure not in text]
+    assert not missing
+
+
+@pytest.mark.parametrize(
+    ("ratio", "words"),
+    [
+        (Estimate(0.53, 0.52, 0.55), "a is 1.89× faster than b (95 % CI 1.82 to 1.92)"),
+        (Estimate(12.0, 11.0, 13.0), "a is 12.0× slower than b (95 % CI 11.0 to 13.0)"),
+        (Estimate(1.02, 1.01, 1.03), "a is 1.020× slower than b (95 % CI 1.010 to 1.030)"),
+        (Estimate(0.99, 0.97, 1.01), "inconclusive: a takes 0.970 to 1.010 times as long as b (95 % CI)"),
+        (Estimate(0.5), "a is 2.00× faster than b (one pass)"),
+    ],
+)
+def test_a_ratio_becomes_a_sentence(ratio, words):
+    assert faster_or_slower("a", "b", ratio, 0.95, " (one pass)") == words
+
+
+def test_the_answer_says_which_is_faster_by_how_much_and_how_sure_it_is():
+    found = re.fullmatch(
+        r"rlfn is (1\.\d\d)× faster than imdn \(95 % CI (1\.\d\d) to (1\.\d\d)\), PSNR \+0\.08 dB: clean",
+        answer(record()),
+    )
+    value, low, high = map(float, found.groups())
+    assert low <= value <= high
+
+
+FAILURE = {"stage": "time", "kind": "crashed", "message": "boom"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"networks__candidate__quality": None}, "PSNR not measured (no HR images): clean"),
+        ({"networks__candidate__quality__meaningful": False}, "no PSNR (path weights of rlfn): clean"),
+        ({"networks__candidate__quality__mean__psnr_rgb": None}, "its output is identical to HR: clean"),
+        ({"networks__candidate__quality__mean__psnr_rgb": 29.0}, "PSNR +0.00 dB: clean"),
+        ({"networks__candidate__quality__mean__psnr_rgb": 28.5}, "PSNR −0.50 dB: clean"),
+        ({"timing__aa": True}, "rlfn against itself (A/A): ratio 0.5"),
+        ({"networks__candidate__failure": FAILURE, "timing__ratio": None}, "rlfn failed during 'time' (crashed): boom"),
+        ({"networks__baseline__failure": FAILURE, "timing__ratio": None}, "its baseline imdn failed during 'time'"),
+        ({"timing__ratio": {"value": 0.5, "low": None, "high": None}}, "2.00× faster than imdn (10 rounds: no interv"),
+    ],
+)
+def test_every_case_has_its_own_sentence(changes, words):
+    assert words in answer(record(**changes))
+
+
+def test_the_verdict_names_each_cause_once_and_the_network_if_it_is_one():
+    taints = [reason("host_load", "candidate"), reason("host_load"), reason("warmup_cap", "baseline")]
+    line = verdict_line(record(verdict={"status": "tainted", "reasons": taints}))
+    assert line == (
+        "tainted: CPU contention from other processes; warm-up limit reached before runtimes stabilised (imdn)"
+    )
+    assert not verdict_line(record())
+
+
+def test_bundled_weights_are_one_note_for_both_networks():
+    offline = {"source": "bundled", "path": "x", "sha256": "0" * 64, "bytes": 1, "note": "bundled weights, because …"}
+    made = record(networks__candidate__weights=offline, networks__baseline__weights=offline)
+    said = [note for note in notes(made) if "weights" in note]
+    assert said == [
+        "rlfn and imdn: bundled weights (lower PSNR than published); the published ones could not be fetched"
+    ]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("whole", [False, True])
+def test_no_figure_of_a_record_is_cut(width, whole):
+    warnings = [reason(name, "candidate", "warning") for name in ("training_form", "below_bicubic", "input_changed")]
+    document = plain(name="a_network_with_a_name_that_is_longer_than_its_column", ratio=1234.567)
+    document["verdict"]["reasons"] = [*warnings, reason("power_cap", None, "warning")]
+    published = {"params_m": 0.3, "flops_g": 58.53, "runtime_ms": 27.11, "memory_mib": 377.91}
+    document["networks"]["candidate"]["card"]["published"] = {**published, "psnr_rgb": {"div2k_valid": 29.0}}
+    made = Record(decode(json.dumps(document).encode()))
+    text = captured(lambda screen: print_record(made, screen, whole=whole), width)
+    check_screen(text, width, figures(document))
+    assert text.startswith("a_network_with_a_name_that_is_longer_than_its_column is ")
+    assert "27.11" not in text  # milliseconds of another machine say nothing beside a CPU's
+    assert "377.9" not in text
+    bullets = [line for line in text.splitlines() if line.startswith("·") and "not shown" not in line]
+    assert whole or len(bullets) <= MOST_NOTES
+
+
+def test_the_screen_of_a_real_measurement_keeps_its_shape_at_every_width(run_esr, participant):
+    words = [*SMALL, "timing.rounds=6", "quality.save=crops", "out=results"]
+    run = run_esr(*words, cwd=participant, env={"COLUMNS": "80"})
+    document = json.loads(run.records[0].read_text())
+    for width in WIDTHS:
+        again = run_esr("show", str(run.records[0].parent), cwd=participant, env={"COLUMNS": str(width)})
+        assert again.code == 0
+        for text in (again.out, run.out) if width == 80 else (again.out,):
+            value = document["timing"]["ratio"]
+            check_screen(text, width, [f"{value[end]:.3f}" for end in ("value", "low", "high")])
+            assert re.match(r"tiny (is [\d.]+× (faster|slower) than|against itself)|inconclusive: tiny", text)
+    assert "every figure" in run.out
+    raw = run_esr("show", str(run.records[0]), "--format", "json", cwd=participant)
+    assert json.loads(raw.out)["id"] == document["id"]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Records of three networks beside the same baseline: b is twice as fast as a, c just as fast as b."""
+    for name, ratio in (("a", 0.8), ("b", 0.4), ("c", 0.4001)):
+        rankings.write(plain(name, ratio), tmp_path / name)
+    return tmp_path
+
+
+def esr(capsys, *words):
+    code = command.run(list(map(str, words)))
+    return code, capsys.readouterr().out
+
+
+def test_two_networks_are_compared_through_their_baseline(capsys, folder):
+    code, out = esr(capsys, "compare", folder / "a", folder / "b")
+    assert code == 3
+    assert re.match(r"b is (1\.9|2\.0)\d× faster than a \(95 % CI [\d.]+ to [\d.]+\), PSNR \+0\.00 dB\n", out)
+    assert "each was measured beside imdn on demo" in out
+    code, out = esr(capsys, "compare", folder / "b", folder / "c")
+    assert code == 4
+    assert out.startswith("inconclusive: b against c, ratio 1.0")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_several_networks_become_a_matrix_whose_cells_agree_with_its_sentence(capsys, folder, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    code, out = esr(capsys, "compare", folder)
+    assert code == 4  # the two fastest
+    assert len([line for line in out.splitlines() if re.match(r"[abc] ", line)]) == 3
+    assert max(map(len, out.splitlines())) <= width
+    code, out = esr(capsys, "compare", folder, "--format", "json")
+    pairs = {(one["a"], one["b"]): one for one in json.loads(out)}
+    assert len(pairs) == 6
+    assert pairs["b", "a"]["outcome"] == "faster"
+    assert pairs["a", "b"]["ratio"]["value"] == pytest.approx(1 / pairs["b", "a"]["ratio"]["value"])
+
+
+def test_networks_measured_on_different_machines_are_compared_only_by_force(capsys, folder):
+    other = copy.deepcopy(plain("d", 0.2))
+    other["networks"]["candidate"]["worker"]["threads"] = 8
+    rankings.write(other, folder / "d")
+    with pytest.raises(Exception, match=r"differ in what voids a comparison: threads .*--force"):
+        command.run(["compare", str(folder / "a"), str(folder / "d")])
+    assert esr(capsys, "compare", folder / "a", folder / "d", "--force")[0] == 3
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("words", [["show"], ["rank", "--published", "ntire2022"], ["rank", "FOLDER"]])
+def test_tables_name_the_columns_that_do_not_fit_and_cut_no_figure(capsys, folder, monkeypatch, width, words):
+    monkeypatch.setenv("COLUMNS", str(width))
+    _, out = esr(capsys, *(folder if word == "FOLDER" else word for word in words))
+    assert max(map(len, out.splitlines())) <= width
+    assert not re.search(r"\d…", out)
+    monkeypatch.setenv("COLUMNS", "300")
+    _, wide = esr(capsys, *(folder if word == "FOLDER" else word for word in words))
+    assert "not shown at this width" not in wide
+    figures_of = lambda text: set(re.findall(r"\d+\.\d+", text))  # noqa: E731
+    assert figures_of(out) <= figures_of(wide)
+    if width == 80:
+        assert "not shown at this width: " in out
+
+
+def test_layers_with_long_names_keep_their_figures(run_esr):
+    run = run_esr("show", "nlffc", env={"COLUMNS": "80"})
+    assert run.code == 0
+    assert "body.0.1.block.spectral.mix " in run.out
+    assert "2,151,677,952" in run.out
+    assert "not shown at this width: type" in run.out
+
+
+def test_colour_is_left_out_where_nobody_wants_it(run_esr, folder):
+    run = run_esr("show", str(folder / "a"), env={"NO_COLOR": "1", "FORCE_COLOR": "1"}, fresh=True)
+    assert "\x1b[3" not in run.out
+    assert "a is 1.25× faster" in run.out
