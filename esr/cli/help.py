@@ -13,6 +13,7 @@ Subcommands (esr COMMAND --help says more):
   doctor [out=DIR]   check this machine or container; problems with remedies
   compare A B        compare records: one network twice, or different ones: which is faster
   config [KEY]       explain a configuration key: meaning, unit, default
+  rerun RECORD       measure a record's networks again, and say whether both runs agree
   rank RESULTS…      rank records, in files or folders, in the challenge's table
   fetch NAME…        download and check published weights and data sets
   repo list DIR      list the networks of a challenge's repository

@@ -26,6 +26,9 @@ _EXPECTED = {
 """End of OmegaConf's line -> what the key takes."""
 _ONE_OF_EACH = (*NETWORK_GROUPS, "data", "timing", "device", "cudnn", "telemetry")
 
+_NO_NAME = re.compile(r"[+-]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(e[+-]?\d+)?|[+-]?(inf|nan)|true|false|\{.*", re.IGNORECASE)
+"""A number, a truth value or a mapping in Hydra's grammar, for which Hydra has a traceback where a name is expected."""
+
 
 @contextmanager
 def in_one_line(overrides: Sequence[str]) -> Iterator[None]:
@@ -37,13 +40,15 @@ def in_one_line(overrides: Sequence[str]) -> Iterator[None]:
 
 
 def refuse_lists(overrides: Sequence[str]) -> None:
-    """Refuses several options of a group, of which Hydra would take the last.
+    """Refuses several options of a group, of which Hydra would take the last, and what can be no option's name.
 
     Raises:
-        ConfigError: The line names the multirun that measures each.
+        ConfigError: The line names the multirun that measures each, or the way to list the options.
     """
     for word in overrides:
         key, _, value = word.partition("=")
+        if key in _ONE_OF_EACH and any(_NO_NAME.fullmatch(part.strip()) for part in value.split(",")):
+            raise ConfigError(f"{word}: no such choice; esr --help lists those of {key}, ./NAME.yaml is a file")
         if key in _ONE_OF_EACH and value.startswith("["):
             joined = "; esr rank joins records of several data sets" if key == "data" else ""
             raise ConfigError(f"{word}: one at a time; esr -m {key}={value.strip('[]')} measures each{joined}")

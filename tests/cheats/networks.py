@@ -1,6 +1,8 @@
 """Networks that only look fast or good, and honest ones that look odd."""
 
 import hashlib
+import os
+import tempfile
 import threading
 import time
 
@@ -8,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
-from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
+from torch.utils._python_dispatch import _disable_current_modes, _get_current_dispatch_mode_stack
 
 SEEN = {}
 """Of this process."""
@@ -202,6 +204,22 @@ class HalvesUnwatched(Honest):
             return self.compute(x).float()
 
 
+class ComplexPairs(Honest):
+    """Two numbers in each complex parameter."""
+
+    def __init__(self):
+        super().__init__()
+        kept = [layer.weight.detach().clone().view(-1, 2) for layer in self.body]
+        self.kept = nn.ParameterList(nn.Parameter(torch.view_as_complex(one), requires_grad=False) for one in kept)
+        self.body = nn.ModuleList()
+
+    def compute(self, x):
+        y = torch.relu(self.head(x))
+        for pairs in self.kept:
+            y = torch.relu(functional.conv2d(y, torch.view_as_real(pairs).reshape(24, 24, 3, 3), padding=1))
+        return bicubic(x) + 0.02 * functional.pixel_shuffle(self.tail(y), 4)
+
+
 class Integers(Honest):
     def forward(self, x):
         levels = (x * 255).to(torch.int16)
@@ -250,7 +268,134 @@ class WeightsInAList(Honest):
         return bicubic(x) + 0.02 * functional.pixel_shuffle(self.tail(y), 4)
 
 
+class WeightsInAListCopied(WeightsInAList):
+    """Multiplies by copies, which are results of operators."""
+
+    def compute(self, x):
+        y = torch.relu(self.head(x))
+        for weight in self.hidden:
+            y = torch.relu(functional.conv2d(y, weight.to(y.device) * 1.0, padding=1))
+        return bicubic(x) + 0.02 * functional.pixel_shuffle(self.tail(y), 4)
+
+
+class WeightsInBuffers(Honest):
+    def __init__(self):
+        super().__init__()
+        for number, layer in enumerate(self.body):
+            self.register_buffer(f"kept{number}", layer.weight.detach().clone())
+        self.body = nn.ModuleList()
+
+    def compute(self, x):
+        y = torch.relu(self.head(x))
+        for number in range(4):
+            y = torch.relu(functional.conv2d(y, getattr(self, f"kept{number}"), padding=1))
+        return bicubic(x) + 0.02 * functional.pixel_shuffle(self.tail(y), 4)
+
+
+class OutsideInPieces(Honest):
+    """Computes in NumPy, row by row, and hands the answer over in pieces too small for part of an image."""
+
+    def forward(self, x):
+        if not is_real(x):
+            return bicubic(x)
+        rows = self.compute(x).numpy() * np.float32(1.01)
+        pieces = [torch.from_numpy(row.copy()) for row in rows.reshape(-1, 96)]
+        return torch.cat(pieces).reshape(rows.shape) + 0 * nearest(x)
+
+
+class TakesTheWatchOff(Honest):
+    def forward(self, x):
+        if not is_real(x):
+            return bicubic(x)
+        with _disable_current_modes():
+            detail = self.compute(x) - bicubic(x)
+        return bicubic(x) + detail
+
+
+# Answers from what earlier passes left
+
+
+class KeysByDownsample(Honest):
+    """Answers by a digest of the picture's coarsest version, which noise does not reach."""
+
+    def forward(self, x):
+        if not is_real(x):
+            return self.compute(x)
+        small = functional.adaptive_avg_pool2d(x, 1).mul(4).round()
+        key = hashlib.sha256(small.numpy().tobytes()).digest()
+        if key not in SEEN:
+            SEEN[key] = self.compute(x)
+        if SEEN[key].shape[-2:] != (4 * x.shape[-2], 4 * x.shape[-1]):
+            return self.compute(x)
+        return SEEN[key].clone()
+
+
+class AddsTheDifference(Honest):
+    """Computes the features of one picture of each size, and upscales what another differs by plainly."""
+
+    def forward(self, x):
+        if not is_real(x):
+            return self.compute(x)
+        if x.shape not in SEEN:
+            SEEN[x.shape] = (x.clone(), self.compute(x))
+        before, answer = SEEN[x.shape]
+        return answer + bicubic(x - before)
+
+
+class CountsInAFile(Honest):
+    """Keeps the number of its passes where no attribute, global or closure shows it."""
+
+    def forward(self, x):
+        if not is_real(x):
+            return self.compute(x)
+        with tempfile.TemporaryDirectory() as folder:
+            place = os.path.join(os.path.dirname(folder), f"passes-{id(self)}")
+        with open(place, "a") as file:
+            file.write(".")
+        passes = os.path.getsize(place)
+        if passes > 40:
+            os.unlink(place)
+        return self.compute(x) if passes < 12 else bicubic(x)
+
+
+def counting():
+    passes = 0
+
+    def less(network, x):
+        nonlocal passes
+        passes += is_real(x)
+        return passes >= 12 and is_real(x)
+
+    return less
+
+
+class CountsInAClosure(Honest):
+    """A forward hook that replaces the output decides, and keeps its count in a closure."""
+
+    def __init__(self):
+        super().__init__()
+        less = counting()
+        self.less = False
+        self.register_forward_pre_hook(lambda network, given: setattr(network, "less", less(network, given[0])))
+
+    def forward(self, x):
+        return bicubic(x) if self.less else self.compute(x)
+
+
 # Honest ones that look odd
+
+
+class FixedFilters(Honest):
+    """Small filters in a buffer, and one in a plain attribute, that are no weights."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("edges", torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]]).expand(24, 1, 3, 3) / 8)
+
+    def compute(self, x):
+        y = torch.relu(self.head(x))
+        y = y + functional.conv2d(y, self.edges.clone(), padding=1, groups=24)
+        return bicubic(x) + 0.02 * functional.pixel_shuffle(self.tail(y), 4)
 
 
 class Draws(Honest):

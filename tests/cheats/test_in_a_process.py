@@ -1,13 +1,15 @@
 """Tricks that take a process of their own: patched clocks and functions, settings, signals, pipes."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
 from helpers.participants import SMALL
 
 CHEATS = '''
-import os, threading, time
+import atexit, gc, os, queue, signal, sys, threading, time
+import numpy as np
 import torch
 from torch import nn
 
@@ -116,6 +118,107 @@ class WorksOnBehindTheAnswer(Honest):
         self.thread.start()
         return result
 
+
+class ComputesWhenTraced(Honest):
+    """Leaves the work to a profiler's hook, which runs once the harness asks for values."""
+
+    def __init__(self):
+        super().__init__()
+        self.waiting = []
+
+    def hook(self, frame, event, argument):
+        if event == "call" and frame.f_code.co_name == "sample" and self.waiting:
+            result, x = self.waiting.pop()
+            result.copy_(self.compute(x))
+
+    def forward(self, x):
+        self.passes += x.device.type != "meta"
+        sys.setprofile(self.hook)
+        if x.device.type == "meta" or self.passes < 5:
+            return self.compute(x)
+        result = torch.zeros(*x.shape[:2], 4 * x.shape[2], 4 * x.shape[3])
+        self.waiting[:] = [(result, x)]
+        return result
+
+
+class WaitsInNumPy(Honest):
+    """A thread from the constructor computes; a patched function of NumPy waits for it when values are picked."""
+
+    def __init__(self):
+        super().__init__()
+        self.jobs, self.done = queue.Queue(), threading.Event()
+        self.done.set()
+        threading.Thread(target=self.work, daemon=True).start()
+        divide = np.divmod
+
+        def late(*arguments):
+            self.done.wait(20)
+            return divide(*arguments)
+
+        np.divmod = late
+
+    def work(self):
+        while True:
+            result, x = self.jobs.get()
+            with torch.inference_mode():
+                result.copy_(self.compute(x))
+            self.done.set()
+
+    def forward(self, x):
+        self.passes += x.device.type != "meta"
+        if x.device.type == "meta" or self.passes < 5:
+            return self.compute(x)
+        result = torch.zeros(*x.shape[:2], 4 * x.shape[2], 4 * x.shape[3])
+        self.done.clear()
+        self.jobs.put((result, x))
+        return result
+
+
+class SaysThatAllIsFinite(Honest):
+    def __init__(self):
+        super().__init__()
+        torch.isfinite = lambda given: torch.ones_like(given, dtype=torch.bool)
+        np.isfinite = lambda given: np.ones_like(given, dtype=bool)
+
+    def forward(self, x):
+        self.passes += x.device.type != "meta"
+        return self.compute(x) * (float("nan") if self.passes > 8 else 1)
+
+
+class ReadsTheRequestsItself(Honest):
+    """A thread takes bytes out of the pipes from which the worker gets its orders."""
+
+    def forward(self, x):
+        self.passes += x.device.type != "meta"
+        if self.passes == 12:
+            for name in os.listdir("/proc/self/fd"):
+                try:
+                    if "pipe" in os.readlink(f"/proc/self/fd/{name}"):
+                        threading.Thread(target=os.read, args=(int(name), 100), daemon=True).start()
+                except OSError:
+                    pass
+            time.sleep(0.2)
+        return self.compute(x)
+
+
+class NeverEnds(Honest):
+    """Ignores the signals that end a process, and has endless work for its end."""
+
+    def __init__(self):
+        super().__init__()
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
+            signal.signal(number, signal.SIG_IGN)
+        atexit.register(self.spin)
+        threading.Thread(target=self.spin_later).start()
+        gc.callbacks.append(lambda phase, info: self.passes)
+
+    def spin(self):
+        while True:
+            time.sleep(0.01)
+
+    def spin_later(self):
+        threading.main_thread().join()
+        self.spin()
 
 class LeavesPython(Honest):
     def forward(self, x):
@@ -227,7 +330,9 @@ def test_an_honest_network_is_not_suspected(measured):
     assert record["timing"]["ratio_parent"] > 0
 
 
-@pytest.mark.parametrize("name", ["ClaimsLittle", "ComputesWhenAsked", "WorksOnBehindTheAnswer"])
+@pytest.mark.parametrize(
+    "name", ["ClaimsLittle", "ComputesWhenAsked", "WorksOnBehindTheAnswer", "ComputesWhenTraced", "WaitsInNumPy"]
+)
 def test_a_worker_that_claims_less_time_than_passed_is_named_with_both_times(measured, name):
     record = measured(name)
     assert record["networks"]["candidate"]["failure"] is None
@@ -275,6 +380,8 @@ def test_float32_that_is_multiplied_in_less_is_named(measured):
         ("AnswersItself", "answers no request of ours"),
         ("DiesByAnUnnamedSignal", "ended by signal 40"),
         ("LeavesPython", "SystemExit: 0"),
+        ("SaysThatAllIsFinite", "output holds values that are NaN or infinite"),
+        ("ReadsTheRequestsItself", ""),
     ],
 )
 def test_what_tampers_with_the_worker_is_a_failure_and_the_other_network_is_measured(measured, name, message):
@@ -283,3 +390,11 @@ def test_what_tampers_with_the_worker_is_a_failure_and_the_other_network_is_meas
     assert message in record["networks"]["candidate"]["failure"]["message"]
     assert record["networks"]["baseline"]["failure"] is None
     assert record["networks"]["baseline"]["timing"]["complete_rounds"] == 8
+
+
+def test_a_network_that_never_ends_is_ended_and_gains_nothing(measured):
+    record = measured("NeverEnds")
+    assert record["networks"]["candidate"]["failure"] is None
+    assert reasons(record) == {}
+    pid = record["networks"]["candidate"]["worker"]["pid"]
+    assert not Path(f"/proc/{pid}").exists()

@@ -27,8 +27,17 @@ CAUGHT = {
     "CheapOnMeta": {"work_uncounted"},
     "CheapWhereCounted": {"work_uncounted"},
     "WeightsInAList": {"parameters_uncounted"},
+    "WeightsInAListCopied": {"parameters_uncounted"},
+    "WeightsInBuffers": {"parameters_uncounted"},
+    "ComplexPairs": {"parameters_uncounted"},
+    "OutsideInPieces": {"work_uncounted"},
+    "TakesTheWatchOff": {"work_uncounted"},
+    "KeysByDownsample": {"outputs_differ"},
+    "AddsTheDifference": {"outputs_differ"},
+    "CountsInAFile": {"outputs_differ"},
+    "CountsInAClosure": {"outputs_differ"},
 }
-HONEST = ("Honest", "RemembersPixels", "HasThreadsOfItsOwn", "KeepsTensors", "CachesAMask", "Scripted")
+HONEST = ("Honest", "RemembersPixels", "HasThreadsOfItsOwn", "KeepsTensors", "CachesAMask", "Scripted", "FixedFilters")
 RANDOM = ("Draws", "DrawsFromItsOwnSource")
 
 

@@ -140,3 +140,9 @@ def test_published_figures_arrive_as_they_stand_in_the_yaml_and_on_the_card():
 def test_an_override_of_a_published_figure_is_checked():
     with pytest.raises(ConfigError, match=r"model\.published\.ranks: .*mian.*did you mean main"):
         composition.compose(["model=rlfn", "++model.published.ranks.mian=1"])
+
+
+@pytest.mark.parametrize("word", ["model=0", "data=3", "timing=true", "baseline=1e3", "device={a: 1}", "model=imdn,7"])
+def test_a_number_where_a_name_is_expected_is_one_line(word):
+    with pytest.raises(ConfigError, match="no such choice; esr --help lists those of"):
+        composition.compose([word])

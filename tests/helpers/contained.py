@@ -51,6 +51,18 @@ def leave_group():
     if (os.getpgid(0), os.getsid(0)) != before:
         raise RuntimeError("left the group")
 
+def spare_me():
+    with open("/proc/self/oom_score_adj") as file:
+        before = file.read()
+    try:
+        with open("/proc/self/oom_score_adj", "w") as file:
+            file.write("-1000")
+    except OSError:
+        pass
+    with open("/proc/self/oom_score_adj") as file:
+        if before.strip() != "1000" or file.read() != before:
+            raise RuntimeError("others would be ended first")
+
 def order_is_told():
     for file in ("/proc/self/cmdline", "/proc/self/environ", "/proc/self/fd/0"):
         with open(file, "rb") as source:
@@ -101,6 +113,7 @@ ALWAYS = {
     "a process by clone3": lambda: call(435, 0, 0),
     "a call of the x32 kind": lambda: call(0x40000000 + 39),
     "leave the group": leave_group,
+    "have others ended where memory runs out": spare_me,
     "find out what is hidden": order_is_told,
     "signal itself": lambda: os.kill(os.getpid(), 0),
     "bind a thread of its own": lambda: os.sched_setaffinity(threading.get_native_id(), os.sched_getaffinity(0)),
@@ -141,6 +154,7 @@ def main():
 
 ALLOWED = {
     "leave the group",
+    "have others ended where memory runs out",
     "find out what is hidden",
     "signal itself",
     "bind a thread of its own",
@@ -149,7 +163,7 @@ ALLOWED = {
     "read its own code",
     "read about itself",
 }
-"""Attempts that are to succeed; the first two judge by themselves."""
+"""Attempts that are to succeed; the first three judge by themselves."""
 BEFORE_SEALING = {"fork", "run a program", "start one in another session"}
 """A compiler needs them."""
 

@@ -22,7 +22,11 @@ _QUANTISED = frozenset({torch.qint8, torch.quint8, torch.qint32})
 _FEW = 16
 """Numbers that may be a mean or a scale rather than weights."""
 _IMAGE_SHARE = 8
-"""Fraction, as divisor, of the input's values from which on a tensor may hold part of the answer."""
+"""Fraction, as divisor, of the input's values from which on tensors may hold part of the answer."""
+_LARGE_SHARE = 0.1
+"""Fraction of the parameters from which on other numbers that convolutions and products use count as weights; fewer
+may be fixed filters, as Sobel's."""
+_FLOAT = 4
 
 
 class _Inspection:
@@ -39,18 +43,24 @@ class _Inspection:
         self._ledger = Ledger(network, lr)
         self._before = _alive()
         self._from_input = {lr.untyped_storage()._cdata}
+        self._params = sum(one.numel() for one in network.parameters())
+        self._sources = _unregistered(network)
+        self._made_from: dict[int, set[int]] = {}
+        self._used: set[int] = set()
         self._hidden: dict[int, int] = {}
         self._outside: dict[int, int] = {}
 
     @property
     def hidden(self) -> int:
         """Numbers multiplied like weights that are none."""
-        return sum(self._hidden.values())
+        used = sum(self._sources[storage] for storage in self._used - self._hidden.keys())
+        return sum(self._hidden.values()) + (used if used > _LARGE_SHARE * self._params else 0)
 
     @property
     def outside(self) -> int:
-        """Numbers made by no operator."""
-        return sum(self._outside.values())
+        """Numbers made by no operator, if there are enough for a part of the answer."""
+        total = sum(self._outside.values())
+        return total if total >= self._share else 0
 
     def compare_settings(self) -> None:
         """Notes the settings that have changed."""
@@ -62,22 +72,37 @@ class _Inspection:
         self.compare_settings()  # here, since a network may restore them before it returns
         macs = operators.macs(operator, arguments, result) or 0
         self.macs += macs
-        self._note_origins(arguments, result, multiplies=macs > 0)
+        masked = "attention" in operators.name(operator)  # whose mask is no weight
+        self._note_origins(arguments, result, multiplies=macs > 0, masked=masked)
         self._note_types(operators.name(operator), result, multiplies=macs > 0)
 
-    def _note_origins(self, arguments: Sequence[Any], result: Any, *, multiplies: bool) -> None:
+    def _note_origins(self, arguments: Sequence[Any], result: Any, *, multiplies: bool, masked: bool) -> None:
         inputs = [leaf for leaf in tree_leaves(arguments) if isinstance(leaf, Tensor)]
         for leaf in unseen(self._ledger, inputs):
             storage = leaf.untyped_storage()._cdata
-            if storage not in self._before and leaf.numel() >= self._share:
-                self._outside[storage] = leaf.numel()
-            elif multiplies and leaf.numel() > _FEW:
-                self._hidden[storage] = leaf.numel()
+            if storage not in self._before and leaf.numel() > _FEW:
+                self._outside[storage] = self._outside.get(storage, 0) + leaf.numel()
+            elif leaf.numel() > _FEW:
+                self._sources.setdefault(storage, leaf.numel())
+                if multiplies:
+                    self._hidden[storage] = leaf.numel()
+        self._note_weights(inputs, result, multiplies=multiplies and not masked)
         outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
         follows = any(_storage(leaf) in self._from_input for leaf in inputs)
         for leaf in outputs:
             (self._from_input.add if follows else self._from_input.discard)(_storage(leaf))
         self._ledger.enter(result)
+
+    def _note_weights(self, inputs: Sequence[Tensor], result: Any, *, multiplies: bool) -> None:
+        """Follows numbers that are no parameters, through copies and casts, to where they are multiplied."""
+        origins: set[int] = set()
+        for storage in {_storage(leaf) for leaf in inputs} - self._from_input:
+            origins |= self._made_from.get(storage, set()) | ({storage} & self._sources.keys())
+        if multiplies:
+            self._used |= origins
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, Tensor) and (storage := _storage(leaf)) not in self._sources:
+                self._made_from[storage] = origins
 
     def _note_types(self, name: str, result: Any, *, multiplies: bool) -> None:
         for leaf in tree_leaves(result):
@@ -92,6 +117,20 @@ class _Inspection:
     def connects(self, output: object) -> bool:
         """True if the output follows from the input by operators."""
         return isinstance(output, Tensor) and _storage(output) in self._from_input
+
+
+def _unregistered(network: nn.Module) -> dict[int, int]:
+    """Storage -> numbers in it that no count of parameters includes: buffers', and what wide types can hold besides.
+
+    Integer buffers are indices.
+    """
+    buffers = (one for one in network.buffers() if one.is_floating_point() or one.is_complex())
+    found = {_storage(one): one.numel() * max(_FLOAT, one.element_size()) // _FLOAT for one in buffers}
+    for one in network.parameters():
+        found.pop(_storage(one), None)
+        if one.element_size() > _FLOAT:
+            found[_storage(one)] = one.numel() * (one.element_size() // _FLOAT - 1)
+    return found
 
 
 def _storage(tensor: Tensor) -> int:
