@@ -16,7 +16,7 @@ from esr.cli.parser import Parser, add_format, print_json
 from esr.text import shown_path
 
 if TYPE_CHECKING:
-    from esr.doctor.intake import Submission
+    from esr.doctor.intake import HandedIn
 
 _HEADERS = ("network", "folder", "ready", "params [M]", "claimed [M]", "MACs [G]", "to fix", "notes")
 
@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
     return 0 if ready == len(found) else 1
 
 
-def _plain(one: "Submission") -> dict[str, object]:
+def _plain(one: "HandedIn") -> dict[str, object]:
     """A submission for other programs."""
     return {
         "network": one.name,
@@ -62,7 +62,7 @@ def _plain(one: "Submission") -> dict[str, object]:
     }
 
 
-def _row(one: "Submission") -> tuple[str, ...]:
+def _row(one: "HandedIn") -> tuple[str, ...]:
     from esr.report.wording import number  # noqa: PLC0415 - see `run`
 
     counted, claims = one.complexity, one.claims

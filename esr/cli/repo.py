@@ -17,7 +17,7 @@ import msgspec
 from esr.cli.parser import Parser, add_format, one_of, print_json
 
 if TYPE_CHECKING:
-    from esr.config.repository import Entry, Layout
+    from esr.config.repository import Branch, Layout
 
 _ACTIONS = ("list",)
 
@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def listed(layout: "Layout", entry: "Entry") -> Listed:
+def listed(layout: "Layout", entry: "Branch") -> Listed:
     """A network with what its source files say."""
     from esr.config.repository_sources import examine  # noqa: PLC0415 - see `run`
 

@@ -25,7 +25,7 @@ _MOST_BYTES = 4 << 20
 """Of a source file."""
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Branch(msgspec.Struct, frozen=True):
     """A network of a repository."""
 
     id: int
@@ -46,10 +46,10 @@ class Layout(msgspec.Struct, frozen=True):
     script: Path
     takes_id: bool
     """`select_model` takes the id itself instead of `args.model_id`."""
-    entries: tuple[Entry, ...]
+    entries: tuple[Branch, ...]
     """By id."""
 
-    def entry(self, number: int | None) -> Entry:
+    def entry(self, number: int | None) -> Branch:
         """The network of an id.
 
         Raises:
@@ -62,7 +62,7 @@ class Layout(msgspec.Struct, frozen=True):
         return known[number]
 
     @property
-    def baseline(self) -> Entry:
+    def baseline(self) -> Branch:
         """The repository's own baseline: id -1 or 0, else its first network."""
         known = {entry.id: entry for entry in self.entries}
         return next((known[number] for number in BASELINES if number in known), self.entries[0])
@@ -88,7 +88,7 @@ def _read(folder: Path, script: Path, _: int) -> Layout:
     if function is None:
         raise ConfigError(f"{shown_path(script)}: no function {FUNCTION}")
     names = [argument.arg for argument in (*function.args.posonlyargs, *function.args.args)]
-    entries: dict[int, Entry] = {}
+    entries: dict[int, Branch] = {}
     takes_id = False
     for branch in _branches(function):
         number, variable = _number_of(branch.test)
@@ -181,7 +181,7 @@ def _reassigned(function: ast.FunctionDef, name: str) -> bool:
     return any(one.id == name for one in stores)
 
 
-def _entry(number: int, variable: str, branch: ast.If) -> Entry:
+def _entry(number: int, variable: str, branch: ast.If) -> Branch:
     known: dict[str, object] = {variable: number} if variable else {"model_id": number}
     body = ast.Module(branch.body, [])
     for statement in ast.walk(body):
@@ -190,7 +190,7 @@ def _entry(number: int, variable: str, branch: ast.If) -> Entry:
                 _assign(target, statement.value, known)
     data_range = known.get("data_range")
     paths = [text for text in _texts(body, known) if text.endswith(_WEIGHTS) and len(text) < 256]  # noqa: PLR2004
-    return Entry(
+    return Branch(
         id=number,
         name=one_line(str(known.get("name") or f"team{number:02}")).strip()[:60],
         data_range=float(data_range) if isinstance(data_range, (int, float)) else 1.0,

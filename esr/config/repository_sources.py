@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from esr.config.repository import Entry, Layout, parsed
+from esr.config.repository import Branch, Layout, parsed
 from esr.errors import ConfigError
 
 TOOLS = frozenset(
@@ -54,7 +54,7 @@ class Sources(msgspec.Struct, frozen=True):
     """Short phrases, each with `file:line`."""
 
 
-def examine(layout: Layout, entry: Entry) -> Sources:
+def examine(layout: Layout, entry: Branch) -> Sources:
     """Follows a branch's imports through the repository.
 
     Imports inside `if __name__ == "__main__"` and inside functions are left out, those of the branch itself are not.
@@ -148,7 +148,7 @@ def _called(node: ast.Call) -> str:
     return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
 
 
-def _in_branch(entry: Entry, layout: Layout) -> Iterator[str]:
+def _in_branch(entry: Branch, layout: Layout) -> Iterator[str]:
     for node in ast.walk(entry.branch):
         if isinstance(node, ast.Call):
             loose = any(one.arg == "strict" and getattr(one.value, "value", None) is False for one in node.keywords)

@@ -17,7 +17,7 @@ from esr.errors import ConfigError
 from esr.text import did_you_mean
 
 Schema = TypeVar("Schema")
-Ranges: TypeAlias = Sequence[tuple[Sequence[str], Callable[[float], bool], str]]
+Limits: TypeAlias = Sequence[tuple[Sequence[str], Callable[[float], bool], str]]
 """Keys, the test of their values, and its wording."""
 
 SCALE = 4
@@ -297,7 +297,7 @@ _POSITIVE = (
     "model.data_range", "baseline.data_range",
 )  # fmt: skip
 _RATES = ("telemetry.gpu_hz", "telemetry.host_hz")
-RANGES: Ranges = (
+RANGES: Limits = (
     (_AT_LEAST_ONE, lambda value: value >= 1, "at least 1"),
     (_NOT_NEGATIVE, lambda value: 0 <= value < float("inf"), "0 or more, and finite"),
     (_POSITIVE, lambda value: 0 < value < float("inf"), "positive and finite"),
@@ -337,7 +337,7 @@ CHOICES = {
 }
 
 
-def check_ranges(config: object, ranges: Ranges) -> None:
+def check_ranges(config: object, ranges: Limits) -> None:
     """Checks numbers; `None` is always allowed.
 
     Raises:

@@ -37,7 +37,7 @@ SIDE = 64
 
 
 @dataclass
-class Submission:
+class HandedIn:
     """A network that was handed in."""
 
     path: Path
@@ -60,7 +60,7 @@ class Submission:
         return card_of_model(self.model).claims if self.model else None
 
 
-def submissions(paths: Sequence[Path]) -> list[Submission]:
+def submissions(paths: Sequence[Path]) -> list[HandedIn]:
     """Every network under these folders, with what is wrong in their files; nothing of them is run."""
     found = [one for path in paths for one in _in_folder(path.expanduser())]
     names = Counter(one.name.casefold() for one in found)
@@ -73,7 +73,7 @@ def submissions(paths: Sequence[Path]) -> list[Submission]:
     return found
 
 
-def dry_run(one: Submission) -> None:
+def dry_run(one: HandedIn) -> None:
     """Upscales one image of 64×64 in a worker on the CPU and counts; adds what fails."""
     if one.model is None or not one.ready:
         return
@@ -105,7 +105,7 @@ def _image() -> to.Pixels:
     return np.asarray(np.stack(planes, axis=2) * 255, dtype=np.uint8)
 
 
-def _in_folder(folder: Path) -> Iterator[Submission]:
+def _in_folder(folder: Path) -> Iterator[HandedIn]:
     if folder.is_file() and folder.suffix in (".yaml", ".yml"):
         yield _of_yaml(folder)
         return
@@ -125,7 +125,7 @@ def _text(file: Path) -> str:
     return file.read_text(encoding="utf-8", errors="replace")
 
 
-def _with_common_checks(one: Submission, folder: Path) -> Submission:
+def _with_common_checks(one: HandedIn, folder: Path) -> HandedIn:
     """Licence and size, which concern every kind of submission."""
     licensed = any(path.is_file() for pattern in LICENCES for path in folder.glob(pattern))
     if not licensed and not (one.model and one.model.checkpoint.licence):
@@ -136,9 +136,9 @@ def _with_common_checks(one: Submission, folder: Path) -> Submission:
     return one
 
 
-def _of_yaml(file: Path) -> Submission:
+def _of_yaml(file: Path) -> HandedIn:
     name = file.parent.name if file.stem in ("model", "network", "submission") else file.stem
-    one = Submission(file, name)
+    one = HandedIn(file, name)
     try:
         model = typed(ModelConf, OmegaConf.to_container(read_network(file), resolve=True))
     except (EsrError, OSError) as error:
@@ -189,15 +189,15 @@ def _weight_problems(path: Path) -> list[str]:
     return [] if head[:1] == b"\x80" or head[8:9] == b"{" else [f"{path.name} is no weight file"]
 
 
-def _of_repository(folder: Path) -> Iterator[Submission]:
+def _of_repository(folder: Path) -> Iterator[HandedIn]:
     try:
         layout = read_layout(folder)
     except ConfigError as error:
-        yield Submission(folder, folder.name, problems=[str(error)])
+        yield HandedIn(folder, folder.name, problems=[str(error)])
         return
     for entry in layout.entries:
         conf = ModelConf(f"test_demo.{FUNCTION}", repository=RepositoryConf(str(layout.root), entry.id))
-        one = Submission(folder, entry.name, complete(conf))
+        one = HandedIn(folder, entry.name, complete(conf))
         missing = [name for name in entry.weights if not (layout.root / name).is_file()]
         one.problems += [f"{listed(missing)} is not there"] if missing and len(missing) == len(entry.weights) else []
         one.problems += [
@@ -209,9 +209,9 @@ def _of_repository(folder: Path) -> Iterator[Submission]:
         yield one
 
 
-def _bare(folder: Path) -> Submission:
+def _bare(folder: Path) -> HandedIn:
     """A folder with one Python file and one weight file: the class is the one that no other builds."""
-    one = Submission(folder, folder.name)
+    one = HandedIn(folder, folder.name)
     sources = sorted(folder.glob("*.py"))
     weights = sorted(path for path in folder.rglob("*") if path.suffix in WEIGHTS and path.is_file())
     if len(sources) != 1 or len(weights) != 1:

@@ -88,8 +88,7 @@ def _names(axes: "Axes", labelled: Sequence[tuple[str, Any, Any]]) -> None:
     taken: list[Any] = []
     for name, across, up in labelled:
         for side in (7, -13, 16, -22):
-            place = {"xytext": (0, side), "textcoords": "offset points", "ha": "center", "fontsize": 7}
-            text = axes.annotate(name, (across, up), **place)
+            text = axes.annotate(name, (across, up), (0, side), textcoords="offset points", ha="center", fontsize=7)
             box = text.get_window_extent()
             if not any(box.overlaps(other) for other in taken):
                 taken.append(box)

@@ -9,7 +9,7 @@ from omegaconf import MISSING, OmegaConf
 from esr.config import compose as composition
 from esr.config.mistakes import all_keys, in_one_line, key_of
 from esr.config.quoting import readable
-from esr.config.schema import DeviceConf, ModelConf, Ranges, check_choices, check_ranges, typed
+from esr.config.schema import DeviceConf, Limits, ModelConf, check_choices, check_ranges, typed
 from esr.errors import ConfigError
 from esr.text import did_you_mean
 
@@ -80,7 +80,7 @@ class TrainConf:
 
 _AT_LEAST_ONE = ("batch", "patch", "device.threads", "checkpoint_every", "validate_every", "log_every")
 _NOT_NEGATIVE = ("seed", "device.index")
-_RANGES: Ranges = (
+_RANGES: Limits = (
     (_AT_LEAST_ONE, lambda value: value >= 1, "at least 1"),
     (_NOT_NEGATIVE, lambda value: value >= 0, "0 or more"),
     (("ema",), lambda value: 0 <= value < 1, "0 or more and less than 1, as 0.999"),
