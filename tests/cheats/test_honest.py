@@ -57,6 +57,7 @@ def test_a_shipped_network_is_not_suspected(run_esr, images, name):
     assert suspicions(run_esr(f"model={name}", "baseline=rlfn", *WORDS, "timing.rounds=2", cwd=images)) == []
 
 
+@pytest.mark.skipif(os.environ.get("ESR_TEST_HONEST") != "1", reason="a minute of compiling; make test-honest")
 @pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="torch.compile needs a C++ compiler")
 def test_a_compiled_network_is_not_suspected(run_esr, images):
     (images / "compiled.py").write_text(COMPILED)
