@@ -164,7 +164,7 @@ class Child:
     @handle.register
     def rate(self, _: to.RateRequest) -> to.RateAnswer:
         """The device's rate of multiplications."""
-        return to.RateAnswer(devices.multiply_rate(self.device))
+        return to.RateAnswer(devices.multiply_rate(self.device) / 1e9)
 
     @handle.register
     def reset_memory(self, _: to.ResetMemoryRequest) -> Done:

@@ -231,9 +231,9 @@ class ComplexityRequest(Request[ComplexityAnswer], frozen=True, tag="complexity"
 
 
 class RateAnswer(Answer, frozen=True, tag="rate"):
-    """Multiply-accumulates per second."""
+    """Thousand million multiply-accumulates per second."""
 
-    macs_per_s: Positive
+    gmacs_per_s: Positive
 
 
 class RateRequest(Request[RateAnswer], frozen=True, tag="rate"):
