@@ -19,7 +19,7 @@ _YAMLS = {"model", "baseline"}
 """Groups whose values may be paths of YAML files."""
 _CPUS = "device.cpus"
 _MOST_CPUS = 65_536
-_RANGES = re.compile(r"\s*\d{1,6}\s*(?:-\s*\d{1,6}\s*)?(?:,\s*\d{1,6}\s*(?:-\s*\d{1,6}\s*)?)*")
+_RANGES = re.compile(r"\s*\d{1,20}\s*(?:-\s*\d{1,20}\s*)?(?:,\s*\d{1,20}\s*(?:-\s*\d{1,20}\s*)?)*")
 
 
 _SPECIAL = re.compile(r'["$`\\!]')
@@ -63,8 +63,11 @@ def _cpus(value: str, *, several: bool) -> str:
         return value
     found: list[int] = []
     for part in inner.split(","):
-        low, _, high = part.partition("-")
+        low, dash, high = part.partition("-")
         first, last = int(low), int(high or low)
+        if not dash:
+            found.append(first)
+            continue
         if last < first or last >= _MOST_CPUS:
             raise ConfigError(f"{_CPUS}={value}: {part.strip()} is no range of CPUs, as 0-3 is")
         found += range(first, last + 1)
@@ -81,6 +84,18 @@ def quoted(text: str) -> str:
     if trailing := len(escaped) - len(escaped.rstrip("\\")):
         escaped += "\\" * trailing  # else the last one would escape the closing mark
     return f"'{escaped}'"
+
+
+def unquoted(value: str) -> str:
+    r"""The text of a value, quoted or not.
+
+    >>> print(unquoted(quoted("it's")), unquoted("plain"))
+    it's plain
+    """
+    try:
+        return str(_parser().parse_override(f"key={value}").value())
+    except HydraException:
+        return value.strip()
 
 
 def typed_words(word: str) -> str:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from esr.config.quoting import quoted, readable
+from esr.config.quoting import quoted, readable, unquoted
 from esr.config.repository import Layout, read_layout
 from esr.config.schema import ModelConf, RepositoryConf
 from esr.errors import ConfigError
@@ -37,7 +37,7 @@ def expand(words: Sequence[str], *, several: bool = False) -> list[str]:
         return list(words)
     if not given.get("repo", "").strip():
         raise ConfigError(f"{chosen[0]}=repo: add repo=DIR, the checkout of a challenge's repository")
-    layout = read_layout(Path(_unquoted(given["repo"])))
+    layout = read_layout(Path(unquoted(given["repo"])))
     changed = {"repo": quoted(str(layout.root))}
     if "model" in chosen:
         changed["id"] = _ids(given.get("id", ""), layout, several=several)
@@ -54,7 +54,7 @@ def _globbed(word: str) -> str:
     match = re.fullmatch(r"(model|baseline)=glob\((.*(?:/|\.ya?ml).*)\)", word)
     if not match:
         return word
-    pattern = os.path.expanduser(_unquoted(match[2]))
+    pattern = os.path.expanduser(unquoted(match[2]))
     files = sorted(glob.glob(pattern, recursive=True))
     if not files:
         raise ConfigError(f"{word}: no file matches {pattern}")
@@ -73,11 +73,6 @@ def _ids(value: str, layout: Layout, *, several: bool) -> str:
             raise ConfigError(f"id={value}: {number!r:.20} is no number; {layout.root.name} has {known}")
         layout.entry(int(number))
     return ",".join(str(int(number)) for number in numbers)
-
-
-def _unquoted(value: str) -> str:
-    value = value.strip()
-    return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
 
 
 def network_of(root: str | None, number: int | None) -> str:

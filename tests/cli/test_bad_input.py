@@ -177,7 +177,7 @@ def test_a_data_set_that_is_not_there_says_where_to_put_it(run_esr: RunEsr) -> N
     refused(run_esr("model=imdn", "weights=random", "data=div2k_valid"), "div2k_valid", "data.root")
 
 
-@pytest.mark.parametrize("override", ["timing.rounds=-3", "device.cpus=0", "data.name=${nope}"])
+@pytest.mark.parametrize("override", ["timing.rounds=-3", "device.cpus=a", "data.name=${nope}"])
 def test_a_wrong_setting_is_one_line_that_begins_with_it(run_esr: RunEsr, override: str) -> None:
     run = run_esr("model=rlfn", override)
     refused(run)

@@ -59,6 +59,7 @@ GOOD = State(
     memory_bytes=16 << 30,
     cores=8,
     uid=10001,
+    host_load=0.01,
     sandbox=Held(["Landlock", "no new privileges", "seccomp", "sealed"], {"PID namespace": "refused"}),
 )
 NO_GPU = replace(TORCH, count=0, gpu=None)

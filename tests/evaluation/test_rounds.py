@@ -321,7 +321,7 @@ def test_a_precision_that_is_reached_ends_the_rounds(run_esr, participant):
 
 
 def test_everything_is_repeated_in_fresh_processes_and_their_spread_is_told(run_esr, participant):
-    run = run_esr(*SMALL, "timing.processes=2", cwd=participant)
+    run = run_esr("-v", *SMALL, "timing.processes=2", cwd=participant)
     timing = record_of(run)["timing"]
     assert [entry["rounds"] for entry in timing["processes"]] == [6, 6]
     assert [entry["first_round"] for entry in timing["processes"]] == [0, 6]
@@ -333,10 +333,10 @@ def test_everything_is_repeated_in_fresh_processes_and_their_spread_is_told(run_
 
 
 def test_an_interval_of_one_pair_of_processes_on_a_cpu_is_said_to_be_one(run_esr, participant):
-    run = run_esr(*SMALL, cwd=participant)
+    run = run_esr("-v", *SMALL, cwd=participant)
     assert "one pair of processes: on a CPU another pair's ratio" in " ".join(run.out.split())
     fewer = [word for word in SMALL if not word.startswith("timing=")]
-    run = run_esr(*fewer, "timing.rounds=2", cwd=participant)
+    run = run_esr("-v", *fewer, "timing.rounds=2", cwd=participant)
     assert "one pair of processes" not in run.out  # too few rounds for an interval
 
 
@@ -360,11 +360,13 @@ def test_more_threads_than_cpus_are_refused(run_esr, participant):
     assert not run.records
 
 
-@pytest.mark.parametrize("cpus", ["[4096]", "[]", "[-1]"])
-def test_cpus_that_cannot_be_had_are_named(run_esr, participant, cpus):
+@pytest.mark.parametrize(
+    ("cpus", "remedy"), [("[4096]", "choose from"), ("[]", "choose from"), ("[-1]", "expected numbers of CPUs, as 0-3")]
+)
+def test_cpus_that_cannot_be_had_are_named(run_esr, participant, cpus, remedy):
     run = run_esr(*SMALL, f"device.cpus={cpus}", cwd=participant)
     assert run.code == 2
-    assert f"device.cpus={cpus}: choose from" in run.err
+    assert f"device.cpus={cpus}: {remedy}" in run.err
     assert not run.records
 
 
@@ -376,4 +378,4 @@ def test_pictures_are_saved_beside_the_record_where_asked_for(run_esr, participa
     for entry in pictures["images"]:
         assert entry["files"].keys() == {"lr", "bicubic", "candidate", "baseline", "hr"}
         assert all((folder / file).is_file() for file in entry["files"].values())
-    assert f"picture: {folder / pictures['comparison']}" in run.out.replace("\n", "")
+    assert f"picture: {(folder / pictures['comparison']).relative_to(participant)}" in run.out.replace("\n", "")

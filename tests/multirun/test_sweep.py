@@ -95,7 +95,7 @@ def test_what_changed_or_is_forced_is_measured_again(run_esr, participant):
         (("model=glob(zzz*)",), ["no network matches", "esr show"]),
         (("model=tiny.yaml,gone.yaml",), ["gone.yaml", "no such file"]),
         (("model=tiny.yaml,tiny2.yaml", "timing.round=1"), ["timing.round", "timing.rounds"]),
-        (("model=tiny.yaml,tiny2.yaml", "data.root=/nowhere"), ["2 failed", "tiny, tiny2", "/nowhere"]),
+        (("model=tiny.yaml,tiny2.yaml", "data.root=/nowhere"), ["2 refused", "tiny, tiny2", "/nowhere"]),
         (("model=tiny.yaml", "hydra/launcher=slurn"), ["slurn", "slurm"]),
         (("data.limit=1,2",), ["no network chosen"]),
     ],

@@ -27,7 +27,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def results(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict]:
     file = tmp_path_factory.mktemp("results") / "results.jsonl"
     out = file.with_suffix(".md")
-    assert challenge_repositories.main([str(repository), "--jsonl", str(file), "--out", str(out)]) == 0
+    assert challenge_repositories.main([str(repository), "--brief", "--jsonl", str(file), "--out", str(out)]) == 0
     assert f"of {len(NETWORKS)} networks run" in out.read_text()
     return {one["id"]: one for one in map(json.loads, file.read_text().splitlines())}
 

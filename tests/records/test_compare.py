@@ -287,7 +287,7 @@ def test_a_record_that_is_no_text_is_named(run_esr, record, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["a"], "required: B"),
+        (["a"], "name another record"),
         (["a", "nowhere"], "nowhere"),
         (["a", "a", "--margin", "2"], "from 0 to below 1"),
         (["a", "empty"], "contains no record"),

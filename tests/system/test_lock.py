@@ -60,8 +60,8 @@ def test_waiting_ends_when_the_holder_does_and_says_whom_it_waits_for(holder):
     pause = subprocess.Popen(["sleep", "1"])
 
     class Ends(Told):
-        def stage(self, title, steps):
-            told.stage(title, steps)
+        def waiting(self, what):
+            told.stage(what, None)
             pause.wait()
             holder.stdin.close()
 
