@@ -103,7 +103,7 @@ def calibrate(evaluation: Evaluation) -> None:
             subject.outside.learn()
             subject.cost = calibrate_harness(subject.worker, shapes, subject.outside.processor_seconds)
             subject.outside.context_mib = subject.outside.device_mib(_uuid(subject))
-            rate = 1e9 * subject.worker.ask(messages.RateRequest()).gmacs_per_s
+            rate = 1e9 * (subject.worker.ask(messages.RateRequest()).gmacs_per_s or 0.0)
             evaluation.macs_per_s = max(evaluation.macs_per_s, rate)
         evaluation.progress.advance()
 

@@ -233,7 +233,7 @@ def test_networks_that_run_at_different_clocks_are_named_and_cycles_tell_them_ap
 
 def test_energy_names_its_source_and_scope_and_is_compared_with_the_baseline_s(measure):
     # On a GH200 the driver's counter is that of GPU and processor together. A block takes it 0.5 s · 180 W.
-    limits = ("data.limit=1", "timing.rounds=2", "timing.warmup.max_passes=2")
+    limits = ("-v", "data.limit=1", "timing.rounds=2", "timing.warmup.max_passes=2")
     run, document = measure("-1 module_power_w 400", *limits, kernel_ms=65)
     for role in OPERATORS:
         energy = document.telemetry.energy_per_image[role].gpu
@@ -341,7 +341,7 @@ def test_a_mig_device_whose_gpu_is_unknown_is_named_as_not_watched(measure):
 
 
 def test_a_gpu_that_waits_for_its_launches_is_named(measure):
-    run, document = measure(kernel_ms=0.1, host_ms=1.0)
+    run, document = measure("", "-v", kernel_ms=0.1, host_ms=1.0)
     assert (document.verdict.status, reasons(document)) == ("clean", {("launch_bound", role) for role in OPERATORS})
     for role, operators in OPERATORS.items():
         network = document.networks.of(role)
@@ -393,7 +393,8 @@ def test_a_network_that_cannot_be_captured_is_timed_without_and_named(measure, t
     (tmp_path / "candidate.yaml").write_text("_target_: chain.Chain\nargs: {operators: 12, waits: true}\n")
     run, document = measure("", "timing.cuda_graph=true")
     assert run.code == 0
-    assert (document.verdict.status, reasons(document)) == ("tainted", {("not_captured", "candidate")})
+    assert document.verdict.status == "tainted"
+    assert reasons(document) - {("rounds_dependent", None)} == {("not_captured", "candidate")}  # chance, of few rounds
     assert "not permitted when stream is capturing" in document.verdict.reasons[0].detail
     assert runtime_ms(document.networks.candidate) == pytest.approx(13 * KERNEL_MS, rel=0.2)
     assert runtime_ms(document.networks.baseline) == pytest.approx(8 * KERNEL_MS, rel=1e-3)

@@ -164,7 +164,12 @@ class Child:
     @handle.register
     def rate(self, _: to.RateRequest) -> to.RateAnswer:
         """The device's rate of multiplications."""
-        return to.RateAnswer(devices.multiply_rate(self.device) / 1e9)
+        try:
+            return to.RateAnswer(devices.multiply_rate(self.device) / 1e9)
+        except RuntimeError as error:
+            if devices.is_out_of_memory(error):
+                return to.RateAnswer(None)
+            raise
 
     @handle.register
     def reset_memory(self, _: to.ResetMemoryRequest) -> Done:

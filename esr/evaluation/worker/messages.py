@@ -233,7 +233,8 @@ class ComplexityRequest(Request[ComplexityAnswer], frozen=True, tag="complexity"
 class RateAnswer(Answer, frozen=True, tag="rate"):
     """Thousand million multiply-accumulates per second."""
 
-    gmacs_per_s: Positive
+    gmacs_per_s: Positive | None
+    """`None` where the device's memory does not hold the matrices."""
 
 
 class RateRequest(Request[RateAnswer], frozen=True, tag="rate"):
