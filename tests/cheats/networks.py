@@ -409,8 +409,10 @@ class DrawsFromItsOwnSource(Honest):
         self.source = np.random.default_rng()
 
     def compute(self, x):
-        noise = 0.01 * torch.tensor(self.source.standard_normal(3), dtype=x.dtype, device=x.device)
-        return super().compute(x + noise[:, None, None])
+        noise = 0.01 * torch.tensor(
+            self.source.standard_normal((3, x.shape[-2], 1), np.float32), dtype=x.dtype, device=x.device
+        )
+        return super().compute(x + noise)
 
 
 class HasThreadsOfItsOwn(Honest):
