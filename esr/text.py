@@ -27,6 +27,13 @@ def printable(text: str) -> str:
     return _COMMANDS.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
+def indented(value: object) -> str:
+    """A value of plain or msgspec types as indented JSON, without a line break at its end."""
+    import msgspec  # noqa: PLC0415 - most lines are plain text
+
+    return msgspec.json.format(msgspec.json.encode(value), indent=1).decode()
+
+
 def described(error: BaseException) -> str:
     r"""An exception of untrusted code, for the middle of a message.
 

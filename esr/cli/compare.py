@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from esr.cli.parser import Parser, number, one_of
+from esr.cli.parser import Parser, add_format, number
 from esr.errors import RecordError
 from esr.text import one_line, printable, shown_path
 
@@ -27,25 +27,30 @@ SAME, DIFFERENT, INCONCLUSIVE = 0, 3, 4
 """Exit codes; of several comparisons the gravest: different, then inconclusive."""
 MOST_NETWORKS = 20
 """Networks of a matrix; more are ranked."""
-FORMATS = ("table", "markdown", "json")
 
 
 def add(parser: Parser) -> None:
     """Declares the command's grammar."""
-    from esr.records.compare import MARGIN  # noqa: PLC0415 - only this command needs records
-
     parser.add_argument(
         "paths", type=Path, nargs="+", metavar="RECORDS", help="records, or folders of records: A, B, …"
     )
-    parser.add_argument(
-        "--margin",
-        type=number(float, lambda value: 0 <= value < 1, "a fraction from 0 to below 1, as 0.02 for 2 %"),
-        default=MARGIN,
-        help=f"largest change that counts as the same ({MARGIN})",
-    )
+    add_margin(parser, "largest change that counts as the same")
     parser.add_argument("--force", action="store_true", help="compare even if weights, data or counts differ")
     parser.add_argument("--tainted", action="store_true", help="ignore tainted verdicts")
-    parser.add_argument("--format", type=one_of(FORMATS), default="table", metavar="|".join(FORMATS), help="(table)")
+    add_format(parser, "markdown")
+
+
+def add_margin(parser: Parser, what: str) -> None:
+    """Declares `--margin`.
+
+    Args:
+        parser: Of a command that compares two records.
+        what: Its help.
+    """
+    from esr.records.compare import MARGIN  # noqa: PLC0415 - only these commands need records
+
+    valid = number(float, lambda value: 0 <= value < 1, "a fraction from 0 to below 1, as 0.02 for 2 %")
+    parser.add_argument("--margin", type=valid, default=MARGIN, help=f"{what} ({MARGIN})")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from esr.errors import ConfigError
-from esr.text import did_you_mean
+from esr.text import did_you_mean, indented
 
 Value = TypeVar("Value", int, float)
 
@@ -123,6 +123,4 @@ def add_format(parser: Parser, *others: str) -> None:
 
 def print_json(value: object) -> None:
     """Prints a value of plain or msgspec types as indented JSON."""
-    import msgspec  # noqa: PLC0415 - `--help` does without it
-
-    print(msgspec.json.format(msgspec.json.encode(value), indent=1).decode())
+    print(indented(value))

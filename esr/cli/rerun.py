@@ -16,8 +16,8 @@ import argparse
 from datetime import datetime
 from pathlib import Path
 
-from esr.cli.compare import DIFFERENT, INCONCLUSIVE, SAME
-from esr.cli.parser import Parser, key_values, number
+from esr.cli.compare import DIFFERENT, INCONCLUSIVE, SAME, add_margin
+from esr.cli.parser import Parser, key_values
 from esr.errors import ConfigError, EvaluationFailed
 
 _EXIT_CODES = {"agree": SAME, "disagree": DIFFERENT, "inconclusive": INCONCLUSIVE}
@@ -25,16 +25,9 @@ _EXIT_CODES = {"agree": SAME, "disagree": DIFFERENT, "inconclusive": INCONCLUSIV
 
 def add(parser: Parser) -> None:
     """Declares the command's grammar."""
-    from esr.records.compare import MARGIN  # noqa: PLC0415 - only this command needs records
-
     parser.add_argument("record", type=Path, metavar="RECORD", help="a record, or the folder that holds record.json")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="places, and how long is measured")
-    parser.add_argument(
-        "--margin",
-        type=number(float, lambda value: 0 <= value < 1, "a fraction from 0 to below 1, as 0.02 for 2 %"),
-        default=MARGIN,
-        help=f"largest change of the ratio that counts as the same ({MARGIN})",
-    )
+    add_margin(parser, "largest change of the ratio that counts as the same")
 
 
 def run(options: argparse.Namespace) -> int:

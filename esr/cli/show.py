@@ -81,8 +81,7 @@ def _records(path: Path, *, as_json: bool) -> None:
 
 def _list(*, as_json: bool) -> None:
     from esr.config.cards import card, model_names  # noqa: PLC0415 - see `_is_record`
-    from esr.report.fitting import left_out_line, print_fitting  # noqa: PLC0415
-    from esr.report.table import Cell, Column, Grid  # noqa: PLC0415
+    from esr.report.fitting import print_fitting, print_left_out, texts  # noqa: PLC0415
     from esr.system.console import console  # noqa: PLC0415
 
     cards = [card(name) for name in model_names()]
@@ -92,13 +91,10 @@ def _list(*, as_json: bool) -> None:
     rows = [[one.name, *_cells(one)] for one in cards]
     screen = console()
 
-    def column(at: int, header: str) -> Column[list[str]]:
-        return Column(header, header, lambda row: Cell(row[at]), left=at < 2)  # noqa: PLR2004 - name and team
-
-    columns = [column(at, header) for at, header in enumerate(("name", "team", "rank", *_TITLES))]
+    grid = texts(("name", "team", "rank", *_TITLES), rows, left=2)
     screen.print("Networks, with the figures that the challenges published")
-    left_out = print_fitting(Grid(columns, rows), screen, ("team", "acts [M]", "memory [MiB]"), gap=2)
-    screen.print(*left_out_line(left_out, "--format json has them"), sep="\n", end="\n" if left_out else "")
+    left_out = print_fitting(grid, screen, ("team", "acts [M]", "memory [MiB]"), gap=2)
+    print_left_out(left_out, "--format json has them", screen)
 
 
 def _cells(card: "Card") -> list[str]:
@@ -178,8 +174,7 @@ def _card_table(card: "Card") -> "Table":
 
 
 def _print_layers(screen: "Console", name: str, layers: Sequence["Layer"], counted: "Complexity") -> None:
-    from esr.report.fitting import left_out_line, print_fitting  # noqa: PLC0415 - see `_list`
-    from esr.report.table import Cell, Column, Grid  # noqa: PLC0415
+    from esr.report.fitting import print_fitting, print_left_out, texts  # noqa: PLC0415 - see `_list`
 
     rows = [
         (
@@ -191,11 +186,7 @@ def _print_layers(screen: "Console", name: str, layers: Sequence["Layer"], count
     ]
     rows.append(("total", "", "", *(f"{count:,}" for count in (counted.params, counted.macs, counted.activations))))
 
-    def column(at: int, header: str) -> Column[tuple[str, ...]]:
-        return Column(header, header, lambda row: Cell(row[at]), left=at < 2)  # noqa: PLR2004 - layer and type
-
-    headers = ("layer", "type", "output shape", "params", "MACs", "activations")
-    columns = [column(at, header) for at, header in enumerate(headers)]
+    grid = texts(("layer", "type", "output shape", "params", "MACs", "activations"), rows, left=2)
     screen.print(f"Layers of {name} on a {'×'.join(map(str, counted.input_shape))} input")
-    left_out = print_fitting(Grid(columns, rows), screen, ("type", "output shape"), gap=2)
-    screen.print(*left_out_line(left_out, "--format json has them"), sep="\n", end="\n" if left_out else "")
+    left_out = print_fitting(grid, screen, ("type", "output shape"), gap=2)
+    print_left_out(left_out, "--format json has them", screen)

@@ -14,9 +14,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from esr.config.cards import model_names
 from esr.config.mistakes import in_one_line, refuse_lists
-from esr.config.participant import check_network
+from esr.config.participant import check_settings
 from esr.config.repository_words import complete, expand, network_of
-from esr.config.schema import EsrConf, check_values, typed
+from esr.config.schema import EsrConf, typed
 from esr.errors import ConfigError
 
 
@@ -75,7 +75,5 @@ def check(config: DictConfig) -> EsrConf:
     OmegaConf.resolve(config)
     settings = typed(EsrConf, OmegaConf.to_container(config))  # plain: a key added by + would pass unread
     settings.model, settings.baseline = complete(settings.model), complete(settings.baseline)
-    check_values(settings)
-    check_network(settings.model, "model.")
-    check_network(settings.baseline, "baseline.")
+    check_settings(settings)
     return settings

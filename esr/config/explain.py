@@ -14,6 +14,7 @@ import msgspec
 from omegaconf import MISSING, OmegaConf
 
 import esr.conf
+from esr.config.digest import leaves
 from esr.config.mistakes import nearest_key
 from esr.config.schema import CHOICES, LEAST, MOST, RANGES, EsrConf
 from esr.errors import ConfigError
@@ -81,7 +82,7 @@ def keys(schema: type, recipe: Mapping[str, object] | None = None) -> list[Key]:
         schema: `EsrConf` or another dataclass of dataclasses.
         recipe: Values that stand in for the dataclass's defaults; `None`: those of an evaluation without overrides.
     """
-    defaults = _defaults() if recipe is None else dict(_leaves(recipe, ""))
+    defaults = _defaults() if recipe is None else dict(leaves(recipe))
     return [
         msgspec.structs.replace(key, default=defaults.get(key.name, key.default), allowed=_allowed(key.name))
         for key in _keys(schema, "")
@@ -143,16 +144,8 @@ def _defaults() -> Mapping[str, object]:
     from esr.config.compose import compose_unchecked  # noqa: PLC0415 - imports this room's other half
 
     composed = OmegaConf.to_container(compose_unchecked("config", []), resolve=False, throw_on_missing=False)
-    leaves = dict(_leaves(composed, ""))
-    return {name: "$ESR_OUT, else ." if name == "out" else value for name, value in leaves.items() if value != MISSING}
-
-
-def _leaves(value: object, prefix: str) -> Iterator[tuple[str, object]]:
-    if isinstance(value, dict) and value:
-        for key, inner in value.items():
-            yield from _leaves(inner, f"{prefix}.{key}" if prefix else str(key))
-    else:
-        yield prefix, value
+    found = leaves(composed)
+    return {name: "$ESR_OUT, else ." if name == "out" else value for name, value in found if value != MISSING}
 
 
 def _comment(file: Path) -> str:

@@ -12,7 +12,7 @@ from yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, Ev
 from esr.config.cards import card_of_model, folder
 from esr.config.class_path import check_class_path, methods
 from esr.config.mistakes import all_keys, first_line
-from esr.config.schema import ModelConf
+from esr.config.schema import EsrConf, ModelConf, check_values
 from esr.errors import ConfigError
 from esr.text import did_you_mean, escaped, one_line, shown_path
 
@@ -122,6 +122,17 @@ def _check(config: DictConfig, shown: str) -> None:
         if OmegaConf.is_missing(config, "_target_") or "_target_" not in config:
             raise ConfigError(f"{shown}: _target_ is missing, the class as MODULE.CLASS; {SEE}")
         check_network(model, f"{shown}: ")
+
+
+def check_settings(settings: EsrConf) -> None:
+    """Checks what the types of a configuration cannot express: its values, and both networks.
+
+    Raises:
+        ConfigError: A value is out of range, or a network is wrong.
+    """
+    check_values(settings)
+    check_network(settings.model, "model.")
+    check_network(settings.baseline, "baseline.")
 
 
 def check_network(model: ModelConf, where: str) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from esr.errors import ConfigError
-from esr.text import did_you_mean, listed, one_line, shown_path
+from esr.text import listed, one_line, shown_path
 
 SCRIPT = "test_demo.py"
 FUNCTION = "select_model"
@@ -35,7 +35,7 @@ class Branch(msgspec.Struct, frozen=True):
     """As the branch states it, else 1.0; the worker takes what the script returns."""
     weights: tuple[str, ...]
     """Paths of weight files named in the branch, relative to the repository."""
-    branch: ast.Module
+    body: ast.Module
     """Its statements."""
 
 
@@ -195,7 +195,7 @@ def _entry(number: int, variable: str, branch: ast.If) -> Branch:
         name=one_line(str(known.get("name") or f"team{number:02}")).strip()[:60],
         data_range=float(data_range) if isinstance(data_range, (int, float)) else 1.0,
         weights=tuple(dict.fromkeys(map(os.path.normpath, paths))),
-        branch=body,
+        body=body,
     )
 
 
@@ -251,10 +251,3 @@ def _formatted(part: ast.expr, known: dict[str, object]) -> object:
         return format(value, spec) if not spec.strip("0123456789").strip("dfs.") else None
     except ValueError:
         return None
-
-
-def unknown_ids(layout: Layout, numbers: list[int]) -> str:
-    """The end of a message on ids that a repository does not have; empty if it has all."""
-    known = [str(entry.id) for entry in layout.entries]
-    wrong = [str(number) for number in numbers if str(number) not in known]
-    return f"{', '.join(wrong)}; {did_you_mean(wrong[0], known)}" if wrong else ""

@@ -62,7 +62,7 @@ def examine(layout: Layout, entry: Branch) -> Sources:
     files: dict[Path, None] = {}
     packages: dict[str, None] = {}
     found = list(_in_branch(entry, layout))
-    waiting = [*_imported(entry.branch, whole=True)]
+    waiting = [*_imported(entry.body, whole=True)]
     while waiting:
         name = waiting.pop(0)
         inside = _files(layout.root, name)
@@ -149,7 +149,7 @@ def _called(node: ast.Call) -> str:
 
 
 def _in_branch(entry: Branch, layout: Layout) -> Iterator[str]:
-    for node in ast.walk(entry.branch):
+    for node in ast.walk(entry.body):
         if isinstance(node, ast.Call):
             loose = any(one.arg == "strict" and getattr(one.value, "value", None) is False for one in node.keywords)
             where = f"{layout.script.name}:{node.lineno}"

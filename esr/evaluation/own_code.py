@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from esr.config.schema import ModelConf
 from esr.zoo import repository
-from esr.zoo.download import sha256_of
+from esr.zoo.download import sha256_of_unchanged
 
 OWN = "esr"
 _SHIPPED = f"{OWN}.models."
@@ -68,8 +68,7 @@ def code_digest(model: ModelConf) -> str | None:
         return None
     whole = hashlib.sha256()
     for name, file in sorted(_closure(found, model).items()):
-        content = _sha256(file, _stamp(file))
-        whole.update(f"{name}\0{content}\n".encode(errors="surrogateescape"))
+        whole.update(f"{name}\0{sha256_of_unchanged(file)}\n".encode(errors="surrogateescape"))
     return whole.hexdigest()
 
 
@@ -77,11 +76,6 @@ def _stamp(file: Path) -> tuple[int, int]:
     """Size and time of the last change: as long as they stay, a multirun's networks need not read a file again."""
     status = file.stat()
     return status.st_size, status.st_mtime_ns
-
-
-@lru_cache(maxsize=4 * _MOST_FILES)
-def _sha256(file: Path, _: tuple[int, int]) -> str:
-    return sha256_of(file)
 
 
 def _target(model: ModelConf) -> _Module | None:

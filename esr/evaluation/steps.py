@@ -120,9 +120,10 @@ def load(evaluation: Evaluation, *, again: bool = False) -> None:
     requests: list[tuple[Subject, messages.LoadRequest]] = []
     for subject in alive(evaluation.in_turn):
         with _refused(subject, again=again):
-            _count_weights(subject)
-            requests.append((subject, load_request(subject.model, subject.weights)))
-            subject.worker.send(requests[-1][1])
+            request = load_request(subject.model, subject.weights)
+            _count_weights(subject, request)
+            subject.worker.send(request)
+            requests.append((subject, request))
     for subject, request in requests:
         if subject.failure is None:
             with _refused(subject, again=again):
@@ -145,12 +146,11 @@ def _refused(subject: Subject, *, again: bool) -> Iterator[None]:
         subject.failure = Failure("load", "exception", one_line(str(error)))
 
 
-def _count_weights(subject: Subject) -> None:
+def _count_weights(subject: Subject, request: messages.LoadRequest) -> None:
     """Counts a file's values, in the first process only: the worker does not know the network's code yet."""
     if subject.numbers is None and subject.weights.path is not None and subject.model.repository.root is None:
-        content = np.frombuffer(weights.read(subject.weights), np.uint8)
-        request = messages.WeightsRequest(subject.weights, subject.model.checkpoint, content)
-        subject.numbers = subject.worker.ask(request).numbers
+        question = messages.WeightsRequest(subject.weights, subject.model.checkpoint, request.content)
+        subject.numbers = subject.worker.ask(question).numbers
 
 
 def load_request(model: ModelConf, chosen: Weights) -> messages.LoadRequest:

@@ -9,8 +9,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from esr.config.mistakes import first_line
-from esr.config.participant import check_network
-from esr.config.schema import EsrConf, check_values, typed
+from esr.config.participant import check_settings
+from esr.config.schema import EsrConf, typed
 from esr.config.terms import ROLES, Role
 from esr.errors import ConfigError, RecordError
 from esr.evaluation.own_code import code_digest
@@ -67,9 +67,7 @@ def settings_of(record: Record, words: Mapping[str, str]) -> EsrConf:
         fault = first_line(error) if isinstance(error, OmegaConfBaseException) else str(error)
         raise ConfigError(f"{where}: cannot be composed ({one_line(fault)})") from error
     settings.timing.seed = secrets.randbelow(2**32)
-    check_values(settings)
-    check_network(settings.model, "model.")
-    check_network(settings.baseline, "baseline.")
+    check_settings(settings)
     return settings
 
 

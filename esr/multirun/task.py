@@ -6,7 +6,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
@@ -19,7 +18,7 @@ from esr.config.mistakes import in_one_line
 from esr.errors import ConfigError, EsrError, EvaluationFailed
 from esr.multirun import folders
 from esr.multirun.outcomes import NetworkOutcome, summary
-from esr.text import one_line, printable, shown_path
+from esr.text import indented, one_line, printable, shown_path
 
 if TYPE_CHECKING:
     from esr.multirun.overview import Overview
@@ -93,7 +92,7 @@ class Task:
         with StageBars() as bars:
             record = evaluate(settings, folder, bars)
         if self.as_json:
-            print(msgspec.json.format(msgspec.json.encode(record.document), indent=1).decode())
+            print(indented(record.document))
         else:
             print_record(record, console(), whole=self.verbose)
         networks = (record.candidate, record.baseline)
@@ -181,11 +180,7 @@ class Task:
         if not self.networks:
             return 0
         if self.as_json:
-            print(
-                msgspec.json.format(
-                    msgspec.json.encode([_plain(outcome) for outcome in self.outcomes]), indent=1
-                ).decode()
-            )
+            print(indented([_plain(outcome) for outcome in self.outcomes]))
         else:
             print(printable("\n".join(summary(self.outcomes, self.networks))))
         if used := [outcome.folder for outcome in self.outcomes if outcome.folder]:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from esr.config.digest import CARD_KEYS, digest
+from esr.config.digest import CARD_KEYS, digest, leaves
 from esr.errors import RecordError
 from esr.ranking.structures import Entry
 from esr.records.document import Document
@@ -146,7 +146,7 @@ def _told_apart(entries: Sequence[Entry], submissions: Sequence[Submission]) -> 
 
 def _aspects(entries: Sequence[Entry], submissions: Sequence[Submission]) -> Mapping[str, list[str]]:
     """In the order in which people tell networks apart; each with a short word per network."""
-    models = [_flat(_model(one)) for one in submissions]
+    models = [dict(leaves(_model(one))) for one in submissions]
     found = {"team": [f"{one.team or 'no team'}, {'-' if one.team_id is None else one.team_id}" for one in entries]}
     for key in dict.fromkeys(key for model in models for key in model if key != "source"):
         found[key] = [f"{key.rpartition('.')[2]}={_short(model.get(key, '-'))}" for model in models]
@@ -184,15 +184,6 @@ def _folders(paths: Sequence[str]) -> list[str]:
         str(Path(path).parent.relative_to(common)) if str(Path(path).parent) != common else Path(path).stem
         for path in paths
     ]
-
-
-def _flat(node: object, prefix: str = "") -> dict[str, object]:
-    if isinstance(node, dict) and node:
-        found: dict[str, object] = {}
-        for key, value in node.items():
-            found |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
-        return found
-    return {prefix: node}
 
 
 def _short(value: object) -> str:

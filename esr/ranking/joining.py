@@ -41,8 +41,7 @@ def networks(measured: Sequence[OnData], sets: Sequence[str]) -> list[Entry]:
 def joined(parts: Sequence[Entry], measured: Sequence[str], sets: Sequence[str] = ()) -> Entry:
     """One network's entries on several data sets as one.
 
-    The ratio is that of the mean runtimes: each set's ratio, weighted by the baseline's milliseconds beside it. Rounds
-    of two sets are independent, so their k-th ones may be paired.
+    The ratio is that of the mean runtimes: each set's ratio, weighted by the baseline's milliseconds beside it.
 
     Args:
         parts: The same network on each set.

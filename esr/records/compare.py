@@ -5,11 +5,13 @@ tell one machine from another.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Literal, TypeVar
 
 import msgspec
 
+from esr.config.digest import leaves
 from esr.config.terms import ROLES
 from esr.errors import RecordError
 from esr.records.files import Record
@@ -18,6 +20,8 @@ from esr.records.reasons import TAINT
 from esr.text import one_line, quoted, shown_path
 
 ComparisonOutcome = Literal["same", "faster", "slower", "inconclusive"]
+ContestOutcome = Literal["faster", "slower", "inconclusive"]
+Outcome = TypeVar("Outcome", ComparisonOutcome, ContestOutcome)
 """B in comparison with A."""
 MARGIN = 0.02
 """Default change of the ratio up to which two measurements are called the same."""
@@ -86,17 +90,31 @@ def compare(a: Record, b: Record, margin: float = MARGIN, *, force: bool = False
         return Comparison(a, b, "inconclusive", None, failed, (), tuple(differences))
     voiding = require_agreement(a, b, must_agree, force=force)
     change = quotient(a.ratio, b.ratio)
-    outcome, why = judge(change, margin)
-    if change and outcome != "inconclusive" and not tainted and (taints := taints_of(a, b)):
-        if judge(widened(change), margin)[0] == outcome:
-            why = f"{why}, even with an interval {WIDENED:g} times as wide, as {taints}"
-        else:
-            why = (
-                f"{taints}, so the interval is taken {WIDENED:g} times as wide (as measured: {outcome}); "
-                "measure again, or judge by the interval as measured with --tainted"
-            )
-            outcome = "inconclusive"
+    judged = partial(judge, margin=margin)
+    outcome, why = judged(change) if tainted else despite_taints(change, judged, taints_of(a, b))
     return Comparison(a, b, outcome, change, why, tuple(voiding), tuple(differences))
+
+
+def despite_taints(
+    change: Estimate | None, judge: Callable[[Estimate | None], tuple[Outcome, str]], taints: str
+) -> tuple[Outcome, str]:
+    """The outcome and its grounds, which has to hold for a wider interval, too, where verdicts discredit the interval.
+
+    Args:
+        change: Of a ratio.
+        judge: From an estimate to the outcome and its grounds.
+        taints: The verdicts in words; empty where none discredits it.
+    """
+    outcome, why = judge(change)
+    if not change or outcome == "inconclusive" or not taints:
+        return outcome, why
+    if judge(widened(change))[0] == outcome:
+        return outcome, f"{why}, even with an interval {WIDENED:g} times as wide, as {taints}"
+    why = (
+        f"{taints}, so the interval is taken {WIDENED:g} times as wide (as measured: {outcome}); "
+        "measure again, or judge by the interval as measured with --tainted"
+    )
+    return "inconclusive", why
 
 
 def require_agreement(
@@ -210,16 +228,8 @@ def _listed(record: Record) -> dict[str, object]:
         parts |= {
             f"{role} changed {name}": value for name, value in document.networks.of(role).switches_changed.items()
         }
-    leaves = _leaves(msgspec.to_builtins(parts))
-    return {key: value for key, value in leaves if not key.startswith(_NOT_LISTED)}
-
-
-def _leaves(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:
-    if isinstance(value, Mapping) and value:
-        for key, entry in value.items():
-            yield from _leaves(entry, f"{prefix}.{key}" if prefix else str(key))
-    else:
-        yield prefix, value
+    found = leaves(msgspec.to_builtins(parts))
+    return {key: value for key, value in found if not key.startswith(_NOT_LISTED)}
 
 
 def where(record: Record) -> str:

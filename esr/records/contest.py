@@ -3,26 +3,22 @@
 The ratio of their runtimes follows from their ratios to the baseline; both uncertainties count.
 """
 
-from typing import Literal
-
 import msgspec
 
 from esr.config.terms import ROLES
 from esr.records.compare import (
-    WIDENED,
+    ContestOutcome,
     Difference,
+    despite_taints,
     failures,
     must_agree,
     quotient,
     require_agreement,
     taints_of,
-    widened,
 )
 from esr.records.files import Record
 from esr.records.network import Estimate
 
-ContestOutcome = Literal["faster", "slower", "inconclusive"]
-"""A in comparison with B."""
 _OWN = "candidate's "
 
 
@@ -32,6 +28,7 @@ class Contest(msgspec.Struct, frozen=True):
     a: Record
     b: Record
     outcome: ContestOutcome
+    """A in comparison with B."""
     ratio: Estimate | None
     """A's runtime over B's; `None` where one of them has no ratio to the baseline."""
     why: str
@@ -67,16 +64,7 @@ def contest(a: Record, b: Record, *, force: bool = False, tainted: bool = False)
         return Contest(a, b, "inconclusive", None, failed, ())
     voiding = tuple(require_agreement(a, b, _shared, force=force))
     ratio = quotient(b.ratio, a.ratio)
-    outcome, why = judge(ratio)
-    if ratio and outcome != "inconclusive" and not tainted and (taints := taints_of(a, b)):
-        if judge(widened(ratio))[0] == outcome:
-            why = f"{why}, even with an interval {WIDENED:g} times as wide, as {taints}"
-        else:
-            why = (
-                f"{taints}, so the interval is taken {WIDENED:g} times as wide (as measured: {outcome}); "
-                "measure again, or judge by the interval as measured with --tainted"
-            )
-            outcome = "inconclusive"
+    outcome, why = judge(ratio) if tainted else despite_taints(ratio, judge, taints_of(a, b))
     return Contest(a, b, outcome, ratio, why, voiding)
 
 

@@ -6,7 +6,7 @@ from esr.config.terms import ROLES, Role
 from esr.records.files import Record
 from esr.records.network import Estimate, Network
 from esr.records.reasons import CPU_NOTE, REASONS, WARNING, WEIGHTS_NOTES
-from esr.report.wording import UNWARMED, data_notes, failure_words, network_notes, number, warning
+from esr.report.wording import UNWARMED, data_notes, failure_words, network_notes, number, psnr_difference, warning
 
 _EQUAL, _TEN, _HUNDRED = 1.1, 10, 100
 """Factors below the first are told apart by the third decimal, above the last by whole numbers."""
@@ -138,5 +138,4 @@ def _psnr(candidate: Network, baseline: Network) -> str:
         return "its output is identical to HR"
     if other.mean.psnr_rgb is None:
         return f"PSNR {own.mean.psnr_rgb:.2f} dB, the baseline's output is identical to HR"
-    difference = own.mean.psnr_rgb - other.mean.psnr_rgb
-    return f"PSNR {difference:+.2f} dB".replace("-", "\N{MINUS SIGN}").replace("\N{MINUS SIGN}0.00", "+0.00")
+    return psnr_difference(own.mean.psnr_rgb, other.mean.psnr_rgb)

@@ -3,16 +3,15 @@
 import json
 from collections.abc import Sequence
 
-import msgspec
 from rich.console import Console
 
 from esr.records.compare import Comparison, Difference
 from esr.records.files import Record
 from esr.report import markdown
-from esr.report.fitting import left_out_line, print_fitting
+from esr.report.fitting import print_fitting, print_left_out
 from esr.report.table import Cell, Column, Grid
 from esr.report.wording import interval, number
-from esr.text import one_line
+from esr.text import indented, one_line
 
 _TITLE = "B against A"
 _LONGEST = 200
@@ -72,7 +71,7 @@ def print_comparisons(comparisons: Sequence[Comparison], screen: Console) -> Non
     screen.print(_TITLE)
     left_out = print_fitting(Grid(_COLUMNS, comparisons), screen, ("data", "a_ms", "b_ms"), gap=2)
     screen.print(*(f"· {line}" for line in _lines(comparisons)), sep="\n")
-    screen.print(*left_out_line(left_out, "--format markdown shows them"), sep="\n", end="\n" if left_out else "")
+    print_left_out(left_out, "--format markdown shows them", screen)
 
 
 def _answer(comparison: Comparison) -> str:
@@ -95,8 +94,7 @@ def to_markdown(comparisons: Sequence[Comparison]) -> str:
 
 def to_json(comparisons: Sequence[Comparison]) -> str:
     """An array with one object per comparison."""
-    raw = msgspec.json.encode([*map(_plain, comparisons)])
-    return msgspec.json.format(raw, indent=1).decode() + "\n"
+    return f"{indented([*map(_plain, comparisons)])}\n"
 
 
 def _plain(comparison: Comparison) -> dict[str, object]:

@@ -2,17 +2,16 @@
 
 from collections.abc import Sequence
 
-import msgspec
 from rich.console import Console
 
 from esr.records.contest import Contest
 from esr.records.files import Record
 from esr.report import markdown
 from esr.report.answer import faster_or_slower
-from esr.report.fitting import print_fitting
+from esr.report.fitting import print_fitting, print_left_out
 from esr.report.table import Cell, Column, Grid
-from esr.report.wording import DASH, bounds, number
-from esr.text import one_line
+from esr.report.wording import DASH, bounds, number, psnr_difference
+from esr.text import indented, one_line
 
 _LONGEST = 16
 """Characters of a name in the matrix's header."""
@@ -36,7 +35,7 @@ def _psnr(one: Contest) -> str:
     own, other = (record.candidate.quality for record in (one.a, one.b))
     if not (own and other and own.meaningful and other.meaningful and own.mean.psnr_rgb and other.mean.psnr_rgb):
         return "no PSNR to compare"
-    return f"PSNR {own.mean.psnr_rgb - other.mean.psnr_rgb:+.2f} dB".replace("-", "\N{MINUS SIGN}")
+    return psnr_difference(own.mean.psnr_rgb, other.mean.psnr_rgb)
 
 
 def notes(contests: Sequence[Contest]) -> list[str]:
@@ -90,8 +89,7 @@ def print_contests(records: Sequence[Record], contests: Sequence[Contest], scree
         left_out = print_fitting(
             _grid(records, contests), screen, [str(at) for at in range(len(records) - 1, 0, -1)], gap=2
         )
-        if left_out:
-            screen.print(f"· not shown at this width: {', '.join(left_out)}; --format markdown shows them")
+        print_left_out(left_out, "--format markdown shows them", screen)
         shown = [
             one for at, one in enumerate(contests) if not any(one.a is e.b and one.b is e.a for e in contests[:at])
         ]
@@ -119,4 +117,4 @@ def to_json(contests: Sequence[Contest]) -> str:
         }
         for one in contests
     ]
-    return msgspec.json.format(msgspec.json.encode(plain), indent=1).decode() + "\n"
+    return f"{indented(plain)}\n"

@@ -10,7 +10,7 @@ import msgspec
 from esr.ranking import METRICS, Figures, Ranking, Row
 from esr.ranking.structures import field_of
 from esr.report.table import bracket_letters, verdict
-from esr.text import shown_path
+from esr.text import indented, shown_path
 
 FORMAT = "esr-ranking"
 VERSION = 2
@@ -31,7 +31,7 @@ def to_json(ranking: Ranking) -> str:
     for row in document["rows"]:
         if path := row["entry"]["path"]:
             row["entry"]["path"] = shown_path(path)  # not every file name is UTF-8
-    return msgspec.json.format(msgspec.json.encode(document), indent=1).decode() + "\n"
+    return f"{indented(document)}\n"
 
 
 def to_csv(ranking: Ranking) -> str:

@@ -67,6 +67,21 @@ def left_out_line(headers: Sequence[str], elsewhere: str) -> list[str]:
     return [f"· not shown at this width: {', '.join(headers)}; {elsewhere}"] if headers else []
 
 
+def print_left_out(headers: Sequence[str], elsewhere: str, screen: Console) -> None:
+    """Prints that line, if there is one."""
+    for line in left_out_line(headers, elsewhere):
+        screen.print(line)
+
+
+def texts(headers: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> Grid[Sequence[str]]:
+    """A table of texts, one for each header; the first `left` of them are words, the others figures."""
+
+    def column(at: int, header: str) -> Column[Sequence[str]]:
+        return Column(header, header, lambda row: Cell(row[at]), left=at < left)
+
+    return Grid([column(at, header) for at, header in enumerate(headers)], rows)
+
+
 def _width(column: Column[RowType], texts: Sequence[str]) -> int:
     header = column.header.split()
     return max([cell_len(text) for text in [*texts, *header]], default=1)

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from esr.ranking import Ranking, Row
 from esr.report import table
-from esr.report.fitting import left_out_line, print_fitting
+from esr.report.fitting import left_out_line, print_fitting, print_left_out
 from esr.report.table import Cell, Column
 from esr.system.console import captured
 
@@ -49,7 +49,7 @@ def print_ranking(ranking: Ranking, screen: Console) -> None:
         screen.print(f"\n{table.PUBLISHED_TITLE}")
         beside = replace(printed, rows=printed.rows[:MOST_ROWS])
         dropped = print_fitting(beside, screen, _DROPPED_FIRST, _text, _style)
-        screen.print(*left_out_line(dropped, _ELSEWHERE), sep="\n", end="\n" if dropped else "")
+        print_left_out(dropped, _ELSEWHERE, screen)
     if correlations := table.correlation_grid(ranking):
         screen.print(f"\n{table.CORRELATIONS_TITLE}")
         print_fitting(correlations, screen, gap=3)

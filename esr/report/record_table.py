@@ -16,7 +16,7 @@ from esr.records.network import Complexity, Network
 from esr.records.telemetry import Telemetry
 from esr.report import wording
 from esr.report.answer import answer, notes, verdict_line
-from esr.report.fitting import left_out_line, print_fitting
+from esr.report.fitting import print_fitting, print_left_out
 from esr.report.table import Cell, Column, Grid
 from esr.report.wording import COUNTS, DASH, count, interval, number
 from esr.text import escaped, one_line, shown_path
@@ -69,7 +69,7 @@ def print_record(record: Record, screen: Console, *, whole: bool = False) -> Non
     shown = said if whole else said[:MOST_NOTES]
     for note in shown:
         screen.print(f"· {one_line(note)}")
-    screen.print(*left_out_line(dropped, "a wider terminal shows them"), sep="\n", end="\n" if dropped else "")
+    print_left_out(dropped, "a wider terminal shows them", screen)
     if record.path is None:
         return
     folder = _near(record.path.parent)
@@ -113,7 +113,7 @@ def _every_figure(record: Record) -> list[FigureRow]:
     card, timing = record.candidate.card, record.document.timing
     published, claimed = _stated(card.published, record), _stated(card.claims, record)
     ratios = {
-        "ratio to baseline": timing.ratio,
+        _RATIO: timing.ratio,
         "ratio of total times": timing.ratio_plain,
         "ratio in GPU cycles": timing.cycles.ratio if timing.cycles else None,
         "ratio of energies": timing.energy.ratio if timing.energy else None,

@@ -85,6 +85,15 @@ def bounds(known: "Estimate | Interval | None", digits: int) -> str:
     return f" [{known.low:.{digits}f}, {known.high:.{digits}f}]"
 
 
+def psnr_difference(own: float, other: float) -> str:
+    """A difference of PSNR, with its sign.
+
+    >>> psnr_difference(28.0, 28.25), psnr_difference(28.0, 28.001)
+    ('PSNR −0.25 dB', 'PSNR +0.00 dB')
+    """
+    return f"PSNR {own - other:+.2f} dB".replace("-", "\N{MINUS SIGN}").replace("\N{MINUS SIGN}0.00", "+0.00")
+
+
 def failure_words(failure: Failure) -> str:
     """Stage, kind and message of a failure, to follow `failed`."""
     return f"during '{failure.stage}' ({failure.kind}): {failure.message}"

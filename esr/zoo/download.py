@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -137,6 +138,17 @@ def sha256_of(path: Path) -> str:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def sha256_of_unchanged(path: Path) -> str:
+    """`sha256_of`, remembered for as long as the file's size and time of change stay."""
+    status = path.stat()
+    return _remembered_sha256(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=20_000)
+def _remembered_sha256(path: Path, _: int, __: int) -> str:
+    return sha256_of(path)
 
 
 @dataclass

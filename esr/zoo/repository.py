@@ -15,7 +15,7 @@ from esr.config.schema import ModelConf, RepositoryConf
 from esr.errors import WeightsError
 from esr.records.network import Loading, OpenedFile, Repository, Weights
 from esr.text import listed, shown_path
-from esr.zoo.download import sha256_of
+from esr.zoo.download import sha256_of, sha256_of_unchanged
 
 _SOURCES = (".py", ".cu", ".cuh", ".cpp", ".cc", ".c", ".h", ".hpp", ".json", ".yaml", ".yml", ".toml")
 _MOST_FILES = 20_000
@@ -71,7 +71,7 @@ def source_digest(root: Path) -> str:
     """sha256 over the names and contents of the repository's source files."""
     whole = hashlib.sha256()
     for path in _sources(root):
-        whole.update(f"{path.relative_to(root)}\0{sha256_of(path)}\n".encode())
+        whole.update(f"{path.relative_to(root)}\0{sha256_of_unchanged(path)}\n".encode())
     return whole.hexdigest()
 
 

@@ -208,16 +208,19 @@ def test_yamls(tmp_path_factory, content):
     refused(lambda: read_network(file))
 
 
-@few
-@given(mutated(FIRST, [*PIECES, b"-0", b"1e400", b'":{', b"true", b'"value":', b"0.1", b'"rounds":99999999']))
-def test_records(tmp_path_factory, content):
-    file = _file(tmp_path_factory, "record.json", content)
+def printed_and_ranked(file: Path) -> None:
     record = refused(lambda: load_record(file))
     if record is not None:
         screen = console()
         with screen.capture():
             print_record(record, screen)
     refused(lambda: rank_records(collect([file]), load_challenge("ntire2022")))
+
+
+@few
+@given(mutated(FIRST, [*PIECES, b"-0", b"1e400", b'":{', b"true", b'"value":', b"0.1", b'"rounds":99999999']))
+def test_records(tmp_path_factory, content):
+    printed_and_ranked(_file(tmp_path_factory, "record.json", content))
 
 
 @st.composite
@@ -241,13 +244,7 @@ def changed_records(draw: st.DrawFn) -> bytes:
 @few
 @given(changed_records())
 def test_changed_records(tmp_path_factory, content):
-    file = _file(tmp_path_factory, "record.json", content)
-    record = refused(lambda: load_record(file))
-    if record is not None:
-        screen = console()
-        with screen.capture():
-            print_record(record, screen)
-    refused(lambda: rank_records(collect([file]), load_challenge("ntire2022")))
+    printed_and_ranked(_file(tmp_path_factory, "record.json", content))
 
 
 def _weights() -> list[bytes]:
