@@ -1,6 +1,5 @@
 """Namespaces: a worker sees its own processes, no network, and a file system that it cannot write to."""
 
-import contextlib
 import os
 from collections.abc import Callable
 from functools import partial
@@ -9,7 +8,8 @@ from esr.sandbox import kernel
 from esr.sandbox.layers import SandboxLayer
 from esr.sandbox.policy import Policy
 
-_ALL = kernel.CLONE_NEWPID | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
+_APART = kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
+_QUIET = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
 _MOST_MEMORY_FILES = "size=1g,mode=1777"
 """Options of the worker's own `/dev/shm`."""
 
@@ -20,25 +20,61 @@ def enter() -> tuple[list[SandboxLayer], Missing]:
     """Leaves the namespaces of the parent; children of this process are in the new PID namespace.
 
     With the privilege for it no user namespace is made, in which a privileged user could not read others' files.
+    There is no PID namespace where its `/proc` cannot be mounted, as in most containers: a process would find another's
+    figures under its own number.
 
     Returns:
         Layers that hold, and those that do not with the reason.
     """
-    layers: list[SandboxLayer] = ["PID namespace", "network namespace", "IPC namespace"]
-    with contextlib.suppress(OSError):
-        kernel.unshare(_ALL)
-        return layers, {}
-    user, group = os.geteuid(), os.getegid()
+    layers: list[SandboxLayer] = ["network namespace", "IPC namespace"]
     try:
-        kernel.unshare(_ALL | kernel.CLONE_NEWUSER)
+        kernel.unshare(_APART)
+    except OSError:
+        user, group = os.geteuid(), os.getegid()
+        try:
+            kernel.unshare(_APART | kernel.CLONE_NEWUSER)
+        except OSError as error:
+            names: list[SandboxLayer] = ["user namespace", "PID namespace", "mount namespace", *layers]
+            return [], dict.fromkeys(names, f"unshare: {error.strerror}")
+        _write("/proc/self/setgroups", "deny")
+        _write("/proc/self/uid_map", f"{user} {user} 1")
+        _write("/proc/self/gid_map", f"{group} {group} 1")
+        layers.insert(0, "user namespace")
+    if fault := _fault_of_own_proc():
+        return layers, {"PID namespace": fault, "mount namespace": fault}
+    kernel.unshare(kernel.CLONE_NEWPID)
+    return [*layers, "PID namespace"], {}
+
+
+def _fault_of_own_proc() -> str | None:
+    """The reason why a new PID namespace would have no `/proc` of its own, tried by processes that end at once."""
+    fault = _errno_of(_try_own_proc)
+    return f"/proc: {os.strerror(fault)}" if fault else None
+
+
+def _try_own_proc() -> None:
+    kernel.unshare(kernel.CLONE_NEWPID)
+    if fault := _errno_of(_mount_own_proc):
+        raise OSError(fault, os.strerror(fault))
+
+
+def _errno_of(step: Callable[[], object]) -> int:
+    """Error number of a step, made in a process of its own; 0 if it succeeds."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    try:
+        step()
     except OSError as error:
-        reason = f"unshare: {error.strerror}"
-        missing: Missing = {"user namespace": reason, "mount namespace": reason}
-        return [], missing | dict.fromkeys(layers, reason)
-    _write("/proc/self/setgroups", "deny")
-    _write("/proc/self/uid_map", f"{user} {user} 1")
-    _write("/proc/self/gid_map", f"{group} {group} 1")
-    return ["user namespace", *layers], {}
+        os._exit(error.errno)
+    os._exit(0)
+
+
+def _mount_own_proc() -> None:
+    """Enters a mount namespace whose `/proc` shows the PID namespace of this process."""
+    kernel.unshare(kernel.CLONE_NEWNS)
+    kernel.mount("none", "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
+    kernel.mount("proc", "/proc", "proc", _QUIET)
 
 
 def _write(path: str, text: str) -> None:
@@ -55,13 +91,10 @@ def set_up_mounts(policy: Policy) -> str | None:
         The reason why it could not be done; `None` if it was.
     """
     writable = (policy.scratch, "/proc", "/dev/shm")  # noqa: S108 - private
-    quiet = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
     steps: list[tuple[str, Callable[[], None]]] = [
-        ("unshare", lambda: kernel.unshare(kernel.CLONE_NEWNS)),
-        ("private mounts", lambda: kernel.mount("none", "/", None, kernel.MS_REC | kernel.MS_PRIVATE)),
+        ("/proc", _mount_own_proc),
         ("scratch", lambda: kernel.mount(policy.scratch, policy.scratch, None, kernel.MS_BIND)),
-        ("/proc", lambda: kernel.mount("proc", "/proc", "proc", quiet)),
-        ("/dev/shm", lambda: kernel.mount("tmpfs", "/dev/shm", "tmpfs", quiet, _MOST_MEMORY_FILES)),  # noqa: S108
+        ("/dev/shm", lambda: kernel.mount("tmpfs", "/dev/shm", "tmpfs", _QUIET, _MOST_MEMORY_FILES)),  # noqa: S108
         *((path, partial(_cover, path)) for path in policy.coverable()),
         ("read-only", lambda: kernel.set_read_only("/", read_only=True)),
         *((path, partial(kernel.set_read_only, path, read_only=False)) for path in writable),

@@ -22,7 +22,8 @@ FILES_ALONE = {"read a home"}
 """Prevented by Landlock, whose list is of what may be read."""
 PLANS = {
     "everything": Plan(),
-    "no namespaces, as in a container": Plan(without=("namespaces",)),
+    "no namespaces, as in a container that refuses them": Plan(without=("namespaces",)),
+    "no /proc to mount, as in a container that allows them": Plan(without=("/proc",)),
     "no Landlock, as on an older kernel": Plan(without=("Landlock",)),
 }
 
@@ -104,6 +105,9 @@ def test_the_parent_names_the_layers_that_hold_and_the_reason_for_those_that_do_
     if "namespaces" in PLANS[name].without:
         assert "PID namespace" not in found.layers
         assert found.missing["PID namespace"] == "refused"
+    if "/proc" in PLANS[name].without:
+        assert "network namespace" in found.layers
+        assert "/proc" in found.missing["PID namespace"]
     assert not set(found.layers) & set(found.missing)
 
 

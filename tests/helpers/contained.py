@@ -173,7 +173,7 @@ class Plan(msgspec.Struct):
 
     mode: str = "auto"
     without: tuple[str, ...] = ()
-    """`namespaces`, `Landlock`: as on a machine that lacks them."""
+    """`namespaces`, `/proc` of its own, `Landlock`: as on a machine that lacks them."""
 
 
 class Outcome(msgspec.Struct):
@@ -195,6 +195,8 @@ def _boot(without: tuple[str, ...]) -> str:
     spoiled = ""
     if "namespaces" in without:
         spoiled += "launch.namespaces.enter = lambda: ([], {'PID namespace': 'refused'}); "
+    if "/proc" in without:
+        spoiled += "launch.namespaces._mount_own_proc = lambda: launch.kernel.call(444, None, 0, 99); "
     if "Landlock" in without:
         spoiled += "launch.landlock.restrict = lambda *_, **__: launch.kernel.call(444, None, 0, 99); "
     return process._BOOT.replace("import launch; ", f"import launch; {spoiled}")
