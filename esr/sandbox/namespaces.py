@@ -66,7 +66,7 @@ def _errno_of(step: Callable[[], object]) -> int:
     try:
         step()
     except OSError as error:
-        os._exit(error.errno)
+        os._exit(error.errno or 1)
     os._exit(0)
 
 
