@@ -121,6 +121,11 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.read: set[int] = set()
         self.written: set[int] = set()
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Says that nothing here needs hiding from torch's compiler, which takes seconds to import."""
+        return False
+
     def __torch_dispatch__(
         self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:

@@ -1,5 +1,7 @@
 """The network's own loading decides, strictly; nothing of the file is left over, and the message names what is."""
 
+import subprocess
+import sys
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -268,3 +270,14 @@ class TestTheMessage:
         state = {"conv.weight": torch.ones(4, 4), "conv.bias": torch.ones(4)}
         line = refusal(lambda: load_weights(Net(), save(tmp_path / "net.pth", state), PLAIN))
         assert "these look like another network's weights" in line
+
+
+def test_loading_leaves_torchs_compiler_unimported():
+    """It takes seconds, in every worker."""
+    program = (
+        "import sys; from torch import nn; from esr.networks.strict_load import load_strictly; "
+        "network = nn.Conv2d(1, 1, 1); load_strictly(network, network.state_dict()); "
+        "print('torch._dynamo' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout == "False\n"
