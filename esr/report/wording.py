@@ -179,7 +179,9 @@ def loading_notes(network: Network) -> list[str]:
     if found is None:
         return notes
     if found.passes:
-        notes.append(f"made {found.passes} forward passes while it was loaded, before any clock ran")
+        notes.append(
+            f"made {found.passes} forward pass{'es' * (found.passes != 1)} while it was loaded, before any clock ran"
+        )
     if found.settings_reset:
         changed = ", ".join(f"{escaped(name)}={value}" for name, value in found.settings_reset.items())
         notes.append(f"set {changed} while it was loaded; reset")
