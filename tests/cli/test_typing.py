@@ -154,7 +154,8 @@ def test_what_is_no_range_of_cpus_is_refused_in_one_line(word):
         (["model=imdn", "timing=20"], "type timing.rounds=20"),
     ],
 )
-def test_what_people_try_is_answered_by_the_words_to_type(words, advice):
+def test_what_people_try_is_answered_by_the_words_to_type(words, advice, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     assert advice in message(*words)
 
 
