@@ -8,12 +8,14 @@
   esr rank outputs exclude='NAME: REASON'         a network without a rank, and the reason below the table
   esr rank --published ntire2026                  a challenge's own table, recomputed
 
-Records of one network on several data sets are joined.
-challenge=ntire2022|…|ntire2026|PATH.yaml selects the rules. constraints=report ranks every network
-that passes the PSNR gate; constraints=enforce also applies each track's own limits. require=clean ranks clean records
-only; by default a network is not ranked whose record shows that other work was timed or counted than was judged, and
-require=any ranks that, too. Rank ranges hold all together; ranges=one_by_one judges each pair by itself. A file that
-cannot be used is named and left out. docs/ranking.md explains the table.
+Records of one network on several data sets are joined. A file that cannot be used is named and left out.
+
+  challenge=ntire2022|…|ntire2026|PATH.yaml  the rules (ntire2022)
+  constraints=report|enforce                 all that pass the PSNR gate; enforce: each track's own limits, too
+  require=honest|clean|any                   honest: not if its figures describe other work than was judged
+  ranges=together|one_by_one                 rank ranges that hold all together, or for each pair by itself
+
+docs/ranking.md explains the table.
 """
 
 import argparse
@@ -64,7 +66,7 @@ def add(parser: Parser) -> None:
     )
     parser.add_argument("--mixed", action="store_true", help="rank ratios across devices and settings")
     parser.formats = FORMATS
-    parser.add_argument("--format", type=one_of(FORMATS), default="table", metavar="|".join(FORMATS), help="(table)")
+    parser.add_argument("--format", type=one_of(FORMATS), default="table", metavar="|".join(FORMATS), help="output (table)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write to a file instead of the screen")
 
 

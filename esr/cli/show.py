@@ -2,10 +2,11 @@
 
   esr show                             the networks, with their published figures
   esr show rlfn                        card and layers; a participant's: esr show my_network.yaml
-  esr show outputs/2026-01-31/12-00-00 a record, with every figure and note; of a folder with several, a line for each
+  esr show outputs/2026-01-31/12-00-00 a record, with every figure; of a folder with several, a line for each
+  esr show RECORD -v                   every note as well, however many lines that takes
 
-The layer table counts on the given LR size; nothing is downloaded. FLOPs are counted as the challenge's script
-does, MACs as torch's dispatcher sees every operator.
+The layer table counts on the given LR size; nothing is downloaded. FLOPs are counted as the challenges count them,
+MACs as torch's dispatcher sees every operator.
 """
 
 import argparse
@@ -40,7 +41,7 @@ def add(parser: Parser) -> None:
     parser.add_argument("network", nargs="?", metavar="NETWORK|RECORD", help=what)
     parser.add_argument("--height", type=pixels, default=256, help="LR height in pixels (256)")
     parser.add_argument("--width", type=pixels, default=256, help="LR width in pixels (256)")
-    parser.add_argument("--verbose", "-v", action="store_true", help="of a record every note, however many")
+    parser.add_argument("--verbose", "-v", action="store_true", help="every note of a record")
     add_format(parser)
 
 
