@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -63,12 +64,12 @@ def test_an_organisers_night_ends_in_tables(participant):
     }
 
 
-@pytest.mark.parametrize("command", [("sh", "organiser.sh", "submissions"), (sys.executable, "participant.py", "a.yaml")])
-def test_a_program_without_its_arguments_says_which_it_takes(command, tmp_path):
-    program, script, *words = command
-    done = subprocess.run([program, EXAMPLES / script, *words], cwd=tmp_path, capture_output=True, text=True, check=False)
+@pytest.mark.parametrize(("program", "script"), [("sh", "organiser.sh"), (sys.executable, "participant.py")])
+def test_a_program_without_its_arguments_says_which_it_takes(program, script, tmp_path):
+    words = [program, EXAMPLES / script, "one"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode != 0
-    assert f"usage: {Path(program).name.rstrip('0123456789.')} {script}" in done.stderr
+    assert re.search(rf"usage: \w+ {script} [A-Z]", done.stderr)
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
 

@@ -105,7 +105,8 @@ def typed_words(words: Sequence[str], keys: Collection[str]) -> list[str]:
     models = [word.removeprefix("model=") for word in made if word.startswith("model=")]
     if len(models) < 2:  # noqa: PLR2004 - a measurement takes one
         return made
-    return ["-m", f"model={','.join(models)}", *(word for word in made if not word.startswith(("model=", "-m", "--mul")))]
+    others = [word for word in made if not word.startswith(("model=", "-m", "--mul"))]
+    return ["-m", f"model={','.join(models)}", *others]
 
 
 def refuse_bare_words(command: Sequence[str], words: Sequence[str], keys: Collection[str] | None = None) -> None:

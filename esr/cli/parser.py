@@ -122,7 +122,7 @@ def key_values(words: Iterable[str], keys: Collection[str] | None = None) -> dic
 def add_format(parser: Parser, *others: str) -> None:
     """Declares `--format`, by which every command prints for machines: `table`, other formats, and `json`."""
     parser.formats = formats = ("table", *others, "json")
-    parser.add_argument("--format", type=one_of(formats), default="table", metavar="|".join(formats), help="output (table)")
+    parser.add_argument("--format", type=one_of(formats), default="table", metavar="|".join(formats), help="(table)")
 
 
 def print_json(value: object) -> None:

@@ -66,7 +66,7 @@ def add(parser: Parser) -> None:
     )
     parser.add_argument("--mixed", action="store_true", help="rank ratios across devices and settings")
     parser.formats = FORMATS
-    parser.add_argument("--format", type=one_of(FORMATS), default="table", metavar="|".join(FORMATS), help="output (table)")
+    parser.add_argument("--format", type=one_of(FORMATS), default="table", metavar="|".join(FORMATS), help="(table)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write to a file instead of the screen")
 
 
