@@ -257,6 +257,28 @@ def test_two_networks_are_compared_through_their_baseline(capsys, folder):
     assert out.startswith("inconclusive: b against c, ratio 1.0")
 
 
+@pytest.mark.parametrize(
+    ("later", "answer"),
+    [
+        ({"a": 0.8}, r"a in B is as fast as in A: 1\.000 \[0\.\d+, 1\.\d+\] times its ratio, 95 % CI"),
+        ({"a": 0.4}, r"a in B is (1\.9|2\.0)\d× faster than in A \(95 % CI [\d.]+ to [\d.]+\)"),
+        ({"a": 1.2}, r"a in B is 1\.[45]\d× slower than in A \(95 % CI [\d.]+ to [\d.]+\)"),
+        ({"a": 0.8, "b": 0.2, "c": 0.8}, r"3 networks in B against A: 1 same, 1 faster, 1 slower"),
+    ],
+)
+def test_the_comparison_of_a_network_with_itself_begins_with_its_outcome(capsys, folder, tmp_path, later, answer):
+    for name, ratio in later.items():
+        rankings.write(plain(name, ratio), tmp_path / "later" / name)
+    before = [folder / name for name in later]
+    if len(before) > 1:
+        (tmp_path / "before").mkdir()
+        for one in before:
+            one.rename(tmp_path / "before" / one.name)
+        before = [tmp_path / "before"]
+    _, out = esr(capsys, "compare", *before, tmp_path / "later")
+    assert re.match(f"{answer}\n", out)
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 def test_several_networks_become_a_matrix_whose_cells_agree_with_its_sentence(capsys, folder, monkeypatch, width):
     monkeypatch.setenv("COLUMNS", str(width))
