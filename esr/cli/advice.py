@@ -49,36 +49,24 @@ _REFUSED = {
 }
 """Option of other programs -> why a measurement has none."""
 _YAML, _WEIGHTS = (".yaml", ".yml"), (".pth", ".pt", ".ckpt", ".safetensors")
-_IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 _FORMATS = ("onnx", "torchscript", "safetensors")
+_FILES = {
+    ".py": "a network of your own is named by a YAML: esr model=PATH.yaml, see docs/own-network.md",
+    **dict.fromkeys(
+        (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"),
+        "images are named by their folder: esr model=NAME data=folder data.root=DIR",
+    ),
+}
+"""Suffix of a file that is no command -> the words to type."""
 
 
 def unknown_command(words: Sequence[str], commands: Sequence[str]) -> str:
     """The line on a first word that is none of the commands: the command to type, if it can be told."""
-    from esr.config.cards import model_names  # noqa: PLC0415 - only after a mistake
-
-    first, rest = words[0], list(words[1:])
-    no_such = f"{one_line(first)}: no such command"
-    keys = known_keys()
+    first, keys = words[0], known_keys()
     if first in keys:
         return _of_key(words, keys)
-    if first.lower() in _MEASURES:
-        return f"{no_such}; a measurement needs none: {_measurement(typed_words(rest, keys))}"
-    if first.lower() in _OTHERS:
-        return f"{no_such}; that is {_command([_OTHERS[first.lower()], *rest])}"
-    suffix = Path(first).suffix.lower()
-    if first.lower() in model_names() or suffix in (*_YAML, *_WEIGHTS):
-        return f"{no_such}; to measure a network write {_measurement(typed_words(words, keys))}"
-    if suffix == ".py":
-        return f"{no_such}; a network of your own is named by a YAML: esr model=PATH.yaml, see docs/own-network.md"
-    if suffix in _IMAGES:
-        return f"{no_such}; images are named by their folder: esr model=NAME data=folder data.root=DIR"
-    path = shown_path(first)
-    if (Path(first) / "test_demo.py").is_file():
-        return f"{no_such}; esr repo list {path} lists the networks of a challenge's repository"
-    if Path(first).is_dir() or suffix == ".json":
-        return f"{no_such}; esr show {path} prints a record, esr rank {path} ranks the records below a folder"
-    return f"{no_such}; {did_you_mean(first, keys if '.' in first else commands)}; an override is written KEY=VALUE"
+    near = did_you_mean(first, keys if "." in first else commands)
+    return f"{one_line(first)}: no such command; {_meant(words, keys) or f'{near}; an override is written KEY=VALUE'}"
 
 
 def known_keys() -> list[str]:
@@ -164,6 +152,31 @@ def _is_meant(word: str) -> bool:
     from esr.config.cards import model_names  # noqa: PLC0415 - reads a folder
 
     return word.lower() in model_names() or Path(word).suffix in (*_YAML, *_WEIGHTS) or word in _FORMATS
+
+
+def _meant(words: Sequence[str], keys: Collection[str]) -> str:
+    """The command to type instead; empty where none is known."""
+    from esr.config.cards import model_names  # noqa: PLC0415 - only after a mistake
+
+    first, rest = words[0].lower(), list(words[1:])
+    suffix = Path(first).suffix
+    if first in _MEASURES:
+        return f"a measurement needs none: {_measurement(typed_words(rest, keys))}"
+    if first in _OTHERS:
+        return f"that is {_command([_OTHERS[first], *rest])}"
+    if first in model_names() or suffix in (*_YAML, *_WEIGHTS):
+        return f"to measure a network write {_measurement(typed_words(words, keys))}"
+    return _FILES.get(suffix) or _of_path(words[0])
+
+
+def _of_path(word: str) -> str:
+    """The commands that take a folder or a record; empty where there is none."""
+    path = shown_path(word)
+    if (Path(word) / "test_demo.py").is_file():
+        return f"esr repo list {path} lists the networks of a challenge's repository"
+    if Path(word).is_dir() or word.endswith(".json"):
+        return f"esr show {path} prints a record, esr rank {path} ranks the records below a folder"
+    return ""
 
 
 def _of_key(words: Sequence[str], keys: Collection[str]) -> str:

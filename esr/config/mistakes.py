@@ -141,14 +141,21 @@ def _unknown_choice(error: MissingConfigException) -> str:
         return f"{group}={choice}: no such file (relative to {Path.cwd()})"
     if group == "device" and re.match(r"gpu|cuda", choice):
         return f"{group}={choice}: no such choice; device=cuda, with device.index=N for one of several GPUs"
-    if group in NETWORK_GROUPS and choice in ("*", "all"):
-        return f"{group}={choice}: no such choice; esr -m '{group}=glob(*)' measures every network"
-    if group in NETWORK_GROUPS and choice.endswith((".pth", ".pt", ".ckpt", ".safetensors")):
-        key = "weights" if group == "model" else f"{group}_weights"
-        return f"{group}={choice}: no network; weights are given by {key}={choice}, beside {group}=NAME"
+    if group in NETWORK_GROUPS and (meant := _no_network(group, choice)):
+        return f"{group}={choice}: no such choice; {meant}"
     more = " or a path ending in .yaml" if group in NETWORK_GROUPS else ""
     more = f"; a folder of images is {_folder(choice)}" if group == "data" and Path(choice).is_dir() else more
     return f"{group}={choice}: no such choice; {did_you_mean(choice, error.options or [])}{more}"
+
+
+def _no_network(group: str, choice: str) -> str:
+    """Words to type instead of all networks, or of a weight file; empty for any other choice."""
+    if choice in ("*", "all"):
+        return f"esr -m '{group}=glob(*)' measures every network"
+    if choice.endswith((".pth", ".pt", ".ckpt", ".safetensors")):
+        key = "weights" if group == "model" else f"{group}_weights"
+        return f"weights are given by {key}={choice}, beside {group}=NAME"
+    return ""
 
 
 def _wrong_value(cause: OmegaConfBaseException, overrides: Sequence[str]) -> str:
