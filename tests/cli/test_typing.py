@@ -144,6 +144,8 @@ def test_what_is_no_range_of_cpus_is_refused_in_one_line(word):
         (["show", "mine.pth"], "no network, YAML or record of that name"),
         (["export", "rlfn", "onnx"], "type esr export model=rlfn format=onnx"),
         (["export", "model", "rlfn", "format=onnx"], "type esr export model=rlfn format=onnx"),
+        (["rerun", "rlfn"], "rlfn: a network, and no record; esr model=rlfn measures it"),
+        (["rerun", "."], "holds no record.json; name one record, as outputs/DAY/TIME"),
         (["train", "imdn", "data_root=images"], "type esr train model=imdn data_root=images"),
         (["model=all"], "esr -m 'model=glob(*)' measures every network"),
         (["model=mine.pth"], "weights=mine.pth, beside model=NAME"),
