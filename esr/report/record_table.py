@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
 from rich.console import Console, RenderableType
+from rich.table import Table
 from rich.text import Text
 
 from esr.config.cards import Published
@@ -41,6 +42,8 @@ _FIRST_LOOK = (
     "peak memory [MiB]",
 )
 _LONGEST_NAME = 24
+_STATED = ("claimed", "published")
+"""Columns that a narrow terminal does without, in this order."""
 
 
 class FigureRow(NamedTuple):
@@ -51,6 +54,11 @@ class FigureRow(NamedTuple):
     baseline: str
     published: str = ""
     claimed: str = ""
+
+    @property
+    def is_measured(self) -> bool:
+        """False for a row that stands only for published or claimed figures."""
+        return {self.candidate, self.baseline} != {DASH} or not (self.published or self.claimed)
 
 
 def print_record(record: Record, screen: Console, detail: Detail = "first look") -> None:
@@ -64,7 +72,7 @@ def print_record(record: Record, screen: Console, detail: Detail = "first look")
     style = _STYLES[record.verdict.status]
     title = f"{record.candidate.name} against {record.baseline.name} on {wording.data_words(record.document.data)}"
     lines = _first_look(record) if detail == "first look" else _every_figure(record)
-    table, dropped = fitted(Grid(_columns(record, lines), lines), screen.width, ("claimed", "published"), gap=2)
+    table, dropped = _fitted(record, lines, screen.width)
     top: list[RenderableType] = [Text(one_line(answer(record)), style)]
     if verdict := verdict_line(record):
         top.append(Text(one_line(verdict), style.removeprefix("bold ")))
@@ -83,6 +91,17 @@ def print_record(record: Record, screen: Console, detail: Detail = "first look")
     for line in (_more(record, detail, len(said) - len(shown)), *places):
         if line:
             screen.print(line, soft_wrap=True)
+
+
+def _fitted(record: Record, lines: Sequence[FigureRow], width: int) -> tuple[Table, list[str]]:
+    """The table and the columns left out, with which go the rows that stand for nothing else."""
+    table, dropped = fitted(Grid(_columns(record, lines), lines), width, _STATED, gap=2)
+    if dropped:
+        kept = [key for key in _STATED if key not in dropped]
+        lines = [line for line in lines if line.is_measured or any(getattr(line, key) for key in kept)]
+        columns = [column for column in _columns(record, lines) if column.key not in dropped]
+        table, _ = fitted(Grid(columns, lines), width, gap=2)
+    return table, dropped
 
 
 def _with_room(said: Sequence[str], most: int, screen: Console, room: int) -> list[str]:
@@ -206,7 +225,8 @@ def _number(part: object, name: str, digits: int) -> str:
 def _count(metric: Metric, counts: Complexity | None) -> str:
     if counts is None:
         return DASH
-    return f"{count(metric, getattr(counts, metric), counts.without_formula)} {COUNTS[metric].symbol}"
+    counted = getattr(counts, metric)
+    return DASH if counted is None else f"{count(metric, counted, counts.without_formula)} {COUNTS[metric].symbol}"
 
 
 def _stated(row: Published | None, record: Record) -> dict[str, str]:

@@ -183,6 +183,8 @@ def test_a_record_with_every_note_keeps_to_a_screen_and_counts_the_notes_left_ou
     said = notes(made) if detail == "first look" else footnotes(made)
     assert 0 < shown < len(said)
     assert f"{len(said) - shown} more notes: esr show {tmp_path}" in text
+    assert "– G" not in text  # of a count that the record does not have
+    assert ("PSNR div2k_valid" in text) == bool(re.search(r"baseline\).* published", text) and detail == "figures")
     assert re.search(r"tainted: .*; \d+ more reasons a_network", " ".join(text.split()))
 
 
