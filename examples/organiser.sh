@@ -1,18 +1,30 @@
 #!/bin/sh
-# An organiser's night: submissions are checked, measured, ranked, and written up. Run again, it goes on where it stopped.
-# usage: sh organiser.sh SUBMISSIONS OUT [KEY=VALUE...]
+# An organiser's night: submissions are checked, measured, ranked, and written up. Run it again to resume.
 #
-# SUBMISSIONS holds a folder per team with a model.yaml; KEY=VALUE are overrides of the evaluations, as
-# data=div2k_lsdir_test baseline=span. CHALLENGE selects the rules, ntire2026 by default.
+# SUBMISSIONS holds a folder per team with a model.yaml; KEY=VALUE are overrides of the evaluations, such as
+# data=div2k_lsdir_test. CHALLENGE selects the rules, ntire2026 by default; networks run beside that year's baseline.
 set -eu
-submissions=$1 out=$2
+usage="usage: sh organiser.sh SUBMISSIONS OUT [KEY=VALUE...]"
+submissions=${1:?$usage} out=${2:?$usage}
 shift 2
+challenge=${CHALLENGE:-ntire2026}
+case $challenge in
+  ntire2022) baseline=imdn ;;
+  ntire2023) baseline=rfdn ;;
+  ntire2024) baseline=rlfn ;;
+  ntire2025) baseline=efdn ;;
+  *) baseline=span ;;
+esac
+case " $*" in
+  *" baseline="*) ;;
+  *) set -- "baseline=$baseline" "$@" ;;
+esac
 mkdir -p "$out"
 
-# Before anything is measured: what each team must fix. Nobody waits for a submission that cannot run.
+# What each team must fix, before anything is measured. The others need not wait for a submission that cannot run.
 esr check "$submissions"/*/ --format markdown > "$out/intake.md" || echo "some are not ready, see $out/intake.md" >&2
 
-# Every network beside the baseline. One that fails stops no other; strangers' code runs only if it is contained.
+# Every network beside the baseline. A failure stops no other network; strangers' code runs only in a sandbox.
 code=0
 esr -m "model=glob($submissions/*/model.yaml)" sandbox=require "out=$out" "$@" || code=$?
 [ "$code" -le 1 ] || exit "$code"
@@ -20,6 +32,6 @@ esr -m "model=glob($submissions/*/model.yaml)" sandbox=require "out=$out" "$@" |
 # The challenge's table, for the screen, the paper and the web.
 results=$out/multirun/latest
 for form in markdown latex csv html; do
-  esr rank "$results" "challenge=${CHALLENGE:-ntire2026}" --format "$form" --out "$out/ranking.$form"
+  esr rank "$results" "challenge=$challenge" --format "$form" --out "$out/ranking.$form"
 done
 exit "$code"

@@ -2,18 +2,20 @@
 
 usage: python participant.py FIRST.yaml SECOND.yaml IMAGES [KEY=VALUE...]
 
-IMAGES is a folder of HR images; KEY=VALUE are overrides as on esr's command line, as timing=quick.
+IMAGES is a folder of HR images; KEY=VALUE are overrides as on esr's command line, such as timing=quick.
 """
 
 import sys
 
 import esr
 
+if len(sys.argv) < 4:
+    sys.exit((__doc__ or "").strip())
 first, second, images, *settings = sys.argv[1:]
 
-# The second beside the first, in one evaluation: their rounds alternate, so the ratio is as sharp as it gets.
+# The second beside the first, in one evaluation: their turns alternate, which gives the most precise ratio.
 pair = esr.evaluate(settings, model=second, baseline=first, data=images, out="variants")
-# And beside the challenge's baseline, for a figure that others can place.
+# And beside the challenge's baseline, for a figure that others can compare with.
 placed = esr.evaluate(settings, model=second, data=images, out="placed")
 
 for record in (pair, placed):

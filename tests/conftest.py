@@ -48,18 +48,24 @@ def run_esr(tmp_path: Path) -> Callable[..., Run]:
     """
     command = Path(sys.executable).with_name("esr")
 
-    def run(*arguments: str, cwd: Path | None = None, env: dict[str, str] | None = None, fresh: bool = False) -> Run:
+    def run(
+        *arguments: str,
+        cwd: Path | None = None,
+        env: dict[str, str] | None = None,
+        fresh: bool = False,
+        seconds: float = 240.0,
+    ) -> Run:
         settings = {"ESR_OFFLINE": "1", "XDG_CACHE_HOME": str(tmp_path / "cache"), "COLUMNS": "200"}
         environment = {**os.environ, **settings, **(env or {})}
         if can_fork(environment) and not fresh:
-            return run_forked(arguments, cwd or tmp_path, environment)
+            return run_forked(arguments, cwd or tmp_path, environment, seconds=seconds)
         done = subprocess.run(
             [str(command), *arguments],
             cwd=cwd or tmp_path,
             env=environment,
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=seconds,
             check=False,
         )
         return Run(done.returncode, done.stdout, done.stderr, cwd or tmp_path)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -63,6 +64,16 @@ def test_an_organisers_night_ends_in_tables(participant):
     }
 
 
+@pytest.mark.parametrize(("program", "script"), [("sh", "organiser.sh"), (sys.executable, "participant.py")])
+def test_a_program_without_its_arguments_says_which_it_takes(program, script, tmp_path):
+    words = [program, EXAMPLES / script, "one"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert re.search(rf"usage: \w+ {script} [A-Z]", done.stderr)
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.fixture
 def notebook(tmp_path):
     for name, ratio in (("rlfn", 0.5), ("fmen", 0.7)):
@@ -70,9 +81,11 @@ def notebook(tmp_path):
     return json.loads((EXAMPLES / "researcher.ipynb").read_text(encoding="utf-8"))
 
 
-def test_the_researchers_notebook_recomputes_every_ratio(notebook, tmp_path):
+@pytest.mark.parametrize("place", [".", "examples"])
+def test_the_researchers_notebook_recomputes_every_ratio(notebook, tmp_path, place):
+    (tmp_path / place).mkdir(exist_ok=True)
     cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    out = run(tmp_path, sys.executable, "-c", "\n".join(cells))
+    out = run(tmp_path / place, sys.executable, "-c", "\n".join(cells))
     assert "rlfn         0.5" in out
     assert "0.300 M  clean" in out
 

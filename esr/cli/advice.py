@@ -1,9 +1,10 @@
 """Answers to commands that do not exist but that people try: the words to type instead."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from esr.errors import ConfigError
 from esr.text import did_you_mean, one_line, shown_path
 
 _MEASURES = ("run", "eval", "evaluate", "measure", "bench", "benchmark", "test", "time", "profile")
@@ -17,68 +18,207 @@ _OTHERS = {
     **dict.fromkeys(("keys", "explain", "settings", "options"), "config"),
     **dict.fromkeys(("status", "diagnose", "env"), "doctor"),
     **dict.fromkeys(("finetune", "fit"), "train"),
+    "version": "--version",
 }
 """What people try -> the command that does it."""
 OPTIONS = {
     **dict.fromkeys(("-o", "--out", "--output", "--outdir", "--output-dir", "--save-dir"), "out=DIR"),
     **dict.fromkeys(("-d", "--data", "--dataset", "--input", "--images"), "data=folder data.root=DIR"),
     **dict.fromkeys(("--gpu", "--device", "--cuda"), "device=cuda, or device.index=N for one of several GPUs"),
-    **dict.fromkeys(("--cpu",), "device=cpu"),
+    **dict.fromkeys(("--cpu", "--no-cuda"), "device=cpu"),
     **dict.fromkeys(("-w", "--weights", "--ckpt", "--checkpoint", "--pretrained"), "weights=PATH"),
     **dict.fromkeys(("-n", "--rounds", "--repeat", "--iterations", "--iters", "--runs"), "timing.rounds=N"),
     **dict.fromkeys(("--model", "--network", "--arch"), "model=NAME or model=PATH.yaml"),
+    **dict.fromkeys(("--models", "--networks", "--list", "--list-models"), "esr show, which lists the networks"),
+    **dict.fromkeys(("--datasets", "--list-data"), "esr fetch --list, which lists weights and data sets"),
+    **dict.fromkeys(("--keys", "--options"), "esr config, which explains every key"),
     **dict.fromkeys(("--quick", "--fast"), "timing=quick"),
     **dict.fromkeys(("-t", "--threads", "-j", "--jobs", "--workers"), "device.threads=N"),
     **dict.fromkeys(("-f", "--force", "--overwrite"), "force=true"),
-    **dict.fromkeys(("--seed",), "timing.seed=N"),
-    **dict.fromkeys(("--json",), "--format json"),
+    **dict.fromkeys(("--dry-run", "--show-config"), "--cfg job, which prints the configuration and measures nothing"),
+    **dict.fromkeys(("--save", "--save-images", "--save-results"), "quality.save=crops or quality.save=images"),
     **dict.fromkeys(("-q", "--quiet", "--silent"), "2> /dev/null, which leaves the result alone"),
+    "--all": "esr -m 'model=glob(*)', which measures every network",
+    "--seed": "timing.seed=N",
+    "-V": "esr --version",
 }
 """Option of other programs -> the words of a measurement."""
+_REFUSED = {
+    **dict.fromkeys(("--half", "--fp16", "--amp"), "networks are measured in float32, as in the challenge"),
+    **dict.fromkeys(("-b", "--batch", "--batch-size"), "each pass takes one image, as in the challenge"),
+}
+"""Option of other programs -> why a measurement has none."""
+_YAML, _WEIGHTS = (".yaml", ".yml"), (".pth", ".pt", ".ckpt", ".safetensors")
+_FORMATS = ("onnx", "torchscript", "safetensors")
+_FILES = {
+    ".py": "a network of your own is named by a YAML: esr model=PATH.yaml, see docs/own-network.md",
+    **dict.fromkeys(
+        (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"),
+        "images are named by their folder: esr model=NAME data=folder data.root=DIR",
+    ),
+}
+"""Suffix of a file that is no command -> the words to type."""
 
 
 def unknown_command(words: Sequence[str], commands: Sequence[str]) -> str:
     """The line on a first word that is none of the commands: the command to type, if it can be told."""
+    first, keys = words[0], known_keys()
+    if first in keys:
+        return _of_key(words, keys)
+    near = did_you_mean(first, keys if "." in first else commands)
+    return f"{one_line(first)}: no such command; {_meant(words, keys) or f'{near}; an override is written KEY=VALUE'}"
+
+
+def known_keys() -> list[str]:
+    """Names of the configuration's keys and groups."""
+    from omegaconf import OmegaConf  # noqa: PLC0415 - only after a mistake
+
+    from esr.config.mistakes import all_keys  # noqa: PLC0415
+    from esr.config.schema import EsrConf  # noqa: PLC0415
+
+    return all_keys(OmegaConf.structured(EsrConf))
+
+
+def typed_words(words: Sequence[str], keys: Collection[str]) -> list[str]:
+    """Bare words as the overrides that were probably meant; several networks are those of a multirun.
+
+    >>> typed_words(["rlfn", "weights", "=", "a.pth"], ["weights"])
+    ['model=rlfn', 'weights=a.pth']
+    >>> typed_words(["imdn", "rlfn", "data=set5"], [])
+    ['-m', 'model=imdn,rlfn', 'data=set5']
+    """
     from esr.config.cards import model_names  # noqa: PLC0415 - only after a mistake
 
-    first, rest = words[0], list(words[1:])
-    no_such = f"{one_line(first)}: no such command"
-    if first.lower() in _MEASURES:
-        overrides = [_override(word, model_names()) for word in rest] or ["model=NAME"]
-        return f"{no_such}; a measurement needs none: {_command(overrides)}"
-    if first.lower() in _OTHERS:
-        return f"{no_such}; that is {_command([_OTHERS[first.lower()], *rest])}"
-    if first.lower() in model_names() or Path(first).suffix in (".yaml", ".yml", ".pth", ".pt", ".safetensors"):
-        overrides = [_override(word, model_names()) for word in words]
-        named = any(word.startswith("model=") for word in overrides)
-        return f"{no_such}; to measure a network write {_command(overrides if named else ['model=NAME', *overrides])}"
-    if Path(first).is_dir() or first.endswith(".json"):
-        path = shown_path(first)
-        return f"{no_such}; esr show {path} prints a record, esr rank {path} ranks the records below a folder"
-    return f"{no_such}; {did_you_mean(first, commands)}; an override is written KEY=VALUE"
+    made = [_override(word, model_names()) for word in _joined(words, keys)]
+    models = [word.removeprefix("model=") for word in made if word.startswith("model=")]
+    if len(models) < 2:  # noqa: PLR2004 - a measurement takes one
+        return made
+    others = [word for word in made if not word.startswith(("model=", "-m", "--mul"))]
+    return ["-m", f"model={','.join(models)}", *others]
 
 
-def _override(word: str, networks: Sequence[str]) -> str:
-    """A bare word as the override that was probably meant."""
-    if "=" in word or word.startswith("-"):
-        return word
-    if Path(word).suffix in (".pth", ".pt", ".ckpt", ".safetensors"):
-        return f"weights={word}"
-    return f"model={word.lower() if word.lower() in networks else word}"
+def refuse_bare_words(command: Sequence[str], words: Sequence[str], keys: Collection[str] | None = None) -> None:
+    """Refuses networks, weight files and formats that stand where `KEY=VALUE` is expected.
+
+    Args:
+        command: The command before these words.
+        words: Overrides.
+        keys: Its keys; `None`: those of a measurement.
+
+    Raises:
+        ConfigError: The line has the whole command as it was probably meant.
+    """
+    for word in words:
+        if "=" not in word and _is_meant(word):
+            whole = [*command, *typed_words(words, known_keys() if keys is None else keys)]
+            raise ConfigError(f"{one_line(word)}: expected KEY=VALUE; type {_command(whole)}")
 
 
-def _command(words: Sequence[str]) -> str:
-    return one_line(shlex.join(["esr", *words]))
+def refuse_networks(words: Sequence[str], remedy: str) -> None:
+    """Refuses names of networks that stand where records are expected.
+
+    Args:
+        words: Paths of records.
+        remedy: The commands to type; `{first}`, `{second}` and `{all}` stand for the networks.
+
+    Raises:
+        ConfigError: A word that is no path is a network's name.
+    """
+    from esr.config.cards import model_names  # noqa: PLC0415 - reads a folder
+
+    named = [word.lower() for word in words if word.lower() in model_names() and not Path(word).exists()]
+    if named:
+        first, second = named[0], named[1] if named[1:] else "OTHER"
+        typed = remedy.format(first=first, second=second, all=",".join(named))
+        raise ConfigError(f"{first}: a network, and no record; {typed}")
 
 
-def option(name: str, keys: Sequence[str]) -> str:
+def option(name: str) -> str:
     """Words to type instead of an option that a measurement does not have; empty where none are known.
 
     Args:
         name: The option, as `--device`.
-        keys: Names of the configuration's keys.
     """
     if name in OPTIONS:
         return f"write {OPTIONS[name]}"
+    if name in _REFUSED:
+        return _REFUSED[name]
     key = name.lstrip("-").replace("-", "_")
-    return f"write {key}=VALUE" if key in keys else ""
+    return f"write {key}=VALUE" if key in known_keys() else ""
+
+
+def _is_meant(word: str) -> bool:
+    """True for a network, a file or a format, which could only be meant as the value of a key."""
+    from esr.config.cards import model_names  # noqa: PLC0415 - reads a folder
+
+    return word.lower() in model_names() or Path(word).suffix in (*_YAML, *_WEIGHTS) or word in _FORMATS
+
+
+def _meant(words: Sequence[str], keys: Collection[str]) -> str:
+    """The command to type instead; empty where none is known."""
+    from esr.config.cards import model_names  # noqa: PLC0415 - only after a mistake
+
+    first, rest = words[0].lower(), list(words[1:])
+    suffix = Path(first).suffix
+    if first in _MEASURES:
+        return f"a measurement needs none: {_measurement(typed_words(rest, keys))}"
+    if first in _OTHERS:
+        return f"that is {_command([_OTHERS[first], *rest])}"
+    if first in model_names() or suffix in (*_YAML, *_WEIGHTS):
+        return f"to measure a network write {_measurement(typed_words(words, keys))}"
+    return _FILES.get(suffix) or _of_path(words[0])
+
+
+def _of_path(word: str) -> str:
+    """The commands that take a folder or a record; empty where there is none."""
+    path = shown_path(word)
+    if (Path(word) / "test_demo.py").is_file():
+        return f"esr repo list {path} lists the networks of a challenge's repository"
+    if Path(word).is_dir() or word.endswith(".json"):
+        return f"esr show {path} prints a record, esr rank {path} ranks the records below a folder"
+    return ""
+
+
+def _of_key(words: Sequence[str], keys: Collection[str]) -> str:
+    """The line on a key that stands without its value, or beside it."""
+    key = words[0]
+    meant = typed_words(words, keys)
+    if any(word.startswith(f"{key}=") for word in meant):
+        return f"{key}: a key, not a command; write {_measurement(meant)}"
+    return f"{key}: a key, not a command; esr config {key} explains it, {key}=VALUE sets it"
+
+
+def _joined(words: Sequence[str], keys: Collection[str]) -> list[str]:
+    """`KEY VALUE`, `KEY = VALUE`, `KEY= VALUE` and `KEY =VALUE` as one word each."""
+    made: list[str] = []
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        plain = word.removesuffix("=")
+        if plain in keys and rest and "=" not in rest[0][1:] and not rest[0].startswith("-"):
+            value = rest.pop(0)
+            value = rest.pop(0) if value == "=" and rest else value
+            word = f"{plain}={value.removeprefix('=')}"
+        made.append(word)
+    return made
+
+
+def _override(word: str, networks: Collection[str]) -> str:
+    """A bare word as the override that was probably meant."""
+    if "=" in word or word.startswith("-"):
+        return word
+    if word in _FORMATS:
+        return f"format={word}"
+    if Path(word).suffix in _WEIGHTS:
+        return f"weights={word}"
+    return f"model={word.lower() if word.lower() in networks else word}"
+
+
+def _measurement(overrides: Sequence[str]) -> str:
+    """The command with these overrides, with a place for a network that they do not name."""
+    named = any(word.startswith("model=") for word in overrides)
+    return _command(overrides if named else ["model=NAME", *overrides])
+
+
+def _command(words: Sequence[str]) -> str:
+    return one_line(shlex.join(["esr", *words]))

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from esr.doctor.intake import HandedIn
 
 _HEADERS = ("network", "folder", "ready", "params [M]", "claimed [M]", "MACs [G]", "to fix", "notes")
+_SENTENCES = ("to fix", "notes")
+_LEFT_OUT_FIRST = ("claimed [M]", "MACs [G]", "params [M]", "folder")
+"""Columns that a narrow terminal does without, in this order."""
 
 
 def add(parser: Parser) -> None:
@@ -87,14 +90,10 @@ def _markdown(rows: list[tuple[str, ...]]) -> list[str]:
 
 
 def _print(rows: list[tuple[str, ...]]) -> None:
-    from rich import box  # noqa: PLC0415 - takes a tenth of a second
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
+    from esr.report.fitting import print_fitting, print_left_out, texts  # noqa: PLC0415 - see `run`
     from esr.system.console import console  # noqa: PLC0415
-    from esr.text import one_line  # noqa: PLC0415
 
-    table = Table(*_HEADERS, box=box.SIMPLE_HEAD, show_edge=False)
-    for row in rows:
-        table.add_row(*(Text(one_line(cell)) for cell in row))
-    console().print(table)
+    screen = console()
+    grid = texts(_HEADERS, rows, left=("network", "folder", "ready", *_SENTENCES))
+    left_out = print_fitting(grid, screen, _LEFT_OUT_FIRST, gap=2, sentences=_SENTENCES)
+    print_left_out(left_out, "--format markdown shows them", screen)

@@ -68,15 +68,17 @@ def run(words: Sequence[str]) -> int:
 
         print(f"esr {__version__}")
         return 0
-    if words[0] == "help" and words[1:2] and words[1] in COMMANDS:
+    if words[0] in ("help", "--help", "-h") and words[1:2] and words[1] in COMMANDS:
         words = [words[1], "--help"]
-    if list(words) in (["--help"], ["-h"]) or words[0] == "help":
+    if list(words) in (["help"], ["--help"], ["-h"]):
         from esr.cli.help import help_text  # noqa: PLC0415 - reads the configuration's folders
 
         print(help_text())
         return 0
     conditions.require()
     first = words[0]
+    if first == "help":
+        raise ConfigError(unknown_command([words[1].partition("=")[0]], COMMANDS))
     if first in COMMANDS:
         name, rest = first, words[1:]
     elif "=" in first or first.startswith(("-", "~")):

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from esr.cli.advice import refuse_networks
 from esr.cli.parser import Parser, add_format, number
 from esr.errors import RecordError
 from esr.text import one_line, printable, shown_path
@@ -55,6 +56,10 @@ def add_margin(parser: Parser, what: str) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Compares; returns the exit code."""
+    refuse_networks(
+        [str(path) for path in options.paths],
+        "esr model={first} baseline={second} measures two networks beside each other",
+    )
     sides = [records_at(path) for path in options.paths]
     matched, alone = _matched(sides)
     if not matched:

@@ -12,6 +12,7 @@ to the network's data range. ONNX needs pip install onnx onnxscript. docs/networ
 import argparse
 from pathlib import Path
 
+from esr.cli.advice import refuse_bare_words
 from esr.cli.parser import Parser, key_values
 from esr.errors import ConfigError
 from esr.text import file_stem, shown_path
@@ -26,6 +27,7 @@ def add(parser: Parser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Exports; returns the exit code."""
+    refuse_bare_words(["export"], options.settings, KEYS)
     settings = key_values(options.settings, KEYS)
     for key, example in (("model", "rlfn"), ("format", "onnx")):
         if key not in settings:

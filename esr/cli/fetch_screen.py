@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich import progress as bars
-from rich.table import Table
 
+from esr.report.fitting import print_fitting, texts
 from esr.system.console import TITLE, Bars, console
 from esr.zoo.catalogue import Asset
 from esr.zoo.fetch import Fetched, present
@@ -60,17 +60,15 @@ def print_catalogue(assets: Sequence[Asset], folder: Path | None) -> None:
         assets: In this order.
         folder: The folder searched; `None`: the zoo folders and the data folder.
     """
-    table = Table(title="Available from esr fetch", title_justify="left")
-    for column in ("name", "kind"):
-        table.add_column(column, no_wrap=True)
-    table.add_column("size", justify="right", no_wrap=True)
-    table.add_column("licence", overflow="fold")
-    table.add_column("path", overflow="fold")
+    rows = []
     for asset in assets:
         by_hand = "" if all(file.url for file in asset.files) else f"; by hand, see {asset.page}"
         path = present(asset, folder) or f"not here{by_hand}"
-        table.add_row(asset.name, asset.kind, size(asset.bytes), asset.licence or "not stated", str(path))
-    console().print(table)
+        rows.append((asset.name, asset.kind, size(asset.bytes), asset.licence or "not stated", str(path)))
+    screen = console()
+    screen.print("Available from esr fetch")
+    words = ("name", "kind", "licence", "path")
+    print_fitting(texts(("name", "kind", "size", "licence", "path"), rows, words), screen, gap=2, sentences=words[2:])
 
 
 def size(count: int | None) -> str:

@@ -9,15 +9,15 @@
   esr -m model=repo repo=~/NTIRE2026_ESR id=all   every network of a challenge's repository
 
 Subcommands (esr COMMAND --help says more):
-  check DIR…         check submissions before a measurement; what each team must fix
-  doctor [out=DIR]   check this machine or container; problems with remedies
-  compare A B        compare records: one network twice, or different ones: which is faster
+  check DIR…         check submissions before a measurement: what each team must fix
+  doctor [out=DIR]   check this machine or container: problems with remedies
+  compare A B        compare records: of one network, or of different ones: which is faster
   config [KEY]       explain a configuration key: meaning, unit, default
-  rerun RECORD       measure a record's networks again, and say whether both runs agree
+  rerun RECORD       measure a record's networks again; do both runs agree?
   rank RESULTS…      rank records, in files or folders, in the challenge's table
   fetch NAME…        download and check published weights and data sets
   repo list DIR      list the networks of a challenge's repository
-  show [NAME]        list the networks, show one network's card and layers, or a record again
+  show [NAME]        list the networks; show one network's card and layers, or a record again
   export KEY=VALUE…  write a network as ONNX, TorchScript or safetensors
   train KEY=VALUE…   train a network on a folder of images
 
@@ -40,8 +40,8 @@ Hydra's own options:
   tab completion in bash: eval "$(esr -sc install=bash)"
 
 Output:
-  -v                 every figure and every note; esr show RECORD prints them later
-  --format json      for other programs, as with every command that prints something
+  -v                 every figure and every note; esr show RECORD -v prints them later
+  --format json      for other programs, as with every command that prints a result
   --version          the version of esr
 """
 

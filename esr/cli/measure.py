@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 
+from esr.cli import advice
 from esr.cli.conditions import explained
 from esr.cli.parser import Parser, add_format, one_of
 from esr.errors import ConfigError
@@ -32,7 +33,7 @@ def add(parser: Parser) -> None:
     parser.add_argument("--cfg", "-c", type=one_of(("job", "hydra", "all")))
     parser.add_argument("--verbose", "-v", action="store_true")
     add_format(parser)
-    parser.advise = _advice
+    parser.advise = advice.option
     parser.add_argument("--info", "-i", type=one_of(_INFO), nargs="?", const="all")
 
 
@@ -42,6 +43,7 @@ def run(options: argparse.Namespace) -> int:
     if len(modes) > 1:
         raise ConfigError(f"{' '.join(modes)}: only one of them at a time; esr --help says more")
 
+    advice.refuse_bare_words([], options.overrides)
     for word in options.overrides:
         if word.startswith("out=") and not word.removeprefix("out=").strip(" \t'\""):  # Hydra would make the folder
             raise ConfigError(f"{word}: no folder given; out=. is the current one")
@@ -92,16 +94,6 @@ def run(options: argparse.Namespace) -> int:
             os.environ.pop("HYDRA_FULL_ERROR", None)  # or another command in this process would have it
         code = task.close()
     return code
-
-
-def _advice(name: str) -> str:
-    from omegaconf import OmegaConf  # noqa: PLC0415 - only after a mistake
-
-    from esr.cli import advice  # noqa: PLC0415
-    from esr.config.mistakes import all_keys  # noqa: PLC0415
-    from esr.config.schema import EsrConf  # noqa: PLC0415
-
-    return advice.option(name, all_keys(OmegaConf.structured(EsrConf)))
 
 
 def _hydra_words(options: argparse.Namespace) -> list[str]:

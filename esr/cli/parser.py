@@ -24,6 +24,8 @@ class Parser(argparse.ArgumentParser):
             text: Its help: a line, an empty line, and examples; `None`: no option `--help` of its own.
         """
         self._known: list[str] = []
+        self.formats: Collection[str] = ()
+        """Choices of `--format`."""
         self.advise: Callable[[str], str] = lambda _: ""
         """Words to type instead of an unknown option."""
         description, _, epilog = (text or "").partition("\n\n")
@@ -50,6 +52,8 @@ class Parser(argparse.ArgumentParser):
 
     def _near(self, name: str) -> str:
         """Options that were probably meant; of a letter those that begin with it."""
+        if name[2:] in self.formats and name.startswith("--"):
+            return f"write --format {name[2:]}"
         if not name.startswith("--"):
             near = " or ".join(known for known in self._known if known[2:3] == name[1:2])
             return f"did you mean {near}?" if near else ""
@@ -117,7 +121,7 @@ def key_values(words: Iterable[str], keys: Collection[str] | None = None) -> dic
 
 def add_format(parser: Parser, *others: str) -> None:
     """Declares `--format`, by which every command prints for machines: `table`, other formats, and `json`."""
-    formats = ("table", *others, "json")
+    parser.formats = formats = ("table", *others, "json")
     parser.add_argument("--format", type=one_of(formats), default="table", metavar="|".join(formats), help="(table)")
 
 

@@ -8,12 +8,14 @@
   esr rank outputs exclude='NAME: REASON'         a network without a rank, and the reason below the table
   esr rank --published ntire2026                  a challenge's own table, recomputed
 
-Records of one network on several data sets are joined.
-challenge=ntire2022|…|ntire2026|PATH.yaml selects the rules. constraints=report ranks every network
-that passes the PSNR gate; constraints=enforce also applies each track's own limits. require=clean ranks clean records
-only; by default a network is not ranked whose record shows that other work was timed or counted than was judged, and
-require=any ranks that, too. Rank ranges hold all together; ranges=one_by_one judges each pair by itself. A file that
-cannot be used is named and left out. docs/ranking.md explains the table.
+Records of one network on several data sets are joined. A file that cannot be used is named and left out.
+
+  challenge=ntire2022|…|ntire2026|PATH.yaml  the rules (ntire2022)
+  constraints=report|enforce                 all that pass the PSNR gate; enforce: each track's own limits, too
+  require=honest|clean|any                   honest: not if its figures describe other work than was judged
+  ranges=together|one_by_one                 rank ranges that hold all together, or for each pair by itself
+
+docs/ranking.md explains the table.
 """
 
 import argparse
@@ -25,6 +27,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from esr.cli.advice import refuse_networks
 from esr.cli.parser import Parser, key_values, one_of
 from esr.errors import ConfigError
 from esr.text import did_you_mean, one_line, shown_path
@@ -62,6 +65,7 @@ def add(parser: Parser) -> None:
         help="with --published: statistic of the published times per image (mean)",
     )
     parser.add_argument("--mixed", action="store_true", help="rank ratios across devices and settings")
+    parser.formats = FORMATS
     parser.add_argument("--format", type=one_of(FORMATS), default="table", metavar="|".join(FORMATS), help="(table)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write to a file instead of the screen")
 
@@ -111,15 +115,42 @@ def _ranking(
     challenge = load_challenge(settings["challenge"])
     if options.published:
         if paths:
-            raise ConfigError(f"--published ranks published figures only; leave out {paths[0]}")
+            raise ConfigError(_superfluous(paths[0]))
         return published_ranking(challenge, constraints, options.runtime, rules), {}
     if not paths:
         raise ConfigError("nothing to rank: name record files or folders, as esr rank outputs, or --published")
+    _refuse_misplaced(paths)
     collection = collect(paths, whole=options.format == "html")
     for found in collection.left_out:
         print(f"esr: left out {shown_path(found.path)}: {one_line(found.reason)}", file=sys.stderr)
     ranges: Ranges = "one_by_one" if settings["ranges"] == "one_by_one" else "together"
     return rank_records(collection, challenge, constraints, options.mixed, rules, ranges), collection.documents
+
+
+def _superfluous(word: str) -> str:
+    """The line on a word beside `--published` that is no challenge."""
+    from esr.ranking.challenge import names  # noqa: PLC0415 - `--help` is quick
+
+    if Path(word).exists():
+        return f"--published ranks published figures only; leave out {shown_path(word)}"
+    return f"--published {one_line(word)}: no such challenge; {did_you_mean(word, names())}"
+
+
+def _refuse_misplaced(words: Sequence[str]) -> None:
+    """Refuses networks, challenges and formats in the place of records.
+
+    Raises:
+        ConfigError: The line has the words to type.
+    """
+    from esr.ranking.challenge import names  # noqa: PLC0415 - `--help` is quick
+
+    refuse_networks(words, "esr -m model={all} measures, then esr rank multirun/latest ranks")
+    for word in words:
+        if word in names() and not Path(word).exists():
+            rules = f"challenge={word} chooses its rules, --published {word} ranks its own table"
+            raise ConfigError(f"{word}: a challenge, and no record; {rules}")
+        if word in FORMATS and not Path(word).exists():
+            raise ConfigError(f"{word}: a format, and no record; write --format {word}")
 
 
 def _write(

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from esr.config.repository import Branch, Layout
 
 _ACTIONS = ("list",)
+_SENTENCES = ("weights", "packages missing", "worth a look")
+_HEADERS = ("id", "name", "range", *_SENTENCES)
 
 
 class Listed(msgspec.Struct, frozen=True):
@@ -94,20 +96,17 @@ def _phrases(row: Listed) -> str:
 
 
 def _print(layout: "Layout", rows: list[Listed]) -> None:
-    from rich import box  # noqa: PLC0415 - takes a tenth of a second
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
+    from esr.report.fitting import print_fitting, print_left_out, texts  # noqa: PLC0415 - see `run`
     from esr.system.console import console  # noqa: PLC0415
-    from esr.text import one_line  # noqa: PLC0415
 
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, title=layout.root.name, title_justify="left")
-    table.add_column("id", justify="right")
-    for header in ("name", "range", "weights", "packages missing", "worth a look"):
-        table.add_column(header)
+    cells = []
     for row in rows:
         absent = ", ".join(row.weights_missing)
         weights = f"missing: {absent}" if absent else ", ".join(Path(name).name for name in row.weights) or "none named"
-        cells = (row.name, f"{row.data_range:g}", weights, " ".join(row.packages_missing), _phrases(row))
-        table.add_row(str(row.id), *(Text(one_line(cell)) for cell in cells))
-    console().print(table)
+        packages = " ".join(row.packages_missing)
+        cells.append((str(row.id), row.name, f"{row.data_range:g}", weights, packages, _phrases(row)))
+    screen = console()
+    screen.print(layout.root.name)
+    grid = texts(_HEADERS, cells, left=("name", *_SENTENCES))
+    left_out = print_fitting(grid, screen, ("range", "packages missing"), gap=2, sentences=_SENTENCES)
+    print_left_out(left_out, "--format json has them", screen)

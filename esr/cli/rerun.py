@@ -16,9 +16,10 @@ import argparse
 from datetime import datetime
 from pathlib import Path
 
+from esr.cli.advice import refuse_networks
 from esr.cli.compare import DIFFERENT, INCONCLUSIVE, SAME, add_margin
 from esr.cli.parser import Parser, key_values
-from esr.errors import ConfigError, EvaluationFailed
+from esr.errors import ConfigError, EvaluationFailed, RecordError
 
 _EXIT_CODES = {"agree": SAME, "disagree": DIFFERENT, "inconclusive": INCONCLUSIVE}
 
@@ -34,14 +35,17 @@ def run(options: argparse.Namespace) -> int:
     """Measures and compares; returns the exit code."""
     from esr.evaluation.evaluate import evaluate  # noqa: PLC0415 - `esr rerun --help` measures nothing
     from esr.multirun import second_run  # noqa: PLC0415
-    from esr.records.files import load_record  # noqa: PLC0415
+    from esr.records.files import FILE_NAME, load_record  # noqa: PLC0415
     from esr.report.comparison import print_comparisons  # noqa: PLC0415
     from esr.report.record_table import print_record  # noqa: PLC0415
     from esr.system.console import StageBars, console  # noqa: PLC0415
     from esr.system.files import exclusive  # noqa: PLC0415
-    from esr.text import printable  # noqa: PLC0415
+    from esr.text import printable, shown_path  # noqa: PLC0415
 
     words = key_values(options.overrides, second_run.CHANGEABLE)
+    refuse_networks([str(options.record)], "esr model={first} measures it")
+    if options.record.is_dir() and not (options.record / FILE_NAME).exists():
+        raise RecordError(f"{shown_path(options.record)}: holds no {FILE_NAME}; name one record, as outputs/DAY/TIME")
     first = load_record(options.record)
     if first.failed:
         raise ConfigError(f"{options.record}: a network failed in it; measure it with esr model=…")

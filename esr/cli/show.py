@@ -2,10 +2,11 @@
 
   esr show                             the networks, with their published figures
   esr show rlfn                        card and layers; a participant's: esr show my_network.yaml
-  esr show outputs/2026-01-31/12-00-00 a record, with every figure and note; of a folder with several, a line for each
+  esr show outputs/2026-01-31/12-00-00 a record, with every figure; of a folder with several, a line for each
+  esr show RECORD -v                   every note as well, however many lines that takes
 
-The layer table counts on the given LR size; nothing is downloaded. FLOPs are counted as the challenge's script
-does, MACs as torch's dispatcher sees every operator.
+The layer table counts on the given LR size; nothing is downloaded. FLOPs are counted as the challenges count them,
+MACs as torch's dispatcher sees every operator.
 """
 
 import argparse
@@ -17,7 +18,8 @@ import msgspec
 from msgspec.structs import replace
 
 from esr.cli.parser import Parser, add_format, number, print_json
-from esr.text import escaped, listed, one_line, shown_path
+from esr.errors import ConfigError, NetworkError
+from esr.text import did_you_mean, escaped, listed, one_line, shown_path
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,18 +41,20 @@ def add(parser: Parser) -> None:
     parser.add_argument("network", nargs="?", metavar="NETWORK|RECORD", help=what)
     parser.add_argument("--height", type=pixels, default=256, help="LR height in pixels (256)")
     parser.add_argument("--width", type=pixels, default=256, help="LR width in pixels (256)")
+    parser.add_argument("--verbose", "-v", action="store_true", help="every note of a record")
     add_format(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Prints the list, one network or a record; returns the exit code."""
     as_json = options.format == "json"
-    if options.network is None:
+    word = (options.network or "").removeprefix("model=")
+    if not word:
         _list(as_json=as_json)
-    elif _is_record(options.network):
-        _records(Path(options.network), as_json=as_json)
+    elif _is_record(word):
+        _records(Path(word), as_json=as_json, verbose=options.verbose)
     else:
-        _show(options.network, options.height, options.width, as_json=as_json)
+        _show(word, options.height, options.width, as_json=as_json)
     return 0
 
 
@@ -62,7 +66,7 @@ def _is_record(word: str) -> bool:
     return not network and ("/" in word or word.endswith(".json") or Path(word).is_dir())
 
 
-def _records(path: Path, *, as_json: bool) -> None:
+def _records(path: Path, *, as_json: bool, verbose: bool) -> None:
     from esr.cli.compare import records_at  # noqa: PLC0415 - see `_is_record`
     from esr.report.answer import answer  # noqa: PLC0415
     from esr.report.record_table import print_record  # noqa: PLC0415
@@ -72,7 +76,7 @@ def _records(path: Path, *, as_json: bool) -> None:
     if as_json:
         print_json([record.document for record in found] if len(found) > 1 else found[0].document)
     elif len(found) == 1:
-        print_record(found[0], console(), whole=True)
+        print_record(found[0], console(), "everything" if verbose else "figures")
     else:
         for record in found:
             where = shown_path(record.path.parent) if record.path else ""
@@ -91,7 +95,7 @@ def _list(*, as_json: bool) -> None:
     rows = [[one.name, *_cells(one)] for one in cards]
     screen = console()
 
-    grid = texts(("name", "team", "rank", *_TITLES), rows, left=2)
+    grid = texts(("name", "team", "rank", *_TITLES), rows, left=("name", "team"))
     screen.print("Networks, with the figures that the challenges published")
     left_out = print_fitting(grid, screen, ("team", "acts [M]", "memory [MiB]"), gap=2)
     print_left_out(left_out, "--format json has them", screen)
@@ -109,15 +113,18 @@ def _cells(card: "Card") -> list[str]:
 
 
 def _show(choice: str, height: int, width: int, *, as_json: bool) -> None:
-    from esr.config.cards import card_of_model  # noqa: PLC0415 - see `_is_record`
+    from esr.config.cards import card_of_model, model_file, model_names  # noqa: PLC0415 - see `_is_record`
     from esr.config.compose import compose  # noqa: PLC0415
-    from esr.errors import NetworkError  # noqa: PLC0415
     from esr.evaluation import question  # noqa: PLC0415
     from esr.evaluation.worker.messages import ComplexityRequest, LayersRequest  # noqa: PLC0415
     from esr.records.network import Weights  # noqa: PLC0415
     from esr.records.reasons import REASONS, scripted_note  # noqa: PLC0415
     from esr.system.console import console  # noqa: PLC0415
 
+    if model_file(choice) is None and not choice.endswith((".yaml", ".yml")):
+        near = did_you_mean(choice, model_names(), limit=1)
+        remedy = near if near.startswith("did") else "esr show lists the networks"
+        raise ConfigError(f"{one_line(choice)}: no network, YAML or record of that name; {remedy}")
     model = compose([f"model={choice}"]).model
     card = card_of_model(model)
     with question.opened(model, Weights("random")) as (worker, network):
@@ -186,7 +193,7 @@ def _print_layers(screen: "Console", name: str, layers: Sequence["Layer"], count
     ]
     rows.append(("total", "", "", *(f"{count:,}" for count in (counted.params, counted.macs, counted.activations))))
 
-    grid = texts(("layer", "type", "output shape", "params", "MACs", "activations"), rows, left=2)
+    grid = texts(("layer", "type", "output shape", "params", "MACs", "activations"), rows, left=("layer", "type"))
     screen.print(f"Layers of {name} on a {'×'.join(map(str, counted.input_shape))} input")
     left_out = print_fitting(grid, screen, ("type", "output shape"), gap=2)
     print_left_out(left_out, "--format json has them", screen)

@@ -12,6 +12,7 @@ esr config --train explains every key, docs/training.md the training.
 import argparse
 
 from esr.cli import signals
+from esr.cli.advice import refuse_bare_words
 from esr.cli.parser import Parser, key_values
 from esr.text import printable
 
@@ -23,6 +24,7 @@ def add(parser: Parser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Trains; returns the exit code."""
+    refuse_bare_words(["train"], options.overrides)
     key_values(options.overrides)
 
     # torch takes seconds to import, which `--help` and usage errors do without.

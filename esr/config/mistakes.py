@@ -25,6 +25,8 @@ _EXPECTED = {
 }
 """End of OmegaConf's line -> what the key takes."""
 _ONE_OF_EACH = (*NETWORK_GROUPS, "data", "timing", "device", "cudnn", "telemetry")
+_NUMBERS = {"device": "device.index", "timing": "timing.rounds"}
+"""Group -> the key that is meant by a number."""
 
 _NO_NAME = re.compile(r"[+-]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(e[+-]?\d+)?|[+-]?(inf|nan)|true|false|\{.*", re.IGNORECASE)
 """A number, a truth value or a mapping in Hydra's grammar, for which Hydra has a traceback where a name is expected."""
@@ -48,10 +50,23 @@ def refuse_lists(overrides: Sequence[str]) -> None:
     for word in overrides:
         key, _, value = word.partition("=")
         if key in _ONE_OF_EACH and any(_NO_NAME.fullmatch(part.strip()) for part in value.split(",")):
-            raise ConfigError(f"{word}: no such choice; esr --help lists those of {key}, ./NAME.yaml is a file")
+            raise ConfigError(f"{word}: no such choice; {_for_number(key, value)}")
+        if key == "data" and "/" in value and "(" not in value:
+            raise ConfigError(f"{word}: no such set; a folder of images is {_folder(value)}")
         if key in _ONE_OF_EACH and value.startswith("["):
             joined = "; esr rank joins records of several data sets" if key == "data" else ""
             raise ConfigError(f"{word}: one at a time; esr -m {key}={value.strip('[]')} measures each{joined}")
+
+
+def _for_number(group: str, value: str) -> str:
+    """Words to type instead of a number where a group takes a name."""
+    if group in _NUMBERS and value.isdigit():
+        return f"type {_NUMBERS[group]}={value}"
+    return f"esr --help lists those of {group}" + (", ./NAME.yaml is a file" if group in NETWORK_GROUPS else "")
+
+
+def _folder(path: str) -> str:
+    return f"data=folder {shlex.quote(f'data.root={path}')}"
 
 
 def explain(error: Exception, overrides: Sequence[str]) -> ConfigError:
@@ -126,8 +141,21 @@ def _unknown_choice(error: MissingConfigException) -> str:
         return f"{group}={choice}: no such file (relative to {Path.cwd()})"
     if group == "device" and re.match(r"gpu|cuda", choice):
         return f"{group}={choice}: no such choice; device=cuda, with device.index=N for one of several GPUs"
+    if group in NETWORK_GROUPS and (meant := _no_network(group, choice)):
+        return f"{group}={choice}: no such choice; {meant}"
     more = " or a path ending in .yaml" if group in NETWORK_GROUPS else ""
+    more = f"; a folder of images is {_folder(choice)}" if group == "data" and Path(choice).is_dir() else more
     return f"{group}={choice}: no such choice; {did_you_mean(choice, error.options or [])}{more}"
+
+
+def _no_network(group: str, choice: str) -> str:
+    """Words to type instead of all networks, or of a weight file; empty for any other choice."""
+    if choice in ("*", "all"):
+        return f"esr -m '{group}=glob(*)' measures every network"
+    if choice.endswith((".pth", ".pt", ".ckpt", ".safetensors")):
+        key = "weights" if group == "model" else f"{group}_weights"
+        return f"weights are given by {key}={choice}, beside {group}=NAME"
+    return ""
 
 
 def _wrong_value(cause: OmegaConfBaseException, overrides: Sequence[str]) -> str:

@@ -94,7 +94,7 @@ class Task:
         if self.as_json:
             print(indented(record.document))
         else:
-            print_record(record, console(), whole=self.verbose)
+            print_record(record, console(), "everything" if self.verbose else "first look")
         networks = (record.candidate, record.baseline)
         failed = [f"{one.name} failed ({one.failure.kind}: {one.failure.message})" for one in networks if one.failure]
         if failed:

@@ -69,7 +69,7 @@ def records_at(path: Path, left_out: list[LeftOut]) -> list[Record]:
             if named or file.name == FILE_NAME:
                 raise
     if not records:
-        raise RecordError(f"{shown_path(path)}: contains no record; a record is a file {FILE_NAME}")
+        raise RecordError(f"{shown_path(path)}: contains no record; esr model=NAME writes one, a file {FILE_NAME}")
     return records
 
 
@@ -81,7 +81,7 @@ def _mode(path: Path) -> int:
     except OSError as error:
         raise RecordError(f"{shown_path(path)}: cannot be read ({error.strerror})") from error
     if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
-        raise RecordError(f"{shown_path(path)}: no such file or folder")
+        raise RecordError(f"{shown_path(path)}: no such file or folder; esr model=NAME writes records below outputs")
     return mode
 
 

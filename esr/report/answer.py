@@ -4,22 +4,26 @@ from collections.abc import Iterable
 
 from esr.config.terms import ROLES, Role
 from esr.records.files import Record
-from esr.records.network import Estimate, Network
-from esr.records.reasons import CPU_NOTE, REASONS, WARNING, WEIGHTS_NOTES
+from esr.records.network import Estimate, Failure, Network
+from esr.records.reasons import CPU_NOTE, DISQUALIFYING, REASONS, WARNING, WEIGHTS_NOTES
 from esr.report.wording import UNWARMED, data_notes, failure_words, network_notes, number, psnr_difference, warning
 
 _EQUAL, _TEN, _HUNDRED = 1.1, 10, 100
 """Factors below the first are told apart by the third decimal, above the last by whole numbers."""
+_MOST_CAUSES = 3
+"""Causes of a status that are named; the others are counted."""
+_LONGEST_MESSAGE = 300
+"""Characters of a failure's message; the notes have all of it."""
 
 
 def answer(record: Record) -> str:
     """Candidate against baseline in one sentence, with the difference of PSNR and the verdict's status."""
     candidate, baseline, timing = record.candidate, record.baseline, record.document.timing
     if candidate.failure:
-        return f"{candidate.name} failed {failure_words(candidate.failure)}"
+        return f"{candidate.name} {_failed(candidate.failure)}"
     if baseline.failure:
         took = f"takes {number(candidate.timing.runtime_ms.value, 2)} ms per image" if candidate.timing else "is alone"
-        return f"{candidate.name} {took}: its baseline {baseline.name} failed {failure_words(baseline.failure)}"
+        return f"{candidate.name} {took}: its baseline {baseline.name} {_failed(baseline.failure)}"
     status, ratio = record.verdict.status, record.ratio
     if ratio is None:
         return f"{candidate.name} against {baseline.name}: no ratio was measured: {status}"
@@ -66,13 +70,19 @@ def inverse(ratio: Estimate) -> Estimate:
 
 
 def verdict_line(record: Record) -> str:
-    """Status and what it rests on, each cause once; empty for a clean record and for a failed one."""
+    """Status and what it rests on: the first causes, each once, and the number of the others.
+
+    Empty for a clean record and for a failed one.
+    """
     found = [one for one in record.verdict.reasons if one.severity != WARNING]
+    found.sort(key=lambda one: one.reason not in DISQUALIFYING)
     causes = _once((REASONS[one.reason], one.role) for one in found)
     if not causes or record.failed:
         return ""
     networks = record.document.networks
     said = [cause if role is None else f"{cause} ({networks.of(role).name})" for cause, role in causes.items()]
+    if (more := len(said) - _MOST_CAUSES) > 0:
+        said[_MOST_CAUSES:] = [f"{more} more reason{'s' * (more != 1)}"]
     return f"{record.verdict.status}: {'; '.join(said)}"
 
 
@@ -92,6 +102,11 @@ def notes(record: Record) -> list[str]:
         *([UNWARMED] if timing.protocol == "single" else []),
         *([CPU_NOTE] if worker and worker.device.kind == "cpu" else []),
     ]
+
+
+def _failed(failure: Failure) -> str:
+    words = failure_words(failure)
+    return f"failed {words if len(words) <= _LONGEST_MESSAGE else f'{words[:_LONGEST_MESSAGE]}…'}"
 
 
 def _once(found: Iterable[tuple[str, Role | None]]) -> dict[str, Role | None]:

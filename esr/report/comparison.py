@@ -1,13 +1,16 @@
 """Comparisons of records as text: for the terminal, as Markdown, as JSON."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
+from typing import get_args
 
 from rich.console import Console
 
-from esr.records.compare import Comparison, Difference
+from esr.records.compare import Comparison, ComparisonOutcome, Difference
 from esr.records.files import Record
 from esr.report import markdown
+from esr.report.answer import faster_or_slower
 from esr.report.fitting import print_fitting, print_left_out
 from esr.report.table import Cell, Column, Grid
 from esr.report.wording import interval, number
@@ -66,8 +69,7 @@ def _shown(value: object) -> str:
 
 def print_comparisons(comparisons: Sequence[Comparison], screen: Console) -> None:
     """Prints a table, and below it the reasons for each outcome."""
-    for comparison in comparisons[:1] if len(comparisons) == 1 else ():
-        screen.print(_answer(comparison))
+    screen.print(_answer(comparisons[0]) if len(comparisons) == 1 else _summary(comparisons))
     screen.print(_TITLE)
     left_out = print_fitting(Grid(_COLUMNS, comparisons), screen, ("data", "a_ms", "b_ms"), gap=2)
     screen.print(*(f"· {line}" for line in _lines(comparisons)), sep="\n")
@@ -76,14 +78,20 @@ def print_comparisons(comparisons: Sequence[Comparison], screen: Console) -> Non
 
 def _answer(comparison: Comparison) -> str:
     """The outcome in one sentence."""
-    name, outcome = comparison.b.candidate.name, comparison.outcome
-    words = {"same": f"{name} in B is as fast as in A", "inconclusive": f"inconclusive: {comparison.why}"}
+    name, change = comparison.b.candidate.name, comparison.change
+    if change is None or comparison.outcome == "inconclusive":
+        return f"inconclusive: {comparison.why}"
     confidence = comparison.b.document.timing.confidence
-    if comparison.change is None or outcome == "inconclusive":
-        return words["inconclusive"]
-    change = interval(comparison.change, 3)
-    said = words.get(outcome, f"{name} in B is {outcome} than in A")
-    return f"{said}: ratio times {change}, {confidence * 100:g} % CI"
+    if comparison.outcome == "same":
+        return f"{name} in B is as fast as in A: {interval(change, 3)} times its ratio, {confidence * 100:g} % CI"
+    return faster_or_slower(f"{name} in B", "in A", change, confidence)
+
+
+def _summary(comparisons: Sequence[Comparison]) -> str:
+    """The number of networks with each outcome."""
+    found = Counter(one.outcome for one in comparisons)
+    counts = [f"{found[outcome]} {outcome}" for outcome in get_args(ComparisonOutcome) if found[outcome]]
+    return f"{len(comparisons)} networks in B against A: {', '.join(counts)}"
 
 
 def to_markdown(comparisons: Sequence[Comparison]) -> str:

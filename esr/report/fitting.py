@@ -1,6 +1,6 @@
 """Tables that fit a terminal: whole columns are left out and named, no figure is ever cut."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from rich import box
 from rich.cells import cell_len
@@ -9,11 +9,14 @@ from rich.table import Table
 from rich.text import Text
 
 from esr.report.table import Cell, Column, Grid, RowType
+from esr.text import one_line
 
 GAP = 1
 """Columns of the terminal between two of the table's."""
 _NARROWEST = 12
 """Width to which a column of text is narrowed once no more columns may be left out."""
+_SENTENCES = 24
+"""Width to which a column of sentences is narrowed before a column is left out."""
 
 
 def plain(_: Column[RowType], cell: Cell) -> str:
@@ -28,38 +31,57 @@ def print_fitting(
     text: Callable[[Column[RowType], Cell], str] = plain,
     style: Callable[[RowType], str | None] = lambda _: None,
     gap: int = GAP,
+    sentences: Collection[str] = (),
 ) -> list[str]:
-    """Prints as many columns as fit; returns the headers of the others.
+    """Prints as many columns as fit; returns the headers of the others. The arguments are those of `fitted`."""
+    made, left_out = fitted(grid, screen.width, left_out_first, text, style, gap, sentences)
+    screen.print(made)
+    return left_out
+
+
+def fitted(
+    grid: Grid[RowType],
+    room: int,
+    left_out_first: Sequence[str] = (),
+    text: Callable[[Column[RowType], Cell], str] = plain,
+    style: Callable[[RowType], str | None] = lambda _: None,
+    gap: int = GAP,
+    sentences: Collection[str] = (),
+) -> tuple[Table, list[str]]:
+    """A table of as many columns as fit, and the headers of the others.
 
     A header may break between words, and text may be folded; a figure stays whole and on one line.
 
     Args:
-        grid: The table.
-        screen: Where it is printed.
+        grid: The table; what is unprintable in it is replaced.
+        room: Columns of the terminal.
         left_out_first: Keys of the columns that a narrow terminal does without, in this order.
         text: Text of a cell.
         style: Style of a row.
         gap: Columns of the terminal between two of the table's.
+        sentences: Keys of the columns of text that are folded before any column is left out.
     """
-    lines = [(row, [text(column, cell) for column, cell in line]) for row, line in grid.lines]
+    lines = [(row, [one_line(text(column, cell)) for column, cell in line]) for row, line in grid.lines]
     columns = {column.key: column for column in grid.columns}
     widths = {key: _width(column, [line[at] for _, line in lines]) for at, (key, column) in enumerate(columns.items())}
+    least = {key: min(width, _SENTENCES) if key in sentences else width for key, width in widths.items()}
     for key in left_out_first:
-        if _total(widths, gap) <= screen.width:
+        if _total(least, gap) <= room:
             break
-        widths.pop(key, None)
-    for key in [key for key in widths if columns[key].left]:
-        excess = max(0, _total(widths, gap) - screen.width)
-        widths[key] = max(min(widths[key], _NARROWEST), widths[key] - excess)
+        least.pop(key, None)
+    kept = {key: widths[key] for key in least}
+    words = {key: width for key, width in kept.items() if columns[key].left}
+    figures = _total(kept, gap) - sum(words.values())
+    kept |= _shared(words, room - figures)
     made = Table(box=box.SIMPLE_HEAD, padding=(0, gap - 1, 0, 0), show_edge=False, pad_edge=False)
-    for key, width in widths.items():
+    for key, width in kept.items():
         left = columns[key].left
-        made.add_column(Text(columns[key].header), justify="left" if left else "right", width=width, overflow="fold")
+        header = Text(one_line(columns[key].header))
+        made.add_column(header, justify="left" if left else "right", width=width, overflow="fold")
     for row, line in lines:
-        kept = [Text(cell) for key, cell in zip(columns, line, strict=True) if key in widths]
-        made.add_row(*kept, style=style(row))
-    screen.print(made)
-    return [columns[key].header for key in left_out_first if key in columns.keys() - widths.keys()]
+        cells = [Text(cell) for key, cell in zip(columns, line, strict=True) if key in kept]
+        made.add_row(*cells, style=style(row))
+    return made, [columns[key].header for key in left_out_first if key in columns.keys() - kept.keys()]
 
 
 def left_out_line(headers: Sequence[str], elsewhere: str) -> list[str]:
@@ -73,13 +95,22 @@ def print_left_out(headers: Sequence[str], elsewhere: str, screen: Console) -> N
         screen.print(line)
 
 
-def texts(headers: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> Grid[Sequence[str]]:
-    """A table of texts, one for each header; the first `left` of them are words, the others figures."""
+def texts(headers: Sequence[str], rows: Sequence[Sequence[str]], left: Collection[str]) -> Grid[Sequence[str]]:
+    """A table of texts, one for each header, by which `left` names the columns of words; the others hold figures."""
 
     def column(at: int, header: str) -> Column[Sequence[str]]:
-        return Column(header, header, lambda row: Cell(row[at]), left=at < left)
+        return Column(header, header, lambda row: Cell(row[at]), left=header in left)
 
     return Grid([column(at, header) for at, header in enumerate(headers)], rows)
+
+
+def _shared(widths: Mapping[str, int], room: int) -> dict[str, int]:
+    """Widths of columns of text in what room there is: short ones keep theirs, long ones share the rest evenly."""
+    shared: dict[str, int] = {}
+    for left, key in zip(range(len(widths), 0, -1), sorted(widths, key=lambda key: widths[key]), strict=True):
+        fair = (room - sum(shared.values())) // left
+        shared[key] = min(widths[key], max(fair, _NARROWEST))
+    return shared
 
 
 def _width(column: Column[RowType], texts: Sequence[str]) -> int:
@@ -87,5 +118,5 @@ def _width(column: Column[RowType], texts: Sequence[str]) -> int:
     return max([cell_len(text) for text in [*texts, *header]], default=1)
 
 
-def _total(widths: dict[str, int], gap: int) -> int:
+def _total(widths: Mapping[str, int], gap: int) -> int:
     return sum(widths.values()) + gap * (len(widths) - 1)

@@ -3,9 +3,10 @@
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.table import Table
 from rich.text import Text
 
 from esr.config.cards import Published
@@ -16,13 +17,17 @@ from esr.records.network import Complexity, Network
 from esr.records.telemetry import Telemetry
 from esr.report import wording
 from esr.report.answer import answer, notes, verdict_line
-from esr.report.fitting import print_fitting, print_left_out
+from esr.report.fitting import fitted, left_out_line
 from esr.report.table import Cell, Column, Grid
 from esr.report.wording import COUNTS, DASH, count, interval, number
 from esr.text import escaped, one_line, shown_path
 
+Detail: TypeAlias = Literal["first look", "figures", "everything"]
+"""The figures by which networks are compared; every figure; every figure and every note."""
 MOST_NOTES = 3
 """Notes below the table of a first look."""
+MOST_LINES = 40
+"""Lines of a first look and of every figure; notes for which there is no room are counted."""
 _STYLES: dict[Status, str] = {
     "clean": "bold green",
     "imprecise": "bold",
@@ -37,6 +42,8 @@ _FIRST_LOOK = (
     "peak memory [MiB]",
 )
 _LONGEST_NAME = 24
+_STATED = ("claimed", "published")
+"""Columns that a narrow terminal does without, in this order."""
 
 
 class FigureRow(NamedTuple):
@@ -48,37 +55,90 @@ class FigureRow(NamedTuple):
     published: str = ""
     claimed: str = ""
 
+    @property
+    def is_measured(self) -> bool:
+        """False for a row that stands only for published or claimed figures."""
+        return {self.candidate, self.baseline} != {DASH} or not (self.published or self.claimed)
 
-def print_record(record: Record, screen: Console, *, whole: bool = False) -> None:
+
+def print_record(record: Record, screen: Console, detail: Detail = "first look") -> None:
     """Prints the answer, the verdict, the table and its notes, and the paths of the record and the picture.
 
     Args:
         record: One evaluation.
         screen: Where it is printed.
-        whole: Every figure and every note, instead of the most important ones.
+        detail: How much of it.
     """
     style = _STYLES[record.verdict.status]
-    screen.print(Text(one_line(answer(record)), style))
-    if verdict := verdict_line(record):
-        screen.print(Text(one_line(verdict), style.removeprefix("bold ")))
     title = f"{record.candidate.name} against {record.baseline.name} on {wording.data_words(record.document.data)}"
-    screen.print("", title, sep="\n")
-    lines = _every_figure(record) if whole else _first_look(record)
-    dropped = print_fitting(Grid(_columns(record, lines), lines), screen, ("claimed", "published"), gap=2)
-    said = wording.footnotes(record) if whole else notes(record)
-    shown = said if whole else said[:MOST_NOTES]
-    for note in shown:
-        screen.print(f"· {one_line(note)}")
-    print_left_out(dropped, "a wider terminal shows them", screen)
+    lines = _first_look(record) if detail == "first look" else _every_figure(record)
+    table, dropped = _fitted(record, lines, screen.width)
+    top: list[RenderableType] = [Text(one_line(answer(record)), style)]
+    if verdict := verdict_line(record):
+        top.append(Text(one_line(verdict), style.removeprefix("bold ")))
+    top += ["", one_line(title), table]
+    below = left_out_line(dropped, "a wider terminal shows them")
+    places = _places(record)
+
+    said = [f"· {one_line(note)}" for note in (notes(record) if detail == "first look" else wording.footnotes(record))]
+    shown = said
+    if detail != "everything":
+        others = [*top, *below, _more(record, detail, len(said)), *places]
+        most = MOST_NOTES if detail == "first look" else len(said)
+        shown = _with_room(said, most, screen, MOST_LINES - sum(_height(one, screen) for one in others))
+    for one in [*top, *shown, *below]:
+        screen.print(one)
+    for line in (_more(record, detail, len(said) - len(shown)), *places):
+        if line:
+            screen.print(line, soft_wrap=True)
+
+
+def _fitted(record: Record, lines: Sequence[FigureRow], width: int) -> tuple[Table, list[str]]:
+    """The table and the columns left out, with which go the rows that stand for nothing else."""
+    table, dropped = fitted(Grid(_columns(record, lines), lines), width, _STATED, gap=2)
+    if dropped:
+        kept = [key for key in _STATED if key not in dropped]
+        lines = [line for line in lines if line.is_measured or any(getattr(line, key) for key in kept)]
+        columns = [column for column in _columns(record, lines) if column.key not in dropped]
+        table, _ = fitted(Grid(columns, lines), width, gap=2)
+    return table, dropped
+
+
+def _with_room(said: Sequence[str], most: int, screen: Console, room: int) -> list[str]:
+    """The first notes that fit; one that is too long makes way for the next."""
+    shown: list[str] = []
+    for note in said:
+        height = _height(note, screen)
+        if height <= room and len(shown) < most:
+            shown.append(note)
+            room -= height
+    return shown
+
+
+def _height(one: RenderableType, screen: Console) -> int:
+    return len(screen.render_lines(one, pad=False))
+
+
+def _more(record: Record, detail: Detail, left: int) -> str:
+    """The line that says how to read the rest, so many notes among it; empty where all has been printed."""
+    rest = [f"{left} more note{'s' * (left != 1)}"] if left else []
     if record.path is None:
-        return
+        return rest[0] if rest else ""
+    command = ["esr", "show", shown_path(_near(record.path.parent))]
+    if detail == "first look":
+        return f"{', '.join(['every figure', *rest])}: {shlex.join(command)}"
+    return f"{rest[0]}: {shlex.join([*command, '-v'])}" if rest else ""
+
+
+def _places(record: Record) -> list[str]:
+    """Paths of the record and of its picture."""
+    if record.path is None:
+        return []
     folder = _near(record.path.parent)
-    if not whole:
-        more = f", {len(said) - len(shown)} more notes" if len(said) > len(shown) else ""
-        screen.print(f"every figure{more}: esr show {shlex.quote(shown_path(folder))}", soft_wrap=True)
-    screen.print(f"record: {shown_path(folder / record.path.name)}", soft_wrap=True)
+    found = [f"record: {shown_path(folder / record.path.name)}"]
     if comparison := record.document.pictures.comparison:
-        screen.print(f"picture: {shown_path(folder / comparison)}", soft_wrap=True)
+        found.append(f"picture: {shown_path(folder / comparison)}")
+    return found
 
 
 def _near(folder: Path) -> Path:
@@ -165,7 +225,8 @@ def _number(part: object, name: str, digits: int) -> str:
 def _count(metric: Metric, counts: Complexity | None) -> str:
     if counts is None:
         return DASH
-    return f"{count(metric, getattr(counts, metric), counts.without_formula)} {COUNTS[metric].symbol}"
+    counted = getattr(counts, metric)
+    return DASH if counted is None else f"{count(metric, counted, counts.without_formula)} {COUNTS[metric].symbol}"
 
 
 def _stated(row: Published | None, record: Record) -> dict[str, str]:

@@ -8,8 +8,10 @@ from esr.records.files import Record
 from esr.records.network import Estimate, Failure, Network
 from esr.records.reasons import (
     CPU_NOTE,
+    IMPRECISION,
     REASONS,
     TAINT,
+    WARNING,
     WEIGHTS_NOTES,
     formula_note,
     scripted_note,
@@ -24,6 +26,8 @@ DASH = "–"
 SCOPES = {"gpu": "GPU", "module": "GPU and its module"}
 """Consumer of an energy -> its words."""
 REUSED = "quality, counts and memory from an earlier evaluation; force=true measures them again"
+_GRAVEST_FIRST = (TAINT, IMPRECISION, WARNING)
+"""Severities of reasons."""
 UNWARMED = "one unwarmed pass, as the challenge's script takes it: no interval, not comparable with paired rounds"
 ONE_PAIR = (
     "one pair of processes: on a CPU another pair's ratio may differ by a percent, which the interval does not "
@@ -117,15 +121,16 @@ def data_notes(data: Data) -> list[str]:
 
 
 def footnotes(record: Record) -> list[str]:
-    """Every note on the figures: weights, failures, taints, omissions, conditions; the same text once."""
+    """Every note on the figures, the gravest first: reasons, data, networks, conditions; the same text once."""
     networks = record.document.networks
     candidate, baseline = networks.candidate, networks.baseline
-    notes = data_notes(record.document.data)
+    reasons = sorted(record.verdict.reasons, key=lambda found: _GRAVEST_FIRST.index(found.severity))
+    notes = [reason_line(networks, found) for found in reasons]
+    notes += data_notes(record.document.data)
     notes += [f"{candidate.name}: {line}" for line in _all_network_notes(candidate)]
     notes += [f"{baseline.name} (baseline): {line}" for line in _all_network_notes(baseline)]
     if baseline.untimed_from is not None:
         notes.append(f"{baseline.name} (baseline): {REUSED}")
-    notes += [reason_line(networks, found) for found in record.verdict.reasons]
     timing = record.document.timing
     if timing.protocol == "single":
         notes.append(UNWARMED)
@@ -157,7 +162,7 @@ def _in_processes(timing: Timing) -> str:
 def reason_line(networks: Networks, found: Reason) -> str:
     """A reason of the verdict as a sentence: network, meaning and figures."""
     who = f"{networks.of(found.role).name}: " if found.role else ""
-    mark = "" if found.severity == TAINT else "warning: "
+    mark = "warning: " if found.severity == WARNING else ""
     return f"{mark}{who}{warning(found)}"
 
 
@@ -174,7 +179,9 @@ def loading_notes(network: Network) -> list[str]:
     if found is None:
         return notes
     if found.passes:
-        notes.append(f"made {found.passes} forward passes while it was loaded, before any clock ran")
+        notes.append(
+            f"made {found.passes} forward pass{'es' * (found.passes != 1)} while it was loaded, before any clock ran"
+        )
     if found.settings_reset:
         changed = ", ".join(f"{escaped(name)}={value}" for name, value in found.settings_reset.items())
         notes.append(f"set {changed} while it was loaded; reset")

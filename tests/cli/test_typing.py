@@ -100,9 +100,64 @@ def test_what_is_no_range_of_cpus_is_refused_in_one_line(word):
         (["doctor", "--json"], "--json: no such option"),
         (["config", "timing.round"], "did you mean timing.rounds"),
         (["config", "rounds"], "did you mean timing.rounds"),
+        (["imdn", "rlfn", "data=set5"], "write esr -m model=imdn,rlfn data=set5"),
+        (["run", "imdn", "rlfn"], "esr -m model=imdn,rlfn"),
+        (["run", "data=set5"], "esr model=NAME data=set5"),
+        (["-m", "imdn", "rfdn"], "imdn: expected KEY=VALUE; type esr -m model=imdn,rfdn"),
+        (["-v", "rlfn"], "type esr model=rlfn"),
+        (["model", "imdn"], "write esr model=imdn"),
+        (["model", "=", "imdn"], "write esr model=imdn"),
+        (["model", "=imdn", "data=set5"], "write esr model=imdn data=set5"),
+        (["model=", "imdn"], "type esr model=imdn"),
+        (["timing.rounds", "20"], "write esr model=NAME timing.rounds=20"),
+        (["timing"], "esr config timing explains it"),
+        (["timing.round", "20"], "did you mean timing.rounds"),
+        (["version"], "that is esr --version"),
+        (["mine.py"], "esr model=PATH.yaml"),
+        (["photograph.png"], "data=folder data.root=DIR"),
+        (["help", "timing"], "esr config timing explains it"),
+        (["help", "shwo"], "did you mean show"),
+        (["help", "run"], "a measurement needs none"),
+        (["--models"], "write esr show"),
+        (["--list"], "write esr show"),
+        (["--datasets"], "write esr fetch --list"),
+        (["model=imdn", "--dry-run"], "write --cfg job"),
+        (["model=imdn", "--batch-size", "4"], "each pass takes one image"),
+        (["model=imdn", "--fp16"], "measured in float32"),
+        (["-V"], "write esr --version"),
+        (["model=imdn", "--json"], "write --format json"),
+        (["rank", "x", "--html"], "write --format html"),
+        (["check", "x", "--markdown"], "write --format markdown"),
+        (["rank"], "nothing to rank: name record files or folders, as esr rank outputs"),
+        (["rank", "."], "no record that can be ranked; esr model=NAME makes one"),
+        (["rank", "nothing"], "nothing: no such file or folder; esr model=NAME writes records"),
+        (["rank", "imdn", "rlfn"], "imdn: a network, and no record; esr -m model=imdn,rlfn measures"),
+        (["rank", "ntire2024"], "--published ntire2024 ranks its own table"),
+        (["rank", "nowhere", "latex"], "write --format latex"),
+        (["rank", "--published", "ntire2027"], "no such challenge; did you mean ntire202"),
+        (["compare", "one"], "one: no such file or folder; esr model=NAME writes records"),
+        (["compare", "imdn", "rfdn"], "esr model=imdn baseline=rfdn measures two networks beside each other"),
+        (["compare", "."], "contains no record; esr model=NAME writes one"),
+        (["show", "nothing"], "no network, YAML or record of that name; esr show lists the networks"),
+        (["show", "imdm"], "did you mean imdn?"),
+        (["show", "model=imdm"], "did you mean imdn?"),
+        (["show", "mine.pth"], "no network, YAML or record of that name"),
+        (["export", "rlfn", "onnx"], "type esr export model=rlfn format=onnx"),
+        (["export", "model", "rlfn", "format=onnx"], "type esr export model=rlfn format=onnx"),
+        (["rerun", "rlfn"], "rlfn: a network, and no record; esr model=rlfn measures it"),
+        (["rerun", "."], "holds no record.json; name one record, as outputs/DAY/TIME"),
+        (["train", "imdn", "data_root=images"], "type esr train model=imdn data_root=images"),
+        (["model=all"], "esr -m 'model=glob(*)' measures every network"),
+        (["model=mine.pth"], "weights=mine.pth, beside model=NAME"),
+        (["model=imdn", "baseline=mine.pth"], "baseline_weights=mine.pth, beside baseline=NAME"),
+        (["model=imdn", "data=../my images"], "data=folder 'data.root=../my images'"),
+        (["model=imdn", "data=/images"], "data=folder data.root=/images"),
+        (["model=imdn", "device=1"], "type device.index=1"),
+        (["model=imdn", "timing=20"], "type timing.rounds=20"),
     ],
 )
-def test_what_people_try_is_answered_by_the_words_to_type(words, advice):
+def test_what_people_try_is_answered_by_the_words_to_type(words, advice, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     assert advice in message(*words)
 
 
@@ -114,10 +169,11 @@ def test_the_words_to_type_work():
 def test_help_can_be_asked_for_as_a_word(capsys):
     assert command.run(["help"]) == 0
     assert "esr model=imdn" in capsys.readouterr().out
-    with pytest.raises(SystemExit) as ended:
-        command.run(["help", "rank"])
-    assert ended.value.code == 0
-    assert "esr rank outputs" in capsys.readouterr().out
+    for words in (["help", "rank"], ["--help", "rank"], ["rank", "--help"]):
+        with pytest.raises(SystemExit) as ended:
+            command.run(words)
+        assert ended.value.code == 0
+        assert "esr rank outputs" in capsys.readouterr().out
 
 
 def test_quotes_are_escaped():

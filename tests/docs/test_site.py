@@ -6,6 +6,10 @@ import pytest
 from helpers.documented import PAGES
 from helpers.paths import ROOT
 
+from esr.config.explain import keys
+from esr.config.schema import EsrConf
+from esr.records.reasons import REASONS, TELEMETRY_REASONS
+
 
 def headings(text: str) -> set[str]:
     """Anchors that GitHub gives a page's headings."""
@@ -50,3 +54,21 @@ def test_the_sites_builder_is_pinned_by_hash():
     assert names
     for name in names:
         assert re.search(rf"^{name}==\S+ .*\n    --hash=sha256:", lock, flags=re.MULTILINE), name
+
+
+def text_of(name: str) -> str:
+    return (ROOT / "docs" / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_every_reason_of_a_verdict_has_its_condition_and_its_remedy(reason):
+    assert f"`{reason}`" in text_of("verdict.md")
+    assert f"| `{reason}` |" in text_of("telemetry.md" if reason in TELEMETRY_REASONS else "measuring.md")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_key_that_a_page_sets_exists(page):
+    known = {key.name for key in keys(EsrConf)}
+    groups = "timing|device|data|quality|complexity|cudnn|telemetry|model"
+    named = re.findall(rf"(?<![\w.])((?:{groups})\.[a-z_.]+)=", page.read_text(encoding="utf-8"))
+    assert not [name for name in named if name not in known and not name.startswith("model.args.")]

@@ -96,3 +96,19 @@ def test_names_are_unique_and_a_repository_gives_a_row_for_each_network(tmp_path
     assert rows[5].notes == ["redefines to", "a pass in to"]
     with pytest.raises(ConfigError, match="no such folder"):
         submissions([tmp_path / "nowhere"])
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_table_fits_the_terminal_and_names_the_columns_that_do_not(run_esr, tmp_path, width):
+    _submission(tmp_path / "a_team_with_a_long_name" / "model", "claims: {params_m: 0.004}\n", name="alpha")
+    (_submission(tmp_path / "beta") / "LICENSE").unlink()
+    (tmp_path / "beta" / "tiny.pth").unlink()
+    folders = [str(tmp_path / "a_team_with_a_long_name" / "model"), str(tmp_path / "beta")]
+    run = run_esr("check", *folders, "--no-run", env={"COLUMNS": str(width)})
+    assert run.code == 1, run.err
+    assert max(map(len, run.out.splitlines())) <= width
+    assert ("not shown at this width: claimed [M]" in run.out) == (width == 80)
+    said = " ".join(run.out.split())
+    for words in ("alpha", "beta", "yes", "1 of 2 networks are ready"):
+        assert words in said
+    assert "no licence" in said

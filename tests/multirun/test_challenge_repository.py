@@ -39,6 +39,16 @@ def test_listing_names_what_is_missing_and_suspicious(run_esr, repository, tmp_p
     assert "without their weights" in run_esr("repo", "list", str(repository), cwd=tmp_path).out
 
 
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_list_fits_the_terminal_and_names_the_columns_that_do_not(run_esr, repository, tmp_path, width):
+    run = run_esr("repo", "list", str(repository), cwd=tmp_path, env={"COLUMNS": str(width)})
+    table, found, _ = run.out.partition("\n\n")
+    assert found
+    assert max(map(len, table.splitlines())) <= width
+    assert ("not shown at this width: range, packages missing" in table) == (width == 80)
+    assert "02_Loose" in table
+
+
 def test_a_multirun_measures_each_and_says_why_others_cannot(run_esr, repository, participant):
     (repository / "model_zoo" / "notes.txt").write_text("changed since the commit")
     words = ("-m", "model=repo", f"repo={repository}", "id=2,9,12,14", *SHARED)

@@ -9,14 +9,16 @@ from helpers import rankings
 from helpers.participants import SMALL
 
 from esr.cli import command
-from esr.records.files import Record, decode
+from esr.records.files import Record, decode, load_record
 from esr.records.network import Estimate
+from esr.records.reasons import REASONS
 from esr.report.answer import answer, faster_or_slower, notes, verdict_line
-from esr.report.record_table import MOST_NOTES, print_record
+from esr.report.fitting import fitted, texts
+from esr.report.record_table import MOST_LINES, MOST_NOTES, print_record
+from esr.report.wording import footnotes
 from esr.system.console import captured
 
 WIDTHS = (80, 120)
-MOST_LINES = 40
 
 
 def plain(name="rlfn", ratio=0.53, **changes):
@@ -49,7 +51,7 @@ def figures(document):
 def check_screen(text, width, wanted):
     lines = text.splitlines()
     assert len(lines) <= MOST_LINES
-    table = [line for line in lines if not re.match(r"(record|picture|every figure)", line)]
+    table = [line for line in lines if not re.match(r"(record|picture|every figure|\d+ more notes)", line)]
     assert max(map(len, table)) <= width
     assert not [line for line in table if "…" in line or "..." in line]
     missing = [figure for figure in wanted if figure not in text]
@@ -119,21 +121,103 @@ def test_bundled_weights_are_one_note_for_both_networks():
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("whole", [False, True])
-def test_no_figure_of_a_record_is_cut(width, whole):
+@pytest.mark.parametrize("detail", ["first look", "figures", "everything"])
+def test_no_figure_of_a_record_is_cut(width, detail):
     warnings = [reason(name, "candidate", "warning") for name in ("training_form", "below_bicubic", "input_changed")]
     document = plain(name="a_network_with_a_name_that_is_longer_than_its_column", ratio=1234.567)
     document["verdict"]["reasons"] = [*warnings, reason("power_cap", None, "warning")]
     published = {"params_m": 0.3, "flops_g": 58.53, "runtime_ms": 27.11, "memory_mib": 377.91}
     document["networks"]["candidate"]["card"]["published"] = {**published, "psnr_rgb": {"div2k_valid": 29.0}}
     made = Record(decode(json.dumps(document).encode()))
-    text = captured(lambda screen: print_record(made, screen, whole=whole), width)
+    text = captured(lambda screen: print_record(made, screen, detail), width)
     check_screen(text, width, figures(document))
     assert text.startswith("a_network_with_a_name_that_is_longer_than_its_column is ")
     assert "27.11" not in text  # milliseconds of another machine say nothing beside a CPU's
     assert "377.9" not in text
     bullets = [line for line in text.splitlines() if line.startswith("·") and "not shown" not in line]
-    assert whole or len(bullets) <= MOST_NOTES
+    assert detail != "first look" or len(bullets) <= MOST_NOTES
+
+
+def crowded():
+    """A record with every reason for both networks, and every other note, each of them long."""
+    document = plain(name="a_network_with_a_name_that_is_longer_than_its_column")
+    severity = {name: "warning" if name in WARNED else "taint" for name in REASONS}
+    document["verdict"] = {
+        "status": "tainted",
+        "reasons": [
+            {"reason": name, "severity": severity[name], "role": role, "detail": "12.50 % instead of 5.00 %, " * 4}
+            for name in REASONS
+            for role in ("candidate", "baseline")
+        ],
+    }
+    beside = [f"methods/{number} (1 image)" for number in range(5)]
+    document["data"] |= {"skipped": 5, "skipped_from": beside, "complete": 100}
+    for network in document["networks"].values():
+        network["weights"] |= {"source": "bundled", "note": "bundled weights, because the published ones are away"}
+        network["complexity"] |= {"scripted": 3, "without_formula": {f"aten.operator_{n}": n for n in range(1, 60)}}
+        network |= {"padded_to": 16, "uncounted": "an operator refuses the meta device " * 4}
+        network["loading"] = {
+            "data_range": 1.0,
+            "passes": 50,
+            "settings_reset": {"torch.backends.cudnn.benchmark": True},
+            "missing": ["a"],
+            "repository": {"path": "/home/somebody/NTIRE2026_ESR", "id": 22, "commit": "0" * 40, "changed": ["b"]},
+        }
+    claims = {"params_m": 0.3, "flops_g": 58.53, "activations_m": 154.14, "psnr_rgb": {"div2k_valid": 29.0}}
+    document["networks"]["candidate"]["card"] |= {"published": claims, "claims": claims}
+    return document
+
+
+WARNED = ("training_form", "below_bicubic", "launch_bound", "power_cap", "rounds_dependent", "stochastic")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("detail", ["first look", "figures"])
+def test_a_record_with_every_note_keeps_to_a_screen_and_counts_the_notes_left_out(tmp_path, width, detail):
+    document = crowded()
+    made = load_record(rankings.write(document, tmp_path))
+    text = captured(lambda screen: print_record(made, screen, detail), width)
+    check_screen(text, width, figures(document))
+    assert text.startswith("a_network_with_a_name_that_is_longer_than_its_column is ")
+    shown = len([line for line in text.splitlines() if line.startswith("· ") and "not shown" not in line])
+    said = notes(made) if detail == "first look" else footnotes(made)
+    assert 0 < shown < len(said)
+    assert f"{len(said) - shown} more notes: esr show {tmp_path}" in text
+    assert "– G" not in text  # of a count that the record does not have
+    assert ("PSNR div2k_valid" in text) == bool(re.search(r"baseline\).* published", text) and detail == "figures")
+    assert re.search(r"tainted: .*; \d+ more reasons a_network", " ".join(text.split()))
+
+
+def test_every_note_of_a_record_can_be_had(run_esr, tmp_path):
+    made = load_record(rankings.write(crowded(), tmp_path / "r"))
+    run = run_esr("show", "r", "-v", env={"COLUMNS": "80"})
+    printed = " ".join(run.out.split())
+    assert run.code == 0
+    assert not [note for note in footnotes(made) if " ".join(f"· {note}".split()) not in printed]
+    assert "more notes" not in run.out
+    short = run_esr("show", "r", env={"COLUMNS": "80"})
+    assert "more notes: esr show r -v\n" in short.out
+
+
+def test_a_failures_message_may_be_long(run_esr, tmp_path):
+    failure = {"stage": "time", "kind": "exception", "message": "RuntimeError: " + "no memory for 12.50 GiB " * 400}
+    document = plain(verdict__status="failed", networks__candidate__failure=failure, timing__ratio=None)
+    text = captured(lambda screen: print_record(Record(decode(json.dumps(document).encode())), screen), 80)
+    assert len(text.splitlines()) <= MOST_LINES
+    assert text.startswith("rlfn failed during 'time' (exception): RuntimeError: no memory for 12.50 GiB")
+
+
+@pytest.mark.parametrize("room", [40, 60, 80, 200])
+def test_words_share_the_room_that_figures_leave(room):
+    headers = ("name", "figure", "to fix", "notes")
+    rows = [("net", "12345.678", "a sentence that goes on and on " * 5, "short"), ("\x1b[2J", "1", "", "x" * 90)]
+    grid = texts(headers, rows, left=("name", "to fix", "notes"))
+    table, _ = fitted(grid, room, sentences=("to fix", "notes"))
+    lines = captured(lambda screen: screen.print(table), room).splitlines()
+    assert max(map(len, lines)) <= room
+    assert any("12345.678" in line for line in lines)
+    assert "\x1b" not in "".join(lines)
+    assert "net " in "".join(lines)
 
 
 def test_the_screen_of_a_real_measurement_keeps_its_shape_at_every_width(run_esr, participant):
@@ -173,6 +257,28 @@ def test_two_networks_are_compared_through_their_baseline(capsys, folder):
     code, out = esr(capsys, "compare", folder / "b", folder / "c")
     assert code == 4
     assert out.startswith("inconclusive: b against c, ratio 1.0")
+
+
+@pytest.mark.parametrize(
+    ("later", "answer"),
+    [
+        ({"a": 0.8}, r"a in B is as fast as in A: 1\.000 \[0\.\d+, 1\.\d+\] times its ratio, 95 % CI"),
+        ({"a": 0.4}, r"a in B is (1\.9|2\.0)\d× faster than in A \(95 % CI [\d.]+ to [\d.]+\)"),
+        ({"a": 1.2}, r"a in B is 1\.[45]\d× slower than in A \(95 % CI [\d.]+ to [\d.]+\)"),
+        ({"a": 0.8, "b": 0.2, "c": 0.8}, r"3 networks in B against A: 1 same, 1 faster, 1 slower"),
+    ],
+)
+def test_the_comparison_of_a_network_with_itself_begins_with_its_outcome(capsys, folder, tmp_path, later, answer):
+    for name, ratio in later.items():
+        rankings.write(plain(name, ratio), tmp_path / "later" / name)
+    before = [folder / name for name in later]
+    if len(before) > 1:
+        (tmp_path / "before").mkdir()
+        for one in before:
+            one.rename(tmp_path / "before" / one.name)
+        before = [tmp_path / "before"]
+    _, out = esr(capsys, "compare", *before, tmp_path / "later")
+    assert re.match(f"{answer}\n", out)
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -86,7 +86,7 @@ def heed_ctrl_c() -> None:
 def test_the_list_names_everything_and_needs_no_network(fetch, tmp_path):
     run = fetch("--list", ESR_OFFLINE="1")
     assert run.code == 0, run.err
-    rows = {row.split("│")[1].strip(): row for row in run.out.splitlines() if "│" in row}
+    rows = {row.split()[0]: row for row in run.out.splitlines() if row.strip()}
     assert {"imdn", "rlfn", "hnct", "set5", "set14", "b100", "urban100", "div2k_valid", "div2k_test"} <= set(rows)
     assert "3.6 MB" in rows["imdn"]
     assert "MIT" in rows["imdn"]
