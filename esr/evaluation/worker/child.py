@@ -21,6 +21,7 @@ from esr.config.schema import SCALE, ModelConf
 from esr.errors import DeviceError, EsrError, NetworkError
 from esr.evaluation.worker import messages as to
 from esr.evaluation.worker.audit import inspect
+from esr.evaluation.worker.intact import Intact
 from esr.evaluation.worker.messages import Answer, AnyRequest, Done, Refusal, Request
 from esr.evaluation.worker.output_sample import positions
 from esr.networks import devices, inference, loading, padding
@@ -31,6 +32,8 @@ from esr.records.network import SettingValue, WorkerReport
 from esr.sandbox.launch import Lock
 from esr.text import described, one_line
 
+_UNTIMED = (to.LoadRequest, to.InspectRequest, to.ComplexityRequest, to.PeakRequest)
+"""Requests after which it is looked for functions that a network has replaced."""
 _EVICTED_VALUES = 2**20
 """Values, 4 bytes each, that push a pass's messages out of the processor's caches."""
 
@@ -256,9 +259,9 @@ class Child:
     @handle.register
     def inspect(self, request: to.InspectRequest) -> to.InspectAnswer:
         """One pass under watch; its output is kept like any other's."""
+        # Over another image: what a network makes once for a size, or by failing first, is not the watched pass's.
+        self._forward(self._take(request).flip((-2, -1)))
         lr = self._take(request)
-        if isinstance(self.network.forward, padding.Padding):
-            self._forward(torch.zeros_like(lr))  # finds the multiple: a pass that fails first would be watched, too
         sent = lr.clone()
         self.output, found = inspect(self.network, lr, lambda: self._forward(lr), self.settings)
         return msgspec.structs.replace(found, changes_input=not torch.equal(lr, sent))
@@ -299,12 +302,15 @@ def main(read_fd: int, write_fd: int, lock: Lock) -> None:
     """
     for fd in (read_fd, write_fd):
         os.set_inheritable(fd, False)
-    child = Child(lock)
+    child, intact = Child(lock), Intact()
     with open(read_fd, "rb") as source, open(write_fd, "wb") as sink:
         while line := source.readline():
             envelope = to.open_envelope(line)
             request = to.unpack(envelope.message, source.read(envelope.bytes), AnyRequest)
-            sink.write(to.pack(child.answer(request), envelope.ticket))
+            answer = child.answer(request)
+            # Here, in no function that a network could replace; while no clock runs.
+            replaced = intact.replaced() if isinstance(request, _UNTIMED) else ()
+            sink.write(to.pack(answer, envelope.ticket, replaced))
             sink.flush()
         # A network may have left threads behind; nothing they do is worth waiting for.
         sys.stderr.flush()

@@ -38,6 +38,8 @@ Pixels: TypeAlias = npt.NDArray[np.uint8]
 """8-bit values of any shape; on the pipe the shape stands in the line and the values after it."""
 _Extent: TypeAlias = Annotated[tuple[Annotated[int, Meta(ge=0, le=10**9)], ...], Meta(max_length=4)]
 _Word: TypeAlias = Annotated[str, Meta(max_length=MESSAGE_LIMIT)]
+CHANNELS = 3
+_VALUE_BYTES = 4
 
 
 class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="answer"):
@@ -134,6 +136,12 @@ class InspectAnswer(Answer, frozen=True, tag="inspect"):
     """Time inside operators."""
     changes_input: bool = False
     """The pass wrote to its own input."""
+    products: Count = 0
+    """Products of single values of features with numbers that do not follow from the input."""
+    rewritten: Count = 0
+    """Numbers that changed after an operator had made them, by no operator."""
+    filled: Count = 0
+    """Likewise in tensors that an operator had made empty or constant, as kernels do that are launched directly."""
 
 
 class KernelsAnswer(Answer, frozen=True, tag="kernels"):
@@ -161,6 +169,11 @@ class Request(msgspec.Struct, Generic[AnswerT], frozen=True, forbid_unknown_fiel
     def stage(self) -> Stage:
         """Name of the request, and of the stage in which a network fails at it."""
         return cast(Stage, self.__struct_config__.tag)
+
+    @property
+    def most_bytes(self) -> int:
+        """Bytes that may follow the line of its answer; whoever sends more is not read."""
+        return 0
 
     def read(self, message: msgspec.Raw, payload: bytes) -> AnswerT | Refusal:
         """The answer to this request.
@@ -273,9 +286,14 @@ class SampleRequest(Request[SampleAnswer], frozen=True, tag="sample"):
     seed: Count
     """Of the positions."""
 
+    @property
+    def most_bytes(self) -> int:
+        """Of the values."""
+        return _VALUE_BYTES * sample_size(self.values)
+
     def check(self, answer: SampleAnswer) -> None:
         """As many values as there are positions."""
-        if answer.raw.shape != (sample_size(self.values), 4):
+        if answer.raw.shape != (sample_size(self.values), _VALUE_BYTES):
             raise ValueError(f"a sample of shape {answer.raw.shape}")
 
 
@@ -284,10 +302,15 @@ class QualityRequest(Request[QualityAnswer], frozen=True, tag="quality"):
 
     lr_shape: Shape
 
+    @property
+    def most_bytes(self) -> int:
+        """Of the SR image."""
+        return CHANNELS * math.prod(self.lr_shape) * SCALE * SCALE
+
     def check(self, answer: QualityAnswer) -> None:
         """The SR image has the shape that belongs to its LR image."""
         height, width = self.lr_shape
-        if answer.image.shape != (SCALE * height, SCALE * width, 3):
+        if answer.image.shape != (SCALE * height, SCALE * width, CHANNELS):
             raise ValueError(f"an SR image of shape {answer.image.shape}")
 
 
@@ -332,6 +355,11 @@ class ExportRequest(Request[ExportAnswer], frozen=True, tag="export"):
     network: LoadRequest
     format: _Word
 
+    @property
+    def most_bytes(self) -> int:
+        """Of the file."""
+        return MOST_BYTES
+
 
 AnyRequest: TypeAlias = Union[tuple(Request.__subclasses__())]  # type: ignore[valid-type]  # noqa: UP007
 """Every request, for its decoder."""
@@ -344,9 +372,11 @@ class Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bytes: Annotated[int, Meta(ge=0, le=MOST_BYTES)]
     """Bytes that follow the line."""
     message: msgspec.Raw
+    replaced: Annotated[tuple[_Word, ...], Meta(max_length=100)] = ()
+    """Of an answer: functions that measure, and that are not those that the worker began with."""
 
 
-def pack(message: msgspec.Struct, ticket: str) -> bytes:
+def pack(message: msgspec.Struct, ticket: str, replaced: tuple[str, ...] = ()) -> bytes:
     """A message as it is written to the pipe."""
     arrays: list[bytes] = []
 
@@ -357,7 +387,7 @@ def pack(message: msgspec.Struct, ticket: str) -> bytes:
         return list(array.shape)
 
     raw = msgspec.Raw(msgspec.json.encode(message, enc_hook=set_aside))
-    line = msgspec.json.encode(Envelope(ticket, sum(map(len, arrays)), raw))
+    line = msgspec.json.encode(Envelope(ticket, sum(map(len, arrays)), raw, replaced))
     return b"".join([line, b"\n", *arrays])
 
 

@@ -58,6 +58,8 @@ class Worker:
         """
         self.timeout_s = timeout_s
         self._ticket = ""
+        self.replaced: set[str] = set()
+        """Functions that measure, and that the network has replaced in this process."""
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
         child_read, self._write = os.pipe()
         self._read, child_write = os.pipe()
@@ -112,6 +114,9 @@ class Worker:
         deadline = time.monotonic() + self._limit_s(stage)
         try:
             envelope = open_envelope(self._reader.line(deadline), self._ticket)
+            if envelope.bytes > request.most_bytes:
+                raise ValueError(f"{envelope.bytes} bytes where {request.most_bytes} belong")
+            self.replaced.update(envelope.replaced)
             answer = request.read(envelope.message, self._reader.exactly(envelope.bytes, deadline))
         except TimeoutError:
             raise self._timeout(stage) from None
