@@ -183,8 +183,9 @@ def measure_memory(evaluation: Evaluation) -> None:
         with recorded(subject):
             images = every if subject.on_gpu else [largest]
             _reset_peak(subject)
-            for image in images:
-                run_pass(subject.worker, evaluation.inputs, evaluation.inputs.fresh(image))
+            with subject.outside.watching_peak():
+                for image in images:
+                    run_pass(subject.worker, evaluation.inputs, evaluation.inputs.fresh(image))
             shape = shapes[largest] if len(images) == 1 else None
             subject.memory = msgspec.structs.replace(_peak(subject), lr_shape=shape)
         evaluation.progress.advance()
@@ -271,6 +272,7 @@ def verify(evaluation: Evaluation) -> None:
         with recorded(subject):
             _verify(evaluation, subject)
         subject.switches_changed |= subject.outside.changed
+        subject.replaced |= subject.worker.replaced
         evaluation.progress.advance()
 
 
@@ -286,6 +288,17 @@ def _verify(evaluation: Evaluation, subject: Subject) -> None:
             _look_for_chance(evaluation, subject, repeated)
     if watched is not None:
         _inspect(evaluation, subject, watched)
+    if repeatable:
+        _measure_later_pass(evaluation, subject, max(repeatable, key=lambda each: each.lr.size))
+
+
+def _measure_later_pass(evaluation: Evaluation, subject: Subject, timed: Passed) -> None:
+    """Peak memory of a pass that is not the first, and that no other process can do."""
+    subject.seal()
+    _reset_peak(subject)
+    with subject.outside.watching_peak():
+        run_pass(subject.worker, evaluation.inputs, timed.one, timed)
+    subject.later_memory = _peak(subject)
 
 
 def _inspect(evaluation: Evaluation, subject: Subject, watched: Passed) -> None:

@@ -7,8 +7,9 @@ from typing import cast
 from esr.config.terms import Precision as PrecisionClass
 from esr.config.terms import Role, Severity
 from esr.evaluation.subject import Subject
+from esr.evaluation.worker.messages import InspectAnswer
 from esr.records.document import Precision, Process, Reason, Verdict
-from esr.records.network import Complexity, TruthCheck
+from esr.records.network import OUTSIDE, Complexity, TruthCheck
 from esr.records.reasons import IMPRECISION, TAINT, WARNING, status_of
 from esr.telemetry.findings import Disturbance
 from esr.timing import honesty
@@ -31,6 +32,10 @@ MORE_NUMBERS, FEWEST_SHARE = 1.5, 0.05
 """Numbers in a weight file over those registered, and parameters over numbers in the file: buffers may be many."""
 OUTSIDE_SHARE = 0.5
 """Fraction of a pass without multiplications that is spent outside PyTorch's operators."""
+LATER_MEMORY, LATER_MIB = 1.5, 32.0
+"""Factor, and MiB besides, by which a later pass over no larger an image may take more memory than the first ones."""
+MOST_NAMED = 5
+"""Replaced functions that a reason names."""
 DRIVER_MIB = 512.0
 """Memory that the driver attributes to a worker beyond torch's: libraries' code and workspaces."""
 
@@ -120,6 +125,7 @@ def _of_network(subject: Subject, other: Subject, clocks: honesty.Clocks, others
         "work_uncounted": _work_uncounted(subject),
         "parameters_uncounted": _parameters_uncounted(subject),
         "memory_uncounted": _memory_uncounted(subject),
+        "harness_replaced": ", ".join(sorted(subject.replaced)[:MOST_NAMED]),
     }
     reasons = [Reason(name, TAINT, subject.role, detail) for name, detail in details.items() if detail]
     check = subject.output_check
@@ -178,6 +184,10 @@ def _work_uncounted(subject: Subject) -> str | None:
     if found.outside or not found.connected:
         made = f"{found.outside} numbers made" if found.outside else "the output made"
         return f"{made} outside PyTorch's operators"
+    if found.rewritten or _filled_unnamed(subject, found):
+        return f"{found.rewritten + found.filled} numbers changed outside PyTorch's operators"
+    if found.products > found.macs:
+        return f"{found.products} products of single values with weights, {found.macs} multiply-accumulates counted"
     if same_size is not None and found.macs > MORE_MACS * same_size.macs:
         return f"{found.macs} multiply-accumulates on a real input, {same_size.macs} counted for its size"
     if counted is not None and same_size is not None and _per_pixel(same_size) > LARGER_MACS * _per_pixel(counted):
@@ -187,6 +197,17 @@ def _work_uncounted(subject: Subject) -> str | None:
     if not found.macs and outside_ms > 1 and outside_ms > OUTSIDE_SHARE * found.ms:
         return f"no multiplication, but {outside_ms:.3g} of {found.ms:.3g} ms spent outside PyTorch's operators"
     return None
+
+
+def _filled_unnamed(subject: Subject, found: InspectAnswer) -> bool:
+    """True if kernels that are launched directly did work, and the counts do not name it.
+
+    On a GPU, a scripted module's operators may be fused into one such kernel, which the counts do not see.
+    """
+    counted = subject.complexity
+    if not found.filled or counted is None or (counted.scripted and subject.on_gpu):
+        return False
+    return not any(name.endswith(OUTSIDE) for name in counted.without_formula)
 
 
 def _per_pixel(counted: Complexity) -> float:
@@ -206,8 +227,13 @@ def _parameters_uncounted(subject: Subject) -> str | None:
 
 
 def _memory_uncounted(subject: Subject) -> str | None:
-    memory, context = subject.memory, subject.outside.context_mib
-    if memory is None or memory.device_mib is None or memory.reserved_mib is None or context is None:
+    memory, later, context = subject.memory, subject.later_memory, subject.outside.context_mib
+    if memory is None:
+        return None
+    most = LATER_MEMORY * memory.memory_mib + LATER_MIB
+    if later is not None and later.method == memory.method and later.memory_mib > most:
+        return f"{later.memory_mib:.0f} MiB in a later pass, {memory.memory_mib:.0f} MiB in the first"
+    if memory.device_mib is None or memory.reserved_mib is None or context is None:
         return None
     seen = memory.device_mib - context
     if seen <= memory.reserved_mib + DRIVER_MIB:

@@ -28,10 +28,10 @@ def to_image(sr: Tensor, data_range: float) -> npt.NDArray[np.uint8]:
 
 def to_levels(sr: Tensor, data_range: float, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
     """Grey levels at some positions of `to_image(sr, data_range).reshape(-1)`, neither clamped nor rounded."""
-    channels, height, width = sr.shape[1:]
-    pixel, channel = np.divmod(positions, channels)
-    index = torch.from_numpy(channel * height * width + pixel).to(sr.device)
-    picked: npt.NDArray[np.float32] = sr[0].reshape(-1)[index].float().cpu().numpy()
+    pixel, channel = np.divmod(positions, sr.shape[1])
+    # Not from a flat copy, which an output in another memory format would have to be made into, on the clock.
+    index = torch.from_numpy(np.stack([channel, *np.divmod(pixel, sr.shape[3])])).to(sr.device)
+    picked: npt.NDArray[np.float32] = sr[0][index[0], index[1], index[2]].float().cpu().numpy()
     return picked * np.float32(255.0 / data_range)
 
 

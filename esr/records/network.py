@@ -28,6 +28,8 @@ Ssim: TypeAlias = Annotated[float, Meta(ge=-1.001, le=1.001)]
 Names: TypeAlias = Annotated[tuple[Annotated[str, Meta(max_length=4096)], ...], Meta(max_length=100_000)]
 Shape: TypeAlias = tuple[Side, Side]
 """Height and width in pixels."""
+OUTSIDE = " (outside PyTorch)"
+"""Ends the name of work that no operator did."""
 MOST_KERNELS = 20
 LONGEST_KERNEL = 160
 """Characters of a kernel's name: templates make some of them pages long."""

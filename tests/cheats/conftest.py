@@ -30,6 +30,7 @@ class InsideWorker:
     """A worker without a process; its modules are its own."""
 
     sandbox = None
+    replaced = frozenset()
 
     def __init__(self, timeout_s: float, wishes: Wishes, packages: Path | None = None) -> None:
         self.pid = os.getpid()

@@ -12,7 +12,8 @@ from torch.utils._pytree import tree_leaves
 from esr.complexity import operators
 from esr.complexity.counting import in_every_thread, unseen
 from esr.complexity.memory import Ledger
-from esr.complexity.replica import as_written
+from esr.complexity.replica import as_written, registered
+from esr.evaluation.worker.contents import Contents
 from esr.evaluation.worker.messages import InspectAnswer
 from esr.networks import devices
 from esr.records.network import SettingValue
@@ -26,6 +27,9 @@ _IMAGE_SHARE = 8
 _LARGE_SHARE = 0.1
 """Fraction of the parameters from which on other numbers that convolutions and products use count as weights; fewer
 may be fixed filters, as Sobel's."""
+_FEWEST_PRODUCTS = 100
+"""Products of single values per LR pixel, fewer of which are gains and masks."""
+_PRODUCTS = frozenset(f"aten.{name}{place}" for name in ("mul", "div", "addcmul") for place in ("", "_"))
 _FLOAT = 4
 
 
@@ -37,7 +41,8 @@ class _Inspection:
         self.precisions: dict[str, set[str]] = {}
         self.changed: dict[str, SettingValue] = {}
         self.macs = 0
-        self.ns = 0
+        self.contents = Contents([lr, *registered(network)])
+        self._products = 0
         self._pixels = lr.numel() // lr.shape[1]
         self._share = lr.numel() // _IMAGE_SHARE
         self._ledger = Ledger(network, lr)
@@ -62,6 +67,11 @@ class _Inspection:
         total = sum(self._outside.values())
         return total if total >= self._share else 0
 
+    @property
+    def products(self) -> int:
+        """Products of single values of features with numbers that do not follow from the input, if they are many."""
+        return self._products if self._products > _FEWEST_PRODUCTS * self._pixels else 0
+
     def compare_settings(self) -> None:
         """Notes the settings that have changed."""
         now = devices.read_settings()
@@ -73,10 +83,20 @@ class _Inspection:
         macs = operators.macs(operator, arguments, result) or 0
         self.macs += macs
         masked = "attention" in operators.name(operator)  # whose mask is no weight
-        self._note_origins(arguments, result, multiplies=macs > 0, masked=masked)
-        self._note_types(operators.name(operator), result, multiplies=macs > 0)
+        self._note_products(operators.name(operator), arguments, result)
+        follows = self._note_origins(arguments, result, multiplies=macs > 0, masked=masked)
+        if follows or macs:  # a table in half precision is no computation
+            self._note_types(operators.name(operator), arguments, result, multiplies=macs > 0)
+        self.contents.after(operator, arguments, result)
 
-    def _note_origins(self, arguments: Sequence[Any], result: Any, *, multiplies: bool, masked: bool) -> None:
+    def _note_products(self, name: str, arguments: Sequence[Any], result: Any) -> None:
+        leaves = [leaf for leaf in tree_leaves(arguments) if isinstance(leaf, Tensor)]
+        from_input = [_storage(leaf) in self._from_input for leaf in leaves if leaf.numel() > _FEW]
+        if name in _PRODUCTS and len(set(from_input)) > 1 and isinstance(result, Tensor):
+            self._products += result.numel()
+
+    def _note_origins(self, arguments: Sequence[Any], result: Any, *, multiplies: bool, masked: bool) -> bool:
+        """True if the result follows from the input."""
         inputs = [leaf for leaf in tree_leaves(arguments) if isinstance(leaf, Tensor)]
         for leaf in unseen(self._ledger, inputs):
             storage = leaf.untyped_storage()._cdata
@@ -92,6 +112,7 @@ class _Inspection:
         for leaf in outputs:
             (self._from_input.add if follows else self._from_input.discard)(_storage(leaf))
         self._ledger.enter(result)
+        return follows
 
     def _note_weights(self, inputs: Sequence[Tensor], result: Any, *, multiplies: bool) -> None:
         """Follows numbers that are no parameters, through copies and casts, to where they are multiplied."""
@@ -104,11 +125,13 @@ class _Inspection:
             if isinstance(leaf, Tensor) and (storage := _storage(leaf)) not in self._sources:
                 self._made_from[storage] = origins
 
-    def _note_types(self, name: str, result: Any, *, multiplies: bool) -> None:
+    def _note_types(self, name: str, arguments: Sequence[Any], result: Any, *, multiplies: bool) -> None:
+        given = [leaf.dtype for leaf in tree_leaves(arguments) if isinstance(leaf, Tensor)]
+        masks = all(dtype == torch.bool for dtype in given)
         for leaf in tree_leaves(result):
             if not isinstance(leaf, Tensor) or leaf.dtype == torch.float32 or leaf.numel() <= _FEW:
                 continue
-            integers = leaf.dtype in _SMALL_INTEGERS and leaf.numel() >= self._pixels
+            integers = leaf.dtype in _SMALL_INTEGERS and leaf.numel() >= self._pixels and not masks
             whole = not leaf.is_floating_point() and not leaf.is_complex() and leaf.dtype != torch.bool
             if leaf.is_floating_point() or leaf.dtype in _QUANTISED or integers or (whole and multiplies):
                 dtype = str(leaf.dtype).removeprefix("torch.")
@@ -159,9 +182,10 @@ def inspect(
     """
     watched = _Inspection(network, lr, settings)
     start = time.perf_counter_ns()
-    with as_written(), in_every_thread(watched.saw) as mode:
+    with as_written(), in_every_thread(watched.saw, before=watched.contents.before) as mode:
         output = run()
     elapsed = time.perf_counter_ns() - start
+    watched.contents.compare(output)
     watched.compare_settings()
     precisions = {dtype: tuple(sorted(names)) for dtype, names in sorted(watched.precisions.items())}
     return output, InspectAnswer(
@@ -173,4 +197,7 @@ def inspect(
         connected=watched.connects(output),
         ms=elapsed / 1e6,
         operators_ms=min(mode.ns, elapsed) / 1e6,
+        products=watched.products,
+        rewritten=watched.contents.rewritten,
+        filled=watched.contents.filled,
     )

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from esr import complexity
+from esr.complexity.replica import as_written
 from esr.config.class_path import methods
 from esr.config.schema import SCALE, ModelConf
 from esr.errors import DeviceError, EsrError, NetworkError
@@ -260,7 +261,8 @@ class Child:
     def inspect(self, request: to.InspectRequest) -> to.InspectAnswer:
         """One pass under watch; its output is kept like any other's."""
         # Over another image: what a network makes once for a size, or by failing first, is not the watched pass's.
-        self._forward(self._take(request).flip((-2, -1)))
+        with as_written():
+            self._forward(self._take(request).flip((-2, -1)))
         lr = self._take(request)
         sent = lr.clone()
         self.output, found = inspect(self.network, lr, lambda: self._forward(lr), self.settings)
