@@ -108,6 +108,13 @@ class TestWhereTheStateDictHides:
         path = save(tmp_path / "net.pth", {"model": {"ema": state, "raw": filled(seed=2)}})
         assert same(read_state_dict(path, CheckpointConf(state_dict_under="model.ema")), state)
 
+    @pytest.mark.parametrize("under", [None, "model", "model.networks"])
+    def test_the_remedy_leads_to_a_state_dict_in_nested_dicts(self, tmp_path: Path, under: str | None) -> None:
+        path = save(tmp_path / "net.pth", {"model": {"networks": {"net_g": filled()}, "step": 3}, "epoch": 1})
+        line = reading(path, CheckpointConf(state_dict_under=under))
+        assert line.endswith("set model.checkpoint.state_dict_under=model.networks.net_g")
+        assert same(read_state_dict(path, CheckpointConf(state_dict_under="model.networks.net_g")), filled())
+
     def test_a_prefix_that_was_asked_for_is_required(self, tmp_path: Path) -> None:
         path = save(tmp_path / "net.pth", filled())
         line = reading(path, CheckpointConf(strip_prefix="modul."))
