@@ -33,7 +33,9 @@ OUTSIDE = " (outside PyTorch)"
 MOST_KERNELS = 20
 LONGEST_KERNEL = 160
 """Characters of a kernel's name: templates make some of them pages long."""
-SettingValue: TypeAlias = bool | int | str | tuple[int, ...] | None
+Whole: TypeAlias = Annotated[int, Meta(ge=-(2**62), le=2**62)]
+"""Fits into JSON as this program reads and writes it."""
+SettingValue: TypeAlias = bool | Whole | str | tuple[Whole, ...] | None
 
 
 class Estimate(Part, frozen=True):

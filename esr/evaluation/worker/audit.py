@@ -43,6 +43,7 @@ class _Inspection:
         self.macs = 0
         self.contents = Contents([lr, *registered(network)])
         self._products = 0
+        self._device = lr.device
         self._pixels = lr.numel() // lr.shape[1]
         self._share = lr.numel() // _IMAGE_SHARE
         self._ledger = Ledger(network, lr)
@@ -80,6 +81,7 @@ class _Inspection:
     def saw(self, operator: Any, arguments: Sequence[Any], result: Any) -> None:
         """Called after each operator."""
         self.compare_settings()  # here, since a network may restore them before it returns
+        self._compare_devices(result)
         macs = operators.macs(operator, arguments, result) or 0
         self.macs += macs
         masked = "attention" in operators.name(operator)  # whose mask is no weight
@@ -88,6 +90,12 @@ class _Inspection:
         if follows or macs:  # a table in half precision is no computation
             self._note_types(operators.name(operator), arguments, result, multiplies=macs > 0)
         self.contents.after(operator, arguments, result)
+
+    def _compare_devices(self, result: Any) -> None:
+        """Notes a GPU that was not given; tables may be made on the CPU."""
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, Tensor) and leaf.device != self._device and leaf.device.type not in ("cpu", "meta"):
+                self.changed["device"] = str(leaf.device)
 
     def _note_products(self, name: str, arguments: Sequence[Any], result: Any) -> None:
         leaves = [leaf for leaf in tree_leaves(arguments) if isinstance(leaf, Tensor)]

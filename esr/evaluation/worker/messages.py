@@ -15,7 +15,9 @@ from msgspec import Meta
 
 from esr.config.schema import SCALE, CheckpointConf, CudnnConf, DeviceConf, ModelConf
 from esr.config.terms import Count, Figure, Positive, Stage
+from esr.errors import RecordError
 from esr.evaluation.worker.output_sample import sample_size
+from esr.records.check import check_name
 from esr.records.network import (
     MOST_KERNELS,
     Complexity,
@@ -241,6 +243,15 @@ class ComplexityRequest(Request[ComplexityAnswer], frozen=True, tag="complexity"
 
     height: Count
     width: Count
+
+    def check(self, answer: ComplexityAnswer) -> None:
+        """Operators have names that a record may hold."""
+        counted = answer.complexity
+        for name in (*counted.missed_by_hooks, *counted.without_formula) if counted else ():
+            try:
+                check_name("operator", name)
+            except RecordError as error:
+                raise ValueError(str(error)) from error
 
 
 class RateAnswer(Answer, frozen=True, tag="rate"):
