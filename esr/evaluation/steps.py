@@ -24,6 +24,7 @@ from esr.evaluation.reproduction import add_image, difference, tolerance
 from esr.evaluation.subject import Subject, alive, answers, recorded
 from esr.evaluation.turns import compare_repeated, time_passes
 from esr.evaluation.worker import messages
+from esr.evaluation.worker.output_sample import positions
 from esr.evaluation.worker.parent import WorkerFailure
 from esr.records.network import Block, Failure, Memory, Shape, Weights
 from esr.system.progress import Progress
@@ -32,6 +33,9 @@ from esr.timing.plan import Plan
 from esr.timing.schedule import Pass, order_of
 from esr.zoo import weights
 
+WHITE = 255.0
+MOST_ROUNDED = 0.51
+"""Grey levels by which a value in an image may differ from the one that it was rounded from."""
 WEIGHTS_SEED = 0
 """Seed of `weights=random`."""
 
@@ -259,10 +263,24 @@ def _upscale(evaluation: Evaluation, subject: Subject, image: int) -> messages.P
     timed = next((each for each in subject.unrepeated if each.one == Pass(image)), None)
     repeated = run_pass(subject.worker, evaluation.inputs, Pass(image), timed)
     sr = subject.worker.ask(messages.QualityRequest(evaluation.dataset.pairs[image].lr_shape)).image
+    _require_same(sr, repeated)
     if timed is not None:
         subject.unrepeated.remove(timed)
         compare_repeated(subject, evaluation.inputs, timed, repeated)
     return sr
+
+
+def _require_same(sr: messages.Pixels, passed: Passed) -> None:
+    """Refuses an image that is not the output of its pass, whose values were sampled on the clock.
+
+    Raises:
+        WorkerFailure: It is another one.
+    """
+    shown = sr.reshape(-1)[positions(sr.size, passed.sample_seed)]
+    apart = float(np.abs(passed.values.clip(0, WHITE) - shown).max(initial=0))
+    if apart > MOST_ROUNDED:
+        message = f"the image is not the output of its pass: up to {apart:.3g} grey levels apart"
+        raise WorkerFailure("quality", "bad_output", message)
 
 
 def verify(evaluation: Evaluation) -> None:

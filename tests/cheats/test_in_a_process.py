@@ -361,6 +361,17 @@ class SaysTooMuch(Honest):
             return line.replace(b'"bytes":0', b'"bytes":1000000000', 1)
 
         messages.pack = more
+
+
+class ShowsABetterImage(Honest):
+    """Answers with another image than the one that it was timed for."""
+
+    def __init__(self):
+        super().__init__()
+        from esr.networks import inference
+
+        image = inference.to_image
+        inference.to_image = lambda sr, data_range: image(sr, data_range) ^ np.uint8(2)
 '''
 
 
@@ -446,6 +457,7 @@ def test_float32_that_is_multiplied_in_less_is_named(measured):
         ("SaysThatAllIsFinite", "output holds values that are NaN or infinite"),
         ("ReadsTheRequestsItself", ""),
         ("SaysTooMuch", "1000000000 bytes where 0 belong"),
+        ("ShowsABetterImage", "the image is not the output of its pass: up to 2"),
     ],
 )
 def test_what_tampers_with_the_worker_is_a_failure_and_the_other_network_is_measured(measured, name, message):
