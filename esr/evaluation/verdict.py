@@ -1,6 +1,7 @@
 """The verdict on a record's figures: a status, with reasons from a fixed list."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import cast
 
@@ -83,6 +84,7 @@ _CLASSES: Mapping[str, PrecisionClass] = {
 """Type of an operator's result -> the class that it puts a network in."""
 _SUMS = ("int32", "qint32")
 """Types in which products of 8-bit integers are added."""
+_HALF_TYPES = ("float16", "bfloat16", "fp16", "bf16", "int8")
 _COARSEST: Sequence[PrecisionClass] = ("int8", "bf16", "fp16", "tf32")
 
 
@@ -103,10 +105,23 @@ def _undeclared(subject: Subject) -> dict[str, tuple[str, ...]]:
     return {dtype: names for dtype, names in subject.precisions.items() if dtype not in covered}
 
 
+_HALF_KERNEL = re.compile(
+    r"f16b?f16|h(?:16816|1688|884)|s16816|hgemm|hmma|(?:conv|gemm)\w*<(?:__half|__nv_bfloat16|c10::Half|c10::BFloat16)"
+)
+"""In the names of kernels that multiply matrices or convolve in half precision."""
+
+
+def _half_kernels(subject: Subject) -> list[str]:
+    """Kernels of a pass that no operator was watched in, where the watched one ran in float32."""
+    known = [name for name in (*subject.precisions, subject.model.precision) if name in _HALF_TYPES]
+    return [one.name for one in subject.kernels or () if not known and _HALF_KERNEL.search(one.name)]
+
+
 def _of_network(subject: Subject, other: Subject, clocks: honesty.Clocks, others: honesty.Clocks) -> list[Reason]:
     unsettled = [entry.lr_shape for entry in subject.warmup if not entry.settled]
     switches = (f"{name}={_word(value)}" for name, value in subject.switches_changed.items())
-    dtypes = (f"{dtype} in {', '.join(names)}" for dtype, names in _undeclared(subject).items())
+    dtypes = [f"{dtype} in {', '.join(names)}" for dtype, names in _undeclared(subject).items()]
+    dtypes += [f"the kernel {kernel}" for kernel in _half_kernels(subject)[:1]]
     late = honesty.unaccounted(clocks, others)
     if late is None and subject.report is not None and not subject.on_gpu:
         claimed, own = sum(subject.samples.ms), subject.harness_computed_ms
