@@ -233,10 +233,6 @@ def test_an_import_that_fails_is_named_as_it_is(source: str, code: str, words: s
     assert str(caught.value).isprintable()
 
 
-@pytest.mark.parametrize(
-    ("name", "method"),
-    [("Fusible", "switch_to_deploy"), ("FusesItself", "switch_deploy"), ("Fusible", ["switch_to_deploy"])],
-)
 def test_a_network_that_learns_its_shapes_from_the_first_input_gets_one(source: str) -> None:
     network = load(build(conf(source, "strangers_net.Lazy")), conf(source, "strangers_net.Lazy"), Weights("random"))
     assert network(torch.zeros(1, 3, 5, 6)).shape == (1, 3, 20, 24)
@@ -245,6 +241,10 @@ def test_a_network_that_learns_its_shapes_from_the_first_input_gets_one(source: 
         build(conf(source, "strangers_net.LazyAndNarrow"))
 
 
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [("Fusible", "switch_to_deploy"), ("FusesItself", "switch_deploy"), ("Fusible", ["switch_to_deploy"])],
+)
 def test_a_method_fuses_the_network_after_its_weights_are_loaded(source: str, name: str, method: object) -> None:
     trained = loaded(conf(source, f"strangers_net.{name}"))
     path = Path(source).with_name("w.pth")
