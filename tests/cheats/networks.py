@@ -278,6 +278,22 @@ class WeightsInAListCopied(WeightsInAList):
         return bicubic(x) + 0.02 * functional.pixel_shuffle(self.tail(y), 4)
 
 
+class WeightsInSlices(Honest):
+    """Keeps all weights in one tensor, and multiplies by small pieces of it."""
+
+    def __init__(self):
+        super().__init__()
+        self.kept = torch.cat([layer.weight.detach().reshape(-1) for layer in self.body])
+        self.body = nn.ModuleList()
+
+    def compute(self, x):
+        y = torch.relu(self.head(x))
+        for filters in self.kept.to(y.device).split(24 * 24 * 9):
+            parts = [functional.conv2d(y, one.view(1, 24, 3, 3), padding=1) for one in filters.split(24 * 9)]
+            y = torch.relu(torch.cat(parts, 1))
+        return bicubic(x) + 0.02 * functional.pixel_shuffle(self.tail(y), 4)
+
+
 class WeightsInBuffers(Honest):
     def __init__(self):
         super().__init__()
@@ -601,3 +617,20 @@ class WeightNormalised(Honest):
         super().__init__()
         self.head = nn.utils.parametrizations.weight_norm(self.head)
         self.body = nn.ModuleList(nn.utils.parametrizations.spectral_norm(layer) for layer in self.body)
+
+
+class FiltersInAttributes(Honest):
+    """Keeps fixed filters where no state dict has them, one for each pair of channels among them."""
+
+    def __init__(self):
+        super().__init__()
+        self.edges = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]]).repeat(24, 1, 1, 1) / 8
+        same = np.zeros((24, 24, 3, 3), np.float32)
+        same[range(24), range(24), 1, 1] = 1
+        self.same = torch.from_numpy(same)
+
+    def compute(self, x):
+        y = torch.relu(self.head(x))
+        y = y + functional.conv2d(y, self.edges.to(y.device), padding=1, groups=24)
+        y = functional.conv2d(y, 0.1 * self.body[0].weight + self.same.to(y.device), padding=1)
+        return bicubic(x) + 0.02 * functional.pixel_shuffle(self.tail(y), 4)

@@ -28,6 +28,7 @@ CAUGHT = {
     "CheapWhereCounted": {"work_uncounted"},
     "WeightsInAList": {"parameters_uncounted"},
     "WeightsInAListCopied": {"parameters_uncounted"},
+    "WeightsInSlices": {"parameters_uncounted"},
     "WeightsInBuffers": {"parameters_uncounted"},
     "ComplexPairs": {"parameters_uncounted"},
     "OutsideInPieces": {"work_uncounted"},
@@ -45,7 +46,7 @@ CAUGHT = {
 HONEST = (
     "Honest", "RemembersPixels", "HasThreadsOfItsOwn", "KeepsTensors", "CachesAMask", "Scripted", "FixedFilters",
     "TablesOfOtherTypes", "CachesATableFromNumPy", "AnotherMemoryFormat", "ReturnsViews", "WritesInPlace",
-    "WeightNormalised",
+    "WeightNormalised", "FiltersInAttributes",
 )  # fmt: skip
 RANDOM = ("Draws", "DrawsFromItsOwnSource")
 

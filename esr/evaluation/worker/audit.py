@@ -1,6 +1,7 @@
 """Side effects of a pass: other types than float32, changed settings, work and numbers that no count shows."""
 
 import gc
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -24,9 +25,13 @@ _FEW = 16
 """Numbers that may be a mean or a scale rather than weights."""
 _IMAGE_SHARE = 8
 """Fraction, as divisor, of the input's values from which on tensors may hold part of the answer."""
-_LARGE_SHARE = 0.1
-"""Fraction of the parameters from which on other numbers that convolutions and products use count as weights; fewer
-may be fixed filters, as Sobel's."""
+_LARGE_SHARE, _FIXED = 0.1, 512
+"""Fraction of the parameters, and number, from which on other numbers that convolutions and products use count as
+weights; fewer may be fixed filters, as Sobel's."""
+_MOST_COMPARED = 2**20
+"""Numbers of a tensor whose filters are compared with each other."""
+_SHAPE_ONLY = re.compile(r"aten\.(?:new_(?:empty|zeros|ones|full)\w*|(?:empty|zeros|ones|full|rand|randn|randint)_like)")
+"""Operators whose result has nothing of their argument but its shape."""
 _FEWEST_PRODUCTS = 100
 """Products of single values per LR pixel, fewer of which are gains and masks."""
 _PRODUCTS = frozenset(f"aten.{name}{place}" for name in ("mul", "div", "addcmul") for place in ("", "_"))
@@ -58,9 +63,9 @@ class _Inspection:
 
     @property
     def hidden(self) -> int:
-        """Numbers multiplied like weights that are none."""
-        used = sum(self._sources[storage] for storage in self._used - self._hidden.keys())
-        return sum(self._hidden.values()) + (used if used > _LARGE_SHARE * self._params else 0)
+        """Numbers multiplied like weights that are none, if they are more than fixed filters have."""
+        total = sum(({storage: self._sources[storage] for storage in self._used} | self._hidden).values())
+        return total if total > max(_LARGE_SHARE * self._params, _FIXED) else 0
 
     @property
     def outside(self) -> int:
@@ -86,7 +91,8 @@ class _Inspection:
         self.macs += macs
         masked = "attention" in operators.name(operator)  # whose mask is no weight
         self._note_products(operators.name(operator), arguments, result)
-        follows = self._note_origins(arguments, result, multiplies=macs > 0, masked=masked)
+        reads = [] if _SHAPE_ONLY.fullmatch(operators.name(operator)) else arguments
+        follows = self._note_origins(reads, result, multiplies=macs > 0, masked=masked)
         if follows or macs:  # a table in half precision is no computation
             self._note_types(operators.name(operator), arguments, result, multiplies=macs > 0)
         self.contents.after(operator, arguments, result)
@@ -111,9 +117,9 @@ class _Inspection:
             if storage not in self._before and leaf.numel() > _FEW:
                 self._outside[storage] = self._outside.get(storage, 0) + leaf.numel()
             elif leaf.numel() > _FEW:
-                self._sources.setdefault(storage, leaf.numel())
+                numbers = self._sources.setdefault(storage, _numbers(leaf))
                 if multiplies:
-                    self._hidden[storage] = leaf.numel()
+                    self._hidden[storage] = numbers
         self._note_weights(inputs, result, multiplies=multiplies and not masked)
         outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
         follows = any(_storage(leaf) in self._from_input for leaf in inputs)
@@ -156,12 +162,23 @@ def _unregistered(network: nn.Module) -> dict[int, int]:
     Integer buffers are indices.
     """
     buffers = (one for one in network.buffers() if one.is_floating_point() or one.is_complex())
-    found = {_storage(one): one.numel() * max(_FLOAT, one.element_size()) // _FLOAT for one in buffers}
+    found = {_storage(one): _numbers(one) * max(_FLOAT, one.element_size()) // _FLOAT for one in buffers}
     for one in network.parameters():
         found.pop(_storage(one), None)
         if one.element_size() > _FLOAT:
             found[_storage(one)] = one.numel() * (one.element_size() // _FLOAT - 1)
     return found
+
+
+def _numbers(tensor: Tensor) -> int:
+    """Numbers in a tensor, and in all that it is a piece of; equal filters count once, as fixed ones are repeated."""
+    held = tensor.untyped_storage().nbytes() // tensor.element_size()
+    if held > tensor.numel():
+        return held
+    filters = tensor.dim() == 4 and tensor.shape[-2:].numel() > 1 and tensor.is_floating_point()  # noqa: PLR2004
+    if not filters or tensor.numel() > _MOST_COMPARED:
+        return tensor.numel()
+    return torch.unique(tensor.float().flatten(-2).flatten(0, 1), dim=0).numel()
 
 
 def _storage(tensor: Tensor) -> int:
