@@ -306,7 +306,7 @@ def _verify(evaluation: Evaluation, subject: Subject) -> None:
             _look_for_chance(evaluation, subject, repeated)
     if watched is not None:
         _inspect(evaluation, subject, watched)
-    if repeatable:
+    if repeatable and not evaluation.settings.timing.cuda_graph:  # whose pools hold memory between passes
         _measure_later_pass(evaluation, subject, max(repeatable, key=lambda each: each.lr.size))
 
 

@@ -172,6 +172,8 @@ def _unregistered(network: nn.Module) -> dict[int, int]:
 
 def _numbers(tensor: Tensor) -> int:
     """Numbers in a tensor, and in all that it is a piece of; equal filters count once, as fixed ones are repeated."""
+    if tensor.layout != torch.strided:
+        return tensor.numel()
     held = tensor.untyped_storage().nbytes() // tensor.element_size()
     if held > tensor.numel():
         return held
