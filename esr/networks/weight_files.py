@@ -28,6 +28,16 @@ _FRAMEWORKS = ("lightning", "pytorch_lightning", "mmengine", "mmcv", "omegaconf"
 _NOT_WEIGHTS = {
     b"version https://git-lfs": "a Git LFS pointer, not the weights: run `git lfs pull`",
     **dict.fromkeys((b"<!doctype html", b"<html", b"<?xml"), "a web page, not weights: download the raw file itself"),
+    **dict.fromkeys(
+        (b"\x1f\x8b", b"bzh", b"\xfd7zxz", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf", b"rar!"),
+        "compressed: unpack it, and pass the file inside",
+    ),
+    b"\x89hdf": "an HDF5 file, as Keras writes it: convert it to PyTorch's names, and save a state dict",
+    b"\x93numpy": "a NumPy array, not a state dict: " + SAVE_IT,
+    b"gguf": "a GGUF file: pass the original weights that it was converted from",
+    **dict.fromkeys(
+        (b'{"metadata"', b'{ "metadata"'), "the index of weights in several files: load them, and save one state dict"
+    ),
 }
 """First bytes of what people save by mistake -> its description."""
 
@@ -189,8 +199,9 @@ def _is_safetensors(path: Path, content: bytes) -> bool:
         _check_archive(path, content)
     if head.startswith((b"PK\x03\x04", b"\x80")):
         return False
+    beginning = b" ".join(head.split()).lower()
     for start, description in _NOT_WEIGHTS.items():
-        if head.lstrip().lower().startswith(start):
+        if beginning.startswith(start):
             raise WeightsError(f"{path} is {description}")
     raise WeightsError(f"{path} is neither a safetensors nor a PyTorch file, or is damaged: fetch it again")
 
