@@ -105,8 +105,9 @@ _OWN_SETTINGS = {
 _SCHED_SETSCHEDULER = (144, 119)
 _SETPRIORITY = (141, 140)
 _PRCTL = (157, 167)
-_FCNTL, _FCNTL_REFUSED = (72, 25), (8, 10, 15)
-"""F_SETOWN, F_SETSIG, F_SETOWN_EX: the kernel would send any signal to any process in this one's name."""
+_FCNTL, _FCNTL_REFUSED = (72, 25), (8, 10, 15, 1024)
+"""F_SETOWN, F_SETSIG, F_SETOWN_EX: the kernel would send any signal to any process in this one's name. F_SETLEASE: who
+opens the file would wait."""
 _IOCTL, _IOCTL_REFUSED = (16, 29), (0x8901, 0x8902)
 """FIOSETOWN, SIOCSPGRP: likewise."""
 _CLONE, _CLONE3 = (56, 220), (435, 435)

@@ -68,6 +68,9 @@ class InsideWorker:
     def pause(self) -> None:
         pass
 
+    def require_still(self) -> None:
+        pass
+
     def resume(self) -> None:
         pass
 

@@ -93,6 +93,7 @@ ALWAYS = {
     "choose what the kernel signals": lambda: owner(10, signal.SIGSTOP),
     "have the kernel signal the sibling, by a structure": lambda: owner(15, struct.pack("ii", 1, sibling)),
     "have the kernel signal the sibling, by a socket": lambda: owner(0x8901),
+    "have others wait for a file": lambda: owner(1024, fcntl.F_RDLCK),
     "hide its figures": lambda: call(157, 4, 0, 0, 0, 0),
     "forget its peak of memory": forget_peak,
     "bind the sibling to one processor": lambda: os.sched_setaffinity(sibling, {0}),

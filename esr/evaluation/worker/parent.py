@@ -193,6 +193,16 @@ class Worker:
         """Stops the worker and its children: none of their threads runs until `resume`."""
         self.process.signal(signal.SIGSTOP)
 
+    def require_still(self) -> None:
+        """Waits until a paused worker stands still, so that nothing of it runs beside the other network.
+
+        Raises:
+            WorkerFailure: It goes on in the kernel for seconds.
+        """
+        if not self.process.stop():
+            self.kill()
+            raise WorkerFailure("pass", "timeout", "a thread goes on in the kernel after the worker was stopped")
+
     def resume(self) -> None:
         """Continues a paused worker."""
         self.process.signal(signal.SIGCONT)
