@@ -41,7 +41,7 @@ FolderRole = Literal["hr", "lr", "both", "other_scale", "unknown"]
 PAIR = 2
 SUGGESTED = "NAME_LR4 and NAME_HR"
 _UNREAD = frozenset(
-    ".gif .ppm .pgm .pnm .pbm .tga .jp2 .j2k .jxl .avif .heic .heif .exr .hdr .psd .dng .cr2 .nef .arw .raw .npy".split()
+    ".gif .ppm .pgm .pnm .pbm .tga .jp2 .j2k .jxl .avif .heic .heif .exr .hdr .psd .dng .cr2 .nef .arw .npy".split()
 )
 """Suffixes of images that are not read."""
 _LONGEST = 60  # characters of a name that is taken apart
@@ -286,7 +286,7 @@ def _refuse_quarters(files: Sequence[Path]) -> None:
         if all(_is_quarter(*pair) for pair in pairs):
             lr, hr = pairs[0]
             raise DataError(
-                f"{shown_path(str(lr))} is a quarter of {shown_path(hr.name)}, and so on, and their names do not say which are LR: "
+                f"{shown_path(str(lr))} is a quarter of {shown_path(hr.name)}, and so on; no name says which are LR: "
                 f"call them {SUGGESTED}, or put them into folders LR and HR; data.hr=FOLDER takes all as HR"
             )
 

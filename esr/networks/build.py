@@ -62,7 +62,7 @@ def _materialise(network: nn.Module, key: str) -> None:
             network(torch.zeros(1, 3, _LAZY_SIDE, _LAZY_SIDE))
     except Exception as error:  # a stranger's code may raise anything
         size = f"1×3×{_LAZY_SIDE}×{_LAZY_SIDE}"
-        raise NetworkError(f"{key}: its lazy parameters need a pass, which fails on {size} ({described(error)})") from error
+        raise NetworkError(f"{key}: lazy parameters need a pass, which fails on {size} ({described(error)})") from error
 
 
 def load(

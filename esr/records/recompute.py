@@ -114,7 +114,7 @@ def _check_findings(role: Role, document: Document) -> None:
         "precision_changed": network.precision == "fp32" and bool(network.precisions),
     }
     if lacking := [name for name, found in follows.items() if found and name not in given]:
-        raise RecordError(f"verdict: without {role}'s {lacking[0]}, which its other findings give; the file was altered")
+        raise RecordError(f"verdict: without {role}'s {lacking[0]}, which its findings give; the file was altered")
 
 
 def _check_quality(role: Role, mean: Quality, images: Sequence[Quality]) -> None:

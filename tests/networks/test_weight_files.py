@@ -260,7 +260,7 @@ class TestDamagedAndForeignFiles:
             (b"7z\xbc\xaf\x27\x1c", "is compressed: unpack it"),
             (b"\x93NUMPY\x01\0", "is a NumPy array, not a state dict"),
             (b"GGUF\x03\0", "is a GGUF file"),
-            (b'{\n  "metadata": {\n    "total_size": 1}, "weight_map": {}}', "is the index of weights in several files"),
+            (b'{\n  "metadata": {}, "weight_map": {}}', "is the index of weights in several files"),
             (b"\x01\x02\x03\x04", "is neither a safetensors nor a PyTorch file"),
             (b"\x80", "is damaged"),
         ],

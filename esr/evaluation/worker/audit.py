@@ -30,7 +30,7 @@ _LARGE_SHARE, _FIXED = 0.1, 512
 weights; fewer may be fixed filters, as Sobel's."""
 _MOST_COMPARED = 2**20
 """Numbers of a tensor whose filters are compared with each other."""
-_SHAPE_ONLY = re.compile(r"aten\.(?:new_(?:empty|zeros|ones|full)\w*|(?:empty|zeros|ones|full|rand|randn|randint)_like)")
+_SHAPE_ONLY = re.compile(r"aten\.(?:new_(?:empty|zeros|ones|full)\w*|(?:empty|zeros|ones|full|randn?|randint)_like)")
 """Operators whose result has nothing of their argument but its shape."""
 _FEWEST_PRODUCTS = 100
 """Products of single values per LR pixel, fewer of which are gains and masks."""

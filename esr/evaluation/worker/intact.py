@@ -72,13 +72,15 @@ def _members(place: str, namespace: Mapping[str, object]) -> Iterator[tuple[str,
         path = f"{place}.{name}"
         if isinstance(value, type) and value.__module__ == place:
             yield path, (value,)
-            yield from ((f"{path}.{one}", _identity(member)) for one, member in list(vars(value).items()) if _is_code(member))
+            members = [(one, member) for one, member in vars(value).items() if _is_code(member)]
+            yield from ((f"{path}.{one}", _identity(member)) for one, member in members)
         elif callable(value) or isinstance(value, ModuleType) or name.isupper():
             yield path, _identity(value)
 
 
 def _is_code(member: object) -> bool:
-    return callable(member) or isinstance(member, (property, staticmethod, classmethod)) or hasattr(member, "dispatcher")
+    wrapped = isinstance(member, (property, staticmethod, classmethod)) or hasattr(member, "dispatcher")
+    return wrapped or callable(member)
 
 
 def _identity(value: object) -> _Identity:
