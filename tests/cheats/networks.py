@@ -381,6 +381,15 @@ class SwapsWeights(Honest):
         return bicubic(x) + 0.02 * functional.pixel_shuffle(self.tail(y), 4)
 
 
+class CopiesLess(Honest):
+    """Has fewer parameters in the copy that is counted."""
+
+    def __deepcopy__(self, memo):
+        other = Honest()
+        other.body = nn.ModuleList([other.body[0]] * 4)
+        return other
+
+
 class MultipliesOneByOne(nn.Module):
     """Convolutions as products of single values, which no count includes."""
 

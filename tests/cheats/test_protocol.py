@@ -101,3 +101,8 @@ def test_passes_of_one_process_are_repeated_by_the_next_one_s_warm_up(judge):
     check = record.document.networks.candidate.output_check
     assert check.compared > 6
     assert check.differing
+
+
+def test_parameters_are_those_of_the_network_and_not_of_its_copy(judge):
+    networks = judge("CopiesLess").document.networks
+    assert networks.candidate.complexity.params == networks.baseline.complexity.params

@@ -145,6 +145,9 @@ class Child:
         """Counts parameters, operations, activations, convolutions and live memory."""
         try:
             counted = complexity.measure(self.network, request.height, request.width)
+            # Of a copy, which a network may make otherwise than it is itself.
+            own = sum(one.numel() for one in self.network.parameters())
+            counted = msgspec.structs.replace(counted, params=max(counted.params, own))
             return to.ComplexityAnswer(counted, None, padding.multiple(self.network))
         except NetworkError as error:
             uncounted = one_line(str(error))[: to.MESSAGE_LIMIT]
