@@ -40,9 +40,7 @@ FolderRole = Literal["hr", "lr", "both", "other_scale", "unknown"]
 
 PAIR = 2
 SUGGESTED = "NAME_LR4 and NAME_HR"
-_UNREAD = frozenset(
-    ".gif .ppm .pgm .pnm .pbm .tga .jp2 .j2k .jxl .avif .heic .heif .exr .hdr .psd .dng .cr2 .nef .arw .npy".split()
-)
+_UNREAD = re.compile(r"\.(?:gif|p[pgnb]m|tga|jp2|j2k|jxl|avif|hei[cf]|exr|hdr|psd|dng|cr2|nef|arw|npy)", re.IGNORECASE)
 """Suffixes of images that are not read."""
 _LONGEST = 60  # characters of a name that is taken apart
 _DEPTH = 4  # LR/LRBI/Set5/x4
@@ -224,7 +222,7 @@ def _skipped(one: _Folder) -> Skipped:
 
 def _unread(folder: Path, root: Path) -> Iterator[Skipped]:
     """Images of kinds that are not read, in a folder of the set."""
-    found = [child for child in _children(folder) if child.suffix.lower() in _UNREAD and not child.name.startswith(".")]
+    found = [child for child in _children(folder) if _UNREAD.fullmatch(child.suffix) and not child.name.startswith(".")]
     if found:
         where = "" if folder == root else f" in {folder.relative_to(root)}"
         yield Skipped(f"{some(found)}{where}", len(found), "of a kind that is not read; save them as PNG")

@@ -196,11 +196,8 @@ def _work_uncounted(subject: Subject) -> str | None:
     found, counted, same_size = subject.inspected, subject.complexity, subject.extrapolated
     if found is None:
         return None
-    if found.outside or not found.connected:
-        made = f"{found.outside} numbers made" if found.outside else "the output made"
-        return f"{made} outside PyTorch's operators"
-    if found.rewritten or _filled_unnamed(subject, found):
-        return f"{found.rewritten + found.filled} numbers changed outside PyTorch's operators"
+    if unseen := _outside(subject, found):
+        return f"{unseen} outside PyTorch's operators"
     if found.products > found.macs:
         return f"{found.products} products of single values with weights, {found.macs} multiply-accumulates counted"
     if same_size is not None and found.macs > MORE_MACS * same_size.macs:
@@ -208,9 +205,18 @@ def _work_uncounted(subject: Subject) -> str | None:
     if counted is not None and same_size is not None and _per_pixel(same_size) > LARGER_MACS * _per_pixel(counted):
         more = f"{_per_pixel(same_size):.0f} multiply-accumulates per pixel on a real input's size"
         return f"{more}, {_per_pixel(counted):.0f} on the counted size"
+    return None
+
+
+def _outside(subject: Subject, found: InspectAnswer) -> str | None:
+    """Work that no operator did, in words."""
+    if found.outside or not found.connected:
+        return f"{found.outside} numbers made" if found.outside else "the output made"
+    if found.rewritten or _filled_unnamed(subject, found):
+        return f"{found.rewritten + found.filled} numbers changed"
     outside_ms = found.ms - found.operators_ms
     if not found.macs and outside_ms > 1 and outside_ms > OUTSIDE_SHARE * found.ms:
-        return f"no multiplication, but {outside_ms:.3g} of {found.ms:.3g} ms spent outside PyTorch's operators"
+        return f"no multiplication, but {outside_ms:.3g} of {found.ms:.3g} ms spent"
     return None
 
 

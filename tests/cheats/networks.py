@@ -592,8 +592,10 @@ class CachesATableFromNumPy(Honest):
 
 class AnotherMemoryFormat(Honest):
     def compute(self, x):
-        return super().compute(x.contiguous(memory_format=torch.channels_last)).contiguous(
-            memory_format=torch.channels_last
+        return (
+            super()
+            .compute(x.contiguous(memory_format=torch.channels_last))
+            .contiguous(memory_format=torch.channels_last)
         )
 
 

@@ -180,7 +180,7 @@ def _numbers(tensor: Tensor) -> int:
     filters = tensor.dim() == 4 and tensor.shape[-2:].numel() > 1 and tensor.is_floating_point()  # noqa: PLR2004
     if not filters or tensor.numel() > _MOST_COMPARED:
         return tensor.numel()
-    return torch.unique(tensor.float().flatten(-2).flatten(0, 1), dim=0).numel()
+    return int(torch.unique(tensor.float().flatten(-2).flatten(0, 1), dim=0).numel())
 
 
 def _storage(tensor: Tensor) -> int:

@@ -16,7 +16,7 @@ _BORROWED = {
     "random": ("seed",),
     "threading.Thread": ("run", "start"),
     "time": ("monotonic", "perf_counter", "perf_counter_ns", "process_time"),
-    "torch": ("equal", "from_numpy", "isfinite", "manual_seed"),
+    "torch": ("equal", "from_numpy", "isfinite"),
     "torch.Tensor": ("numel", "untyped_storage"),
     "torch.nn.Module": ("buffers", "modules", "named_modules", "parameters"),
     "torch.utils._python_dispatch.TorchDispatchMode": ("__enter__", "__exit__"),

@@ -402,19 +402,22 @@ def pack(message: msgspec.Struct, ticket: str, replaced: tuple[str, ...] = ()) -
     return b"".join([line, b"\n", *arrays])
 
 
-def open_envelope(line: bytes, ticket: str | None = None) -> Envelope:
+def open_envelope(line: bytes, ticket: str | None = None, most: int = MOST_BYTES) -> Envelope:
     """The envelope in a line.
 
     Args:
         line: With or without its newline.
         ticket: The one it has to carry; `None`: any.
+        most: Bytes that may follow.
 
     Raises:
-        ValueError: It is not an envelope, or carries another ticket.
+        ValueError: It is not an envelope, carries another ticket, or more follows.
     """
     envelope: Envelope = _decoded(line, Envelope)
     if ticket is not None and envelope.ticket != ticket:
         raise ValueError("it answers no request of ours")
+    if envelope.bytes > most:
+        raise ValueError(f"{envelope.bytes} bytes where {most} belong")
     return envelope
 
 

@@ -113,9 +113,7 @@ class Worker:
         stage = request.stage
         deadline = time.monotonic() + self._limit_s(stage)
         try:
-            envelope = open_envelope(self._reader.line(deadline), self._ticket)
-            if envelope.bytes > request.most_bytes:
-                raise ValueError(f"{envelope.bytes} bytes where {request.most_bytes} belong")
+            envelope = open_envelope(self._reader.line(deadline), self._ticket, request.most_bytes)
             self.replaced.update(envelope.replaced)
             answer = request.read(envelope.message, self._reader.exactly(envelope.bytes, deadline))
         except TimeoutError:
