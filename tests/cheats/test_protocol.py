@@ -38,16 +38,10 @@ CAUGHT = {
     "CountsInAFile": {"outputs_differ"},
     "CountsInAClosure": {"outputs_differ"},
     "ShowsAnother": {"work_uncounted"},
-    "WritesIntoFeatures": {"work_uncounted"},
-    "FillsAnEmptyTensor": {"work_uncounted"},
     "SwapsWeights": {"work_uncounted"},
     "MultipliesOneByOne": {"work_uncounted"},
 }
-HONEST = (
-    "Honest", "RemembersPixels", "HasThreadsOfItsOwn", "KeepsTensors", "CachesAMask", "Scripted", "FixedFilters",
-    "TablesOfOtherTypes", "CachesATableFromNumPy", "AnotherMemoryFormat", "ReturnsViews", "WritesInPlace",
-    "WeightNormalised", "FiltersInAttributes",
-)  # fmt: skip
+HONEST = ("Honest", "RemembersPixels", "HasThreadsOfItsOwn", "KeepsTensors", "Scripted", "ReturnsViews")
 RANDOM = ("Draws", "DrawsFromItsOwnSource")
 
 
