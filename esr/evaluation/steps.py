@@ -327,7 +327,9 @@ def _inspect(evaluation: Evaluation, subject: Subject, watched: Passed) -> None:
     values = worker.ask(messages.SampleRequest(values_of(lr), watched.sample_seed)).values
     check_finite(values)
     compare_repeated(subject, inputs, watched, replace(watched, values=values), watched=True)
-    _count(evaluation, subject, (lr.shape[0], lr.shape[1]))
+    side = subject.loading.tile if subject.loading else subject.model.tile.size
+    shape = (lr.shape[0], lr.shape[1])
+    _count(evaluation, subject, shape if side is None else (min(side, *shape),) * 2)
 
 
 def _look_for_chance(evaluation: Evaluation, subject: Subject, passed: Passed) -> None:

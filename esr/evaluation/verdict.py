@@ -200,8 +200,9 @@ def _work_uncounted(subject: Subject) -> str | None:
         return f"{unseen} outside PyTorch's operators"
     if found.products > found.macs:
         return f"{found.products} products of single values with weights, {found.macs} multiply-accumulates counted"
-    if same_size is not None and found.macs > MORE_MACS * same_size.macs:
-        return f"{found.macs} multiply-accumulates on a real input, {same_size.macs} counted for its size"
+    if same_size is not None and found.macs > MORE_MACS * found.tiles * same_size.macs:
+        expected = found.tiles * same_size.macs
+        return f"{found.macs} multiply-accumulates on a real input, {expected} counted for its size"
     if counted is not None and same_size is not None and _per_pixel(same_size) > LARGER_MACS * _per_pixel(counted):
         more = f"{_per_pixel(same_size):.0f} multiply-accumulates per pixel on a real input's size"
         return f"{more}, {_per_pixel(counted):.0f} on the counted size"

@@ -3,6 +3,9 @@
 The conversion is the challenge's: input / 255 · range; output round(clamp(y, 0, range) / range · 255), half to even.
 """
 
+from collections.abc import Sequence
+from itertools import product
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -48,21 +51,27 @@ def forward(network: nn.Module, lr: Tensor, tile: TileConf | None = None) -> Ten
     size − overlap, the last one flush with the border; where they overlap, outputs are summed and divided by their
     count (the challenge's own tiled protocol).
     """
+    height, width = lr.shape[-2:]
     if tile is None or tile.size is None:
         output: Tensor = network(lr)
         return output
-    height, width = lr.shape[-2:]
     side = min(tile.size, height, width)
-    rows, columns = (tile_starts(length, side, tile.overlap) for length in (height, width))
     total = lr.new_zeros(*lr.shape[:-2], height * SCALE, width * SCALE)
     count = torch.zeros_like(total)
-    for row in rows:
-        for column in columns:
-            patch = network(lr[..., row : row + side, column : column + side])
-            window = (..., slice(row * SCALE, (row + side) * SCALE), slice(column * SCALE, (column + side) * SCALE))
-            total[window] += patch
-            count[window] += 1
+    for row, column in tiles((height, width), tile):
+        patch = network(lr[..., row : row + side, column : column + side])
+        window = (..., slice(row * SCALE, (row + side) * SCALE), slice(column * SCALE, (column + side) * SCALE))
+        total[window] += patch
+        count[window] += 1
     return total.div_(count)
+
+
+def tiles(shape: Sequence[int], tile: TileConf) -> list[tuple[int, int]]:
+    """First row and column of each tile of an image of this height and width; one for an image taken whole."""
+    if tile.size is None:
+        return [(0, 0)]
+    side = min(tile.size, *shape)
+    return list(product(*(tile_starts(length, side, tile.overlap) for length in shape)))
 
 
 def tile_starts(length: int, side: int, overlap: int) -> list[int]:

@@ -10,6 +10,7 @@ from helpers.paths import REFERENCE
 from PIL import Image
 
 from esr.config.cards import model_names
+from esr.config.compose import compose
 
 OF_THE_MACHINE = {"warmup_cap", "host_load", "precision_not_reached", "rounds_dependent"}
 """Reasons that a busy machine gives, whatever the network."""
@@ -56,7 +57,8 @@ WORDS = ("data=folder", "data.root=images", "timing=quick", "device=cpu", "devic
 @pytest.mark.parametrize("name", model_names())
 def test_a_shipped_network_is_not_suspected(run_esr, images, name, monkeypatch):
     published = REFERENCE / "model_zoo"
-    weights = [] if published.is_dir() else ["weights=random"]
+    file = compose([f"model={name}"]).model.checkpoint.file
+    weights = [] if (published / str(file)).is_file() else ["weights=random"]
     monkeypatch.setenv("ESR_ZOO", str(published))
     words = [f"model={name}", "baseline=rlfn", *weights, *WORDS, "timing.rounds=2"]
     assert suspicions(run_esr(*words, cwd=images)) == []

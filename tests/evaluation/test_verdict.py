@@ -241,6 +241,14 @@ def test_parameters_are_compared_with_the_numbers_in_the_weight_file(numbers, re
     assert detail is None or detail in reasons["parameters_uncounted"]
 
 
+def test_a_pass_in_tiles_takes_as_many_operations_as_all_of_them():
+    subject = measured()
+    subject.inspected = msgspec.structs.replace(INSPECTED, macs=3 * INSPECTED.macs, tiles=3)
+    assert found(subject) == {}
+    subject.inspected = msgspec.structs.replace(subject.inspected, tiles=2)
+    assert "21600 multiply-accumulates on a real input, 14400 counted" in found(subject)["work_uncounted"]
+
+
 @pytest.mark.parametrize(
     ("method", "mib", "named"), [("seen", 181.0, False), ("seen", 183.0, True), ("told by the worker", 900.0, False)]
 )
