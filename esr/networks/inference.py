@@ -71,7 +71,8 @@ def tiles(shape: Sequence[int], tile: TileConf) -> list[tuple[int, int]]:
     if tile.size is None:
         return [(0, 0)]
     side = min(tile.size, *shape)
-    return list(product(*(tile_starts(length, side, tile.overlap) for length in shape)))
+    rows, columns = (tile_starts(length, side, tile.overlap) for length in shape)
+    return list(product(rows, columns))
 
 
 def tile_starts(length: int, side: int, overlap: int) -> list[int]:
