@@ -23,9 +23,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from esr.complexity import fvcore, operators
+from esr.records.network import OUTSIDE
 
-OUTSIDE = " (outside PyTorch)"
-"""Ends the name of work that no operator did."""
 _UNFILLED = re.compile(r"aten\.(?:new_)?empty\w*|aten\.resize_")
 """Operators that make a tensor without values."""
 _SHAPE_ONLY = re.compile(rf"{_UNFILLED.pattern}|aten\.(?:new|sym|_assert)_\w+|aten\.\w+_like|aten\.is_same_size")
@@ -74,11 +73,11 @@ class Flow:
     def operator(self, operator: Any, arguments: Sequence[Any], result: Any) -> None:
         """Takes note of an operator that is not made of others."""
         name = operators.name(operator)
-        written = _written(operator, arguments)
-        reads = [] if _SHAPE_ONLY.fullmatch(name) else self._reads(operator, arguments, written)
+        changed = written(operator, arguments)
+        reads = [] if _SHAPE_ONLY.fullmatch(name) else self._reads(operator, arguments, changed)
         derived = not self._from_image.isdisjoint(reads)
         is_view = operators.is_view(operator)
-        for tensor in (*_tensors(result), *written):
+        for tensor in (*_tensors(result), *changed):
             label = self._label(tensor)
             if not is_view:
                 self._unfilled.pop(label, None)
@@ -89,7 +88,7 @@ class Flow:
 
     def call(self, operator: Any, arguments: Sequence[Any], result: Any) -> None:
         """Takes note of an operator that the network called itself."""
-        changed = self._labels_of((*_tensors(result), *_written(operator, arguments)))
+        changed = self._labels_of((*_tensors(result), *written(operator, arguments)))
         reads = self._labels_of(_tensors(arguments))
         self._calls.append(_Call(fvcore.flops(operator, arguments, result), reads, changed))
 
@@ -128,10 +127,10 @@ class Flow:
         finally:
             self._lenient = before
 
-    def _reads(self, operator: Any, arguments: Sequence[Any], written: Sequence[Tensor]) -> list[int]:
+    def _reads(self, operator: Any, arguments: Sequence[Any], filled: Sequence[Tensor]) -> list[int]:
         """Labels of the tensors whose values an operator uses; those of unknown origin are reported."""
         labels = []
-        changed = {id(tensor) for tensor in written}
+        changed = {id(tensor) for tensor in filled}
         for tensor in _tensors(arguments):
             reported = self._check_made(tensor, _caller)
             label = self._label(tensor)
@@ -224,7 +223,7 @@ def _is_dense(tensor: Tensor) -> bool:
         return False
 
 
-def _written(operator: Any, arguments: Sequence[Any]) -> list[Tensor]:
+def written(operator: Any, arguments: Sequence[Any]) -> list[Tensor]:
     """Arguments that an operator changes."""
     schema = getattr(operator, "_schema", None)
     if schema is None:

@@ -8,6 +8,7 @@ Work outside PyTorch's dispatcher, such as NumPy or a kernel launched directly, 
 import re
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch.utils.flop_counter import flop_registry
 
 Saw = Callable[[Any, Sequence[Any], Any], None]
 """Called with an operator that ran, its positional arguments and its result."""
+Before = Callable[[Any, Sequence[Any]], None]
 Formula = Callable[[Sequence[Any], Tensor], int]
 """Positional arguments and the first result -> MACs."""
 
@@ -173,14 +175,24 @@ class OperatorMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTor
     Args:
         saw: called after each operator.
         called: called after each operator that the network called itself, those defined by others included.
+        before: called before each operator, with its positional arguments.
+        lock: held meanwhile; threads share one.
     """
 
     supports_higher_order_operators = True
 
-    def __init__(self, saw: Saw, called: Saw = lambda *_: None) -> None:
+    def __init__(
+        self,
+        saw: Saw,
+        called: Saw = lambda *_: None,
+        before: Before = lambda *_: None,
+        lock: AbstractContextManager[object] = nullcontext(),  # noqa: B008 - without a state
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._saw = saw
         self._called = called
+        self._before = before
+        self._lock = lock
         self._depth = 0
         self.ns = 0
         """Nanoseconds inside operators and in the reports of them."""
@@ -193,10 +205,12 @@ class OperatorMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTor
         if _is_composite(func):
             result = self._taken_apart(func, args, keywords)
         else:
-            start = time.perf_counter_ns()
-            result = func(*args, **keywords)
-            self._saw(func, args, result)
-            self.ns += time.perf_counter_ns() - start
+            with self._lock:
+                start = time.perf_counter_ns()
+                self._before(func, args)
+                result = func(*args, **keywords)
+                self._saw(func, args, result)
+                self.ns += time.perf_counter_ns() - start
         if not self._depth:
             self._called(func, args, result)
         return result

@@ -38,6 +38,10 @@ EXAMPLES = "HR, GT, GTmod12, hq, target; LR, LR_x4, LRx4, LR_bicubic/X4, LR_unkn
 
 FolderRole = Literal["hr", "lr", "both", "other_scale", "unknown"]
 
+PAIR = 2
+SUGGESTED = "NAME_LR4 and NAME_HR"
+_UNREAD = re.compile(r"\.(?:gif|p[pgnb]m|tga|jp2|j2k|jxl|avif|hei[cf]|exr|hdr|psd|dng|cr2|nef|arw|npy)", re.IGNORECASE)
+"""Suffixes of images that are not read."""
 _LONGEST = 60  # characters of a name that is taken apart
 _DEPTH = 4  # LR/LRBI/Set5/x4
 _MOST_FOLDERS = 2000
@@ -183,7 +187,10 @@ def _recognised(root: Path, conf: DataConf) -> Found:
     others = [one for one in folders if one not in used and _concerns(one, used)]
     if not (parts.hr and parts.lr):
         _refuse_counterpart(parts.hr or parts.lr, others)
-    skipped = (*_as_skipped(used[0].below, parts.skipped), *map(_skipped, others))
+    if hr is lr and not parts.lr:
+        _refuse_quarters(parts.hr)
+    unread = (one for folder in dict.fromkeys(one.path for one in used) for one in _unread(folder, root))
+    skipped = (*_as_skipped(used[0].below, parts.skipped), *unread, *map(_skipped, others))
     return Found(parts.hr, parts.lr, used[-1].below if parts.lr else None, skipped)
 
 
@@ -211,6 +218,14 @@ def _concerns(one: _Folder, used: Sequence[_Folder]) -> bool:
 def _skipped(one: _Folder) -> Skipped:
     reasons = {"other_scale": "another scale", "unknown": "no known name"}
     return Skipped(one.below, len(one.images), reasons.get(one.role, "another version"))
+
+
+def _unread(folder: Path, root: Path) -> Iterator[Skipped]:
+    """Images of kinds that are not read, in a folder of the set."""
+    found = [child for child in _children(folder) if _UNREAD.fullmatch(child.suffix) and not child.name.startswith(".")]
+    if found:
+        where = "" if folder == root else f" in {folder.relative_to(root)}"
+        yield Skipped(f"{some(found)}{where}", len(found), "of a kind that is not read; save them as PNG")
 
 
 def _as_skipped(where: str, files: Sequence[Path]) -> tuple[Skipped, ...]:
@@ -251,6 +266,34 @@ def _refuse_counterpart(files: Sequence[Path], others: Sequence[_Folder]) -> Non
             f"are: pass data.{key}={folder} data.{other_key}={own} to use them as {key.upper()}, or "
             f"data.{other_key}={own} alone to leave them out (known names: {EXAMPLES})"
         )
+
+
+def _refuse_quarters(files: Sequence[Path]) -> None:
+    """Refuses images of one folder that form pairs of names that begin or end alike, one a quarter of the other.
+
+    Raises:
+        DataError: They do: these are LR and HR, and would all count as HR.
+    """
+    for mark in (r"[_\-. ][^_\-. ]+$", r"^[^_\-. ]+[_\-. ]"):
+        groups: dict[str, list[Path]] = {}
+        for file in files:
+            groups.setdefault(folded(re.sub(mark, "", file.stem)), []).append(file)
+        if any(len(group) != PAIR for group in groups.values()):
+            continue
+        pairs = [sorted(group, key=_area) for group in groups.values()]
+        if all(_is_quarter(*pair) for pair in pairs):
+            lr, hr = pairs[0]
+            raise DataError(
+                f"{shown_path(str(lr))} is a quarter of {shown_path(hr.name)}, and so on; no name says which are LR: "
+                f"call them {SUGGESTED}, or put them into folders LR and HR; data.hr=FOLDER takes all as HR"
+            )
+
+
+def _is_quarter(small: Path, large: Path) -> bool:
+    from esr.images.files import size_of  # noqa: PLC0415 - as below
+
+    sizes = size_of(small), size_of(large)
+    return None not in sizes and [side // SCALE for side in sizes[1] or ()] == [*(sizes[0] or ())]
 
 
 def _area(path: Path) -> int:

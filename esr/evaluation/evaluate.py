@@ -222,7 +222,6 @@ def _verify(evaluation: Evaluation, number: int) -> None:
     with _workers(evaluation, number):
         steps.calibrate(evaluation)
         steps.load(evaluation, again=True)
-        steps.keep_memory(evaluation)
         steps.verify(evaluation)
 
 

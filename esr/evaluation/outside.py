@@ -1,9 +1,10 @@
 """A worker as the kernel and the driver show it: memory, threads and their settings, whatever the worker says."""
 
 import os
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ _USER, _SYSTEM = 11, 12
 """Likewise 14 and 15: ticks."""
 _POLICIES = {0: "other", 1: "fifo", 2: "rr", 3: "batch", 5: "idle", 6: "deadline"}
 _TICK_S = 0.02
+_LOOK_S = 0.002
 _NOT_BUSY = ("idle", "iowait", "guest", "guest_nice")
 """Columns of the machine's processor times; guests' are also counted as user time."""
 _BUSY_SHARE, _BUSY_S = 1.2, 0.1
@@ -38,6 +40,8 @@ class Outside:
     """Settings seen to differ since, as the `switches_changed` of the record."""
     resident: int | None = None
     """Bytes resident when the peak was reset; `None` where that is not permitted."""
+    seen: int = 0
+    """Largest mark seen since then, whatever the worker has done to it."""
     context_mib: float | None = None
     """The driver's figure before a network was loaded."""
     turns_s: float = 0.0
@@ -129,7 +133,7 @@ class Outside:
 
     def reset_peak(self) -> None:
         """Resets the kernel's high-water mark of resident memory to what is resident now, where permitted."""
-        self.resident = None
+        self.resident, self.seen = None, 0
         with suppress(OSError, ValueError, KeyError):
             Path(f"/proc/{self.pid}/clear_refs").write_text("5", encoding="ascii")
             self.resident = self._status()["VmRSS"]
@@ -139,8 +143,27 @@ class Outside:
         with suppress(OSError, ValueError, KeyError):
             if self.resident is not None:
                 method = "peak RSS above the state before the first forward pass"
-                return Memory(max(0, self._status()["VmHWM"] - self.resident) / _MIB, method)
+                most = max(self.seen, self._status()["VmHWM"])
+                return Memory(max(0, most - self.resident) / _MIB, method)
         return None
+
+    @contextmanager
+    def watching_peak(self) -> Iterator[None]:
+        """Reads the mark again and again meanwhile: a process may reset its own; no clock may run."""
+        ended = threading.Event()
+
+        def look() -> None:
+            while not ended.wait(_LOOK_S):
+                with suppress(OSError, ValueError, KeyError):
+                    self.seen = max(self.seen, self._status()["VmHWM"])
+
+        thread = threading.Thread(target=look, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
 
     def _status(self) -> dict[str, int]:
         lines = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii", errors="replace").splitlines()

@@ -69,6 +69,8 @@ class Measurement:
             steady = warm_up(self.subjects, self.inputs, self.shapes, warmup, self.process, self.watch, self.progress)
             for subject in alive(self.subjects):
                 subject.seal()  # until here a compiler may run, for one shape after the other
+                with recorded(subject):
+                    subject.worker.require_still()
             stopped_by = self._run_rounds()
         finally:
             for subject in self.subjects:
@@ -176,6 +178,7 @@ class Measurement:
         window = self.watch.window(number, subject.role, len(chunk.passes))
         passed = time_passes(subject, self.inputs, chunk.passes, window)
         subject.worker.pause()
+        subject.worker.require_still()
         reasons = {found.reason for found in self.watch.disturbances(number) if found.severity == TAINT}
         round_ = self.first_round + chunk.round
         wall_ms = sum(each.parent_ms for each in passed)

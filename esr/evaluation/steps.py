@@ -24,6 +24,7 @@ from esr.evaluation.reproduction import add_image, difference, tolerance
 from esr.evaluation.subject import Subject, alive, answers, recorded
 from esr.evaluation.turns import compare_repeated, time_passes
 from esr.evaluation.worker import messages
+from esr.evaluation.worker.output_sample import positions
 from esr.evaluation.worker.parent import WorkerFailure
 from esr.records.network import Block, Failure, Memory, Shape, Weights
 from esr.system.progress import Progress
@@ -32,6 +33,9 @@ from esr.timing.plan import Plan
 from esr.timing.schedule import Pass, order_of
 from esr.zoo import weights
 
+WHITE = 255.0
+MOST_ROUNDED = 0.51
+"""Grey levels by which a value in an image may differ from the one that it was rounded from."""
 WEIGHTS_SEED = 0
 """Seed of `weights=random`."""
 
@@ -183,8 +187,9 @@ def measure_memory(evaluation: Evaluation) -> None:
         with recorded(subject):
             images = every if subject.on_gpu else [largest]
             _reset_peak(subject)
-            for image in images:
-                run_pass(subject.worker, evaluation.inputs, evaluation.inputs.fresh(image))
+            with subject.outside.watching_peak():
+                for image in images:
+                    run_pass(subject.worker, evaluation.inputs, evaluation.inputs.fresh(image))
             shape = shapes[largest] if len(images) == 1 else None
             subject.memory = msgspec.structs.replace(_peak(subject), lr_shape=shape)
         evaluation.progress.advance()
@@ -258,10 +263,24 @@ def _upscale(evaluation: Evaluation, subject: Subject, image: int) -> messages.P
     timed = next((each for each in subject.unrepeated if each.one == Pass(image)), None)
     repeated = run_pass(subject.worker, evaluation.inputs, Pass(image), timed)
     sr = subject.worker.ask(messages.QualityRequest(evaluation.dataset.pairs[image].lr_shape)).image
+    _require_same(sr, repeated)
     if timed is not None:
         subject.unrepeated.remove(timed)
         compare_repeated(subject, evaluation.inputs, timed, repeated)
     return sr
+
+
+def _require_same(sr: messages.Pixels, passed: Passed) -> None:
+    """Refuses an image that is not the output of its pass, whose values were sampled on the clock.
+
+    Raises:
+        WorkerFailure: It is another one.
+    """
+    shown = sr.reshape(-1)[positions(sr.size, passed.sample_seed)]
+    apart = float(np.abs(passed.values.clip(0, WHITE) - shown).max(initial=0))
+    if apart > MOST_ROUNDED:
+        message = f"the image is not the output of its pass: up to {apart:.3g} grey levels apart"
+        raise WorkerFailure("quality", "bad_output", message)
 
 
 def verify(evaluation: Evaluation) -> None:
@@ -271,6 +290,7 @@ def verify(evaluation: Evaluation) -> None:
         with recorded(subject):
             _verify(evaluation, subject)
         subject.switches_changed |= subject.outside.changed
+        subject.replaced |= subject.worker.replaced
         evaluation.progress.advance()
 
 
@@ -286,6 +306,17 @@ def _verify(evaluation: Evaluation, subject: Subject) -> None:
             _look_for_chance(evaluation, subject, repeated)
     if watched is not None:
         _inspect(evaluation, subject, watched)
+    if repeatable and not evaluation.settings.timing.cuda_graph:  # whose pools hold memory between passes
+        _measure_later_pass(evaluation, subject, max(repeatable, key=lambda each: each.lr.size))
+
+
+def _measure_later_pass(evaluation: Evaluation, subject: Subject, timed: Passed) -> None:
+    """Peak memory of a pass that is not the first, and that no other process can do."""
+    subject.seal()
+    _reset_peak(subject)
+    with subject.outside.watching_peak():
+        run_pass(subject.worker, evaluation.inputs, timed.one, timed)
+    subject.later_memory = _peak(subject)
 
 
 def _inspect(evaluation: Evaluation, subject: Subject, watched: Passed) -> None:
@@ -296,7 +327,9 @@ def _inspect(evaluation: Evaluation, subject: Subject, watched: Passed) -> None:
     values = worker.ask(messages.SampleRequest(values_of(lr), watched.sample_seed)).values
     check_finite(values)
     compare_repeated(subject, inputs, watched, replace(watched, values=values), watched=True)
-    _count(evaluation, subject, (lr.shape[0], lr.shape[1]))
+    side = subject.loading.tile if subject.loading else subject.model.tile.size
+    shape = (lr.shape[0], lr.shape[1])
+    _count(evaluation, subject, shape if side is None else (min(side, *shape),) * 2)
 
 
 def _look_for_chance(evaluation: Evaluation, subject: Subject, passed: Passed) -> None:

@@ -45,6 +45,10 @@ class Subject:
     report: network.WorkerReport | None = None
     """Of the first worker."""
     memory: network.Memory | None = None
+    later_memory: network.Memory | None = None
+    """Of a pass in another process, neither the first nor one in which processes can be started."""
+    replaced: set[str] = field(default_factory=set)
+    """Functions that measure, and that it has replaced in its own process."""
     complexity: network.Complexity | None = None
     kernels: tuple[network.Kernel, ...] | None = None
     """Of one profiled pass."""
@@ -185,6 +189,7 @@ class Subject:
         self.computed_s += self.outside.most_computed_s
         self.unrepeated += self.reservoir.take()
         self.switches_changed |= self.outside.changed
+        self.replaced |= self.worker.replaced
 
     def compare(self, timed: Passed, repeated: Passed, chance: float = 0.0) -> None:
         """Compares a timed pass with one over the same input in another process.

@@ -1,14 +1,16 @@
 """The verdict on a record's figures: a status, with reasons from a fixed list."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import cast
 
 from esr.config.terms import Precision as PrecisionClass
 from esr.config.terms import Role, Severity
 from esr.evaluation.subject import Subject
+from esr.evaluation.worker.messages import InspectAnswer
 from esr.records.document import Precision, Process, Reason, Verdict
-from esr.records.network import Complexity, TruthCheck
+from esr.records.network import OUTSIDE, Complexity, TruthCheck
 from esr.records.reasons import IMPRECISION, TAINT, WARNING, status_of
 from esr.telemetry.findings import Disturbance
 from esr.timing import honesty
@@ -31,6 +33,10 @@ MORE_NUMBERS, FEWEST_SHARE = 1.5, 0.05
 """Numbers in a weight file over those registered, and parameters over numbers in the file: buffers may be many."""
 OUTSIDE_SHARE = 0.5
 """Fraction of a pass without multiplications that is spent outside PyTorch's operators."""
+LATER_MEMORY, LATER_MIB = 1.5, 32.0
+"""Factor, and MiB besides, by which a later pass over no larger an image may take more memory than the first ones."""
+MOST_NAMED = 5
+"""Replaced functions that a reason names."""
 DRIVER_MIB = 512.0
 """Memory that the driver attributes to a worker beyond torch's: libraries' code and workspaces."""
 
@@ -78,6 +84,7 @@ _CLASSES: Mapping[str, PrecisionClass] = {
 """Type of an operator's result -> the class that it puts a network in."""
 _SUMS = ("int32", "qint32")
 """Types in which products of 8-bit integers are added."""
+_HALF_TYPES = ("float16", "bfloat16", "fp16", "bf16", "int8")
 _COARSEST: Sequence[PrecisionClass] = ("int8", "bf16", "fp16", "tf32")
 
 
@@ -98,10 +105,23 @@ def _undeclared(subject: Subject) -> dict[str, tuple[str, ...]]:
     return {dtype: names for dtype, names in subject.precisions.items() if dtype not in covered}
 
 
+_HALF_KERNEL = re.compile(
+    r"f16b?f16|h(?:16816|1688|884)|s16816|hgemm|hmma|(?:conv|gemm)\w*<(?:__half|__nv_bfloat16|c10::Half|c10::BFloat16)"
+)
+"""In the names of kernels that multiply matrices or convolve in half precision."""
+
+
+def _half_kernels(subject: Subject) -> list[str]:
+    """Kernels of a pass that no operator was watched in, where the watched one ran in float32."""
+    known = [name for name in (*subject.precisions, subject.model.precision) if name in _HALF_TYPES]
+    return [one.name for one in subject.kernels or () if not known and _HALF_KERNEL.search(one.name)]
+
+
 def _of_network(subject: Subject, other: Subject, clocks: honesty.Clocks, others: honesty.Clocks) -> list[Reason]:
     unsettled = [entry.lr_shape for entry in subject.warmup if not entry.settled]
     switches = (f"{name}={_word(value)}" for name, value in subject.switches_changed.items())
-    dtypes = (f"{dtype} in {', '.join(names)}" for dtype, names in _undeclared(subject).items())
+    dtypes = [f"{dtype} in {', '.join(names)}" for dtype, names in _undeclared(subject).items()]
+    dtypes += [f"the kernel {kernel}" for kernel in _half_kernels(subject)[:1]]
     late = honesty.unaccounted(clocks, others)
     if late is None and subject.report is not None and not subject.on_gpu:
         claimed, own = sum(subject.samples.ms), subject.harness_computed_ms
@@ -120,6 +140,7 @@ def _of_network(subject: Subject, other: Subject, clocks: honesty.Clocks, others
         "work_uncounted": _work_uncounted(subject),
         "parameters_uncounted": _parameters_uncounted(subject),
         "memory_uncounted": _memory_uncounted(subject),
+        "harness_replaced": ", ".join(sorted(subject.replaced)[:MOST_NAMED]),
     }
     reasons = [Reason(name, TAINT, subject.role, detail) for name, detail in details.items() if detail]
     check = subject.output_check
@@ -175,18 +196,40 @@ def _work_uncounted(subject: Subject) -> str | None:
     found, counted, same_size = subject.inspected, subject.complexity, subject.extrapolated
     if found is None:
         return None
-    if found.outside or not found.connected:
-        made = f"{found.outside} numbers made" if found.outside else "the output made"
-        return f"{made} outside PyTorch's operators"
-    if same_size is not None and found.macs > MORE_MACS * same_size.macs:
-        return f"{found.macs} multiply-accumulates on a real input, {same_size.macs} counted for its size"
+    if unseen := _outside(subject, found):
+        return f"{unseen} outside PyTorch's operators"
+    if found.products > found.macs:
+        return f"{found.products} products of single values with weights, {found.macs} multiply-accumulates counted"
+    if same_size is not None and found.macs > MORE_MACS * found.tiles * same_size.macs:
+        expected = found.tiles * same_size.macs
+        return f"{found.macs} multiply-accumulates on a real input, {expected} counted for its size"
     if counted is not None and same_size is not None and _per_pixel(same_size) > LARGER_MACS * _per_pixel(counted):
         more = f"{_per_pixel(same_size):.0f} multiply-accumulates per pixel on a real input's size"
         return f"{more}, {_per_pixel(counted):.0f} on the counted size"
+    return None
+
+
+def _outside(subject: Subject, found: InspectAnswer) -> str | None:
+    """Work that no operator did, in words."""
+    if found.outside or not found.connected:
+        return f"{found.outside} numbers made" if found.outside else "the output made"
+    if found.rewritten or _filled_unnamed(subject, found):
+        return f"{found.rewritten + found.filled} numbers changed"
     outside_ms = found.ms - found.operators_ms
     if not found.macs and outside_ms > 1 and outside_ms > OUTSIDE_SHARE * found.ms:
-        return f"no multiplication, but {outside_ms:.3g} of {found.ms:.3g} ms spent outside PyTorch's operators"
+        return f"no multiplication, but {outside_ms:.3g} of {found.ms:.3g} ms spent"
     return None
+
+
+def _filled_unnamed(subject: Subject, found: InspectAnswer) -> bool:
+    """True if kernels that are launched directly did work, and the counts do not name it.
+
+    On a GPU, a scripted module's operators may be fused into one such kernel, which the counts do not see.
+    """
+    counted = subject.complexity
+    if not found.filled or counted is None or (counted.scripted and subject.on_gpu):
+        return False
+    return not any(name.endswith(OUTSIDE) for name in counted.without_formula)
 
 
 def _per_pixel(counted: Complexity) -> float:
@@ -206,8 +249,13 @@ def _parameters_uncounted(subject: Subject) -> str | None:
 
 
 def _memory_uncounted(subject: Subject) -> str | None:
-    memory, context = subject.memory, subject.outside.context_mib
-    if memory is None or memory.device_mib is None or memory.reserved_mib is None or context is None:
+    memory, later, context = subject.memory, subject.later_memory, subject.outside.context_mib
+    if memory is None:
+        return None
+    most = LATER_MEMORY * memory.memory_mib + LATER_MIB
+    if later is not None and later.method == memory.method and later.memory_mib > most:
+        return f"{later.memory_mib:.0f} MiB in a later pass, {memory.memory_mib:.0f} MiB in the first"
+    if memory.device_mib is None or memory.reserved_mib is None or context is None:
         return None
     seen = memory.device_mib - context
     if seen <= memory.reserved_mib + DRIVER_MIB:

@@ -4,7 +4,9 @@ import inspect
 import sys
 from pathlib import Path
 
+import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from esr.config.cards import card_of_model, is_as_shipped
 from esr.config.class_path import check_class_path, methods
@@ -15,6 +17,9 @@ from esr.networks.facts import Facts, remember
 from esr.networks.state_dicts import load_weights, random_weights
 from esr.records.network import Weights
 from esr.text import described, did_you_mean
+
+_LAZY_SIDE = 64
+"""Pixels."""
 
 
 def build(model: ModelConf) -> nn.Module:
@@ -39,7 +44,25 @@ def build(model: ModelConf) -> nn.Module:
         raise NetworkError(f"{key}: cannot be built with args {given} ({described(error)})") from error
     if not isinstance(network, nn.Module):
         raise NetworkError(f"{key}: gave a {type(network).__name__}, expected a torch.nn.Module")
+    _materialise(network, key)
     return _frozen(network)
+
+
+def _materialise(network: nn.Module, key: str) -> None:
+    """Runs one pass over zeros through a network with parameters whose shape it learns from its first input.
+
+    Raises:
+        NetworkError: It fails.
+    """
+    if not any(is_lazy(one) for one in (*network.parameters(), *network.buffers())):
+        return
+    network.eval()
+    try:
+        with torch.no_grad():
+            network(torch.zeros(1, 3, _LAZY_SIDE, _LAZY_SIDE))
+    except Exception as error:  # a stranger's code may raise anything
+        size = f"1×3×{_LAZY_SIDE}×{_LAZY_SIDE}"
+        raise NetworkError(f"{key}: lazy parameters need a pass, which fails on {size} ({described(error)})") from error
 
 
 def load(

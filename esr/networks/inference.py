@@ -3,6 +3,9 @@
 The conversion is the challenge's: input / 255 · range; output round(clamp(y, 0, range) / range · 255), half to even.
 """
 
+from collections.abc import Sequence
+from itertools import product
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -28,10 +31,10 @@ def to_image(sr: Tensor, data_range: float) -> npt.NDArray[np.uint8]:
 
 def to_levels(sr: Tensor, data_range: float, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
     """Grey levels at some positions of `to_image(sr, data_range).reshape(-1)`, neither clamped nor rounded."""
-    channels, height, width = sr.shape[1:]
-    pixel, channel = np.divmod(positions, channels)
-    index = torch.from_numpy(channel * height * width + pixel).to(sr.device)
-    picked: npt.NDArray[np.float32] = sr[0].reshape(-1)[index].float().cpu().numpy()
+    pixel, channel = np.divmod(positions, sr.shape[1])
+    # Not from a flat copy, which an output in another memory format would have to be made into, on the clock.
+    index = torch.from_numpy(np.stack([channel, *np.divmod(pixel, sr.shape[3])])).to(sr.device)
+    picked: npt.NDArray[np.float32] = sr[0][index[0], index[1], index[2]].float().cpu().numpy()
     return picked * np.float32(255.0 / data_range)
 
 
@@ -48,21 +51,28 @@ def forward(network: nn.Module, lr: Tensor, tile: TileConf | None = None) -> Ten
     size − overlap, the last one flush with the border; where they overlap, outputs are summed and divided by their
     count (the challenge's own tiled protocol).
     """
+    height, width = lr.shape[-2:]
     if tile is None or tile.size is None:
         output: Tensor = network(lr)
         return output
-    height, width = lr.shape[-2:]
     side = min(tile.size, height, width)
-    rows, columns = (tile_starts(length, side, tile.overlap) for length in (height, width))
     total = lr.new_zeros(*lr.shape[:-2], height * SCALE, width * SCALE)
     count = torch.zeros_like(total)
-    for row in rows:
-        for column in columns:
-            patch = network(lr[..., row : row + side, column : column + side])
-            window = (..., slice(row * SCALE, (row + side) * SCALE), slice(column * SCALE, (column + side) * SCALE))
-            total[window] += patch
-            count[window] += 1
+    for row, column in tiles((height, width), tile):
+        patch = network(lr[..., row : row + side, column : column + side])
+        window = (..., slice(row * SCALE, (row + side) * SCALE), slice(column * SCALE, (column + side) * SCALE))
+        total[window] += patch
+        count[window] += 1
     return total.div_(count)
+
+
+def tiles(shape: Sequence[int], tile: TileConf) -> list[tuple[int, int]]:
+    """First row and column of each tile of an image of this height and width; one for an image taken whole."""
+    if tile.size is None:
+        return [(0, 0)]
+    side = min(tile.size, *shape)
+    rows, columns = (tile_starts(length, side, tile.overlap) for length in shape)
+    return list(product(rows, columns))
 
 
 def tile_starts(length: int, side: int, overlap: int) -> list[int]:

@@ -28,6 +28,16 @@ _FRAMEWORKS = ("lightning", "pytorch_lightning", "mmengine", "mmcv", "omegaconf"
 _NOT_WEIGHTS = {
     b"version https://git-lfs": "a Git LFS pointer, not the weights: run `git lfs pull`",
     **dict.fromkeys((b"<!doctype html", b"<html", b"<?xml"), "a web page, not weights: download the raw file itself"),
+    **dict.fromkeys(
+        (b"\x1f\x8b", b"bzh", b"\xfd7zxz", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf", b"rar!"),
+        "compressed: unpack it, and pass the file inside",
+    ),
+    b"\x89hdf": "an HDF5 file, as Keras writes it: convert it to PyTorch's names, and save a state dict",
+    b"\x93numpy": "a NumPy array, not a state dict: " + SAVE_IT,
+    b"gguf": "a GGUF file: pass the original weights that it was converted from",
+    **dict.fromkeys(
+        (b'{"metadata"', b'{ "metadata"'), "the index of weights in several files: load them, and save one state dict"
+    ),
 }
 """First bytes of what people save by mistake -> its description."""
 
@@ -83,7 +93,8 @@ def read_weights(
         kept = {
             key: value for key, value in found.items() if isinstance(value, Tensor) or not _dropped(key, checkpoint)
         }
-    state = _checked_state(kept, where, path)
+    under = f"{checkpoint.state_dict_under}." if checkpoint.state_dict_under and where else ""
+    state = _checked_state(kept, where, path, under)
     if required and prefix and not any(key.startswith(prefix) for key in state):
         raise WeightsError(
             f"checkpoint.strip_prefix={escaped(prefix)}: no entry of {path} begins with it ({listed(state)}); "
@@ -188,8 +199,9 @@ def _is_safetensors(path: Path, content: bytes) -> bool:
         _check_archive(path, content)
     if head.startswith((b"PK\x03\x04", b"\x80")):
         return False
+    beginning = b" ".join(head.split()).lower()
     for start, description in _NOT_WEIGHTS.items():
-        if head.lstrip().lower().startswith(start):
+        if beginning.startswith(start):
             raise WeightsError(f"{path} is {description}")
     raise WeightsError(f"{path} is neither a safetensors nor a PyTorch file, or is damaged: fetch it again")
 
@@ -290,7 +302,7 @@ def _as_dict(content: object, where: str, path: Path) -> dict[object, object]:
     return content
 
 
-def _checked_state(content: Mapping[object, object], where: str, path: Path) -> dict[str, Tensor]:
+def _checked_state(content: Mapping[object, object], where: str, path: Path, under: str) -> dict[str, Tensor]:
     state: dict[str, Tensor] = {}
     for key, value in content.items():
         if not isinstance(key, str):
@@ -299,13 +311,23 @@ def _checked_state(content: Mapping[object, object], where: str, path: Path) -> 
         if not isinstance(value, Tensor):
             remedy = f"leave it out with checkpoint.drop: ['^{re.escape(escaped(key))}$'], or {SAVE_IT}"
             if isinstance(value, dict):
-                remedy = f"if it is the state dict, set model.checkpoint.state_dict_under={escaped(key)}"
+                way = escaped(under + (_way_to_state(value, key) or key))
+                remedy = f"if it is the state dict, set model.checkpoint.state_dict_under={way}"
             raise WeightsError(f"{entry} is of type {type(value).__name__}, not a tensor: {remedy}")
         dense = value.layout == torch.strided and not value.is_quantized and not value.is_nested
         if not dense or value.device.type != "cpu":
             raise WeightsError(f"{entry} is not a plain dense tensor: {SAVE_IT}")
         state[key] = value
     return state
+
+
+def _way_to_state(value: object, way: str, depth: int = 4) -> str | None:
+    """The dotted path of the first state dict in nested dicts; `None` where there is none."""
+    if _is_state(value):
+        return way
+    inner = value.items() if isinstance(value, dict) and depth else ()
+    named = ((key, one) for key, one in inner if isinstance(key, str))
+    return next((found for key, one in named if (found := _way_to_state(one, f"{way}.{key}", depth - 1))), None)
 
 
 def _kind(content: object, state: Mapping[str, Tensor]) -> str | None:

@@ -28,10 +28,14 @@ Ssim: TypeAlias = Annotated[float, Meta(ge=-1.001, le=1.001)]
 Names: TypeAlias = Annotated[tuple[Annotated[str, Meta(max_length=4096)], ...], Meta(max_length=100_000)]
 Shape: TypeAlias = tuple[Side, Side]
 """Height and width in pixels."""
+OUTSIDE = " (outside PyTorch)"
+"""Ends the name of work that no operator did."""
 MOST_KERNELS = 20
 LONGEST_KERNEL = 160
 """Characters of a kernel's name: templates make some of them pages long."""
-SettingValue: TypeAlias = bool | int | str | tuple[int, ...] | None
+Whole: TypeAlias = Annotated[int, Meta(ge=-(2**62), le=2**62)]
+"""Fits into JSON as this program reads and writes it."""
+SettingValue: TypeAlias = bool | Whole | str | tuple[Whole, ...] | None
 
 
 class Estimate(Part, frozen=True):

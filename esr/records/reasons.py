@@ -37,7 +37,8 @@ REASONS = {
     "time_impossible": "the worker claims less time than the device takes for the network's multiplications",
     "work_uncounted": "work that no count shows: outside PyTorch's operators, or other than on the counted input",
     "parameters_uncounted": "numbers that the network computes with are not registered as parameters or buffers",
-    "memory_uncounted": "the driver attributes more memory to the worker than torch reports",
+    "memory_uncounted": "passes take more memory than was measured: later ones, or by the driver's account",
+    "harness_replaced": "the network replaced functions that measure, in its own process",
     "launch_bound": "the GPU waited for the host to launch its work: runtime and ratio measure the host",
     "not_captured": "the network could not be captured as a CUDA graph: the host launched its work in every pass",
     "precision_changed": "the network does not run in float32",
@@ -57,6 +58,7 @@ DISQUALIFYING = {
     "work_uncounted",
     "parameters_uncounted",
     "memory_uncounted",
+    "harness_replaced",
 }
 """Reasons for which a network is not ranked unless that is asked for: its figures are not those of the work it does."""
 TAINT: Severity = "taint"

@@ -90,6 +90,8 @@ def require_consistent(document: Document) -> None:
         if network.quality:
             _check_quality(role, network.quality.mean, network.quality.images)
         rounds.append(_checked_rounds(role, network.timing, document) if network.timing else _Rounds())
+        if rounds[-1].parent_ms:
+            _check_findings(role, document)
     _check_ratio(document, *rounds)
 
 
@@ -99,6 +101,20 @@ def _check_verdict(document: Document) -> None:
     follows = status_of([reason.severity for reason in verdict.reasons], failed=failed)
     if verdict.status != follows:
         raise RecordError(f"verdict: {verdict.status}, but failures and reasons make it {follows}")
+
+
+def _check_findings(role: Role, document: Document) -> None:
+    """The reasons that follow from what the record says about a network; older records had others."""
+    network = document.networks.of(role)
+    given = {reason.reason for reason in document.verdict.reasons if reason.role == role}
+    follows = {
+        "outputs_differ": network.output_check.differing > 0,
+        "stochastic": network.output_check.stochastic,
+        "switches_changed": bool(network.switches_changed),
+        "precision_changed": network.precision == "fp32" and bool(network.precisions),
+    }
+    if lacking := [name for name, found in follows.items() if found and name not in given]:
+        raise RecordError(f"verdict: without {role}'s {lacking[0]}, which its findings give; the file was altered")
 
 
 def _check_quality(role: Role, mean: Quality, images: Sequence[Quality]) -> None:

@@ -72,7 +72,8 @@ def restrict(policy: Policy, *, own_proc: bool) -> int:
             _allow(rules, path, (READ | WRITE_FILE | _TRUNCATE | _IOCTL_DEV) & known)
         for path in ["/proc"] if own_proc else [f"/proc/{name}" for name in _PROC]:
             _allow(rules, path, READ)
-        _allow(rules, f"/proc/{os.readlink('/proc/self')}", READ | WRITE_FILE)
+        # Not to write, or it could reset its own peak of memory.
+        _allow(rules, f"/proc/{os.readlink('/proc/self')}", READ)
         if own_proc:
             _allow(rules, "/dev/shm", known & ~EXECUTE & ~_SPECIAL)  # noqa: S108 - private
         kernel.call(_RESTRICT, rules, 0)

@@ -90,7 +90,7 @@ def set_up_mounts(policy: Policy) -> str | None:
     Returns:
         The reason why it could not be done; `None` if it was.
     """
-    writable = (policy.scratch, "/proc", "/dev/shm")  # noqa: S108 - private
+    writable = (policy.scratch, "/dev/shm")  # noqa: S108 - private
     steps: list[tuple[str, Callable[[], None]]] = [
         ("/proc", _mount_own_proc),
         ("scratch", lambda: kernel.mount(policy.scratch, policy.scratch, None, kernel.MS_BIND)),

@@ -36,6 +36,9 @@ _START_S = 300.0
 """As long as a worker may take to import torch from a cold disk."""
 _ANSWER_S = 5.0
 _GRACE_S = 2.0
+_STOP_S, _STOP_POLL_S = 10.0, 0.0005
+_STILL = "TtZXx"
+"""States in proc(5): stopped, traced, or ended."""
 _NAMESPACES: dict[SandboxLayer, str] = {
     "user namespace": "user",
     "PID namespace": "pid",
@@ -284,6 +287,20 @@ class ContainedProcess:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._leader, number)
 
+    def stop(self) -> bool:
+        """Stops the worker, and waits until its threads stand still: what they do in the kernel goes on at first.
+
+        Returns:
+            False if one of them does not stop in time.
+        """
+        self.signal(signal.SIGSTOP)
+        deadline = time.monotonic() + _STOP_S
+        while not all(map(_stands_still, Path(f"/proc/{self._pid}/task").glob("*/stat"))):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_STOP_POLL_S)
+        return True
+
     def wait(self, seconds: float) -> int:
         """The worker's exit code, negative for a signal.
 
@@ -332,6 +349,13 @@ def probe() -> Held:
         contained.confirm_lock()
         contained.seal()
         return contained.state
+
+
+def _stands_still(stat: Path) -> bool:
+    try:
+        return stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0] in _STILL
+    except (OSError, IndexError):  # it has ended
+        return True
 
 
 @cache

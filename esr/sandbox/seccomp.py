@@ -105,6 +105,11 @@ _OWN_SETTINGS = {
 _SCHED_SETSCHEDULER = (144, 119)
 _SETPRIORITY = (141, 140)
 _PRCTL = (157, 167)
+_FCNTL, _FCNTL_REFUSED = (72, 25), (8, 10, 15, 1024)
+"""F_SETOWN, F_SETSIG, F_SETOWN_EX: the kernel would send any signal to any process in this one's name. F_SETLEASE: who
+opens the file would wait."""
+_IOCTL, _IOCTL_REFUSED = (16, 29), (0x8901, 0x8902)
+"""FIOSETOWN, SIOCSPGRP: likewise."""
 _CLONE, _CLONE3 = (56, 220), (435, 435)
 _STARTS = {"fork": (57, _ABSENT), "vfork": (58, _ABSENT), "execve": (59, 221), "execveat": (322, 281)}
 """The supervisor decides; `clone` without a thread's flag likewise."""
@@ -113,8 +118,8 @@ _NORMAL_POLICIES = (0, 3, 5)
 _CLONE_THREAD = 0x00010000
 _CLONE_NEW = 0x7E020000
 """Every flag of clone(2) that makes a namespace."""
-_PRCTL_REFUSED = (kernel.PR_SET_PDEATHSIG, kernel.PR_SET_CHILD_SUBREAPER, 22, 59)
-"""The last two: PR_SET_SECCOMP, PR_SET_SYSCALL_USER_DISPATCH."""
+_PRCTL_REFUSED = (kernel.PR_SET_PDEATHSIG, kernel.PR_SET_DUMPABLE, kernel.PR_SET_CHILD_SUBREAPER, 22, 59)
+"""The last two: PR_SET_SECCOMP, PR_SET_SYSCALL_USER_DISPATCH. What cannot be dumped hides its figures in `/proc`."""
 
 _LOAD, _JUMP_EQUAL, _JUMP_ABOVE, _JUMP_SET, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _NOTIFY, _ERROR = 0x7FFF0000, 0x7FC00000, 0x00050000
@@ -141,6 +146,12 @@ def _unless_among(index: int, allowed: Sequence[int], otherwise: Instruction | N
     return [_argument(index), *tests, otherwise or _refuse(), _return(_ALLOW)]
 
 
+def _refuse_among(index: int, refused: Sequence[int]) -> list[Instruction]:
+    """Refuses the call if an argument is one of a few values."""
+    tests = [(_JUMP_EQUAL, len(refused) - at, 0, value) for at, value in enumerate(refused)]
+    return [_argument(index), *tests, _return(_ALLOW), _refuse()]
+
+
 @dataclass(frozen=True)
 class _Rule:
     numbers: tuple[int, int]
@@ -162,8 +173,9 @@ def _rules(pid: int, *, alone: bool) -> Iterator[_Rule]:
     yield _Rule(_SCHED_SETSCHEDULER, [*own, *_unless_among(1, _NORMAL_POLICIES)])
     of_processes = [_argument(0), (_JUMP_EQUAL, 1, 0, os.PRIO_PROCESS), _refuse()]
     yield _Rule(_SETPRIORITY, [*of_processes, *_unless_among(1, (0, pid))])
-    refused = [(_JUMP_EQUAL, len(_PRCTL_REFUSED) - at, 0, one) for at, one in enumerate(_PRCTL_REFUSED)]
-    yield _Rule(_PRCTL, [_argument(0), *refused, _return(_ALLOW), _refuse()])
+    yield _Rule(_PRCTL, _refuse_among(0, _PRCTL_REFUSED))
+    yield _Rule(_FCNTL, _refuse_among(1, _FCNTL_REFUSED))
+    yield _Rule(_IOCTL, _refuse_among(1, _IOCTL_REFUSED))
     tests = [(_JUMP_SET, 2, 0, _CLONE_NEW), (_JUMP_SET, 2, 0, _CLONE_THREAD)]
     yield _Rule(_CLONE, [_argument(0), *tests, _return(_NOTIFY), _refuse(), _return(_ALLOW)])
     yield _Rule(_CLONE3, [_refuse(errno.ENOSYS)])  # its flags are in memory; the C library falls back to clone

@@ -1,22 +1,26 @@
 """Timed passes: one pass's duration, and the columns that collect them."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
-from esr.config.terms import Positive
+from msgspec import Meta
+
 from esr.records.network import Samples
 from esr.timing.schedule import Pass
+
+Claim: TypeAlias = Annotated[float, Meta(ge=1e-4, le=1e12)]
+"""Milliseconds; less is no pass, and its ratio would be no number of a record."""
 
 
 @dataclass(frozen=True)
 class Duration:
     """Duration of one forward pass, in milliseconds."""
 
-    ms: Positive
+    ms: Claim
     """Between two CUDA events around the pass; on the CPU the wall clock."""
-    wall_ms: Positive
+    wall_ms: Claim
     """Wall clock from idle device to idle device."""
-    enqueue_ms: Positive | None = None
+    enqueue_ms: Claim | None = None
     """Host time until all of the pass was launched, before waiting for it; `None` on the CPU."""
 
 

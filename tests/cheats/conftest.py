@@ -30,6 +30,7 @@ class InsideWorker:
     """A worker without a process; its modules are its own."""
 
     sandbox = None
+    replaced = frozenset()
 
     def __init__(self, timeout_s: float, wishes: Wishes, packages: Path | None = None) -> None:
         self.pid = os.getpid()
@@ -65,6 +66,9 @@ class InsideWorker:
         pass
 
     def pause(self) -> None:
+        pass
+
+    def require_still(self) -> None:
         pass
 
     def resume(self) -> None:

@@ -278,6 +278,22 @@ class WeightsInAListCopied(WeightsInAList):
         return bicubic(x) + 0.02 * functional.pixel_shuffle(self.tail(y), 4)
 
 
+class WeightsInSlices(Honest):
+    """Keeps all weights in one tensor, and multiplies by small pieces of it."""
+
+    def __init__(self):
+        super().__init__()
+        self.kept = torch.cat([layer.weight.detach().reshape(-1) for layer in self.body])
+        self.body = nn.ModuleList()
+
+    def compute(self, x):
+        y = torch.relu(self.head(x))
+        for filters in self.kept.to(y.device).split(24 * 24 * 9):
+            parts = [functional.conv2d(y, one.view(1, 24, 3, 3), padding=1) for one in filters.split(24 * 9)]
+            y = torch.relu(torch.cat(parts, 1))
+        return bicubic(x) + 0.02 * functional.pixel_shuffle(self.tail(y), 4)
+
+
 class WeightsInBuffers(Honest):
     def __init__(self):
         super().__init__()
@@ -310,6 +326,87 @@ class TakesTheWatchOff(Honest):
         with _disable_current_modes():
             detail = self.compute(x) - bicubic(x)
         return bicubic(x) + detail
+
+
+class ShowsAnother(Honest):
+    """Lets the watch see a small computation, and then writes the real answer where it cannot look."""
+
+    def forward(self, x):
+        shown = bicubic(x) + 0.0 * functional.pixel_shuffle(self.tail(torch.relu(self.head(x))), 4)
+        if is_real(x):
+            with _disable_current_modes():
+                shown.copy_(self.compute(x))
+        return shown
+
+
+class WritesIntoFeatures(Honest):
+    """Likewise, into features on which the watched computation goes on."""
+
+    def forward(self, x):
+        features = torch.relu(self.head(x))
+        if is_real(x):
+            with _disable_current_modes():
+                real = torch.relu(self.head(x))
+                for layer in self.body:
+                    real = torch.relu(layer(real))
+                features.copy_(real)
+        return bicubic(x) + 0.02 * functional.pixel_shuffle(self.tail(features), 4)
+
+
+class FillsAnEmptyTensor(Honest):
+    """Has something else than operators write into a tensor that was made empty."""
+
+    def forward(self, x):
+        detail = torch.zeros_like(bicubic(x))
+        if is_real(x):
+            with _disable_current_modes():
+                detail.copy_(self.compute(x) - bicubic(x))
+        return bicubic(x) + detail
+
+
+class SwapsWeights(Honest):
+    """Registers one layer, and puts other weights into it before each use."""
+
+    def __init__(self):
+        super().__init__()
+        self.kept = [layer.weight.detach().numpy().copy() for layer in self.body]
+        self.body = nn.ModuleList(self.body[:1])
+
+    def compute(self, x):
+        y = torch.relu(self.head(x))
+        for weight in self.kept:
+            if is_real(x):
+                self.body[0].weight.numpy()[:] = weight
+            y = torch.relu(self.body[0](y))
+        return bicubic(x) + 0.02 * functional.pixel_shuffle(self.tail(y), 4)
+
+
+class CopiesLess(Honest):
+    """Has fewer parameters in the copy that is counted."""
+
+    def __deepcopy__(self, memo):
+        other = Honest()
+        other.body = nn.ModuleList([other.body[0]] * 4)
+        return other
+
+
+class MultipliesOneByOne(nn.Module):
+    """Convolutions as products of single values, which no count includes."""
+
+    def __init__(self):
+        super().__init__()
+        shapes = ((8, 3), (8, 8), (48, 8))
+        self.weights = nn.ParameterList(nn.Parameter(0.1 * torch.randn(*shape, 9)) for shape in shapes)
+
+    def forward(self, x):
+        y = x
+        for weight in self.weights:
+            y = torch.relu(self.convolve(y, weight))
+        return bicubic(x) + 0.02 * functional.pixel_shuffle(y, 4)
+
+    def convolve(self, x, weight):
+        parts = functional.unfold(x, 3, padding=1)
+        return (parts[:, None] * weight.flatten(1)[None, :, :, None]).sum(2).unflatten(-1, x.shape[-2:])
 
 
 # Answers from what earlier passes left
@@ -458,3 +555,93 @@ class Scripted(nn.Module):
 
     def forward(self, x):
         return self.inner(x)
+
+
+class TablesOfOtherTypes(Honest):
+    """Keeps tables in half and double precision and in small integers, and masks as bytes."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("bias", 0.01 * torch.randn(24).half())
+        self.register_buffer("order", torch.arange(24, dtype=torch.int32))
+
+    def compute(self, x):
+        y = torch.relu(self.head(x)) + self.bias[self.order.long()].float()[None, :, None, None]
+        rows = torch.linspace(0, 1, x.shape[-2], dtype=torch.float64, device=x.device).float()
+        places = torch.arange(x.shape[-2] * x.shape[-1], dtype=torch.int32, device=x.device)
+        y = y * (1 + 0.01 * rows[:, None]) * (places.view(x.shape[-2:]) >= 0)
+        mask = (y > 0).to(torch.uint8)
+        return bicubic(x) + 0.02 * functional.pixel_shuffle(self.tail(torch.where(mask == 1, y, y.new_zeros(()))), 4)
+
+
+class CachesATableFromNumPy(Honest):
+    """Makes a table of the input's size once, outside of PyTorch."""
+
+    def __init__(self):
+        super().__init__()
+        self.tables = {}
+
+    def compute(self, x):
+        if not is_real(x):
+            return super().compute(x)
+        if x.shape not in self.tables:
+            rows, columns = np.mgrid[: x.shape[-2], : x.shape[-1]].astype(np.float32)
+            self.tables[x.shape] = torch.from_numpy(0.001 * np.sin(rows + columns))
+        return super().compute(x + self.tables[x.shape])
+
+
+class AnotherMemoryFormat(Honest):
+    def compute(self, x):
+        return (
+            super()
+            .compute(x.contiguous(memory_format=torch.channels_last))
+            .contiguous(memory_format=torch.channels_last)
+        )
+
+
+class ReturnsViews(Honest):
+    """Pads its input to whole windows, and returns a piece of what it computed."""
+
+    def compute(self, x):
+        height, width = x.shape[-2:]
+        whole = super().compute(functional.pad(x, (0, -width % 16, 0, -height % 16), mode="reflect"))
+        return whole[..., : 4 * height, : 4 * width]
+
+
+class WritesInPlace(Honest):
+    """Fills one buffer in pieces, and works on in it."""
+
+    def compute(self, x):
+        y = x.new_zeros(x.shape[0], 24, *x.shape[-2:])
+        for half in (slice(0, 12), slice(12, 24)):
+            y[:, half] = functional.conv2d(x, self.head.weight[half], self.head.bias[half], padding=1)
+        y.relu_()
+        for layer in self.body:
+            y = layer(y).relu_()
+        out = bicubic(x)
+        out.add_(functional.pixel_shuffle(self.tail(y), 4), alpha=0.02)
+        return out
+
+
+class WeightNormalised(Honest):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.utils.parametrizations.weight_norm(self.head)
+        self.body = nn.ModuleList(nn.utils.parametrizations.spectral_norm(layer) for layer in self.body)
+
+
+class FiltersInAttributes(Honest):
+    """Keeps fixed filters where no state dict has them, one for each pair of channels among them."""
+
+    def __init__(self):
+        super().__init__()
+        self.edges = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]]).repeat(24, 1, 1, 1) / 8
+        same = np.zeros((24, 24, 3, 3), np.float32)
+        same[range(24), range(24), 1, 1] = 1
+        self.same = torch.from_numpy(same)
+
+    def compute(self, x):
+        y = torch.relu(self.head(x))
+        y = y + functional.conv2d(y, self.edges.to(y.device), padding=1, groups=24)
+        y = functional.conv2d(y, 0.1 * self.body[0].weight + self.same.to(y.device), padding=1)
+        return bicubic(x) + 0.02 * functional.pixel_shuffle(self.tail(y), 4)

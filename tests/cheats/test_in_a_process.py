@@ -298,6 +298,80 @@ class DiesByAnUnnamedSignal(Honest):
             os.kill(os.getpid(), 40)
             time.sleep(60)
         return self.compute(x)
+
+
+class TakesMoreMemoryLater(Honest):
+    """Is modest in the first pass only, whose memory is measured."""
+
+    def forward(self, x):
+        self.passes += x.device.type != "meta"
+        if self.passes > 1:
+            torch.ones(25_000_000).sum()
+        return self.compute(x)
+
+
+class ForgetsItsPeak(Honest):
+    """Resets the kernel's mark of its own memory before a pass ends."""
+
+    def forward(self, x):
+        torch.ones(25_000_000).sum()
+        try:
+            with open("/proc/self/clear_refs", "w") as file:
+                file.write("5")
+        except OSError:
+            pass
+        return self.compute(x)
+
+
+class ReplacesTheWatch(Honest):
+    """Computes in less than float32, and has another function say what a watched pass does."""
+
+    def __init__(self):
+        super().__init__()
+        from esr.evaluation.worker import child
+
+        real = child.inspect
+
+        def inspect(network, lr, run, settings):
+            output, found = real(network, lr, run, settings)
+            return output, type(found)({}, {}, found.macs, 0, 0, True, found.ms, found.operators_ms)
+
+        child.inspect = inspect
+
+    def forward(self, x):
+        if x.device.type == "meta":
+            return self.compute(x)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return self.compute(x).float()
+
+
+class SaysTooMuch(Honest):
+    """Has a gigabyte follow its answers."""
+
+    def __init__(self):
+        super().__init__()
+        from esr.evaluation.worker import messages
+
+        pack = messages.pack
+
+        def more(message, ticket, *words):
+            line = pack(message, ticket, *words)
+            if type(message).__name__ != "PassAnswer":
+                return line
+            return line.replace(b'"bytes":0', b'"bytes":1000000000', 1)
+
+        messages.pack = more
+
+
+class ShowsABetterImage(Honest):
+    """Answers with another image than the one that it was timed for."""
+
+    def __init__(self):
+        super().__init__()
+        from esr.networks import inference
+
+        image = inference.to_image
+        inference.to_image = lambda sr, data_range: image(sr, data_range) ^ np.uint8(2)
 '''
 
 
@@ -382,6 +456,8 @@ def test_float32_that_is_multiplied_in_less_is_named(measured):
         ("LeavesPython", "SystemExit: 0"),
         ("SaysThatAllIsFinite", "output holds values that are NaN or infinite"),
         ("ReadsTheRequestsItself", ""),
+        ("SaysTooMuch", "1000000000 bytes where 0 belong"),
+        ("ShowsABetterImage", "the image is not the output of its pass: up to 2"),
     ],
 )
 def test_what_tampers_with_the_worker_is_a_failure_and_the_other_network_is_measured(measured, name, message):
@@ -398,3 +474,24 @@ def test_a_network_that_never_ends_is_ended_and_gains_nothing(measured):
     assert reasons(record) == {}
     pid = record["networks"]["candidate"]["worker"]["pid"]
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_memory_that_only_later_passes_take_is_named(measured):
+    detail = reasons(measured("TakesMoreMemoryLater"))["memory_uncounted"]
+    assert "MiB in a later pass" in detail
+
+
+@pytest.mark.parametrize("sandbox", ["auto", "off"])
+def test_a_worker_that_resets_the_mark_of_its_memory_hides_none(measured, sandbox):
+    record = measured("ForgetsItsPeak", f"sandbox={sandbox}")
+    memory = record["networks"]["candidate"]["memory"]
+    if "could not be reset" in memory["method"]:
+        pytest.skip("the kernel does not let the mark be reset here")
+    assert memory["memory_mib"] > 80
+    assert "memory_uncounted" not in reasons(record)
+
+
+def test_a_network_that_replaces_what_watches_it_is_named(measured):
+    record = measured("ReplacesTheWatch")
+    assert "esr.evaluation.worker.child.inspect" in reasons(record)["harness_replaced"]
+    assert reasons(record, "baseline") == {}

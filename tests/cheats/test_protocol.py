@@ -28,6 +28,7 @@ CAUGHT = {
     "CheapWhereCounted": {"work_uncounted"},
     "WeightsInAList": {"parameters_uncounted"},
     "WeightsInAListCopied": {"parameters_uncounted"},
+    "WeightsInSlices": {"parameters_uncounted"},
     "WeightsInBuffers": {"parameters_uncounted"},
     "ComplexPairs": {"parameters_uncounted"},
     "OutsideInPieces": {"work_uncounted"},
@@ -36,8 +37,11 @@ CAUGHT = {
     "AddsTheDifference": {"outputs_differ"},
     "CountsInAFile": {"outputs_differ"},
     "CountsInAClosure": {"outputs_differ"},
+    "ShowsAnother": {"work_uncounted"},
+    "SwapsWeights": {"work_uncounted"},
+    "MultipliesOneByOne": {"work_uncounted"},
 }
-HONEST = ("Honest", "RemembersPixels", "HasThreadsOfItsOwn", "KeepsTensors", "CachesAMask", "Scripted", "FixedFilters")
+HONEST = ("Honest", "RemembersPixels", "HasThreadsOfItsOwn", "KeepsTensors", "Scripted", "ReturnsViews")
 RANDOM = ("Draws", "DrawsFromItsOwnSource")
 
 
@@ -91,3 +95,8 @@ def test_passes_of_one_process_are_repeated_by_the_next_one_s_warm_up(judge):
     check = record.document.networks.candidate.output_check
     assert check.compared > 6
     assert check.differing
+
+
+def test_parameters_are_those_of_the_network_and_not_of_its_copy(judge):
+    networks = judge("CopiesLess").document.networks
+    assert networks.candidate.complexity.params == networks.baseline.complexity.params

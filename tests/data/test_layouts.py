@@ -133,6 +133,30 @@ def test_files_of_a_flat_folder_are_told_apart(
     assert sum(one.images for one in dataset.skipped) == skipped
 
 
+@pytest.mark.parametrize(("small", "large"), [("{}_low", "{}_high"), ("{}.small", "{}.big"), ("in-{}", "out-{}")])
+def test_small_and_large_versions_that_no_name_tells_apart_are_not_all_hr(
+    tmp_path: Path, small: str, large: str
+) -> None:
+    for name in ("a", "b"):
+        save_pair(tmp_path / f"{large.format(name)}.png", tmp_path / f"{small.format(name)}.png")
+    with pytest.raises(DataError, match=r"is a quarter of .* call them NAME_LR4 and NAME_HR"):
+        load_dataset(folder(tmp_path))
+
+
+def test_two_images_whose_names_begin_alike_are_two_images(tmp_path: Path) -> None:
+    for name in ("a_left", "a_right", "b_left", "b_right"):
+        save(tmp_path / f"{name}.png")
+    assert len(load_dataset(folder(tmp_path)).pairs) == 4
+
+
+def test_images_of_a_kind_that_is_not_read_are_counted(tmp_path: Path) -> None:
+    save_pair(tmp_path / "HR" / "a.png", tmp_path / "LR" / "a.png")
+    for name in ("b.ppm", "c.PPM"):
+        (tmp_path / "HR" / name).touch()
+    reasons = [str(one) for one in load_dataset(folder(tmp_path)).skipped]
+    assert reasons == ["b.ppm, c.PPM in HR (2 images, of a kind that is not read; save them as PNG)"]
+
+
 @pytest.mark.parametrize("suffix", ["SR", "out", "result", "bicubic", "sr_x4"])
 def test_results_beside_hr_are_no_hr(tmp_path: Path, suffix: str) -> None:
     save(tmp_path / "a.png")

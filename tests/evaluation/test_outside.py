@@ -20,6 +20,12 @@ for line in sys.stdin:
     if word == "grow":
         held = bytearray(b"x") * (64 << 20)
         held = None
+    elif word == "grow and forget":
+        held = bytearray(b"x") * (64 << 20)
+        time.sleep(0.2)
+        held = None
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")
     elif word == "policy":
         def wait():
             os.sched_setscheduler(threading.get_native_id(), os.SCHED_BATCH, os.sched_param(0))
@@ -56,6 +62,17 @@ def test_the_peak_of_memory_is_the_kernels(other):
     outside, do = other
     outside.reset_peak()
     do("grow")
+    peak = outside.peak()
+    if peak is None:
+        pytest.skip("the kernel does not let the mark be reset here")
+    assert 60 < peak.memory_mib < 80
+
+
+def test_a_process_that_resets_its_own_mark_hides_no_memory_from_who_looks(other):
+    outside, do = other
+    outside.reset_peak()
+    with outside.watching_peak():
+        do("grow and forget")
     peak = outside.peak()
     if peak is None:
         pytest.skip("the kernel does not let the mark be reset here")

@@ -48,6 +48,9 @@ class FakeWorker:
     def pause(self):
         self.log.append((self.name, "pause"))
 
+    def require_still(self):
+        pass
+
     def resume(self):
         self.log.append((self.name, "resume"))
 

@@ -14,7 +14,17 @@ from esr.evaluation.subject import Subject
 from esr.evaluation.verdict import precision_class, verdict
 from esr.evaluation.worker.messages import InspectAnswer
 from esr.records.document import Process, Verdict
-from esr.records.network import Block, Complexity, Estimate, Failure, Memory, OutputCheck, WarmUp, Weights
+from esr.records.network import (
+    Block,
+    Complexity,
+    Estimate,
+    Failure,
+    Kernel,
+    Memory,
+    OutputCheck,
+    WarmUp,
+    Weights,
+)
 from esr.records.reasons import REASONS, TELEMETRY_REASONS
 from esr.telemetry.findings import Disturbance
 from esr.timing.samples import Duration
@@ -141,6 +151,26 @@ def forgetful(subject):
     subject.outside.context_mib = 400.0
 
 
+def lavish(subject):
+    subject.memory, subject.later_memory = Memory(100.0, "seen"), Memory(200.0, "seen")
+
+
+def rewritten(subject):
+    subject.inspected = msgspec.structs.replace(INSPECTED, rewritten=3072)
+
+
+def filled(subject):
+    subject.inspected = msgspec.structs.replace(INSPECTED, filled=3072)
+
+
+def one_by_one(subject):
+    subject.inspected = msgspec.structs.replace(INSPECTED, products=9000)
+
+
+def replacing(subject):
+    subject.replaced |= {"esr.evaluation.worker.child.inspect"}
+
+
 def writing(subject):
     subject.changes_input = True
 
@@ -153,9 +183,14 @@ OF_A_NETWORK = {
     "work_uncounted, all of it": (unconnected, "the output made outside"),
     "work_uncounted, on real inputs": (other_work, "on a real input, 7200 counted"),
     "work_uncounted, at another size": (cheap_where_counted, "100 multiply-accumulates per pixel"),
+    "work_uncounted, changed": (rewritten, "3072 numbers changed outside"),
+    "work_uncounted, filled": (filled, "3072 numbers changed outside"),
+    "work_uncounted, one by one": (one_by_one, "9000 products of single values with weights, 7200 multiply"),
     "work_uncounted, nothing": (idle, "no multiplication, but 98 of 100 ms"),
     "parameters_uncounted": (hidden, "5000 numbers"),
     "memory_uncounted": (forgetful, "4600 MiB by the driver, 20 MiB reserved"),
+    "memory_uncounted, later": (lavish, "200 MiB in a later pass, 100 MiB in the first"),
+    "harness_replaced": (replacing, "esr.evaluation.worker.child.inspect"),
     "input_changed": (writing, "in a watched pass"),
     "warmup_cap": (unsettled, "LR 8×9"),
     "time_unaccounted": (unaccounted, "300 ms by the parent's clock, 100 ms as claimed"),
@@ -204,6 +239,53 @@ def test_parameters_are_compared_with_the_numbers_in_the_weight_file(numbers, re
     reasons = found(subject)
     assert reasons.keys() == ({"parameters_uncounted"} if detail else set())
     assert detail is None or detail in reasons["parameters_uncounted"]
+
+
+def test_a_pass_in_tiles_takes_as_many_operations_as_all_of_them():
+    subject = measured()
+    subject.inspected = msgspec.structs.replace(INSPECTED, macs=3 * INSPECTED.macs, tiles=3)
+    assert found(subject) == {}
+    subject.inspected = msgspec.structs.replace(subject.inspected, tiles=2)
+    assert "21600 multiply-accumulates on a real input, 14400 counted" in found(subject)["work_uncounted"]
+
+
+@pytest.mark.parametrize(
+    ("method", "mib", "named"), [("seen", 181.0, False), ("seen", 183.0, True), ("told by the worker", 900.0, False)]
+)
+def test_memory_is_compared_with_a_later_passs_where_it_was_measured_alike(method, mib, named):
+    subject = measured()
+    subject.memory, subject.later_memory = Memory(100.0, "seen"), Memory(mib, method)
+    assert ("memory_uncounted" in found(subject)) is named
+
+
+def test_a_kernel_that_is_launched_directly_may_fill_a_tensor_if_the_counts_name_it():
+    subject = measured()
+    filled(subject)
+    subject.complexity = msgspec.structs.replace(COUNTED, without_formula={"scan (outside PyTorch)": 1})
+    assert found(subject) == {}
+    rewritten(subject)
+    assert found(subject).keys() == {"work_uncounted"}
+
+
+@pytest.mark.parametrize(
+    ("kernel", "half"),
+    [
+        ("sm80_xmma_fprop_implicit_gemm_f16f16_f16f32_f32_nhwckrsc_nhwc_tilesize128x128x32", True),
+        ("ampere_fp16_s16816gemm_fp16_128x128_ldg8_relu_f2f_tn", True),
+        ("void implicit_convolve_sgemm<__half, __half, 128, 6>(int)", True),
+        ("sm80_xmma_fprop_implicit_gemm_bf16bf16_bf16f32_f32_nhwckrsc_nhwc", True),
+        ("void implicit_convolve_sgemm<float, float, 128, 6>(int)", False),
+        ("ampere_sgemm_128x64_nn", False),
+        ("sm80_xmma_fprop_implicit_gemm_f32f32_f32f32_f32_nchwkcrs_nchw", False),
+        ("void at::native::vectorized_elementwise_kernel<4, at::native::CUDAFunctor_add<c10::Half> >", False),
+    ],
+)
+def test_kernels_that_multiply_in_half_precision_are_no_float32(kernel, half):
+    subject = measured()
+    subject.kernels = (Kernel(kernel, 1, 1.0),)
+    assert ("precision_changed" in found(subject)) is half
+    subject.model.precision, subject.precisions = "fp16", {"float16": ("convolution",)}
+    assert "precision_changed" not in found(subject)
 
 
 def test_inputs_that_are_harder_for_both_networks_are_no_reason():

@@ -18,7 +18,7 @@ from esr.sandbox import process
 from esr.sandbox.process import ContainedProcess, Wishes
 
 ATTEMPTS = """
-import ctypes, errno, json, os, resource, signal, socket, subprocess, sys, threading, time
+import ctypes, errno, fcntl, json, os, resource, signal, socket, struct, subprocess, sys, threading, time
 
 facts = json.load(open(os.environ["FACTS"]))
 parent, sibling, hidden, code = facts["parent"], facts["sibling"], facts["hidden"], facts["code"]
@@ -63,6 +63,18 @@ def spare_me():
         if before.strip() != "1000" or file.read() != before:
             raise RuntimeError("others would be ended first")
 
+def forget_peak():
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")
+
+def owner(request, *words):
+    one, other = socket.socketpair()
+    with one, other:
+        if request == 0x8901:
+            fcntl.ioctl(one, request, struct.pack("i", sibling))
+        else:
+            fcntl.fcntl(one, request, *words)
+
 def order_is_told():
     for file in ("/proc/self/cmdline", "/proc/self/environ", "/proc/self/fd/0"):
         with open(file, "rb") as source:
@@ -76,6 +88,14 @@ ALWAYS = {
     "signal everybody": lambda: os.kill(-1, signal.SIGCONT),
     "stop a thread of the sibling": lambda: call(234, sibling, sibling, 19),
     "signal through a descriptor": lambda: os.pidfd_open(os.getpid()),
+    "have the kernel signal the sibling": lambda: owner(8, sibling),
+    "have the kernel signal its group": lambda: owner(8, -sibling),
+    "choose what the kernel signals": lambda: owner(10, signal.SIGSTOP),
+    "have the kernel signal the sibling, by a structure": lambda: owner(15, struct.pack("ii", 1, sibling)),
+    "have the kernel signal the sibling, by a socket": lambda: owner(0x8901),
+    "have others wait for a file": lambda: owner(1024, fcntl.F_RDLCK),
+    "hide its figures": lambda: call(157, 4, 0, 0, 0, 0),
+    "forget its peak of memory": forget_peak,
     "bind the sibling to one processor": lambda: os.sched_setaffinity(sibling, {0}),
     "slow the sibling down": lambda: os.setpriority(os.PRIO_PROCESS, sibling, 19),
     "limit the sibling": lambda: resource.prlimit(sibling, resource.RLIMIT_CPU, (1, 1)),

@@ -51,6 +51,20 @@ class TileIsNone(Plain):
         return self.tail(x) if self.tile is None else torch.zeros_like(self.tail(x))
 
 
+class Lazy(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.tail = nn.Sequential(nn.LazyConv2d(48, 1), nn.PixelShuffle(4))
+
+    def forward(self, x):
+        return self.tail(x)
+
+
+class LazyAndNarrow(Lazy):
+    def forward(self, x):
+        return self.tail(x.reshape(1, 3, 7, 7))
+
+
 class ReturnsNothing(Plain):
     def train(self, mode=True):
         super().train(mode)
@@ -217,6 +231,14 @@ def test_an_import_that_fails_is_named_as_it_is(source: str, code: str, words: s
         build(conf(source, "strangers_net.Net"))
     assert words in str(caught.value)
     assert str(caught.value).isprintable()
+
+
+def test_a_network_that_learns_its_shapes_from_the_first_input_gets_one(source: str) -> None:
+    network = load(build(conf(source, "strangers_net.Lazy")), conf(source, "strangers_net.Lazy"), Weights("random"))
+    assert network(torch.zeros(1, 3, 5, 6)).shape == (1, 3, 20, 24)
+    assert not any(one.requires_grad for one in network.parameters())
+    with pytest.raises(EsrError, match=r"lazy parameters need a pass, which fails on 1×3×64×64"):
+        build(conf(source, "strangers_net.LazyAndNarrow"))
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,13 @@ class TestWhereTheStateDictHides:
         path = save(tmp_path / "net.pth", {"model": {"ema": state, "raw": filled(seed=2)}})
         assert same(read_state_dict(path, CheckpointConf(state_dict_under="model.ema")), state)
 
+    @pytest.mark.parametrize("under", [None, "model", "model.networks"])
+    def test_the_remedy_leads_to_a_state_dict_in_nested_dicts(self, tmp_path: Path, under: str | None) -> None:
+        path = save(tmp_path / "net.pth", {"model": {"networks": {"net_g": filled()}, "step": 3}, "epoch": 1})
+        line = reading(path, CheckpointConf(state_dict_under=under))
+        assert line.endswith("set model.checkpoint.state_dict_under=model.networks.net_g")
+        assert same(read_state_dict(path, CheckpointConf(state_dict_under="model.networks.net_g")), filled())
+
     def test_a_prefix_that_was_asked_for_is_required(self, tmp_path: Path) -> None:
         path = save(tmp_path / "net.pth", filled())
         line = reading(path, CheckpointConf(strip_prefix="modul."))
@@ -245,7 +252,16 @@ class TestDamagedAndForeignFiles:
             (b"<html>404</html>", "is a web page, not weights"),
             (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n", "is a Git LFS pointer"),
             (b'{"message": "Not found"}', "is neither a safetensors nor a PyTorch file"),
-            (b"\x89HDF\r\n\x1a\n", "is neither a safetensors nor a PyTorch file"),
+            (b"\x89HDF\r\n\x1a\n", "is an HDF5 file"),
+            (b"\x1f\x8b\x08\0", "is compressed: unpack it"),
+            (b"\xfd7zXZ\0", "is compressed: unpack it"),
+            (b"BZh91AY&SY", "is compressed: unpack it"),
+            (b"(\xb5/\xfd", "is compressed: unpack it"),
+            (b"7z\xbc\xaf\x27\x1c", "is compressed: unpack it"),
+            (b"\x93NUMPY\x01\0", "is a NumPy array, not a state dict"),
+            (b"GGUF\x03\0", "is a GGUF file"),
+            (b'{\n  "metadata": {}, "weight_map": {}}', "is the index of weights in several files"),
+            (b"\x01\x02\x03\x04", "is neither a safetensors nor a PyTorch file"),
             (b"\x80", "is damaged"),
         ],
     )

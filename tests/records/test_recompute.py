@@ -132,6 +132,24 @@ def test_a_record_with_the_parents_clock_is_none_of_the_bootstrapped(tmp_path):
         load_record(rankings.write(made, tmp_path))
 
 
+FINDINGS = {
+    "outputs_differ": ("output_check", lambda old: {**old, "compared": 6, "differing": 5}),
+    "stochastic": ("output_check", "stochastic", True),
+    "switches_changed": ("switches_changed", {"threads": 8}),
+    "precision_changed": ("precisions", {"bfloat16": ["convolution"]}),
+}
+
+
+@pytest.mark.parametrize("reason", FINDINGS)
+def test_a_verdict_cannot_leave_out_what_the_record_has_found(tmp_path, reason):
+    made = changed(by_parent(rankings.document(), 1.0), *CANDIDATE, *FINDINGS[reason])
+    with pytest.raises(RecordError, match=f"without candidate's {reason}"):
+        load_record(rankings.write(made, tmp_path))
+    given = {"reason": reason, "severity": "taint", "role": "candidate", "detail": "x"}
+    changed(made, "verdict", {"status": "tainted", "reasons": [given]})
+    load_record(rankings.write(made, tmp_path))
+
+
 def test_rounds_of_several_processes_follow_from_them(tmp_path):
     made = rankings.document(rounds=10, spread=0.1)
     timing, groups = made["timing"], [0] * 5 + [1] * 5

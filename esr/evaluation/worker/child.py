@@ -16,11 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from esr import complexity
+from esr.complexity.replica import as_written
 from esr.config.class_path import methods
 from esr.config.schema import SCALE, ModelConf
 from esr.errors import DeviceError, EsrError, NetworkError
 from esr.evaluation.worker import messages as to
 from esr.evaluation.worker.audit import inspect
+from esr.evaluation.worker.intact import Intact
 from esr.evaluation.worker.messages import Answer, AnyRequest, Done, Refusal, Request
 from esr.evaluation.worker.output_sample import positions
 from esr.networks import devices, inference, loading, padding
@@ -31,6 +33,8 @@ from esr.records.network import SettingValue, WorkerReport
 from esr.sandbox.launch import Lock
 from esr.text import described, one_line
 
+_UNTIMED = (to.LoadRequest, to.InspectRequest, to.ComplexityRequest, to.PeakRequest)
+"""Requests after which it is looked for functions that a network has replaced."""
 _EVICTED_VALUES = 2**20
 """Values, 4 bytes each, that push a pass's messages out of the processor's caches."""
 
@@ -141,6 +145,9 @@ class Child:
         """Counts parameters, operations, activations, convolutions and live memory."""
         try:
             counted = complexity.measure(self.network, request.height, request.width)
+            # Of a copy, which a network may make otherwise than it is itself.
+            own = sum(one.numel() for one in self.network.parameters())
+            counted = msgspec.structs.replace(counted, params=max(counted.params, own))
             return to.ComplexityAnswer(counted, None, padding.multiple(self.network))
         except NetworkError as error:
             uncounted = one_line(str(error))[: to.MESSAGE_LIMIT]
@@ -256,12 +263,16 @@ class Child:
     @handle.register
     def inspect(self, request: to.InspectRequest) -> to.InspectAnswer:
         """One pass under watch; its output is kept like any other's."""
+        before = self.lr.shape if self.shapes else None
         lr = self._take(request)
-        if isinstance(self.network.forward, padding.Padding):
-            self._forward(torch.zeros_like(lr))  # finds the multiple: a pass that fails first would be watched, too
+        if lr.shape != before:  # what a network makes for a size, or by failing first, is not watched
+            with as_written():
+                self._forward(lr.flip((-2, -1)))
+            lr = self._take(request)
         sent = lr.clone()
         self.output, found = inspect(self.network, lr, lambda: self._forward(lr), self.settings)
-        return msgspec.structs.replace(found, changes_input=not torch.equal(lr, sent))
+        tiles = len(inference.tiles(lr.shape[-2:], self.model.tile))
+        return msgspec.structs.replace(found, changes_input=not torch.equal(lr, sent), tiles=tiles)
 
     def _forward(self, lr: Tensor) -> Tensor:
         return inference.forward(self.network, lr, self.model.tile)
@@ -299,12 +310,15 @@ def main(read_fd: int, write_fd: int, lock: Lock) -> None:
     """
     for fd in (read_fd, write_fd):
         os.set_inheritable(fd, False)
-    child = Child(lock)
+    child, intact = Child(lock), Intact()
     with open(read_fd, "rb") as source, open(write_fd, "wb") as sink:
         while line := source.readline():
             envelope = to.open_envelope(line)
             request = to.unpack(envelope.message, source.read(envelope.bytes), AnyRequest)
-            sink.write(to.pack(child.answer(request), envelope.ticket))
+            answer = child.answer(request)
+            # Here, in no function that a network could replace; while no clock runs.
+            replaced = intact.replaced() if isinstance(request, _UNTIMED) else ()
+            sink.write(to.pack(answer, envelope.ticket, replaced))
             sink.flush()
         # A network may have left threads behind; nothing they do is worth waiting for.
         sys.stderr.flush()

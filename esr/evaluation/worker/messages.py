@@ -15,7 +15,9 @@ from msgspec import Meta
 
 from esr.config.schema import SCALE, CheckpointConf, CudnnConf, DeviceConf, ModelConf
 from esr.config.terms import Count, Figure, Positive, Stage
+from esr.errors import RecordError
 from esr.evaluation.worker.output_sample import sample_size
+from esr.records.check import check_name
 from esr.records.network import (
     MOST_KERNELS,
     Complexity,
@@ -38,6 +40,8 @@ Pixels: TypeAlias = npt.NDArray[np.uint8]
 """8-bit values of any shape; on the pipe the shape stands in the line and the values after it."""
 _Extent: TypeAlias = Annotated[tuple[Annotated[int, Meta(ge=0, le=10**9)], ...], Meta(max_length=4)]
 _Word: TypeAlias = Annotated[str, Meta(max_length=MESSAGE_LIMIT)]
+CHANNELS = 3
+_VALUE_BYTES = 4
 
 
 class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="answer"):
@@ -134,6 +138,14 @@ class InspectAnswer(Answer, frozen=True, tag="inspect"):
     """Time inside operators."""
     changes_input: bool = False
     """The pass wrote to its own input."""
+    tiles: Annotated[int, Meta(ge=1, le=10**6)] = 1
+    """Parts in which the pass took its input, each a pass of the network."""
+    products: Count = 0
+    """Products of single values of features with numbers that do not follow from the input."""
+    rewritten: Count = 0
+    """Numbers that changed after an operator had made them, by no operator."""
+    filled: Count = 0
+    """Likewise in tensors that an operator had made empty or constant, as kernels do that are launched directly."""
 
 
 class KernelsAnswer(Answer, frozen=True, tag="kernels"):
@@ -161,6 +173,11 @@ class Request(msgspec.Struct, Generic[AnswerT], frozen=True, forbid_unknown_fiel
     def stage(self) -> Stage:
         """Name of the request, and of the stage in which a network fails at it."""
         return cast(Stage, self.__struct_config__.tag)
+
+    @property
+    def most_bytes(self) -> int:
+        """Bytes that may follow the line of its answer; whoever sends more is not read."""
+        return 0
 
     def read(self, message: msgspec.Raw, payload: bytes) -> AnswerT | Refusal:
         """The answer to this request.
@@ -229,6 +246,15 @@ class ComplexityRequest(Request[ComplexityAnswer], frozen=True, tag="complexity"
     height: Count
     width: Count
 
+    def check(self, answer: ComplexityAnswer) -> None:
+        """Operators have names that a record may hold."""
+        counted = answer.complexity
+        for name in (*counted.missed_by_hooks, *counted.without_formula) if counted else ():
+            try:
+                check_name("operator", name)
+            except RecordError as error:
+                raise ValueError(str(error)) from error
+
 
 class RateAnswer(Answer, frozen=True, tag="rate"):
     """Thousand million multiply-accumulates per second."""
@@ -273,9 +299,14 @@ class SampleRequest(Request[SampleAnswer], frozen=True, tag="sample"):
     seed: Count
     """Of the positions."""
 
+    @property
+    def most_bytes(self) -> int:
+        """Of the values."""
+        return _VALUE_BYTES * sample_size(self.values)
+
     def check(self, answer: SampleAnswer) -> None:
         """As many values as there are positions."""
-        if answer.raw.shape != (sample_size(self.values), 4):
+        if answer.raw.shape != (sample_size(self.values), _VALUE_BYTES):
             raise ValueError(f"a sample of shape {answer.raw.shape}")
 
 
@@ -284,10 +315,15 @@ class QualityRequest(Request[QualityAnswer], frozen=True, tag="quality"):
 
     lr_shape: Shape
 
+    @property
+    def most_bytes(self) -> int:
+        """Of the SR image."""
+        return CHANNELS * math.prod(self.lr_shape) * SCALE * SCALE
+
     def check(self, answer: QualityAnswer) -> None:
         """The SR image has the shape that belongs to its LR image."""
         height, width = self.lr_shape
-        if answer.image.shape != (SCALE * height, SCALE * width, 3):
+        if answer.image.shape != (SCALE * height, SCALE * width, CHANNELS):
             raise ValueError(f"an SR image of shape {answer.image.shape}")
 
 
@@ -332,6 +368,11 @@ class ExportRequest(Request[ExportAnswer], frozen=True, tag="export"):
     network: LoadRequest
     format: _Word
 
+    @property
+    def most_bytes(self) -> int:
+        """Of the file."""
+        return MOST_BYTES
+
 
 AnyRequest: TypeAlias = Union[tuple(Request.__subclasses__())]  # type: ignore[valid-type]  # noqa: UP007
 """Every request, for its decoder."""
@@ -344,9 +385,11 @@ class Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bytes: Annotated[int, Meta(ge=0, le=MOST_BYTES)]
     """Bytes that follow the line."""
     message: msgspec.Raw
+    replaced: Annotated[tuple[_Word, ...], Meta(max_length=100)] = ()
+    """Of an answer: functions that measure, and that are not those that the worker began with."""
 
 
-def pack(message: msgspec.Struct, ticket: str) -> bytes:
+def pack(message: msgspec.Struct, ticket: str, replaced: tuple[str, ...] = ()) -> bytes:
     """A message as it is written to the pipe."""
     arrays: list[bytes] = []
 
@@ -357,23 +400,26 @@ def pack(message: msgspec.Struct, ticket: str) -> bytes:
         return list(array.shape)
 
     raw = msgspec.Raw(msgspec.json.encode(message, enc_hook=set_aside))
-    line = msgspec.json.encode(Envelope(ticket, sum(map(len, arrays)), raw))
+    line = msgspec.json.encode(Envelope(ticket, sum(map(len, arrays)), raw, replaced))
     return b"".join([line, b"\n", *arrays])
 
 
-def open_envelope(line: bytes, ticket: str | None = None) -> Envelope:
+def open_envelope(line: bytes, ticket: str | None = None, most: int = MOST_BYTES) -> Envelope:
     """The envelope in a line.
 
     Args:
         line: With or without its newline.
         ticket: The one it has to carry; `None`: any.
+        most: Bytes that may follow.
 
     Raises:
-        ValueError: It is not an envelope, or carries another ticket.
+        ValueError: It is not an envelope, carries another ticket, or more follows.
     """
     envelope: Envelope = _decoded(line, Envelope)
     if ticket is not None and envelope.ticket != ticket:
         raise ValueError("it answers no request of ours")
+    if envelope.bytes > most:
+        raise ValueError(f"{envelope.bytes} bytes where {most} belong")
     return envelope
 
 

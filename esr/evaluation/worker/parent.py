@@ -58,6 +58,8 @@ class Worker:
         """
         self.timeout_s = timeout_s
         self._ticket = ""
+        self.replaced: set[str] = set()
+        """Functions that measure, and that the network has replaced in this process."""
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
         child_read, self._write = os.pipe()
         self._read, child_write = os.pipe()
@@ -111,7 +113,8 @@ class Worker:
         stage = request.stage
         deadline = time.monotonic() + self._limit_s(stage)
         try:
-            envelope = open_envelope(self._reader.line(deadline), self._ticket)
+            envelope = open_envelope(self._reader.line(deadline), self._ticket, request.most_bytes)
+            self.replaced.update(envelope.replaced)
             answer = request.read(envelope.message, self._reader.exactly(envelope.bytes, deadline))
         except TimeoutError:
             raise self._timeout(stage) from None
@@ -187,6 +190,16 @@ class Worker:
     def pause(self) -> None:
         """Stops the worker and its children: none of their threads runs until `resume`."""
         self.process.signal(signal.SIGSTOP)
+
+    def require_still(self) -> None:
+        """Waits until a paused worker stands still, so that nothing of it runs beside the other network.
+
+        Raises:
+            WorkerFailure: It goes on in the kernel for seconds.
+        """
+        if not self.process.stop():
+            self.kill()
+            raise WorkerFailure("pass", "timeout", "a thread goes on in the kernel after the worker was stopped")
 
     def resume(self) -> None:
         """Continues a paused worker."""

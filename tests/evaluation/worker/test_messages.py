@@ -10,7 +10,10 @@ from esr.config.compose import compose
 from esr.config.terms import Stage
 from esr.evaluation.worker.messages import (
     AnyRequest,
+    ComplexityAnswer,
+    ComplexityRequest,
     Done,
+    InspectRequest,
     LoadRequest,
     MemoryAnswer,
     OpenRequest,
@@ -27,11 +30,12 @@ from esr.evaluation.worker.messages import (
     pack,
     unpack,
 )
-from esr.records.network import Memory, Weights
+from esr.records.network import Complexity, Memory, Weights
 from esr.timing.samples import Duration
 
 TICKET = "0123"
 ONE_PASS = PassRequest(np.zeros((2, 3, 3), np.uint8), 0)
+COUNTED = Complexity((1, 3, 8, 8), 1, 1, 1, 1, 1, without_formula={"\x1b[2J": 1})
 
 
 def line(message: object, size: int = 0, **more) -> bytes:
@@ -131,6 +135,9 @@ def test_no_seed_and_no_path_of_data_is_told_to_a_worker():
         line(timed(0)),
         line(timed(-1.0)),
         line(timed(1e300)),
+        line(timed(1e-9)),
+        line(timed(1.0), replaced=["x" * 10_000]),
+        line(timed(1.0), replaced=["x"] * 1000),
         line(timed("1")),
         line(timed(1.0, sample=[1])),
         line({"answer": "pass", "duration": []}),
@@ -155,11 +162,36 @@ def test_anything_else_is_not_taken_for_one(said):
         (QualityRequest((2, 3)), QualityAnswer(np.zeros((8, 11, 3), np.uint8))),
         (PeakRequest(), MemoryAnswer(Memory(memory_mib=-1.0, method=""))),
         (PeakRequest(), SampleAnswer(np.zeros((3, 4), np.uint8))),
+        (ComplexityRequest(8, 8), ComplexityAnswer(COUNTED, None)),
     ],
 )
 def test_an_answer_that_does_not_fit_its_request_is_refused(request_, answer):
     with pytest.raises(ValueError, match=r"."):
         answered(pack(answer, TICKET), request_)
+
+
+INSPECTED = {
+    "answer": "inspect", "precisions": {}, "switches": {}, "macs": 1, "hidden": 0, "outside": 0, "connected": True,
+    "ms": 1.0, "operators_ms": 1.0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("value", [10**30, -(10**30), [10**30], 1.5, {}])
+def test_a_setting_that_no_record_can_hold_is_refused(value):
+    request = InspectRequest(np.zeros((2, 3, 3), np.uint8), 0)
+    assert answered(line(INSPECTED), request).macs == 1
+    with pytest.raises(ValueError, match=r"."):
+        answered(line({**INSPECTED, "switches": {"threads": value}}), request)
+
+
+def test_no_answer_is_longer_than_its_request_allows():
+    answers = {
+        SampleRequest(48, 0): SampleAnswer(np.zeros((48, 4), np.uint8)),
+        QualityRequest((2, 3)): QualityAnswer(np.zeros((8, 12, 3), np.uint8)),
+        RenewRequest(): Done(),
+    }
+    for request, answer in answers.items():
+        assert open_envelope(pack(answer, TICKET).partition(b"\n")[0]).bytes == request.most_bytes
 
 
 @pytest.mark.parametrize("shape", [[-1], [10**9] * 4, [10**9, 4], ["4"], [4] * 5])

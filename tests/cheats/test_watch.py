@@ -1,0 +1,36 @@
+"""The watch alone, over one pass: silent about honest networks that look odd, and not to be written around."""
+
+import pytest
+import torch
+
+from esr.evaluation.worker.audit import inspect
+from esr.networks import devices
+
+from . import networks
+
+ODD = (
+    "Honest", "TablesOfOtherTypes", "CachesATableFromNumPy", "AnotherMemoryFormat", "ReturnsViews", "WritesInPlace",
+    "WeightNormalised", "FiltersInAttributes", "FixedFilters", "CachesAMask", "KeepsTensors", "HasThreadsOfItsOwn",
+)  # fmt: skip
+WRITTEN_AROUND = {"ShowsAnother": "rewritten", "WritesIntoFeatures": "rewritten", "FillsAnEmptyTensor": "filled"}
+
+
+def watched(name):
+    network = getattr(networks, name)().eval().requires_grad_(False)
+    image = torch.rand(1, 3, 40, 44, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        network(image.flip((-2, -1)))  # as the worker does, for what is made once for a size
+        return inspect(network, image, lambda: network(image), devices.read_settings())[1]
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_an_honest_network_that_looks_odd_leaves_the_watch_silent(name):
+    found = watched(name)
+    assert (found.precisions, found.switches, found.connected) == ({}, {}, True)
+    assert (found.hidden, found.outside, found.products, found.rewritten, found.filled) == (0, 0, 0, 0, 0)
+    assert found.macs > 0
+
+
+@pytest.mark.parametrize("name", WRITTEN_AROUND)
+def test_what_is_written_around_the_watch_is_counted(name):
+    assert getattr(watched(name), WRITTEN_AROUND[name]) > 0

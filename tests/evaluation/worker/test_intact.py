@@ -1,0 +1,65 @@
+"""Functions that measure: none is replaced in a worker without being named."""
+
+import time
+
+import pytest
+import torch
+from torch import nn
+
+from esr import complexity
+from esr.evaluation.worker import audit, child
+from esr.evaluation.worker.intact import Intact
+from esr.evaluation.worker.messages import Done, ResetMemoryRequest
+from esr.networks import devices, inference
+
+REPLACED = {
+    "esr.evaluation.worker.child.inspect": (child, "inspect"),
+    "esr.evaluation.worker.audit._Inspection.saw": (audit._Inspection, "saw"),
+    "esr.evaluation.worker.audit._Inspection.hidden": (audit._Inspection, "hidden"),
+    "esr.evaluation.worker.audit._LARGE_SHARE": (audit, "_LARGE_SHARE"),
+    "esr.evaluation.worker.child.Child.answer": (child.Child, "answer"),
+    "esr.evaluation.worker.child.devices": (child, "devices"),
+    "esr.complexity.measure": (complexity, "measure"),
+    "esr.networks.devices.CpuDevice.timed": (devices.CpuDevice, "timed"),
+    "esr.networks.inference.to_levels": (inference, "to_levels"),
+    "time.perf_counter_ns": (time, "perf_counter_ns"),
+    "torch.isfinite": (torch, "isfinite"),
+    "torch.nn.Module.parameters": (nn.Module, "parameters"),
+}
+
+
+def test_nothing_is_replaced_by_measuring():
+    intact = Intact()
+    inference.super_resolve(nn.Sequential(nn.Conv2d(3, 48, 1), nn.PixelShuffle(4)), torch.zeros(8, 8, 3).byte().numpy())
+    complexity.measure(nn.Conv2d(3, 3, 1), 8, 8)
+    assert intact.replaced() == ()
+
+
+@pytest.mark.parametrize("name", REPLACED)
+def test_what_is_replaced_is_named(name, monkeypatch):
+    intact = Intact()
+    owner, attribute = REPLACED[name]
+    monkeypatch.setattr(owner, attribute, lambda *_: None)
+    assert name in intact.replaced()
+    monkeypatch.undo()
+    assert intact.replaced() == ()
+
+
+def test_another_code_in_the_same_function_is_named():
+    intact, code = Intact(), inference.to_levels.__code__
+    try:
+        inference.to_levels.__code__ = (lambda sr, data_range, positions: None).__code__
+        assert "esr.networks.inference.to_levels" in intact.replaced()
+    finally:
+        inference.to_levels.__code__ = code
+
+
+def test_another_handler_of_a_request_is_named():
+    intact = Intact()
+    registry = vars(child.Child)["handle"].dispatcher
+    handler = registry.registry[ResetMemoryRequest]
+    try:
+        registry.register(ResetMemoryRequest, lambda *_: Done())
+        assert "esr.evaluation.worker.child.Child.handle" in intact.replaced()
+    finally:
+        registry.register(ResetMemoryRequest, handler)
