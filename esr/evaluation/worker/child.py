@@ -259,6 +259,7 @@ class Child:
         lr = self._take(request)
         if isinstance(self.network.forward, padding.Padding):
             self._forward(torch.zeros_like(lr))  # finds the multiple: a pass that fails first would be watched, too
+            lr = self._take(request)  # which seeds anew
         sent = lr.clone()
         self.output, found = inspect(self.network, lr, lambda: self._forward(lr), self.settings)
         return msgspec.structs.replace(found, changes_input=not torch.equal(lr, sent))
