@@ -6,6 +6,7 @@ from typing import cast
 
 from esr.config.terms import Precision as PrecisionClass
 from esr.config.terms import Role, Severity
+from esr.config.tiles import enlargement
 from esr.evaluation.subject import Subject
 from esr.records.document import Precision, Process, Reason, Verdict
 from esr.records.network import Complexity, TruthCheck
@@ -178,19 +179,25 @@ def _work_uncounted(subject: Subject) -> str | None:
     if found.outside or not found.connected:
         made = f"{found.outside} numbers made" if found.outside else "the output made"
         return f"{made} outside PyTorch's operators"
-    if same_size is not None and found.macs > MORE_MACS * same_size.macs:
+    tile = subject.model.tile
+    larger = 1.0 if same_size is None else enlargement(same_size.input_shape, tile)
+    if same_size is not None and found.macs > MORE_MACS * larger * same_size.macs:
         return f"{found.macs} multiply-accumulates on a real input, {same_size.macs} counted for its size"
-    if counted is not None and same_size is not None and _per_pixel(same_size) > LARGER_MACS * _per_pixel(counted):
-        more = f"{_per_pixel(same_size):.0f} multiply-accumulates per pixel on a real input's size"
-        return f"{more}, {_per_pixel(counted):.0f} on the counted size"
+    if counted is not None and same_size is not None:
+        fixed = found.fixed if tile.size is None else 0
+        real, expected = _per_pixel(same_size, fixed), _per_pixel(counted, fixed)
+        if real > LARGER_MACS * expected:
+            more = f"{real:.0f} multiply-accumulates per pixel on a real input's size"
+            return f"{more}, {expected:.0f} on the counted size"
     outside_ms = found.ms - found.operators_ms
     if not found.macs and outside_ms > 1 and outside_ms > OUTSIDE_SHARE * found.ms:
         return f"no multiplication, but {outside_ms:.3g} of {found.ms:.3g} ms spent outside PyTorch's operators"
     return None
 
 
-def _per_pixel(counted: Complexity) -> float:
-    return counted.macs / math.prod(counted.input_shape[-2:])
+def _per_pixel(counted: Complexity, fixed: int) -> float:
+    """Multiply-accumulates per pixel, without those that a pass makes whatever its input is, as fusing its weights."""
+    return max(0, counted.macs - fixed) / math.prod(counted.input_shape[-2:])
 
 
 def _parameters_uncounted(subject: Subject) -> str | None:

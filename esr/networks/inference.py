@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from esr.config.schema import SCALE, TileConf
+from esr.config.tiles import tile_starts
 from esr.errors import DataError, NetworkError
 from esr.networks.devices import is_out_of_memory
 from esr.networks.facts import facts_of
@@ -63,21 +64,6 @@ def forward(network: nn.Module, lr: Tensor, tile: TileConf | None = None) -> Ten
             total[window] += patch
             count[window] += 1
     return total.div_(count)
-
-
-def tile_starts(length: int, side: int, overlap: int) -> list[int]:
-    """First pixels of tiles of `side` pixels along `length` pixels.
-
-    >>> tile_starts(600, side=256, overlap=32)
-    [0, 224, 344]
-    >>> tile_starts(100, side=100, overlap=32)
-    [0]
-    >>> tile_starts(86, side=57, overlap=32)
-    [0, 25, 29]
-    """
-    # The challenge's stride; for an image narrower than the overlap, half a tile.
-    stride = side - (overlap if overlap < side else side // 2)
-    return [*range(0, length - side, stride), length - side]
 
 
 def check_output(sr: object, lr: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from helpers.paths import ROOT
 
-from esr.config.schema import ModelConf
+from esr.config.schema import ModelConf, TileConf
 from esr.evaluation.passes import Passed
 from esr.evaluation.subject import Subject
 from esr.evaluation.verdict import precision_class, verdict
@@ -204,6 +204,22 @@ def test_parameters_are_compared_with_the_numbers_in_the_weight_file(numbers, re
     reasons = found(subject)
     assert reasons.keys() == ({"parameters_uncounted"} if detail else set())
     assert detail is None or detail in reasons["parameters_uncounted"]
+
+
+def test_tiles_that_overlap_are_no_work_that_is_not_counted():
+    subject = measured()  # of 8×9 pixels: two tiles of 8×8
+    subject.inspected = msgspec.structs.replace(INSPECTED, macs=INSPECTED.macs * 128 // 72)
+    assert "work_uncounted" in found(subject)
+    subject.model = ModelConf(_target_="x", tile=TileConf(64))
+    assert found(subject) == {}
+
+
+def test_fusing_weights_in_each_pass_is_no_other_work_on_small_inputs():
+    subject = measured()  # 100 a pixel on the real input, 55 on the counted one
+    subject.complexity = msgspec.structs.replace(COUNTED, input_shape=(1, 3, 16, 18), macs=15_840)
+    assert "work_uncounted" in found(subject)
+    subject.inspected = msgspec.structs.replace(INSPECTED, fixed=4320)  # 40 a pixel besides on either
+    assert found(subject) == {}
 
 
 def test_inputs_that_are_harder_for_both_networks_are_no_reason():

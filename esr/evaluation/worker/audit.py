@@ -37,6 +37,7 @@ class _Inspection:
         self.precisions: dict[str, set[str]] = {}
         self.changed: dict[str, SettingValue] = {}
         self.macs = 0
+        self.fixed = 0
         self.ns = 0
         self._pixels = lr.numel() // lr.shape[1]
         self._share = lr.numel() // _IMAGE_SHARE
@@ -72,6 +73,8 @@ class _Inspection:
         self.compare_settings()  # here, since a network may restore them before it returns
         macs = operators.macs(operator, arguments, result) or 0
         self.macs += macs
+        inputs = [leaf for leaf in tree_leaves(arguments) if isinstance(leaf, Tensor)]
+        self.fixed += 0 if any(_storage(leaf) in self._from_input for leaf in inputs) else macs
         masked = "attention" in operators.name(operator)  # whose mask is no weight
         self._note_origins(arguments, result, multiplies=macs > 0, masked=masked)
         self._note_types(operators.name(operator), result, multiplies=macs > 0)
@@ -168,6 +171,7 @@ def inspect(
         precisions=precisions,
         switches=watched.changed,
         macs=watched.macs,
+        fixed=watched.fixed,
         hidden=watched.hidden,
         outside=watched.outside,
         connected=watched.connects(output),

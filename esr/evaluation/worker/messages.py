@@ -132,6 +132,8 @@ class InspectAnswer(Answer, frozen=True, tag="inspect"):
     ms: Figure
     operators_ms: Figure
     """Time inside operators."""
+    fixed: Count = 0
+    """Of `macs`, those of operators that do not depend on the input."""
     changes_input: bool = False
     """The pass wrote to its own input."""
 
