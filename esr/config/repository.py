@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from esr.config.repository_branches import Key, arguments, choices, imports_by_name, known_id, last_name, number_of
+from esr.config.repository_branches import IdKey, arguments, choices, imports_by_name, known_id, last_name, number_of
 from esr.config.repository_values import assign, constant, texts
 from esr.errors import ConfigError
 from esr.text import listed, one_line, shown_path
@@ -42,7 +42,7 @@ class Branch(msgspec.Struct, frozen=True):
     """A network of a repository."""
 
     id: int
-    key: Key
+    key: IdKey
     """Its id as the script compares it, which may be a text."""
     name: str
     """As the branch names it, or `team07`; not trusted."""
@@ -157,7 +157,7 @@ def _read(folder: Path, script: Path, _: int) -> Layout:
     )
 
 
-def _rest(options: Mapping[str, object], name: str, *, alone: bool) -> list[Key]:
+def _rest(options: Mapping[str, object], name: str, *, alone: bool) -> list[IdKey]:
     """The id that a last `else`, or a function without a choice, is taken for: the command line's default."""
     default = options.get(name, options.get(_DEFAULT))
     if isinstance(default, int):
@@ -253,7 +253,7 @@ def _sources(function: ast.FunctionDef, name: str) -> list[str]:
     return [one for one in found if one]
 
 
-def _entry(key: Key, id_name: str, statements: list[ast.stmt], function: ast.FunctionDef, root: Path) -> Branch:
+def _entry(key: IdKey, id_name: str, statements: list[ast.stmt], function: ast.FunctionDef, root: Path) -> Branch:
     known = known_id(id_name, key)
     body = ast.Module(statements, [])
     for node in ast.walk(body):

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias, TypeGuard
 
 from esr.config.repository_values import called, constant, dotted
 
-Key: TypeAlias = int | str
+IdKey: TypeAlias = int | str
 """An id as the script compares it."""
 _IMPORTS = ("import_module", "__import__")
 """Functions that import a module by its name."""
@@ -30,7 +30,7 @@ _DEPTH = 3
 class Choice(NamedTuple):
     """A branch of `select_model`."""
 
-    keys: Sequence[Key]
+    keys: Sequence[IdKey]
     """Empty: it is taken for ids that no other branch names."""
     body: list[ast.stmt]
 
@@ -56,13 +56,13 @@ def choices(tree: ast.Module, function: ast.FunctionDef, root: Path) -> Choices:
     return Choices(name, [] if _is_used(function, name) else _built([Choice([], function.body)], functions))
 
 
-def number_of(key: Key) -> int:
+def number_of(key: IdKey) -> int:
     """The id that a key stands for: 7 for 7, "07" and "team07"."""
     match = _NUMBER.fullmatch(str(key))
     return int(match[1] or match[2]) if match else 0
 
 
-def known_id(name: str, key: Key) -> dict[str, object]:
+def known_id(name: str, key: IdKey) -> dict[str, object]:
     """An id by each name that it may have."""
     return {prefix + last: key for last in (name, "model_id") for prefix in ("", "args.", "opt.")}
 
@@ -150,7 +150,7 @@ def _branches(function: ast.FunctionDef, name: str) -> Iterator[Choice]:
             waiting = [*one.body, *waiting]
 
 
-def _keys_of_test(test: ast.expr, name: str) -> list[Key]:
+def _keys_of_test(test: ast.expr, name: str) -> list[IdKey]:
     """Ids for which a test holds: of `id == 3`, `id in (1, 2)`, `id in range(1, 4)`, `… or …`."""
     if isinstance(test, ast.BoolOp):
         return [key for one in test.values for key in _keys_of_test(one, name)]
@@ -162,12 +162,12 @@ def _keys_of_test(test: ast.expr, name: str) -> list[Key]:
     return list(_keys(left)) if last_name(right) == name and isinstance(test.ops[0], ast.Eq) else []
 
 
-def _keys_of_pattern(pattern: ast.pattern) -> list[Key]:
+def _keys_of_pattern(pattern: ast.pattern) -> list[IdKey]:
     patterns = pattern.patterns if isinstance(pattern, ast.MatchOr) else [pattern]
     return [key for one in patterns if isinstance(one, ast.MatchValue) for key in _keys(one.value)]
 
 
-def _keys(node: ast.expr) -> Iterator[Key]:
+def _keys(node: ast.expr) -> Iterator[IdKey]:
     """Ids that stand in an expression."""
     if isinstance(node, (ast.Tuple, ast.List, ast.Set)):
         for one in node.elts:
