@@ -70,7 +70,7 @@ def listed(layout: "Layout", entry: "Branch") -> Listed:
     from esr.config.repository_sources import examine  # noqa: PLC0415 - see `run`
 
     sources = examine(layout, entry)
-    missing = tuple(name for name in entry.weights if not (layout.root / name).is_file())
+    missing = tuple(layout.missing(entry))
     return Listed(
         id=entry.id,
         name=entry.name,

@@ -5,14 +5,17 @@ each branch names a network, its range of values and its weights. Everything her
 """
 
 import ast
+import fnmatch
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
 import msgspec
 
+from esr.config.repository_branches import IdKey, arguments, choices, imports_by_name, known_id, last_name, number_of
+from esr.config.repository_values import assign, constant, texts
 from esr.errors import ConfigError
 from esr.text import listed, one_line, shown_path
 
@@ -20,32 +23,51 @@ SCRIPT = "test_demo.py"
 FUNCTION = "select_model"
 BASELINES = (-1, 0)
 """Ids of a repository's own baseline: 2022 has two, of which the first is the challenge's."""
+POINTER = b"version https://git-lfs"
+"""First bytes of a file that Git LFS has not fetched."""
 _WEIGHTS = (".pth", ".pt", ".pkl", ".pth.tar", ".ckpt", ".safetensors", ".npz", ".bin", ".onnx")
 _MOST_BYTES = 4 << 20
 """Of a source file."""
+_MOST_FILES = 100_000
+"""Files of a repository among which one is looked for by a part of its name."""
+_LONGEST_PATH = 255
+_HUGE = 1e9
+"""No range of values; infinity, for one."""
+_DEFAULT = "model_id"
+_RESULT = 3
+"""Least number of parts in what `select_model` returns, of which the second and third are name and range."""
 
 
 class Branch(msgspec.Struct, frozen=True):
     """A network of a repository."""
 
     id: int
+    key: IdKey
+    """Its id as the script compares it, which may be a text."""
     name: str
     """As the branch names it, or `team07`; not trusted."""
     data_range: float
     """As the branch states it, else 1.0; the worker takes what the script returns."""
     weights: tuple[str, ...]
     """Paths of weight files named in the branch, relative to the repository."""
+    modules: tuple[str, ...]
+    """Modules that the branch imports by a name which it puts together."""
     body: ast.Module
-    """Its statements."""
+    """Its statements, and those of the script's functions that it calls."""
 
 
 class Layout(msgspec.Struct, frozen=True):
     """A repository's script and networks."""
 
     root: Path
+    """Folder that the script's imports and paths start from."""
     script: Path
     takes_id: bool
     """`select_model` takes the id itself instead of `args.model_id`."""
+    id_names: tuple[str, ...]
+    """Names under which the script knows the id: a parameter of `select_model`, or attributes of `args`."""
+    arguments: Mapping[str, object]
+    """Options of the script's command line and their defaults."""
     entries: tuple[Branch, ...]
     """By id."""
 
@@ -67,6 +89,10 @@ class Layout(msgspec.Struct, frozen=True):
         known = {entry.id: entry for entry in self.entries}
         return next((known[number] for number in BASELINES if number in known), self.entries[0])
 
+    def missing(self, entry: Branch) -> list[str]:
+        """A network's weight files that are not there, or have not been fetched by Git LFS."""
+        return [name for name in entry.weights if not os.path.isfile(self.root / name) or is_pointer(self.root / name)]
+
 
 def read_layout(root: Path) -> Layout:
     """The script and the networks of a repository.
@@ -75,10 +101,30 @@ def read_layout(root: Path) -> Layout:
         ConfigError: The folder has no script with a `select_model`, or its networks cannot be told apart.
     """
     folder = Path(os.path.expanduser(root)).absolute()
-    if not folder.is_dir():
-        raise ConfigError(f"repo={shown_path(root)}: no such folder; give the checkout of a challenge's repository")
+    if not os.path.isdir(folder):
+        raise ConfigError(f"repo={shown_path(root)}: {_no_folder(folder)}")
     script = _script(folder)
-    return _read(folder, script, script.stat().st_mtime_ns)
+    try:
+        return _read(folder, script, script.stat().st_mtime_ns)
+    except RecursionError as error:
+        raise ConfigError(f"{shown_path(script)}: nested too deeply to be read") from error
+
+
+def is_pointer(file: Path) -> bool:
+    """True for a Git LFS pointer in place of the file itself."""
+    try:
+        with file.open("rb") as opened:
+            return opened.read(len(POINTER)) == POINTER
+    except (OSError, ValueError):
+        return False
+
+
+def _no_folder(path: Path) -> str:
+    if os.path.isfile(path):
+        return "a file, not a folder; unpack it and give the folder with the repository's files"
+    if ":/" in str(path) or "git@" in str(path):
+        return "no folder; git clone it and give the checkout"
+    return "no such folder; give the checkout of a challenge's repository"
 
 
 @lru_cache(maxsize=16)
@@ -87,167 +133,186 @@ def _read(folder: Path, script: Path, _: int) -> Layout:
     function = _function(tree)
     if function is None:
         raise ConfigError(f"{shown_path(script)}: no function {FUNCTION}")
-    names = [argument.arg for argument in (*function.args.posonlyargs, *function.args.args)]
+    root = _root(folder, script, tree)
+    name, found = choices(tree, function, root)
+    options = arguments(tree)
     entries: dict[int, Branch] = {}
-    takes_id = False
-    for branch in _branches(function):
-        number, variable = _number_of(branch.test)
-        if number is None or number in entries or _is_empty(branch.body):
-            continue
-        takes_id = takes_id or (variable in names[:1] and not _reassigned(function, variable))
-        entries[number] = _entry(number, variable, branch)
+    for keys, body in found:
+        for key in keys or _rest(options, name, alone=len(found) == 1):
+            if (number := number_of(key)) not in entries:
+                entries[number] = _entry(key, name, body, function, root)
     if not entries:
         raise ConfigError(
-            f"{shown_path(script)}: {FUNCTION} is no chain of `if model_id == N`, so its networks cannot be told; "
-            "write a YAML for each, see docs/own-network.md"
+            f"{shown_path(script)}: {FUNCTION} is no chain of `if model_id == N`, nor like one, so its networks "
+            "cannot be told; write a YAML for each, see docs/own-network.md"
         )
-    return Layout(folder, script, takes_id, tuple(entries[number] for number in sorted(entries)))
+    parameters = [one.arg for one in (*function.args.posonlyargs, *function.args.args)]
+    return Layout(
+        root=root,
+        script=script,
+        takes_id=name in parameters,
+        id_names=tuple(dict.fromkeys([*filter(None, (name, _DEFAULT)), *_sources(function, name)])),
+        arguments=options,
+        entries=tuple(entries[number] for number in sorted(entries)),
+    )
+
+
+def _rest(options: Mapping[str, object], name: str, *, alone: bool) -> list[IdKey]:
+    """The id that a last `else`, or a function without a choice, is taken for: the command line's default."""
+    default = options.get(name, options.get(_DEFAULT))
+    if isinstance(default, int):
+        return [default]
+    return [0] if alone else []
 
 
 def _script(folder: Path) -> Path:
-    """The one file that defines `select_model`: `test_demo.py`, else any other at the top or one folder below."""
-    if (folder / SCRIPT).is_file() and _function(parsed(folder / SCRIPT)):
-        return folder / SCRIPT
-    others = sorted({*folder.glob("*.py"), *folder.glob("*/*.py")})
-    found = [file for file in others if FUNCTION in _text(file) and _function(parsed(file))]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        names = listed(str(file.relative_to(folder)) for file in found)
+    """The file that defines `select_model`: `test_demo.py`, one that it imports from, or the only one near the top."""
+    main = folder / SCRIPT
+    if main.is_file() and (found := _defining(folder, main)):
+        return found
+    others = sorted({*folder.glob("*.py"), *folder.glob("*/*.py"), *folder.glob(f"*/*/{SCRIPT}")})
+    several: list[Path] = []
+    broken: list[ConfigError] = []
+    for file in filter(os.path.isfile, others):
+        try:
+            several += [file] if FUNCTION.encode() in _bytes(file) and _function(parsed(file)) else []
+        except ConfigError as error:
+            broken.append(error)
+    chosen = [file for file in several if file.name == SCRIPT] or several
+    if len(chosen) == 1:
+        return chosen[0]
+    if chosen:
+        names = listed(str(file.relative_to(folder)) for file in chosen)
         raise ConfigError(f"repo={shown_path(folder)}: several files define {FUNCTION} ({names}), none is {SCRIPT}")
+    if broken:
+        raise broken[0]
     raise ConfigError(f"repo={shown_path(folder)}: no {SCRIPT} that defines {FUNCTION}: not a challenge's repository")
 
 
+def _defining(folder: Path, main: Path) -> Path | None:
+    """The script, or the file of the repository from which it imports `select_model`."""
+    tree = parsed(main)
+    if _function(tree):
+        return main
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and FUNCTION in [one.name for one in node.names]:
+            stem = folder.joinpath(*node.module.split("."))
+            for file in (Path(f"{stem}.py"), stem / "__init__.py"):
+                if os.path.isfile(file) and _function(parsed(file)):
+                    return file
+    return None
+
+
+def _root(folder: Path, script: Path, tree: ast.Module) -> Path:
+    """The folder that the script's imports start from: its own, or one above it up to the folder that was given."""
+    above = [place for place in script.parents if place.is_relative_to(folder)]
+    imported = {one.name for node in ast.walk(tree) if isinstance(node, ast.Import) for one in node.names}
+    imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level}
+    packages = {name.partition(".")[0] for name in imported} - {""}
+    for place in above if script.name == SCRIPT else reversed(above):
+        if any(os.path.isdir(place / name) or os.path.isfile(place / f"{name}.py") for name in packages):
+            return place
+    return script.parent if script.name == SCRIPT else folder
+
+
 def parsed(file: Path) -> ast.Module:
-    """The syntax tree of a source file.
+    """The syntax tree of a source file, in the encoding that it declares.
 
     Raises:
         ConfigError: It is no Python of this version, or too large.
     """
-    text = _text(file)
-    if len(text) > _MOST_BYTES:
+    source = _bytes(file)
+    if len(source) > _MOST_BYTES:
         raise ConfigError(f"{shown_path(file)}: larger than {_MOST_BYTES >> 20} MiB, not read")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of strangers' escapes
-            return ast.parse(text)
+            return ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise ConfigError(f"{shown_path(file)}: not valid Python ({one_line(str(error))})") from error
 
 
-def _text(file: Path) -> str:
+def _bytes(file: Path) -> bytes:
     try:
-        return file.read_text(encoding="utf-8", errors="replace")
+        with file.open("rb") as opened:
+            return opened.read(_MOST_BYTES + 1)
     except OSError as error:
         raise ConfigError(f"{shown_path(file)}: cannot be read ({error.strerror})") from error
 
 
 def _function(tree: ast.Module) -> ast.FunctionDef | None:
-    return next((one for one in tree.body if isinstance(one, ast.FunctionDef) and one.name == FUNCTION), None)
+    """The last definition of `select_model`, which is the one in force."""
+    found = [one for one in tree.body if isinstance(one, ast.FunctionDef) and one.name == FUNCTION]
+    return found[-1] if found else None
 
 
-def _branches(function: ast.FunctionDef) -> Iterator[ast.If]:
-    """Every `if` and `elif` of the chains that stand directly in the function."""
-    waiting: list[ast.stmt] = list(function.body)
-    while waiting:
-        statement = waiting.pop(0)
-        if isinstance(statement, ast.If):
-            yield statement
-            waiting = [*statement.orelse, *waiting]
+def _sources(function: ast.FunctionDef, name: str) -> list[str]:
+    """Attributes from which the id is assigned: `number` in `model_id = args.number`."""
+    assigned = (one for one in ast.walk(function) if isinstance(one, ast.Assign))
+    found = [last_name(one.value) for one in assigned if name and name in map(last_name, one.targets)]
+    return [one for one in found if one]
 
 
-def _number_of(test: ast.expr) -> tuple[int | None, str]:
-    """Id and name of the variable in `model_id == N` or `args.model_id == N`."""
-    if not (isinstance(test, ast.Compare) and len(test.ops) == 1 and isinstance(test.ops[0], ast.Eq)):
-        return None, ""
-    sides = [test.left, test.comparators[0]]
-    for value, other in (sides, sides[::-1]):
-        number = _constant(other, {})
-        if isinstance(value, (ast.Name, ast.Attribute)) and type(number) is int:
-            return number, value.id if isinstance(value, ast.Name) else ""
-    return None, ""
-
-
-def _is_empty(body: list[ast.stmt]) -> bool:
-    return all(isinstance(one, (ast.Pass, ast.Raise)) or _is_text(one) for one in body)
-
-
-def _is_text(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
-
-
-def _reassigned(function: ast.FunctionDef, name: str) -> bool:
-    stores = (one for one in ast.walk(function) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store))
-    return any(one.id == name for one in stores)
-
-
-def _entry(number: int, variable: str, branch: ast.If) -> Branch:
-    known: dict[str, object] = {variable: number} if variable else {"model_id": number}
-    body = ast.Module(branch.body, [])
-    for statement in ast.walk(body):
-        if isinstance(statement, ast.Assign):
-            for target in statement.targets:
-                _assign(target, statement.value, known)
-    data_range = known.get("data_range")
-    paths = [text for text in _texts(body, known) if text.endswith(_WEIGHTS) and len(text) < 256]  # noqa: PLR2004
+def _entry(key: IdKey, id_name: str, statements: list[ast.stmt], function: ast.FunctionDef, root: Path) -> Branch:
+    known = known_id(id_name, key)
+    body = ast.Module(statements, [])
+    for node in ast.walk(body):
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                assign(target, node.value, known)
+        elif isinstance(node, ast.Dict):
+            for label, value in zip(node.keys, node.values, strict=True):
+                if isinstance(label, ast.Constant) and label.value in ("name", "data_range"):
+                    assign(ast.Name(str(label.value)), value, known)
+    parts = next(filter(None, (_returned(one) for place in (body, function) for one in ast.walk(place))), [])
+    stated = [constant(part, known) for part in parts[1:_RESULT]] or [None, None]
+    name = next((one for one in (stated[0], known.get("name")) if isinstance(one, str)), f"team{number_of(key):02}")
+    limits = (one for one in (stated[1], known.get("data_range")) if isinstance(one, (int, float)) and 0 < one < _HUGE)
+    imported = (constant(node.args[0], known) for node in ast.walk(body) if imports_by_name(node))
     return Branch(
-        id=number,
-        name=one_line(str(known.get("name") or f"team{number:02}")).strip()[:60],
-        data_range=float(data_range) if isinstance(data_range, (int, float)) else 1.0,
-        weights=tuple(dict.fromkeys(map(os.path.normpath, paths))),
+        id=number_of(key),
+        key=key,
+        name=one_line(name).strip()[:60],
+        data_range=float(next(limits, 1.0)),
+        weights=tuple(dict.fromkeys(_weights(body, known, root))),
+        modules=tuple(one for one in imported if isinstance(one, str)),
         body=body,
     )
 
 
-def _texts(node: ast.AST, known: dict[str, object]) -> Iterator[str]:
-    """Every text in a branch; not the parts of which a longer one is made."""
-    if isinstance(node, ast.expr) and isinstance(text := _constant(node, known), str):
-        yield text
-    elif not isinstance(node, ast.JoinedStr):
-        for child in ast.iter_child_nodes(node):
-            yield from _texts(child, known)
+def _returned(node: ast.AST) -> list[ast.expr]:
+    """The parts of `return model, name, data_range, tile`."""
+    value = node.value if isinstance(node, ast.Return) else None
+    return value.elts if isinstance(value, (ast.Tuple, ast.List)) and len(value.elts) >= _RESULT else []
 
 
-def _assign(target: ast.expr, value: ast.expr, known: dict[str, object]) -> None:
-    if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
-        for one, its in zip(target.elts, value.elts, strict=False):
-            _assign(one, its, known)
-    elif isinstance(target, ast.Name) and (constant := _constant(value, known)) is not None:
-        known[target.id] = constant
+def _weights(body: ast.Module, known: Mapping[str, object], root: Path) -> Iterator[str]:
+    """Paths of weight files in a branch; for a pattern, or a path whose beginning is not known, the files that fit."""
+    for text, whole in texts(body, known):
+        path = os.path.normpath(text)
+        is_file_name = text.endswith(_WEIGHTS) and text.isprintable() and "://" not in text
+        if not is_file_name or len(text) > _LONGEST_PATH or os.path.basename(path).startswith("."):
+            continue
+        is_pattern = bool(set("*?") & set(path))
+        if whole and (not is_pattern or os.path.isfile(root / path)):
+            yield path
+        elif is_pattern:
+            yield from fnmatch.filter(weight_files(root), path if whole and "/" in path else f"*{path}")
+        else:
+            fitting = [one for one in weight_files(root) if f"/{one}".endswith(f"/{path.lstrip('/')}")]
+            yield from fitting if len(fitting) == 1 else ()
 
 
-def _constant(node: ast.expr, known: dict[str, object]) -> object:  # noqa: PLR0911 - one for each kind of node
-    """The value of a number, a text, an f-string or `os.path.join` of known parts; `None` for anything else."""
-    if isinstance(node, ast.Constant):
-        return node.value
-    if isinstance(node, ast.Name):
-        return known.get(node.id)
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
-        return -node.operand.value if isinstance(node.operand.value, (int, float)) else None
-    if isinstance(node, ast.JoinedStr):
-        return _joined([_formatted(part, known) for part in node.values], "")
-    if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.Div)):
-        between = "" if isinstance(node.op, ast.Add) else "/"
-        return _joined([_constant(one, known) for one in (node.left, node.right)], between)
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "join":
-        parts = [_constant(one, known) for one in node.args]
-        return _joined(parts, "/") if len(parts) > 1 else None
-    return None
-
-
-def _joined(parts: list[object], between: str) -> str | None:
-    texts = [part for part in parts if isinstance(part, str)]
-    return between.join(texts) if texts and len(texts) == len(parts) else None
-
-
-def _formatted(part: ast.expr, known: dict[str, object]) -> object:
-    if not isinstance(part, ast.FormattedValue):
-        return _constant(part, known)
-    value = _constant(part.value, known)
-    spec = _constant(part.format_spec, known) if part.format_spec else ""
-    if value is None or not isinstance(spec, str) or len(spec) > 8:  # noqa: PLR2004 - a width may be a thousand million
-        return None
-    try:
-        return format(value, spec) if not spec.strip("0123456789").strip("dfs.") else None
-    except ValueError:
-        return None
+@lru_cache(maxsize=16)
+def weight_files(root: Path) -> tuple[str, ...]:
+    """Weight files of a repository, relative to it."""
+    found: list[str] = []
+    seen = 0
+    for folder, names, files in os.walk(root):
+        names[:] = sorted(name for name in names if not name.startswith("."))
+        weights = (os.path.join(folder, name) for name in sorted(files) if name.endswith(_WEIGHTS))
+        found += [os.path.relpath(path, root) for path in weights]
+        seen += len(files)
+        if seen > _MOST_FILES:
+            break
+    return tuple(found)

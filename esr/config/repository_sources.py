@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,10 @@ from pathlib import Path
 import msgspec
 
 from esr.config.repository import Branch, Layout, parsed
+from esr.config.repository_branches import imports_by_name
+from esr.config.repository_values import called, constant
 from esr.errors import ConfigError
+from esr.text import one_line
 
 TOOLS = frozenset(
     {
@@ -62,11 +66,12 @@ def examine(layout: Layout, entry: Branch) -> Sources:
     files: dict[Path, None] = {}
     packages: dict[str, None] = {}
     found = list(_in_branch(entry, layout))
-    waiting = [*_imported(entry.body, whole=True)]
+    named = (_absolute(one, layout.script, layout.root) for one in _imported(entry.body, whole=True))
+    waiting = [*entry.modules, *named]
     while waiting:
         name = waiting.pop(0)
         inside = _files(layout.root, name)
-        if not inside and not (layout.root / name.partition(".")[0]).is_dir():
+        if not inside and not os.path.isdir(layout.root / name.partition(".")[0]):
             packages.setdefault(name.partition(".")[0])
         for file in inside:
             if file in files:
@@ -74,16 +79,15 @@ def examine(layout: Layout, entry: Branch) -> Sources:
             files[file] = None
             try:
                 tree = parsed(file)
-            except ConfigError as error:
-                found.append(str(error))
-                continue
-            waiting += [_absolute(one, file, layout.root) for one in _imported(tree, whole=False)]
-            found += _suspicious(tree, str(file.relative_to(layout.root)))
+                waiting += [_absolute(one, file, layout.root) for one in _imported(tree, whole=False)]
+                found += _suspicious(tree, str(file.relative_to(layout.root)))
+            except (ConfigError, RecursionError) as error:
+                found.append(one_line(str(error)))
     return Sources(tuple(files), tuple(filter(_is_missing, packages)), tuple(dict.fromkeys(found)))
 
 
 def _is_missing(package: str) -> bool:
-    if package in sys.stdlib_module_names or package in TOOLS or not package:
+    if package in sys.stdlib_module_names or package in TOOLS or not package.isidentifier():
         return False
     try:
         return importlib.util.find_spec(package) is None
@@ -98,17 +102,10 @@ def _imported(tree: ast.AST, *, whole: bool) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = "." * node.level + (node.module or "")
-            yield base
-            yield from (f"{base}.{alias.name}".replace("..", ".") for alias in node.names if node.level)
-        elif isinstance(node, ast.Call) and _called(node) == "import_module" and node.args:
-            yield from _formatted(node.args[0])
-
-
-def _formatted(node: ast.expr) -> Iterator[str]:
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        yield node.value
-    elif isinstance(node, ast.JoinedStr) and all(isinstance(part, ast.Constant) for part in node.values):
-        yield "".join(str(part.value) for part in node.values if isinstance(part, ast.Constant))
+            between = "." if node.module else ""
+            yield from (f"{base}{between}{alias.name}" for alias in node.names)
+        elif imports_by_name(node) and isinstance(name := constant(node.args[0], {}), str):
+            yield name
 
 
 def _at_import(tree: ast.AST) -> Iterator[ast.AST]:
@@ -116,11 +113,17 @@ def _at_import(tree: ast.AST) -> Iterator[ast.AST]:
     waiting = list(ast.iter_child_nodes(tree))
     while waiting:
         node = waiting.pop(0)
-        is_main = isinstance(node, ast.If) and "__name__" in ast.dump(node.test)
-        if is_main or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.Try)):
+        skipped = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.Try)
+        if _is_main(node) or isinstance(node, skipped):
             continue
         yield node
         waiting += ast.iter_child_nodes(node)
+
+
+def _is_main(node: ast.AST) -> bool:
+    """True for `if __name__ == "__main__"`."""
+    test = node.test if isinstance(node, ast.If) else None
+    return test is not None and any(getattr(one, "id", "") == "__name__" for one in ast.walk(test))
 
 
 def _absolute(name: str, file: Path, root: Path) -> str:
@@ -134,18 +137,13 @@ def _absolute(name: str, file: Path, root: Path) -> str:
 
 def _files(root: Path, name: str) -> list[Path]:
     """Files of the repository that importing a module reads: its own and its packages'."""
-    found = []
+    found: list[Path] = []
     path = root
-    for part in name.split("."):
+    for part in (one for one in name.split(".") if one and "/" not in one):
         path /= part
         candidates = (path / "__init__.py", path.with_name(f"{part}.py"))
-        found += [file for file in candidates if file.is_file()]
+        found += [file for file in candidates if os.path.isfile(file)]
     return found
-
-
-def _called(node: ast.Call) -> str:
-    function = node.func
-    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
 
 
 def _in_branch(entry: Branch, layout: Layout) -> Iterator[str]:
@@ -153,20 +151,20 @@ def _in_branch(entry: Branch, layout: Layout) -> Iterator[str]:
         if isinstance(node, ast.Call):
             loose = any(one.arg == "strict" and getattr(one.value, "value", None) is False for one in node.keywords)
             where = f"{layout.script.name}:{node.lineno}"
-            if _called(node) == "load_state_dict" and loose:
+            if called(node) == "load_state_dict" and loose:
                 yield f"strict=False ({where})"
-            if _called(node) in ("model", "net", "network"):
+            if called(node) in ("model", "net", "network"):
                 yield f"passes before any clock runs ({where})"
-            if _called(node) == "run" and getattr(getattr(node.func, "value", None), "id", "") == "subprocess":
+            if called(node) == "run" and getattr(getattr(node.func, "value", None), "id", "") == "subprocess":
                 yield f"starts a program ({where})"
 
 
 def _suspicious(tree: ast.Module, name: str) -> Iterator[str]:
     for node in _networks(tree):
         line = f"{name}:{getattr(node, 'lineno', 0)}"
-        if isinstance(node, ast.Call) and (reason := _CALLS.get(_called(node))):
+        if isinstance(node, ast.Call) and (reason := _CALLS.get(called(node))):
             owner = getattr(getattr(node.func, "value", None), "id", "")
-            if _called(node) not in _OWNERS or owner == _OWNERS[_called(node)]:
+            if called(node) not in _OWNERS or owner == _OWNERS[called(node)]:
                 yield f"{reason} ({line})"
         elif isinstance(node, ast.Assign):
             for target in node.targets:
@@ -181,7 +179,7 @@ def _networks(tree: ast.Module) -> Iterator[ast.AST]:
     waiting: list[ast.AST] = [tree]
     while waiting:
         node = waiting.pop(0)
-        if not (isinstance(node, ast.If) and "__name__" in ast.dump(node.test)):
+        if not _is_main(node):
             yield node
             waiting += ast.iter_child_nodes(node)
 

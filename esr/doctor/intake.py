@@ -4,8 +4,10 @@ A submission is a folder with a YAML, a folder with one `.py` and one weight fil
 """
 
 import ast
+import io
 import os
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +18,7 @@ from omegaconf import OmegaConf
 
 from esr.config.cards import Published, card_of_model
 from esr.config.participant import read_network
-from esr.config.repository import FUNCTION, parsed, read_layout
+from esr.config.repository import FUNCTION, POINTER, SCRIPT, parsed, read_layout
 from esr.config.repository_sources import examine
 from esr.config.repository_words import complete
 from esr.config.schema import CheckpointConf, ModelConf, RepositoryConf, network_name, typed
@@ -32,6 +34,8 @@ WEIGHTS = (".pth", ".pt", ".ckpt", ".safetensors", ".bin", ".pkl")
 LICENCES = ("LICENSE*", "LICENCE*", "COPYING*", "license*", "licence*")
 MOST_BYTES = 2 << 30
 """Of a submission."""
+_MOST_TEXT = 1 << 20
+"""Bytes of a source in which a word is looked for."""
 SIDE = 64
 """Pixels of the image in the dry run."""
 
@@ -112,17 +116,22 @@ def _in_folder(folder: Path) -> Iterator[HandedIn]:
     if not folder.is_dir():
         raise ConfigError(f"{shown_path(folder)}: no such folder; give folders with one submission each")
     yamls = sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")])
-    networks = [file for file in yamls if "_target_" in file.read_text(encoding="utf-8", errors="replace")]
-    scripts = [file for file in sorted(folder.glob("*.py")) if f"def {FUNCTION}(" in _text(file)]
+    networks = [file for file in yamls if "_target_" in _text(file)]
+    scripts = [file for file in folder.glob("*.py") if f"def {FUNCTION}(" in _text(file)]
     found = [_of_yaml(file) for file in networks]
-    if not found and scripts:
+    if not found and (scripts or any(folder.glob(SCRIPT)) or any(folder.glob(f"*/{SCRIPT}"))):
         found = list(_of_repository(folder))
     for one in found or [_bare(folder)]:
         yield _with_common_checks(one, folder)
 
 
 def _text(file: Path) -> str:
-    return file.read_text(encoding="utf-8", errors="replace")
+    """The beginning of a regular file as text, as far as it can be read."""
+    try:
+        with file.open("rb") if file.is_file() else io.BytesIO() as opened:
+            return opened.read(_MOST_TEXT).decode(errors="replace")
+    except OSError:
+        return ""
 
 
 def _with_common_checks(one: HandedIn, folder: Path) -> HandedIn:
@@ -155,7 +164,7 @@ def _of_yaml(file: Path) -> HandedIn:
 def _class_problems(target: str, folder: Path) -> list[str]:
     module, _, name = target.rpartition(".")
     stem = folder.joinpath(*module.split("."))
-    source = next((one for one in (stem.with_suffix(".py"), stem / "__init__.py") if one.is_file()), None)
+    source = next((one for one in (Path(f"{stem}.py"), stem / "__init__.py") if os.path.isfile(one)), None)
     if source is None:
         return (
             []
@@ -171,22 +180,30 @@ def _class_problems(target: str, folder: Path) -> list[str]:
 
 def _weight_problems(path: Path) -> list[str]:
     """Faults of a weight file that show without opening it as one."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         return [f"{path.name} is not there"]
-    with path.open("rb") as file:
-        head = file.read(64)
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+    except OSError as error:
+        return [f"{path.name} cannot be read ({error.strerror})"]
     if not head:
         return [f"{path.name} is empty"]
-    if head.startswith(b"version https://git-lfs"):
+    if head.startswith(POINTER):
         return [f"{path.name} is a Git LFS pointer: run git lfs pull and hand in the file itself"]
     if head.startswith(b"PK"):
-        try:
-            with zipfile.ZipFile(path) as archive:
-                broken = archive.testzip()
-        except (zipfile.BadZipFile, OSError, NotImplementedError):
-            return [f"{path.name} is damaged"]
-        return [f"{path.name} is damaged"] if broken else []
+        return [f"{path.name} is damaged"] if _is_damaged(path) else []
     return [] if head[:1] == b"\x80" or head[8:9] == b"{" else [f"{path.name} is no weight file"]
+
+
+def _is_damaged(path: Path) -> bool:
+    """True for an archive that cannot be read to its end, or is larger than any when it is unpacked."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(one.file_size for one in archive.infolist())
+            return unpacked > MOST_BYTES or archive.testzip() is not None
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, ValueError):  # RuntimeError: encrypted
+        return True
 
 
 def _of_repository(folder: Path) -> Iterator[HandedIn]:
@@ -198,7 +215,7 @@ def _of_repository(folder: Path) -> Iterator[HandedIn]:
     for entry in layout.entries:
         conf = ModelConf(f"test_demo.{FUNCTION}", repository=RepositoryConf(str(layout.root), entry.id))
         one = HandedIn(folder, entry.name, complete(conf))
-        missing = [name for name in entry.weights if not (layout.root / name).is_file()]
+        missing = [name for name in entry.weights if not os.path.isfile(layout.root / name)]
         one.problems += [f"{listed(missing)} is not there"] if missing and len(missing) == len(entry.weights) else []
         one.problems += [
             problem for name in entry.weights if name not in missing for problem in _weight_problems(layout.root / name)

@@ -237,7 +237,8 @@ class Subject:
         if self.loading is None:
             conf = self.model.repository
             self.loading = repository.provenance(conf, found) if conf.root else found
-            self.model = replace(self.model, data_range=found.data_range)
+            tile = replace(self.model.tile, size=found.tile)
+            self.model = replace(self.model, data_range=found.data_range, tile=tile)
 
 
 @contextmanager

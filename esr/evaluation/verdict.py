@@ -7,6 +7,7 @@ from typing import cast
 
 from esr.config.terms import Precision as PrecisionClass
 from esr.config.terms import Role, Severity
+from esr.config.tiles import enlargement
 from esr.evaluation.subject import Subject
 from esr.evaluation.worker.messages import InspectAnswer
 from esr.records.document import Precision, Process, Reason, Verdict
@@ -200,12 +201,16 @@ def _work_uncounted(subject: Subject) -> str | None:
         return f"{unseen} outside PyTorch's operators"
     if found.products > found.macs:
         return f"{found.products} products of single values with weights, {found.macs} multiply-accumulates counted"
-    if same_size is not None and found.macs > MORE_MACS * found.tiles * same_size.macs:
-        expected = found.tiles * same_size.macs
-        return f"{found.macs} multiply-accumulates on a real input, {expected} counted for its size"
-    if counted is not None and same_size is not None and _per_pixel(same_size) > LARGER_MACS * _per_pixel(counted):
-        more = f"{_per_pixel(same_size):.0f} multiply-accumulates per pixel on a real input's size"
-        return f"{more}, {_per_pixel(counted):.0f} on the counted size"
+    tile = subject.model.tile
+    larger = 1.0 if same_size is None else enlargement(same_size.input_shape, tile)
+    if same_size is not None and found.macs > MORE_MACS * larger * same_size.macs:
+        return f"{found.macs} multiply-accumulates on a real input, {same_size.macs} counted for its size"
+    if counted is not None and same_size is not None:
+        fixed = found.fixed if tile.size is None else 0
+        real, expected = _per_pixel(same_size, fixed), _per_pixel(counted, fixed)
+        if real > LARGER_MACS * expected:
+            more = f"{real:.0f} multiply-accumulates per pixel on a real input's size"
+            return f"{more}, {expected:.0f} on the counted size"
     return None
 
 
@@ -232,8 +237,9 @@ def _filled_unnamed(subject: Subject, found: InspectAnswer) -> bool:
     return not any(name.endswith(OUTSIDE) for name in counted.without_formula)
 
 
-def _per_pixel(counted: Complexity) -> float:
-    return counted.macs / math.prod(counted.input_shape[-2:])
+def _per_pixel(counted: Complexity, fixed: int) -> float:
+    """Multiply-accumulates per pixel, without those that a pass makes whatever its input is, as fusing its weights."""
+    return max(0, counted.macs - fixed) / math.prod(counted.input_shape[-2:])
 
 
 def _parameters_uncounted(subject: Subject) -> str | None:

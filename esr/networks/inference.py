@@ -3,7 +3,6 @@
 The conversion is the challenge's: input / 255 · range; output round(clamp(y, 0, range) / range · 255), half to even.
 """
 
-from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from esr.config.schema import SCALE, TileConf
+from esr.config.tiles import tile_starts
 from esr.errors import DataError, NetworkError
 from esr.networks.devices import is_out_of_memory
 from esr.networks.facts import facts_of
@@ -58,36 +58,12 @@ def forward(network: nn.Module, lr: Tensor, tile: TileConf | None = None) -> Ten
     side = min(tile.size, height, width)
     total = lr.new_zeros(*lr.shape[:-2], height * SCALE, width * SCALE)
     count = torch.zeros_like(total)
-    for row, column in tiles((height, width), tile):
+    for row, column in product(tile_starts(height, side, tile.overlap), tile_starts(width, side, tile.overlap)):
         patch = network(lr[..., row : row + side, column : column + side])
         window = (..., slice(row * SCALE, (row + side) * SCALE), slice(column * SCALE, (column + side) * SCALE))
         total[window] += patch
         count[window] += 1
     return total.div_(count)
-
-
-def tiles(shape: Sequence[int], tile: TileConf) -> list[tuple[int, int]]:
-    """First row and column of each tile of an image of this height and width; one for an image taken whole."""
-    if tile.size is None:
-        return [(0, 0)]
-    side = min(tile.size, *shape)
-    rows, columns = (tile_starts(length, side, tile.overlap) for length in shape)
-    return list(product(rows, columns))
-
-
-def tile_starts(length: int, side: int, overlap: int) -> list[int]:
-    """First pixels of tiles of `side` pixels along `length` pixels.
-
-    >>> tile_starts(600, side=256, overlap=32)
-    [0, 224, 344]
-    >>> tile_starts(100, side=100, overlap=32)
-    [0]
-    >>> tile_starts(86, side=57, overlap=32)
-    [0, 25, 29]
-    """
-    # The challenge's stride; for an image narrower than the overlap, half a tile.
-    stride = side - (overlap if overlap < side else side // 2)
-    return [*range(0, length - side, stride), length - side]
 
 
 def check_output(sr: object, lr: Tensor) -> Tensor:

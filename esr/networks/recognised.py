@@ -33,7 +33,8 @@ def load(weights: Weights, content: bytes | None = None) -> nn.Module:
     try:
         found = spandrel.ModelLoader().load_from_state_dict(state)
     except Exception as error:  # whatever an architecture's own code raises
-        raise WeightsError(f"{weights.path}: spandrel cannot load it ({described(error)[:300]})") from error
+        reason = described(error)[:300] if str(error) else "it knows no such architecture"
+        raise WeightsError(f"{weights.path}: spandrel cannot load it ({reason})") from error
     if (found.scale, found.input_channels, found.output_channels) != (SCALE, 3, 3):
         what = f"{found.architecture.name} for ×{found.scale} with {found.input_channels} channels"
         raise WeightsError(f"{weights.path}: {what}; expected ×{SCALE} with 3")

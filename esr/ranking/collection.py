@@ -314,6 +314,7 @@ def _entry(file: Path, document: Document, role: Role) -> Entry:
         published=published_figures(card.published, baseline.card.published) if card.published else None,
         published_in=card.published.challenge if card.published else None,
         published_ranks=published_ranks(card.published) if card.published else {},
+        claims=published_figures(card.claims, None) if card.claims else None,
         confidence=timing.confidence,
         verdict=verdict.status if own else "clean",
         reasons=verdict.reasons if own else (),

@@ -86,6 +86,8 @@ class Entry(msgspec.Struct, frozen=True):
     """Name of the challenge that published it."""
     published_ranks: Mapping[str, int] = {}
     """Published ranks by track and metric: main, sub1, runtime, params, …"""
+    claims: Figures | None = None
+    """Figures that its participant states; `None` where none are stated."""
     confidence: float = 0.95
     """Level of `ratio_interval`."""
     verdict: Status = "clean"

@@ -68,6 +68,8 @@ def _tidy(row: Row, ranking: Ranking, sets: Sequence[str]) -> Tidy:
     if ranking.source == "measured":
         printed = entry.published or Figures()
         found |= {f"published_{name}": _figure(printed, name) for name in _PRINTED}
+        claimed = entry.claims or Figures()
+        found |= {f"claimed_{name}": _figure(claimed, name) for name in _PRINTED}
         found |= {"device": entry.device, "torch": entry.torch}
     return found | {"notes": "; ".join(row.notes) or None, "record": shown_path(entry.path) if entry.path else None}
 

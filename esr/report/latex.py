@@ -55,8 +55,8 @@ def render(ranking: Ranking, columns: Sequence[str] = ()) -> str:
         head.append(f"% left out: {', '.join(map(_comment, left_out))}; columns=KEY,KEY,... chooses, also rank_METRIC")
     marked = table.leaders(grid)
     parts = ["\n".join(head), _float(table.title(ranking), "ranking", grid, notes, marked)]
-    if printed := table.published_grid(ranking):
-        parts.append(_float(table.PUBLISHED_TITLE, "published", _fitting(printed)))
+    for name, title, beside in table.grids_beside(ranking):
+        parts.append(_float(title, name, _fitting(beside)))
     if correlations := table.correlation_grid(ranking):
         parts.append(_float(table.CORRELATIONS_TITLE, "correlations", correlations))
     if changes := table.change_lines(ranking):

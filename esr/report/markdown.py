@@ -25,8 +25,8 @@ def render(ranking: Ranking, columns: Sequence[str] = ()) -> str:
     notes = [f"{number}. {escape(note)}" for number, note in enumerate(table.numbered_notes(ranking), 1)]
     parts = [f"# {escape(table.title(ranking))}", drawn(grid), "\n".join(notes)]
     parts.append(bullets(ranking.notes))
-    if printed := table.published_grid(ranking):
-        parts += [f"## {table.PUBLISHED_TITLE}", drawn(printed)]
+    for _, title, grid in table.grids_beside(ranking):
+        parts += [f"## {title}", drawn(grid)]
     if correlations := table.correlation_grid(ranking):
         parts += [f"## {table.CORRELATIONS_TITLE}", drawn(correlations)]
     if changes := table.change_lines(ranking):

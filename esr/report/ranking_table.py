@@ -45,8 +45,8 @@ def print_ranking(ranking: Ranking, screen: Console) -> None:
     notes += left_out_line(dropped, _ELSEWHERE)
     if notes:
         screen.print(*notes, sep="\n")
-    if printed := table.published_grid(ranking):
-        screen.print(f"\n{table.PUBLISHED_TITLE}")
+    for _, title, printed in table.grids_beside(ranking):
+        screen.print(f"\n{title}")
         beside = replace(printed, rows=printed.rows[:MOST_ROWS])
         dropped = print_fitting(beside, screen, _DROPPED_FIRST, _text, _style)
         print_left_out(dropped, _ELSEWHERE, screen)

@@ -8,12 +8,14 @@ from typing import Generic, Literal, TypeAlias, TypeVar
 from esr.config.terms import Status
 from esr.errors import ConfigError
 from esr.ranking import METRICS, Entry, Figures, Metric, Ranking, Row, Track, metrics_of
-from esr.ranking.structures import Correlation
+from esr.ranking.challenge import set_key
+from esr.ranking.structures import Correlation, field_of
 from esr.records.reasons import CPU_NOTE
 from esr.report.wording import COUNTS, DASH, bounds, count, number
 from esr.text import did_you_mean, one_line
 
 PUBLISHED_TITLE = "Measured, and published in parentheses"
+CLAIMED_TITLE = "Measured, and claimed in parentheses"
 CORRELATIONS_TITLE = "Rank correlation with runtime, with 95 % intervals"
 CHANGES_TITLE = "Ranks by FLOPs (challenge) that differ from ranks by MACs (dispatcher)"
 _LEADERS: tuple[Literal["best", "second"], ...] = ("best", "second")
@@ -131,8 +133,16 @@ def ranking_grid(ranking: Ranking) -> Grid[Row]:
     return Grid(kept, ranking.rows)
 
 
-def published_grid(ranking: Ranking) -> Grid[Row] | None:
-    """The challenge's printed figures beside the measured ones; `None` where none were printed."""
+def grids_beside(ranking: Ranking) -> list[tuple[str, str, Grid[Row]]]:
+    """Measured figures beside published ones and beside those that participants claim: name, title, table of each."""
+    found = (
+        ("published", PUBLISHED_TITLE, _published_grid(ranking)),
+        ("claimed", CLAIMED_TITLE, _claimed_grid(ranking)),
+    )
+    return [(name, title, grid) for name, title, grid in found if grid]
+
+
+def _published_grid(ranking: Ranking) -> Grid[Row] | None:
     rows = [row for row in ranking.rows if row.entry.published]
     if ranking.source == "published" or not rows:
         return None
@@ -146,6 +156,21 @@ def published_grid(ranking: Ranking) -> Grid[Row] | None:
         if metric != "macs" and not (metric == "memory" and CPU_NOTE in ranking.notes):  # macs: printed nowhere
             columns.append(_column_beside(metric, shown.header, metric, shown.digits, shown.unit))
     return Grid(columns, rows)
+
+
+def _claimed_grid(ranking: Ranking) -> Grid[Row] | None:
+    rows = [row for row in ranking.rows if row.entry.claims]
+    sets = dict.fromkeys(name for row in rows for name in row.entry.figures.psnr_rgb)
+    columns: list[Column[Row]] = [Column("network", "network", lambda row: _name(row.entry.key), left=True)]
+    columns += [_claimed_psnr(name) for name in sets if any(_claim_on(row, name) is not None for row in rows)]
+    known = {field_of(one): COUNTS[one] for one in counts(ranking)}
+    wanted = {"runtime_ms": ("ms", 2, 1.0), **{name: (one.header, one.digits, one.unit) for name, one in known.items()}}
+    if CPU_NOTE in ranking.notes:  # what is claimed is about a GPU
+        wanted = {name: facts for name, facts in wanted.items() if name not in ("runtime_ms", "memory_mib")}
+    for name, facts in wanted.items():
+        if any(getattr(row.entry.claims, name) is not None for row in rows):
+            columns.append(_claimed_column(name, *facts))
+    return Grid(columns, rows) if len(columns) > 1 else None
 
 
 def correlation_grid(ranking: Ranking) -> Grid[Correlation] | None:
@@ -295,6 +320,28 @@ def _track_column(track: Track) -> Column[Row]:
 def _rank_beside(row: Row) -> Cell:
     own = row.ranks.get("runtime")
     return Cell(f"{number(own, 0)} ({number(row.entry.published_ranks.get('runtime'), 0)})", key=own)
+
+
+def _claim_on(row: Row, data: str) -> float | None:
+    """The PSNR that is claimed on a data set, however its name is spelled."""
+    claimed = row.entry.claims.psnr_rgb if row.entry.claims else {}
+    return {set_key(name): value for name, value in claimed.items()}.get(set_key(data))
+
+
+def _claimed_psnr(data: str) -> Column[Row]:
+    def cell(row: Row) -> Cell:
+        own = row.entry.figures.psnr_rgb.get(data)
+        return Cell(f"{number(own, 2)} ({number(_claim_on(row, data), 2)})", key=own)
+
+    return Column(f"psnr_rgb_{data}", f"PSNR {set_words(data)}", cell)
+
+
+def _claimed_column(field: str, header: str, digits: int, unit: float) -> Column[Row]:
+    def cell(row: Row) -> Cell:
+        own, claimed = getattr(row.entry.figures, field), getattr(row.entry.claims, field)
+        return Cell(f"{number(own, digits, unit)} ({number(claimed, digits, unit)})", key=own)
+
+    return Column(field, header, cell)
 
 
 def _column_beside(key: str, header: str, metric: Metric, digits: int, unit: float = 1) -> Column[Row]:

@@ -7,69 +7,144 @@ run the submission's code outside its worker.
 import hashlib
 import importlib.metadata
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
 import sysconfig
 import tempfile
 import venv
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import platformdirs
 
 from esr.config.schema import ModelConf
 from esr.errors import ConfigError
-from esr.text import one_line, shown_path
+from esr.text import escaped, listed, one_line, shown_path
 from esr.zoo.download import refuse_offline
 
 _PIP_SECONDS = 1800
 _COMPLETE = "complete"
 _REMEDY = "install the packages into esr's environment, or leave `requirements` out"
+_MOST_BYTES = 1 << 20
+"""Of a file of packages."""
+_VERSION = r"(?:===|==|~=|!=|<=|>=|<|>)\s*[\w.*+!-]+"
+_NAMED = re.compile(
+    r"[A-Za-z0-9][\w.-]*\s*(?:\[[\w\s,.-]*\])?\s*"
+    rf"\(?(?:{_VERSION}(?:\s*,\s*{_VERSION})*)?\)?\s*(?:;(?:(?!\s-).)*)?(?:\s--hash=[\w:]+)*"
+)
+"""A package by name, with extras, versions, a condition and hashes; nothing by which pip would build from source."""
+_PIN = re.compile(r"([A-Za-z0-9][\w.-]*)\s*={2,3}\s*([\w.+!-]+)(?:\s--hash=.*)?")
+_OPTION = re.compile(
+    r"--no-index|--pre|--prefer-binary|(?:--index-url|-i|--extra-index-url)[ =][^\s'\"]+"
+    r"|(?:--find-links|-f)[ =]([^\s'\"]+)"
+)
+"""Where wheels are; other options could ask for something else than wheels."""
 
 
 def packages_of(model: ModelConf) -> Path | None:
     """Folder of the packages in a network's `requirements` file, installed if necessary; `None` without such a file.
 
     Raises:
-        ConfigError: The file is not there, or a package cannot be installed beside the pinned ones.
+        ConfigError: The file is not there, asks for more than wheels, or for what cannot be had beside the pinned ones.
         FetchError: Packages would have to be fetched, and `ESR_OFFLINE` forbids that.
     """
     if model.requirements is None:
         return None
     base = model.repository.root or (Path(model.source).parent if model.source else Path.cwd())
     file = Path(base) / os.path.expanduser(model.requirements)
-    if not file.is_file():
+    if not os.path.isfile(file):
         raise ConfigError(f"requirements={model.requirements}: no such file in {shown_path(base)}")
-    pinned = sorted({f"{one.name}=={one.version}" for one in importlib.metadata.distributions() if one.name})
-    key = hashlib.sha256("\n".join([sys.version, *pinned, file.read_text("utf-8")]).encode()).hexdigest()[:16]
+    installed = {_plain(one.name): one.version for one in importlib.metadata.distributions() if one.name}
+    lines = _wanted(file, installed)
+    pinned = sorted(f"{name}=={version}" for name, version in installed.items())
+    key = hashlib.sha256("\n".join([sys.version, *pinned, "", *lines]).encode()).hexdigest()[:16]
     folder = platformdirs.user_cache_path("esr") / "environments" / key
     if not (folder / _COMPLETE).is_file():
-        refuse_offline(f"packages of {shown_path(file)}")
-        _install(file, pinned, folder)
+        refuse_offline(f"the environment of {shown_path(file)}")
+        _install(file, lines, pinned, folder)
     return _site(folder)
+
+
+def _plain(name: str) -> str:
+    """A package's name in the one spelling that tells packages apart."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _wanted(file: Path, installed: Mapping[str, str]) -> list[str]:
+    """Lines of a file of packages: names that wheels can serve, and where to look for them.
+
+    Raises:
+        ConfigError: It asks for anything else, as source or a folder, or pins what esr's environment has otherwise.
+    """
+    wanted: list[str] = []
+    other: list[str] = []
+    for line in _lines(file):
+        named, option = _NAMED.fullmatch(line), _OPTION.fullmatch(line)
+        if "${" in line or not (named or option):  # pip would put a secret of the environment there
+            what = "only names of packages with versions, which are installed as wheels"
+            raise ConfigError(f"{shown_path(file)}: {escaped(line)}: {what}; {_REMEDY}")
+        beside = file.parent / option[1] if option and option[1] else None
+        is_folder = beside is not None and os.path.isdir(beside)
+        wanted.append(f"--find-links {shlex.quote(os.path.abspath(beside))}" if beside and is_folder else line)
+        pin = _PIN.fullmatch(line)
+        version = installed.get(_plain(pin[1])) if pin else None
+        if pin and version and _release(pin[2]) != _release(version):
+            other.append(f"{pin[1]}=={pin[2]} ({version} here)")
+    if other:
+        what = "esr's environment keeps its versions; take these lines out, or leave `requirements` out"
+        raise ConfigError(f"{shown_path(file)}: {listed(other, most=6)}: {what}")
+    return wanted
+
+
+def _release(version: str) -> str:
+    """A version without what does not tell it from another: trailing zeros, and the build after a plus."""
+    return re.sub(r"(\.0)+$", "", version.partition("+")[0])
+
+
+def _lines(file: Path) -> Iterator[str]:
+    """Logical lines without comments; in UTF-8, or in UTF-16 as a Windows shell writes it."""
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(_MOST_BYTES + 1)
+        text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{shown_path(file)}: cannot be read ({one_line(str(error))}); {_REMEDY}") from error
+    if len(content) > _MOST_BYTES:
+        raise ConfigError(f"{shown_path(file)}: larger than {_MOST_BYTES >> 20} MiB, no list of packages; {_REMEDY}")
+    for line in re.sub(r"\\\r?\n", " ", text).splitlines():
+        if wanted := re.sub(r"(^|\s)#.*", "", line).strip():
+            yield " ".join(wanted.split())
 
 
 def _site(folder: Path) -> Path:
     return Path(sysconfig.get_path("purelib", "venv", {"base": str(folder), "platbase": str(folder)}))
 
 
-def _install(file: Path, pinned: list[str], folder: Path) -> None:
+def _install(file: Path, lines: list[str], pinned: list[str], folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     venv.EnvBuilder(with_pip=False).create(folder)
     # pip then takes esr's own packages for installed.
     paths = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
     (_site(folder) / "esr.pth").write_text("\n".join(sorted(paths)) + "\n", encoding="utf-8")
-    with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as constraints:
-        constraints.write("\n".join(pinned))
-        constraints.flush()
+    with tempfile.TemporaryDirectory() as scratch:
+        constraints, wanted = Path(scratch, "constraints.txt"), Path(scratch, "wanted.txt")
+        constraints.write_text("\n".join(pinned), encoding="utf-8")
+        wanted.write_text("\n".join(lines), encoding="utf-8")
         pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"), "install", "--quiet"]
-        words = ["--disable-pip-version-check", "--only-binary", ":all:", "-c", constraints.name, "-r", str(file)]
+        words = ["--disable-pip-version-check", "--only-binary", ":all:", "-c", str(constraints), "-r", str(wanted)]
         try:
-            done = subprocess.run([*pip, *words], capture_output=True, text=True, timeout=_PIP_SECONDS, check=False)
+            # In an empty folder: pip would take a name for a file that lies there.
+            done = subprocess.run(
+                [*pip, *words], cwd=scratch, capture_output=True, text=True, timeout=_PIP_SECONDS, check=False
+            )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise ConfigError(f"{shown_path(file)}: pip did not finish ({one_line(str(error))}); {_REMEDY}") from error
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or [done.stderr]
-        raise ConfigError(f"{shown_path(file)}: {one_line(errors[-1])[:400]}; {_REMEDY}")
+        telling = [line for line in errors if "ResolutionImpossible" not in line] or errors
+        raise ConfigError(f"{shown_path(file)}: {one_line(telling[-1])[:400]}; {_REMEDY}")
     (folder / _COMPLETE).touch()

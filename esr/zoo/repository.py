@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -21,6 +22,10 @@ _SOURCES = (".py", ".cu", ".cuh", ".cpp", ".cc", ".c", ".h", ".hpp", ".json", ".
 _MOST_FILES = 20_000
 _MOST_CHANGED = 1000
 _GIT_SECONDS = 60
+_MOST_ABOVE = 2
+"""Folders above a repository in which its checkout is looked for."""
+_MOST_POINTER = 1024
+"""Bytes of a Git LFS pointer."""
 
 
 def weights_of(model: ModelConf, choice: str) -> Weights:
@@ -38,12 +43,11 @@ def weights_of(model: ModelConf, choice: str) -> Weights:
         )
     layout = read_layout(Path(conf.root or ""))
     named = layout.entry(conf.id).weights
-    there = [path for path in (layout.root / name for name in named) if path.is_file()]
+    absent = layout.missing(layout.entry(conf.id))
+    there = [layout.root / name for name in named if name not in absent]
     if named and not there:
-        where = shown_path(layout.root)
-        raise WeightsError(
-            f"id={conf.id}: {listed(named)} is not in {where}: fetch it (git lfs pull), or weights=random"
-        )
+        what = "a Git LFS pointer" if os.path.isfile(layout.root / named[0]) else f"not in {shown_path(layout.root)}"
+        raise WeightsError(f"id={conf.id}: {listed(named)} is {what}: fetch it (git lfs pull), or weights=random")
     if not there:
         return Weights("repository")
     return Weights("repository", str(there[0]), sha256_of(there[0]), there[0].stat().st_size)
@@ -88,7 +92,7 @@ def _sources(root: Path) -> list[Path]:
 
 
 def state(root: Path) -> tuple[str | None, tuple[str, ...] | None]:
-    """Commit of a checkout, and the files that differ from it.
+    """Commit of a checkout, and the files that differ from it; the repository may be a folder of the checkout.
 
     The repository's own git configuration, which can name programs to run, is not read: its objects are looked at
     through an empty git directory.
@@ -96,30 +100,53 @@ def state(root: Path) -> tuple[str | None, tuple[str, ...] | None]:
     Returns:
         `None` outside a checkout; `None` for the files where git is not installed or its objects are incomplete.
     """
-    folder = _git_folder(root)
+    top = next((place for place in (root, *root.parents[:_MOST_ABOVE]) if (place / ".git").exists()), root)
+    folder = _git_folder(top)
     commit = _head(folder) if folder else None
     if folder is None or commit is None or shutil.which("git") is None:
-        return commit, None
+        return commit if top == root else None, None
     with tempfile.TemporaryDirectory() as scratch:
         git = Path(scratch, "git")
         environment = {"PATH": os.environ.get("PATH", ""), "HOME": scratch, "GIT_CONFIG_NOSYSTEM": "1", "LC_ALL": "C"}
-        command = ["git", f"--git-dir={git}", f"--work-tree={root}", "-c", "core.excludesFile=/dev/null"]
-        outputs = []
+        settings = ("-c", "core.excludesFile=/dev/null", "-c", "core.fileMode=false")
+        command = ["git", f"--git-dir={git}", f"--work-tree={top}", *settings]
         try:
             _run(["git", "init", "-q", "--bare", "--template=", str(git)], environment, Path(scratch))
             objects = _common(folder) / "objects"
             (git / "objects" / "info" / "alternates").write_text(f"{objects}\n", encoding="utf-8")
-            for words in (
+            asked = (
                 ["read-tree", commit],
                 ["update-index", "-q", "--really-refresh"],
-                ["diff-files", "--name-only", "-z"],
+                ["ls-files", "-z"],
+                ["diff-files", "--relative", "--name-only", "-z"],
                 ["ls-files", "--others", "--exclude-standard", "-z"],
-            ):
-                outputs.append(_run([*command, *words], environment, root))
+            )
+            *_, tracked, differing, others = (_run([*command, *words], environment, root) for words in asked)
+            changed = [name for name in differing.split("\0") if name]
+            if _uses_lfs(top):
+                changed = [one for one in changed if not _is_fetched(one, root, command, environment)]
         except (OSError, subprocess.SubprocessError):
-            return commit, None
-    names = [name for output in outputs[2:] for name in output.split("\0") if name]
+            return commit if top == root else None, None
+    if not tracked and top != root:  # it only lies in someone's checkout
+        return None, None
+    names = [*changed, *(name for name in others.split("\0") if name)]
     return commit, tuple(sorted(name for name in names if "__pycache__" not in name)[:_MOST_CHANGED])
+
+
+def _uses_lfs(top: Path) -> bool:
+    try:
+        return b"filter=lfs" in (top / ".gitattributes").read_bytes()
+    except OSError:
+        return False
+
+
+def _is_fetched(name: str, root: Path, command: Sequence[str], environment: dict[str, str]) -> bool:
+    """True for a file that Git LFS has put in the place of the pointer that is committed."""
+    if int(_run([*command, "cat-file", "-s", f":./{name}"], environment, root)) > _MOST_POINTER:
+        return False
+    pointer = _run([*command, "cat-file", "blob", f":./{name}"], environment, root)
+    digest = re.search(r"^oid sha256:([0-9a-f]{64})$", pointer, re.MULTILINE)
+    return digest is not None and digest[1] == _digest(root, name)
 
 
 def _run(command: Sequence[str], environment: dict[str, str], folder: Path) -> str:

@@ -1,10 +1,12 @@
 """Submissions at intake: what is ready, and what each team must fix."""
 
+import os
+import zipfile
 from pathlib import Path
 
 import pytest
 import torch
-from helpers.challenge_repository import make_repository
+from helpers.challenge_repository import make_fork, make_repository
 from helpers.participants import NETWORK
 
 from esr.doctor.intake import submissions
@@ -112,3 +114,32 @@ def test_the_table_fits_the_terminal_and_names_the_columns_that_do_not(run_esr, 
     for words in ("alpha", "beta", "yes", "1 of 2 networks are ready"):
         assert words in said
     assert "no licence" in said
+
+
+def test_a_repository_is_known_by_more_than_a_script_at_its_top(tmp_path):
+    choice = (
+        "def select_model(args, device):\n    if args.model_id == 1:\n        return load(1), '01_Net', 1.0, None\n"
+    )
+    moved = make_fork(tmp_path / "moved", choice, file="utils/choose.py")
+    (moved / "test_demo.py").write_text("from utils.choose import select_model\n")
+    below = make_fork(tmp_path / "below", choice.replace("01_Net", "01_Other"), file="code/test_demo.py", inside="code")
+    for folder in (moved, below):
+        (folder / "LICENSE").write_text("MIT")
+    assert [(one.name, one.problems) for one in submissions([moved, below])] == [("01_Net", []), ("01_Other", [])]
+
+
+def test_odd_files_of_strangers_are_named_and_stop_nothing(tmp_path):
+    folder = _submission(tmp_path / "one")
+    os.mkfifo(folder / "pipe.yaml")
+    (folder / "folder.yaml").mkdir()
+    assert submissions([folder])[0].ready
+    with zipfile.ZipFile(folder / "tiny.pth", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", b"\0" * 10_000)
+    content = bytearray((folder / "tiny.pth").read_bytes())
+    place = content.index(b"PK\x01\x02")  # the directory's entry: encrypted, then larger than any file
+    for at, value in ((place + 8, b"\x01\x00"), (place + 24, b"\xf0\xff\xff\xff")):
+        changed = bytes(content[:at]) + value + bytes(content[at + len(value) :])
+        (folder / "tiny.pth").write_bytes(changed)
+        assert submissions([folder])[0].problems == ["tiny.pth is damaged"]
+    (folder / "model.yaml").write_text(f"_target_: tiny.Tiny\ncheckpoint:\n  file: {'x' * 300}.pth\n")
+    assert "is not there" in submissions([folder])[0].problems[0]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from helpers.paths import ROOT
 
-from esr.config.schema import ModelConf
+from esr.config.schema import ModelConf, TileConf
 from esr.evaluation.passes import Passed
 from esr.evaluation.subject import Subject
 from esr.evaluation.verdict import precision_class, verdict
@@ -241,14 +241,6 @@ def test_parameters_are_compared_with_the_numbers_in_the_weight_file(numbers, re
     assert detail is None or detail in reasons["parameters_uncounted"]
 
 
-def test_a_pass_in_tiles_takes_as_many_operations_as_all_of_them():
-    subject = measured()
-    subject.inspected = msgspec.structs.replace(INSPECTED, macs=3 * INSPECTED.macs, tiles=3)
-    assert found(subject) == {}
-    subject.inspected = msgspec.structs.replace(subject.inspected, tiles=2)
-    assert "21600 multiply-accumulates on a real input, 14400 counted" in found(subject)["work_uncounted"]
-
-
 @pytest.mark.parametrize(
     ("method", "mib", "named"), [("seen", 181.0, False), ("seen", 183.0, True), ("told by the worker", 900.0, False)]
 )
@@ -286,6 +278,22 @@ def test_kernels_that_multiply_in_half_precision_are_no_float32(kernel, half):
     assert ("precision_changed" in found(subject)) is half
     subject.model.precision, subject.precisions = "fp16", {"float16": ("convolution",)}
     assert "precision_changed" not in found(subject)
+
+
+def test_tiles_that_overlap_are_no_work_that_is_not_counted():
+    subject = measured()  # of 8×9 pixels: two tiles of 8×8
+    subject.inspected = msgspec.structs.replace(INSPECTED, macs=INSPECTED.macs * 128 // 72)
+    assert "work_uncounted" in found(subject)
+    subject.model = ModelConf(_target_="x", tile=TileConf(64))
+    assert found(subject) == {}
+
+
+def test_fusing_weights_in_each_pass_is_no_other_work_on_small_inputs():
+    subject = measured()  # 100 a pixel on the real input, 55 on the counted one
+    subject.complexity = msgspec.structs.replace(COUNTED, input_shape=(1, 3, 16, 18), macs=15_840)
+    assert "work_uncounted" in found(subject)
+    subject.inspected = msgspec.structs.replace(INSPECTED, fixed=4320)  # 40 a pixel besides on either
+    assert found(subject) == {}
 
 
 def test_inputs_that_are_harder_for_both_networks_are_no_reason():

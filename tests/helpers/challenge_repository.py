@@ -145,3 +145,38 @@ def _state(number: int) -> object:
     if number == 16:
         return {**state, "extra": torch.zeros(1)}
     return {**state, "hostile": _Hostile()} if number == 19 else state
+
+
+FORK = """
+import argparse
+import glob
+import importlib
+import os
+import sys
+from pathlib import Path
+
+import torch
+
+HERE = Path(__file__).resolve().parent
+
+
+def load(number):
+    model = importlib.import_module(f"models.team{int(number):02}").Net()
+    model.load_state_dict(torch.load(f"model_zoo/team{int(number):02}.pth"))
+    return model
+
+"""
+"""What the script of a fork begins with."""
+
+
+def make_fork(folder: Path, script: str, *, file: str = "test_demo.py", inside: str = ".") -> Path:
+    """Writes a repository with the networks 1 and 2 and a script of its own; `inside` is the folder of the networks."""
+    own = folder / inside
+    for name in ("models", "model_zoo"):
+        (own / name).mkdir(parents=True)
+    for number in (1, 2):
+        (own / "models" / f"team{number:02}.py").write_text(_network({}))
+        torch.save(_state(0), own / "model_zoo" / f"team{number:02}.pth")
+    (folder / file).parent.mkdir(parents=True, exist_ok=True)
+    (folder / file).write_text(FORK + script)
+    return folder

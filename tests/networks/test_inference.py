@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from esr.config.schema import TileConf
-from esr.networks.inference import forward, tile_starts, to_image, to_tensor
+from esr.config.tiles import tile_starts
+from esr.networks.inference import forward, to_image, to_tensor
 
 
 class Nearest(nn.Module):

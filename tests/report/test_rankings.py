@@ -296,3 +296,29 @@ def test_a_report_goes_where_a_link_leads_but_not_round_in_circles(tmp_path):
     loop.symlink_to(loop)
     with pytest.raises(ConfigError, match=r"loop\.md: cannot be written .*symbolic links.*choose another --out"):
         write_text("new", loop)
+
+
+def test_claims_stand_beside_the_measured_figures_in_every_format(tmp_path, challenge):
+    stated = {"psnr_rgb": {"Demo_HR": 28.95, "<b>elsewhere": 28.5}, "params_m": 0.25, "runtime_ms": 5.0}
+    for name, claims in (("net", stated), ("silent", None)):
+        made = rankings.document(name)
+        made["networks"]["candidate"]["card"]["claims"] = claims
+        rankings.write(made, tmp_path / name)
+    ranking = rank_records(collect([tmp_path]), challenge)
+    ((key, title, grid),) = table.grids_beside(ranking)
+    assert key == "claimed"
+    (line,) = [cells for _, cells in grid.lines]
+    shown = {column.key: cell.text for column, cell in line}
+    assert shown.keys() == {"network", "psnr_rgb_demo", "params"}  # a GPU's milliseconds are not beside a CPU's
+    assert (shown["psnr_rgb_demo"], shown["params"]) == ("28.90 (28.95)", "0.300 (0.250)")
+    for text in (
+        markdown.render(ranking),
+        latex.render(ranking),
+        captured(lambda screen: print_ranking(ranking, screen)),
+    ):
+        assert title in text
+        assert "28.90 (28.95)" in text
+        assert "elsewhere" not in text
+    rows = {row["network"]: row for row in csv.DictReader(io.StringIO(data.to_csv(ranking)))}
+    assert (rows["net"]["claimed_params"], rows["net"]["claimed_runtime_ms"]) == ("250000", "5.0")
+    assert rows["silent"]["claimed_params"] == ""

@@ -1,5 +1,7 @@
 """Packages of a submission in an environment of its own."""
 
+import hashlib
+import importlib.metadata
 import importlib.util
 import zipfile
 from pathlib import Path
@@ -56,3 +58,66 @@ def test_without_requirements_nothing_is_made(tmp_path):
     assert environments.packages_of(ModelConf("net.Net")) is None
     with pytest.raises(ConfigError, match="no such file"):
         environments.packages_of(ModelConf("net.Net", source=str(tmp_path / "a.yaml"), requirements="none.txt"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "git+https://example.org/layers.git",
+        "layers @ git+https://example.org/layers.git",
+        "layers @ file:///somewhere/layers-1.0.tar.gz",
+        "https://example.org/layers-1.0.tar.gz",
+        "-e .",
+        "./layers",
+        "-r others.txt",
+        "--no-binary :all:",
+        "--no-index --no-binary :all:",
+        "--find-links . --no-binary :all:",
+        "small-layers --global-option=build",
+        "small-layers --config-settings=x=y",
+        "small-layers; python_version > '3' --global-option=build",
+        "--extra-index-url https://example.org/${HOME}/simple",
+    ],
+)
+def test_nothing_is_asked_of_pip_but_wheels_by_name(submission, tmp_path, line, monkeypatch):
+    monkeypatch.setattr(environments.subprocess, "run", None)
+    (tmp_path / "needs.txt").write_text(f"--no-index\n{line}\n")
+    with pytest.raises(ConfigError, match="only names of packages with versions") as caught:
+        environments.packages_of(submission)
+    assert "\n" not in str(caught.value)
+
+
+def test_pins_of_esrs_own_packages_are_named_all_at_once(submission, tmp_path):
+    (tmp_path / "needs.txt").write_text("--no-index\nsmall-layers==1.0\ntorch==1.13.1\nNumPy == 1.24.0  # old\n")
+    with pytest.raises(
+        ConfigError, match=r"torch==1\.13\.1 \(.* here\), NumPy==1\.24\.0 \(.* here\): esr's environment"
+    ):
+        environments.packages_of(submission)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_file_as_tools_write_it(submission, tmp_path, encoding):
+    own = importlib.metadata.version("numpy")
+    text = (
+        f"# comment\r\n--no-index\r\n-f .\r\nsmall_layers==1.0 ; \\\r\n  python_version >= '3'\r\n\r\nnumpy=={own}\r\n"
+    )
+    (tmp_path / "needs.txt").write_bytes(text.encode(encoding))
+    assert (environments.packages_of(submission) / "small_layers.py").is_file()
+
+
+def test_hashes_are_checked(submission, tmp_path):
+    wheel = tmp_path / "small_layers-1.0-py3-none-any.whl"
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    for expected, ends_well in ((digest, True), ("0" * 64, False)):
+        (tmp_path / "needs.txt").write_text(f"--no-index\n-f .\nsmall-layers==1.0 \\\n  --hash=sha256:{expected}\n")
+        if ends_well:
+            assert (environments.packages_of(submission) / "small_layers.py").is_file()
+            continue
+        with pytest.raises(ConfigError, match="leave `requirements` out"):
+            environments.packages_of(submission)
+
+
+def test_a_file_that_is_no_text_is_refused(submission, tmp_path):
+    (tmp_path / "needs.txt").write_bytes(b"small-layers\n\xff\xfe\x80")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        environments.packages_of(submission)

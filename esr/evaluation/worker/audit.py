@@ -46,6 +46,7 @@ class _Inspection:
         self.precisions: dict[str, set[str]] = {}
         self.changed: dict[str, SettingValue] = {}
         self.macs = 0
+        self.fixed = 0
         self.contents = Contents([lr, *registered(network)])
         self._products = 0
         self._device = lr.device
@@ -89,6 +90,8 @@ class _Inspection:
         self._compare_devices(result)
         macs = operators.macs(operator, arguments, result) or 0
         self.macs += macs
+        inputs = [leaf for leaf in tree_leaves(arguments) if isinstance(leaf, Tensor)]
+        self.fixed += 0 if any(_storage(leaf) in self._from_input for leaf in inputs) else macs
         masked = "attention" in operators.name(operator)  # whose mask is no weight
         self._note_products(operators.name(operator), arguments, result)
         reads = [] if _SHAPE_ONLY.fullmatch(operators.name(operator)) else arguments
@@ -219,6 +222,7 @@ def inspect(
         precisions=precisions,
         switches=watched.changed,
         macs=watched.macs,
+        fixed=watched.fixed,
         hidden=watched.hidden,
         outside=watched.outside,
         connected=watched.connects(output),

@@ -271,8 +271,7 @@ class Child:
             lr = self._take(request)
         sent = lr.clone()
         self.output, found = inspect(self.network, lr, lambda: self._forward(lr), self.settings)
-        tiles = len(inference.tiles(lr.shape[-2:], self.model.tile))
-        return msgspec.structs.replace(found, changes_input=not torch.equal(lr, sent), tiles=tiles)
+        return msgspec.structs.replace(found, changes_input=not torch.equal(lr, sent))
 
     def _forward(self, lr: Tensor) -> Tensor:
         return inference.forward(self.network, lr, self.model.tile)

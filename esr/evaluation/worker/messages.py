@@ -136,10 +136,10 @@ class InspectAnswer(Answer, frozen=True, tag="inspect"):
     ms: Figure
     operators_ms: Figure
     """Time inside operators."""
+    fixed: Count = 0
+    """Of `macs`, those of operators that do not depend on the input."""
     changes_input: bool = False
     """The pass wrote to its own input."""
-    tiles: Annotated[int, Meta(ge=1, le=10**6)] = 1
-    """Parts in which the pass took its input, each a pass of the network."""
     products: Count = 0
     """Products of single values of features with numbers that do not follow from the input."""
     rewritten: Count = 0

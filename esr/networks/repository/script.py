@@ -1,5 +1,6 @@
 """Calls the `select_model` of a challenge's script for one network, on the chosen device."""
 
+import errno
 import functools
 import importlib.abc
 import importlib.util
@@ -20,12 +21,13 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
 from unittest.mock import patch
+from urllib.error import URLError
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from esr.config.repository import Layout, read_layout
+from esr.config.repository import Branch, Layout, is_pointer, read_layout
 from esr.config.schema import RepositoryConf
 from esr.errors import EsrError, NetworkError
 from esr.networks.repository.stand_ins import stand_ins
@@ -61,6 +63,7 @@ def select(conf: RepositoryConf, device: torch.device, *, random: bool = False) 
         NetworkError: The network cannot be built, for a reason in one line: a package, a file or its own code.
     """
     layout = read_layout(Path(conf.root or ""))
+    entry = layout.entry(conf.id)
     key = f"id={conf.id} of {layout.root.name}"
     os.chdir(layout.root)
     sys.path.insert(0, str(layout.root))
@@ -71,29 +74,58 @@ def select(conf: RepositoryConf, device: torch.device, *, random: bool = False) 
         if random:
             stack.enter_context(_without_weights())
         try:
-            returned = _call(layout, int(conf.id or 0), device)
+            returned = _call(layout, entry, device)
         except EsrError as error:
             raise NetworkError(f"{key}: {error}") from error
         except (Exception, SystemExit) as error:
             raise NetworkError(f"{key}: {_explained(error, layout.root)}") from error
     try:
-        return _checked(returned, tuple(sorted(finder.used)))
+        return _checked(returned, entry, tuple(sorted(finder.used)))
     except (TypeError, ValueError) as error:
         raise NetworkError(f"{key}: select_model returned {error}, expected (network, name, range, tile)") from error
 
 
-def _call(layout: Layout, number: int, device: torch.device) -> object:
-    module = _imported(layout.script)
-    function = getattr(module, "select_model", None)
-    if not callable(function):
-        raise NetworkError(f"{layout.script.name} defines no select_model")
-    first: object = number if layout.takes_id else SimpleNamespace(model_id=number)
-    arguments = [first, device][: len(inspect.signature(function).parameters)]
-    with torch.inference_mode(False), torch.enable_grad():
-        return function(*arguments)
+def _call(layout: Layout, entry: Branch, device: torch.device) -> object:
+    known = "model_id" in layout.arguments
+    argv = [str(layout.script), *(["--model_id", str(entry.key)] if known else [])]
+    with patch.object(sys, "argv", argv):  # a script may read it when it is imported
+        module = _imported(layout)
+        function = getattr(module, "select_model", None)
+        if not callable(function):
+            raise NetworkError(f"{layout.script.name} defines no select_model")
+        vars(module).setdefault("device", device)
+        bound = _arguments(inspect.signature(function), layout, entry, device)
+        with torch.inference_mode(False), torch.enable_grad():
+            return function(*bound.args, **bound.kwargs)
 
 
-def _imported(script: Path) -> ModuleType:
+def _arguments(
+    signature: inspect.Signature, layout: Layout, entry: Branch, device: torch.device
+) -> inspect.BoundArguments:
+    """What `select_model` is called with: the id, or the script's arguments with it, and the device."""
+    bound = signature.bind_partial()
+    attributes = SimpleNamespace(**{**layout.arguments, **dict.fromkeys(layout.id_names, entry.key)})
+    waiting: list[object] = [device] if layout.takes_id else [attributes, device]
+    for name, one in signature.parameters.items():
+        if "device" in name.lower():
+            bound.arguments[name] = device
+            waiting = [other for other in waiting if other is not device]
+        elif layout.takes_id and name in layout.id_names:
+            bound.arguments[name] = entry.key
+        elif one.kind is one.VAR_POSITIONAL:
+            bound.arguments[name], waiting = tuple(waiting), []
+        elif one.kind is not one.VAR_KEYWORD and one.default is one.empty:
+            if not waiting:
+                raise NetworkError(f"select_model asks for {escaped(name)}, too, which only its script knows")
+            bound.arguments[name] = waiting.pop(0)
+    return bound
+
+
+def _imported(layout: Layout) -> ModuleType:
+    parts = layout.script.relative_to(layout.root).with_suffix("").parts
+    if len(parts) > 1 and all(part.isidentifier() for part in parts):
+        return importlib.import_module(".".join(parts))
+    script = layout.script
     spec = importlib.util.spec_from_file_location(script.stem, script, loader=_FromSource(script.stem, str(script)))
     if spec is None or spec.loader is None:
         raise NetworkError(f"{script.name} is not a Python file")
@@ -103,35 +135,57 @@ def _imported(script: Path) -> ModuleType:
     return module
 
 
-def _checked(returned: object, used: tuple[str, ...]) -> Selected:
-    if not isinstance(returned, tuple) or len(returned) < _PARTS - 1:
-        raise TypeError(f"a {type(returned).__name__}")
-    network, name, data_range, tile = (*returned, None)[:_PARTS]
+def _checked(returned: object, entry: Branch, used: tuple[str, ...]) -> Selected:
+    """A network with what else the script returned; what it leaves out is as its branch states it."""
+    parts = tuple(returned) if isinstance(returned, (tuple, list)) else (returned,)
+    network, name, data_range, tile = (*parts, *(None, entry.name, entry.data_range, None)[len(parts) :])[:_PARTS]
     if not isinstance(network, nn.Module):
         raise TypeError(f"a {type(network).__name__} as its network")
-    if float(data_range) <= 0:
-        raise ValueError(f"the range {data_range}")
-    side = None if tile is None else int(tile)
-    return Selected(network.eval().requires_grad_(False), str(name), float(data_range), side, used)
+    try:
+        limit, side = float(data_range), None if tile is None else int(tile)
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+        what = f"{type(data_range).__name__} and a {type(tile).__name__} as its range and tile"
+        raise TypeError(f"a {what}") from error
+    if not limit > 0:
+        raise ValueError(f"the range {limit:g}")
+    return Selected(network.eval().requires_grad_(False), str(name), limit, side, used)
 
 
 def _explained(error: BaseException, root: Path) -> str:
     """The reason for which a network could not be built, with the remedy where there is one."""
     if isinstance(error, ModuleNotFoundError) and error.name:
-        package = error.name.partition(".")[0]
-        if (root / package).exists() or (root / f"{package}.py").exists():
-            return f"the repository has no module {escaped(error.name)}"
-        if package in sys.stdlib_module_names:
-            return f"this Python has no module {escaped(error.name)}"
-        return f"needs the package {escaped(package)}: pip install {escaped(package)}"
-    if isinstance(error, FileNotFoundError) and error.filename:
-        return f"{escaped(str(error.filename))} is missing: fetch it, or `git lfs pull` in the repository"
+        return _absent(error.name, root)
+    if isinstance(error, (SystemExit, OSError)) and (known := _of_system(error)):
+        return known
     head, traceback, rest = str(error).partition("Traceback (most recent call last)")
     if traceback:  # of a program that the script ran: its last line is the reason
         return one_line(f"{type(error).__name__}: {head} {rest.strip().splitlines()[-1]}".replace(f"{root}/", ""))[
             :1500
         ]
     return described(error).replace(f"{root}/", "")[:1500]
+
+
+def _absent(module: str, root: Path) -> str:
+    package = module.partition(".")[0]
+    if (root / package).exists() or (root / f"{package}.py").exists():
+        return f"the repository has no module {escaped(module)}"
+    if package in sys.stdlib_module_names:
+        return f"this Python has no module {escaped(module)}"
+    return f"needs the package {escaped(package)}: pip install {escaped(package)}"
+
+
+def _of_system(error: SystemExit | OSError) -> str | None:
+    if isinstance(error, SystemExit):
+        return f"its script ends the program (exit code {escaped(str(error.code))}) instead of returning a network"
+    if isinstance(error, URLError):
+        return (
+            "downloads while it is built, and networks have no connection: put the file where its script looks for it"
+        )
+    if isinstance(error, FileNotFoundError) and error.filename:
+        return f"{escaped(str(error.filename))} is missing: fetch it, or `git lfs pull` in the repository"
+    if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM) and error.filename:
+        return f"opens {escaped(str(error.filename))}, which it may not: it reads its repository and writes nothing"
+    return None
 
 
 class _RepositoryFirst(importlib.abc.MetaPathFinder):
@@ -212,7 +266,9 @@ def on_device(device: torch.device) -> Iterator[None]:
         return to(self, *with_device, **kwargs)
 
     def load(file: Any, map_location: Any = None, *args: Any, **kwargs: Any) -> Any:
-        where = device if map_location is None or _is_cuda(map_location) else map_location
+        if isinstance(file, (str, os.PathLike)) and is_pointer(Path(file)):
+            raise NetworkError(f"{escaped(str(file))} is a Git LFS pointer, not the weights: run `git lfs pull`")
+        where = map_location if str(map_location) in ("cpu", "meta") else device  # a table or a function names GPUs
         return torch_load(file, where, *args, **kwargs | {"weights_only": True})
 
     to: Any = nn.Module.to
@@ -223,7 +279,8 @@ def on_device(device: torch.device) -> Iterator[None]:
         stack.enter_context(patch.object(torch, "load", functools.wraps(torch_load)(load)))
         if device.type == "cpu":
             stack.enter_context(patch.object(nn.Module, "to", module_to))
-            stack.enter_context(patch.object(torch.cuda, "synchronize", lambda *_: None))
+            for name in ("synchronize", "set_device"):
+                stack.enter_context(patch.object(torch.cuda, name, lambda *_: None))
             stack.enter_context(_OnDevice(device))
         yield
 

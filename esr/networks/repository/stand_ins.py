@@ -89,7 +89,7 @@ class StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """
 
     def __init__(self, root: Path, script: Path, networks: Sequence[str] = ("models",)) -> None:
-        self._root, self._script = root, script
+        self._root, self._script = root.resolve(), script.resolve()  # as the files of frames are compared
         self._networks = networks
         self.used: set[str] = set()
         """Packages that stand-ins replaced."""

@@ -2,7 +2,7 @@
 // The tables: sorting by column headers, and the columns that fit or were chosen.
 
 const tables = {
-  all: ["table", "published"].map(page.byId).filter(Boolean),
+  all: ["table", "published", "claimed"].map(page.byId).filter(Boolean),
   main: page.byId("table"),
 
   /** Columns that a narrow page does without, in this order, before other figures; the essential ones always stay. */
