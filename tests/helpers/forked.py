@@ -1,11 +1,12 @@
-"""The command `esr` in processes forked from one that has imported the libraries, which costs seconds each time.
+"""The command `esr` in processes forked from one that has imported everything, which costs seconds each time.
 
-A forked command imports the modules of `esr` by itself, and its workers are processes that run the same program with
-the same arguments as fresh ones do. Commands are still started afresh where a test asks for it or changes the
-environment, and by all tests that start programs themselves.
+Workers of a forked command are processes that run the same program with the same arguments as fresh ones do. Commands
+are still started afresh where a test asks for it or changes the environment, and by all tests that start programs
+themselves.
 """
 
 import ctypes
+import gc
 import importlib
 import multiprocessing
 import os
@@ -26,8 +27,13 @@ from helpers.paths import ROOT
 LIBRARIES = (
     "torch", "torch._dynamo", "torch.fx.experimental.symbolic_shapes", "torch.utils.flop_counter", "safetensors.torch",
     "hydra.main", "omegaconf", "numpy", "scipy.stats", "cv2", "rich.live", "rich.progress", "rich.table", "msgspec",
-    "psutil", "requests", "jinja2", "plotly.graph_objects", "filelock",
+    "psutil", "requests", "jinja2", "plotly.graph_objects", "filelock", "pynvml", "hydra._internal.hydra",
 )  # fmt: skip
+OURS = tuple(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for path in sorted((ROOT / "esr").rglob("[!_]*.py"))  # without the links: a worker imports its network by itself
+)
+"""Modules of `esr`, none of which reads the environment or starts anything when it is imported."""
 WORKER = "from esr.evaluation.worker.child import main"
 """A part of the program that a worker runs."""
 HANDLED = {"CUDA_STUB", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "NVML_STUB", "NVML_STUB_TIME", "PYTHONPATH"}
@@ -56,7 +62,7 @@ def run_forked(
         TimeoutError: The command did not end in time.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(LIBRARIES))
+    context.set_forkserver_preload([*LIBRARIES, *OURS])
     (out, output), (err, errors) = context.Pipe(duplex=False), context.Pipe(duplex=False)
     given = (list(arguments), folder, dict(environment), before, output, errors)
     process = context.Process(target=_command, args=given)
@@ -72,6 +78,12 @@ def run_forked(
         return Run(process.exitcode or 0, *texts.get(seconds), folder)
 
 
+def run_program(program: str, folder: Path) -> Run:
+    """Runs Python code, offline and as `python -c` would in a folder."""
+    as_main = f"import sys; sys.path.insert(0, ''); exec({program!r}, {{'__name__': '__main__'}}); sys.exit()"
+    return run_forked([], folder, {**os.environ, "ESR_OFFLINE": "1"}, before=as_main)
+
+
 def _whole(pipe: Connection) -> str:
     """Everything that is written to a pipe until its last writer ends."""
     with pipe, os.fdopen(os.dup(pipe.fileno()), encoding="utf-8") as text:
@@ -82,6 +94,7 @@ def _command(
     arguments: list[str], folder: Path, environment: dict[str, str], before: str, out: Connection, err: Connection
 ) -> None:
     """The forked command: streams, signals, environment and path of a fresh one, then `esr.cli.main`."""
+    gc.freeze()  # a collection would look at all that was inherited, and copy its pages
     with open(os.devnull) as nothing, out, err:
         _become(nothing.fileno(), out.fileno(), err.fileno())
     os.environ.clear()
@@ -115,6 +128,12 @@ def _become(*streams: int) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def _forget_modules_of(folder: str) -> None:
+    files = {name: getattr(module, "__file__", None) or "" for name, module in sys.modules.items()}
+    for name in [name for name, file in files.items() if file.startswith(f"{folder}/")]:
+        del sys.modules[name]
+
+
 class Forking(subprocess.Popen):  # type: ignore[type-arg]
     """Starts a worker, or a module of `esr`, by a fork instead of a fresh interpreter; anything else as usual."""
 
@@ -143,6 +162,7 @@ class Forking(subprocess.Popen):  # type: ignore[type-arg]
             if environment is not None:
                 os.environ.clear()
                 os.environ.update(environment)
+            _forget_modules_of(os.getcwd())  # as in a fresh process, a network is not imported yet
             if "CUDA_STUB" in os.environ:  # as the stub's `sitecustomize` does once torch is imported
                 importlib.import_module("simulated_cuda").install()
             sys.argv = [args[1], *args[3:]]
