@@ -15,7 +15,7 @@ import pytest
 from helpers.command import Run
 from helpers.cuda_stub import environment as cuda_environment
 from helpers.cuda_stub.simulated_cuda import DeviceScript, Script
-from helpers.nvml_stub import UUIDS, build, write_time
+from helpers.nvml_stub import UUIDS, write_time
 from helpers.nvml_stub import environment as nvml_environment
 from helpers.participants import make_participant
 
@@ -78,14 +78,6 @@ TITAN = DeviceScript(UUIDS[0])
 MIG = "MIG-5f3c1a2b-0000-4000-8000-000000000007"
 
 Measure = Callable[..., tuple[Run, Document]]
-
-
-@pytest.fixture(scope="session")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the compiled stub of NVML."""
-    if shutil.which("cc") is None:
-        pytest.skip("needs a C compiler")
-    return build(tmp_path_factory.mktemp("nvml"))
 
 
 @pytest.fixture
