@@ -69,7 +69,8 @@ def watch(library: Path, tmp_path: Path) -> Callable[..., dict]:
         if folder == library:
             done = run_forked(words, tmp_path, settings, before=f"{WATCH}\nsys.exit()", seconds=60)
         else:  # the loader looks for other folders at the start of a process only
-            fresh = subprocess.run([sys.executable, "-c", WATCH, *words], env=settings, capture_output=True, text=True)
+            command = [sys.executable, "-c", WATCH, *words]
+            fresh = subprocess.run(command, env=settings, capture_output=True, text=True, check=False)
             done = Run(fresh.returncode, fresh.stdout, fresh.stderr, tmp_path)
         assert (done.code, done.err) == (0, "")
         return json.loads(done.out)
