@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import jsonschema
@@ -12,7 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 from helpers.command import wait_for
-from helpers.forked import run_program
+from helpers.forked import Forked, run_program
 from helpers.participants import SMALL, make_participant
 from helpers.record_schema import record_schema
 
@@ -247,24 +245,15 @@ def test_a_participants_models_package_does_not_clash_with_ours(run_esr, partici
 
 def test_ctrl_c_stops_at_once_and_leaves_no_worker_and_no_half_record(participant):
     words = with_fault(participant, fault="hang", after=4)
-    command = [str(Path(sys.executable).with_name("esr")), *words]
     scratch = participant / "scratch"
     scratch.mkdir()
-    # A shell's background jobs ignore SIGINT, and their children inherit that.
-    process = subprocess.Popen(
-        command,
-        cwd=participant,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "TMPDIR": str(scratch)},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no thread runs
-    )
+    running = Forked(words, participant, {**os.environ, "TMPDIR": str(scratch)})
     wait_for(scratch / "*/scratch/hanging")
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=5)
-    assert process.returncode == 130
-    assert "interrupted" in err
-    assert "Traceback" not in err
+    running.send_signal(signal.SIGINT)
+    run = running.wait(5)
+    assert run.code == 130
+    assert "interrupted" in run.err
+    assert "Traceback" not in run.err
     assert not list(participant.rglob("record.json*"))
     assert not list(participant.rglob("*.part"))
     assert not list(scratch.iterdir())

@@ -5,6 +5,7 @@ are still started afresh where a test asks for it or changes the environment, an
 themselves.
 """
 
+import contextlib
 import ctypes
 import gc
 import importlib
@@ -14,10 +15,11 @@ import runpy
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import traceback
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,9 @@ OURS = tuple(
 """Modules of `esr`, none of which reads the environment or starts anything when it is imported."""
 WORKER = "from esr.evaluation.worker.child import main"
 """A part of the program that a worker runs."""
-HANDLED = {"CUDA_STUB", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "NVML_STUB", "NVML_STUB_TIME", "PYTHONPATH"}
+HANDLED = {
+    "CUDA_STUB", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "NVML_STUB", "NVML_STUB_TIME", "PYTHONPATH", "TMPDIR",
+}  # fmt: skip
 """Variables of the environment that act here as they do in a fresh process; those of `esr` do so anyway."""
 
 
@@ -46,36 +50,65 @@ def can_fork(environment: Mapping[str, str]) -> bool:
     return all(name in HANDLED or name.startswith(("ESR_", "XDG_")) or name == "COLUMNS" for name in changed)
 
 
-def run_forked(
-    arguments: Sequence[str], folder: Path, environment: Mapping[str, str], *, before: str = "", seconds: float = 240.0
-) -> Run:
-    """Runs `esr`, its output in pipes.
+class Forked:
+    """The command `esr`, running; its output comes through pipes.
 
     Args:
         arguments: As on the command line, without `esr`.
         folder: The working directory.
-        environment: The whole environment; the libraries were imported with that of the tests.
+        environment: The whole environment; everything was imported with that of the tests.
         before: A program that the process runs first, to spoil the command.
-        seconds: Time limit.
-
-    Raises:
-        TimeoutError: The command did not end in time.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([*LIBRARIES, *OURS])
-    (out, output), (err, errors) = context.Pipe(duplex=False), context.Pipe(duplex=False)
-    given = (list(arguments), folder, dict(environment), before, output, errors)
-    process = context.Process(target=_command, args=given)
-    process.start()
-    output.close()
-    errors.close()
-    with ThreadPool(2) as readers:
-        texts = readers.map_async(_whole, (out, err), chunksize=1)
-        process.join(seconds)
-        if process.is_alive():
-            process.kill()
-            raise TimeoutError(f"esr {' '.join(arguments)} runs for more than {seconds} s")
-        return Run(process.exitcode or 0, *texts.get(seconds), folder)
+
+    def __init__(self, arguments: Sequence[str], folder: Path, environment: Mapping[str, str], before: str = "") -> None:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([*LIBRARIES, *OURS])
+        pipes = [context.Pipe(duplex=False) for _ in range(2)]
+        given = (list(arguments), folder, dict(environment), before, *(theirs for _, theirs in pipes))
+        self._process = context.Process(target=_command, args=given)
+        self._process.start()
+        self._words, self._folder = " ".join(arguments), folder
+        self.out: list[str] = []
+        self.err: list[str] = []
+        """Lines so far."""
+        self._readers = []
+        for (ours, theirs), lines in zip(pipes, (self.out, self.err), strict=True):
+            theirs.close()
+            self._readers.append(threading.Thread(target=_read, args=(ours, lines), daemon=True))
+            self._readers[-1].start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid or 0
+
+    @property
+    def runs(self) -> bool:
+        return self._process.is_alive()
+
+    def send_signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):  # it has ended
+            os.kill(self.pid, number)
+
+    def wait(self, seconds: float = 240.0) -> Run:
+        """Waits for its end.
+
+        Raises:
+            TimeoutError: It did not end in time, or something keeps its pipes open.
+        """
+        self._process.join(seconds)
+        for reader in self._readers if not self.runs else ():
+            reader.join(seconds)
+        if self.runs or any(reader.is_alive() for reader in self._readers):
+            self._process.kill()
+            raise TimeoutError(f"esr {self._words} runs for more than {seconds} s")
+        return Run(self._process.exitcode or 0, "".join(self.out), "".join(self.err), self._folder)
+
+
+def run_forked(
+    arguments: Sequence[str], folder: Path, environment: Mapping[str, str], *, before: str = "", seconds: float = 240.0
+) -> Run:
+    """Runs `esr` to its end; arguments and errors are those of `Forked`."""
+    return Forked(arguments, folder, environment, before).wait(seconds)
 
 
 def run_program(program: str, folder: Path) -> Run:
@@ -84,10 +117,11 @@ def run_program(program: str, folder: Path) -> Run:
     return run_forked([], folder, {**os.environ, "ESR_OFFLINE": "1"}, before=as_main)
 
 
-def _whole(pipe: Connection) -> str:
-    """Everything that is written to a pipe until its last writer ends."""
+def _read(pipe: Connection, lines: list[str]) -> None:
+    """Adds the lines that are written to a pipe until its last writer ends."""
     with pipe, os.fdopen(os.dup(pipe.fileno()), encoding="utf-8") as text:
-        return text.read()
+        for line in text:
+            lines.append(line)
 
 
 def _command(
@@ -99,6 +133,7 @@ def _command(
         _become(nothing.fileno(), out.fileno(), err.fileno())
     os.environ.clear()
     os.environ.update(environment)
+    tempfile.tempdir = None  # which is remembered
     os.chdir(folder)
     script = Path(sys.executable).with_name("esr")
     sys.argv = [str(script), *arguments]
@@ -162,6 +197,7 @@ class Forking(subprocess.Popen):  # type: ignore[type-arg]
             if environment is not None:
                 os.environ.clear()
                 os.environ.update(environment)
+                tempfile.tempdir = None
             _forget_modules_of(os.getcwd())  # as in a fresh process, a network is not imported yet
             if "CUDA_STUB" in os.environ:  # as the stub's `sitecustomize` does once torch is imported
                 importlib.import_module("simulated_cuda").install()
