@@ -156,10 +156,12 @@ def _class_problems(target: str, folder: Path) -> list[str]:
     module, _, name = target.rpartition(".")
     stem = folder.joinpath(*module.split("."))
     source = next((one for one in (stem.with_suffix(".py"), stem / "__init__.py") if one.is_file()), None)
-    if source is None and module.startswith("esr."):
-        return []
     if source is None:
-        return [f"_target_={target}: no {module.replace('.', '/')}.py beside the YAML"]
+        return (
+            []
+            if module.startswith("esr.")
+            else [f"_target_={target}: no {module.replace('.', '/')}.py beside the YAML"]
+        )
     try:
         names = {node.name for node in ast.walk(parsed(source)) if isinstance(node, (ast.ClassDef, ast.FunctionDef))}
     except ConfigError as error:
@@ -230,8 +232,9 @@ def _bare(folder: Path) -> HandedIn:
         one.problems.append(f"{classes[0].name} asks for {', '.join(asked)}: add a YAML with args")
     checkpoint = CheckpointConf(file=os.path.relpath(weights[0], folder))
     target = f"{sources[0].stem}.{classes[0].name}"
-    source = str((folder / "model.yaml").absolute())
-    one.model = ModelConf(target, name=folder.name, checkpoint=checkpoint, source=source)
+    one.model = ModelConf(
+        target, name=folder.name, checkpoint=checkpoint, source=str((folder / "model.yaml").absolute())
+    )
     return one
 
 
