@@ -36,11 +36,6 @@ HOSTILE = [
 
 
 @pytest.fixture(scope="module")
-def challenge():
-    return load_challenge("ntire2022")
-
-
-@pytest.fixture(scope="module")
 def published(challenge):
     return rank_entries(published_entries(challenge), challenge)
 
