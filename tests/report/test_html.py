@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from PIL import Image
 
 from esr.images import pictures
-from esr.ranking import load_challenge, published_entries, rank_entries
+from esr.ranking import published_entries, rank_entries
 from esr.ranking.collection import collect, rank_records
 from esr.records.document import Picture
 from esr.records.network import Block
