@@ -1,10 +1,12 @@
 """`esr -m`: every network is measured, none stops another, and the same command resumes."""
 
 import io
+import os
 import sys
 from pathlib import Path
 
 import pytest
+from helpers.paths import ROOT
 from helpers.sweeps import SHARED, by_network, multirun, network, times
 from hydra import initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
@@ -218,7 +220,9 @@ def test_every_combination_is_a_job(words, jobs):
 def test_submitit_gives_each_network_a_process_of_its_own(run_esr, participant):
     pytest.importorskip("submitit")
     network(participant, "broken", args={"fault": "raise"})
-    run = multirun(run_esr, participant, "tiny.yaml,broken.yaml", "hydra/launcher=submitit_local")
+    places = [str(ROOT / "tests" / "helpers" / "forking_site"), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")]
+    path = {"PYTHONPATH": os.pathsep.join(filter(None, places))}
+    run = multirun(run_esr, participant, "tiny.yaml,broken.yaml", "hydra/launcher=submitit_local", env=path)
     assert run.code == 1, run.err
     assert "2 networks: 1 measured, 1 failed" in run.out
     assert "failed: broken: exception: ValueError: the weather was bad" in run.out
