@@ -60,7 +60,9 @@ class Forked:
         before: A program that the process runs first, to spoil the command.
     """
 
-    def __init__(self, arguments: Sequence[str], folder: Path, environment: Mapping[str, str], before: str = "") -> None:
+    def __init__(
+        self, arguments: Sequence[str], folder: Path, environment: Mapping[str, str], before: str = ""
+    ) -> None:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([*LIBRARIES, *OURS])
         pipes = [context.Pipe(duplex=False) for _ in range(2)]
