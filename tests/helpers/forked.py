@@ -146,7 +146,8 @@ def _command(
     for place in environment.get("LD_LIBRARY_PATH", "").split(os.pathsep):
         if place and (driver := Path(place, "libnvidia-ml.so.1")).exists():
             ctypes.CDLL(str(driver))  # whoever asks for this name later gets it
-    subprocess.Popen = Forking  # type: ignore[misc]
+    for owner in (subprocess, importlib.import_module("esr.sandbox.process")):  # which has its own name for it
+        owner.Popen = Forking  # type: ignore[attr-defined]
     exec(before, {})
     from esr.cli import main
 
