@@ -18,9 +18,9 @@ LONG = "x" * 400
 ESR = Path(sys.executable).with_name("esr")
 
 
-def started(cwd, *words, before=""):
+def started(cwd, *words):
     settings = {"ESR_OFFLINE": "1", "ESR_LOCK_DIR": str(cwd / "locks"), "COLUMNS": "200"}
-    return Forked(words, cwd, {**os.environ, **settings}, before)
+    return Forked(words, cwd, {**os.environ, **settings})
 
 
 @pytest.mark.parametrize(("number", "word"), [(signal.SIGTERM, "SIGTERM"), (signal.SIGHUP, "SIGHUP")])
@@ -53,13 +53,20 @@ def test_a_second_signal_does_not_interrupt_the_first_ones_end(participant):
 
 def test_a_signal_that_is_ignored_as_by_nohup_stays_ignored(participant):
     (participant / "tiny.yaml").write_text("_target_: tiny.Tiny\nargs: {fault: hang}\n")
-    running = started(participant, *SMALL, before="import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)")
+    running = subprocess.Popen(
+        [ESR, *SMALL],
+        cwd=participant,
+        env={**os.environ, "ESR_OFFLINE": "1", "ESR_LOCK_DIR": str(participant / "locks")},
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),  # noqa: PLW1509 - no thread of ours forks
+    )
     wait_for(participant / "locks" / "host.json")
     running.send_signal(signal.SIGHUP)
     time.sleep(0.5)
-    assert running.runs
-    running.send_signal(signal.SIGTERM)
-    assert "SIGTERM" in running.wait(20).err
+    assert running.poll() is None
+    running.terminate()
+    assert "SIGTERM" in running.communicate(timeout=20)[1]
 
 
 def test_training_ends_soon_after_ctrl_c_even_during_a_long_step(participant):
