@@ -55,7 +55,7 @@ demo: $(STAMP)  ## measure RLFN beside IMDN on the demo images, with a picture: 
 	$(BIN)/esr model=rlfn quality.save=crops $(ARGS)
 
 test: $(STAMP)  ## run the tests, JOBS at a time; ARGS='-k weights' selects some
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 lint: $(STAMP)  ## run ruff (rules and format) and import-linter (layers and circles)
 	$(BIN)/ruff check .

@@ -14,6 +14,7 @@ PYTHONPATH. `--jsonl FILE` keeps each result as it comes; networks that it holds
 import argparse
 import contextlib
 import csv
+import gc
 import importlib
 import multiprocessing
 import os
@@ -238,6 +239,7 @@ def _in_process(layout: Layout, number: int, timeout: float) -> Result:
 
 
 def _child(layout: Layout, number: int, pipe: Connection) -> None:
+    gc.freeze()  # a search through all objects would copy their pages
     sink = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):  # of the network's own prints
         os.dup2(sink, stream)

@@ -1,12 +1,14 @@
 """Fixtures for all tests."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from helpers import nvml_stub
 from helpers.command import Run
 from helpers.forked import can_fork, run_forked
 from helpers.participants import make_participant
@@ -32,6 +34,14 @@ def reference() -> Path:
             pytest.fail(f"CI needs the reference data at {REFERENCE}")
         pytest.skip("the reference data is not part of this checkout")
     return REFERENCE
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the compiled stub of NVML."""
+    if shutil.which("cc") is None:
+        pytest.skip("needs a C compiler")
+    return nvml_stub.build(tmp_path_factory.mktemp("nvml"))
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from helpers import rankings
+from helpers.forked import run_program
 
 import esr
 from esr.errors import ConfigError
@@ -117,14 +118,22 @@ def test_weights_beside_an_instance_and_arguments_that_are_no_data_are_refused(t
         esr.evaluate(model=tiny.Tiny, args={"channels": object()}, weights="random", **QUICK)
 
 
-def test_a_module_is_measured_from_python(tiny, tmp_path):
-    network = tiny.Tiny(channels=4)
-    record = esr.evaluate(model=network, args={"channels": 4}, data="images", out=tmp_path / "out", **QUICK)
-    assert not record.failed
-    assert record.candidate.complexity.params == sum(weight.numel() for weight in network.parameters())
-    assert (tmp_path / "out" / "record.json").is_file()
-    assert repr(record).startswith("<Record Tiny beside tiny: ")
-    assert len(repr(record)) < 200
+MEASURED = f"""
+import esr, tiny
+network = tiny.Tiny(channels=4)
+record = esr.evaluate(model=network, args={{"channels": 4}}, data="images", out="out", **{QUICK!r})
+assert not record.failed
+assert record.candidate.complexity.params == sum(weight.numel() for weight in network.parameters())
+print(repr(record))
+"""
+
+
+def test_a_module_is_measured_from_python(participant):
+    run = run_program(MEASURED, participant)
+    assert run.code == 0, run.err
+    assert (participant / "out" / "record.json").is_file()
+    assert run.out.startswith("<Record Tiny beside tiny: ")
+    assert len(run.out) < 200
 
 
 def test_a_folder_among_the_overrides_is_written_to_as_by_the_command(tiny, configured):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from helpers import rankings
-from helpers.forked import run_forked
+from helpers.forked import run_program
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"
@@ -35,9 +35,7 @@ def run(folder: Path, *command: str, **environment: str) -> str:
 def test_a_participant_learns_which_of_two_variants_is_faster(participant):
     (participant / "wide.yaml").write_text("_target_: tiny.Tiny\nargs: {channels: 16}\n")
     words = [str(EXAMPLES / "participant.py"), "tiny.yaml", "wide.yaml", "images", *QUICK, "baseline_weights=random"]
-    # In a process that has imported the libraries, and forks its workers: a fresh one spends most of its time on that.
-    program = f"import runpy, sys; sys.argv = {words!r}; runpy.run_path(sys.argv[0]); sys.exit()"
-    done = run_forked([], participant, {**os.environ, "ESR_OFFLINE": "1"}, before=program)
+    done = run_program(f"import runpy, sys; sys.argv = {words!r}; runpy.run_path(sys.argv[0])", participant)
     assert done.code == 0, done.err
     first, _, second, _ = done.out.splitlines()
     assert first.startswith("wide beside tiny: ratio ")

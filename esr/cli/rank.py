@@ -182,7 +182,8 @@ def _content(
         from esr.report.html import render  # noqa: PLC0415 - brings the drawing library
         from esr.report.html.origin import Origin  # noqa: PLC0415
 
-        return render(ranking, documents, Origin(datetime.now().astimezone(), _command())).encode()
+        typed = shlex.join(["esr", *sys.argv[1:]])
+        return render(ranking, documents, Origin(datetime.now().astimezone(), typed)).encode()
     if chosen in CHARTS:
         from esr.report import plots  # noqa: PLC0415 - see `_ranking`
 
@@ -199,11 +200,6 @@ def _content(
         "json": data.to_json,
     }
     return formats[chosen](ranking).encode()
-
-
-def _command() -> str:
-    """The command as it was typed."""
-    return shlex.join(["esr", *sys.argv[1:]])
 
 
 def _checked(options: argparse.Namespace, settings: Mapping[str, str]) -> None:

@@ -144,7 +144,7 @@ class Flow:
         if tensor.untyped_storage()._cdata in self._labels or self._lenient or not tensor.numel():
             return False
         label = self._label(tensor)
-        if is_new := _is_new(tensor):
+        if is_new := any(thing is tensor for thing in gc.get_objects()):
             self._report(label, place())
         return is_new
 
@@ -206,10 +206,6 @@ def set_apart() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
-
-
-def _is_new(tensor: Tensor) -> bool:
-    return any(thing is tensor for thing in gc.get_objects())
 
 
 def _tensors(values: Any) -> Iterator[Tensor]:

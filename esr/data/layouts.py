@@ -184,7 +184,8 @@ def _recognised(root: Path, conf: DataConf) -> Found:
         image_files(root, _remedy(conf))  # says what is missing
     parts = _parts(hr, lr, top)
     used = [one for one in (hr, lr) if one is not None]
-    others = [one for one in folders if one not in used and _concerns(one, used)]
+    named = any(one.named for one in used)  # sets that lie side by side are told apart by their names
+    others = [one for one in folders if one not in used and (one.named or not named)]
     if not (parts.hr and parts.lr):
         _refuse_counterpart(parts.hr or parts.lr, others)
     if hr is lr and not parts.lr:
@@ -208,11 +209,6 @@ def _parts(hr: _Folder | None, lr: _Folder | None, top: _Folder | None) -> Split
         return Split(above.hr, found, [*skipped, *above.lr, *above.skipped])
     results = results_among(hr.images)
     return Split([file for file in hr.images if file not in results], found, [*skipped, *results])
-
-
-def _concerns(one: _Folder, used: Sequence[_Folder]) -> bool:
-    """False for a folder of another set: sets that lie side by side are told apart by their names."""
-    return one.named or not any(other.named for other in used)
 
 
 def _skipped(one: _Folder) -> Skipped:

@@ -189,7 +189,7 @@ def _imports(file: Path, module: str, stamp: tuple[int, int]) -> tuple[frozenset
             start = _absolute(node, package)
             names.add(start)
             names.update(f"{start}.{alias.name}".strip(".") for alias in node.names)
-            dynamic |= any(alias.name == "*" for alias in node.names) and _is_package_itself(node)
+            dynamic |= node.module is None and any(alias.name == "*" for alias in node.names)  # what `__all__` lists
         elif isinstance(node, ast.Name | ast.Attribute):
             called = node.id if isinstance(node, ast.Name) else node.attr
             dynamic |= called in _DYNAMIC and not _of_torch(node)
@@ -203,11 +203,6 @@ def _absolute(node: ast.ImportFrom, package: str) -> str:
     parts = package.split(".")
     base = parts[: len(parts) - node.level + 1]
     return ".".join([*base, *([node.module] if node.module else [])])
-
-
-def _is_package_itself(node: ast.ImportFrom) -> bool:
-    """True for `from . import *`, whose names are whatever `__all__` lists."""
-    return node.module is None
 
 
 def _of_torch(node: ast.Name | ast.Attribute) -> bool:

@@ -151,15 +151,11 @@ class Measurement:
                             self._renew(subject)
                         disturbed |= bool(self._turn(subject, chunk).reasons)
                         measured.append(subject)
-            if last or self._mostly_disturbed() or not disturbed:
+            if last or not disturbed or 2 * self.replaced > self.blocks:  # disturbance is this machine's normal state
                 return
             for subject in measured:
                 subject.replace_last_block()
             self.replaced += len(measured)
-
-    def _mostly_disturbed(self) -> bool:
-        """True if disturbance is this machine's normal state: measuring again would only take longer."""
-        return 2 * self.replaced > self.blocks
 
     def _renew(self, subject: Subject) -> None:
         """Drops the kernels, and runs an untimed pass over each shape, so that no timed one pays for recompiling."""

@@ -40,6 +40,10 @@ class Untimed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     extrapolated: Complexity | None
 
 
+_OF_SUBJECT = tuple(name for name in Untimed.__struct_fields__ if name != "evaluation")
+"""Fields that a `Subject` has under the same name."""
+
+
 class Kept(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A file of the cache."""
 
@@ -61,9 +65,9 @@ def reuse(evaluation: Evaluation) -> None:
 
 def _take(subject: Subject, found: Untimed) -> None:
     subject.untimed_from = found.evaluation
-    subject.quality, subject.on_images, subject.memory = [*found.quality], found.on_images, found.memory
-    subject.complexity, subject.uncounted, subject.padded_to = found.complexity, found.uncounted, found.padded_to
-    subject.extrapolated = found.extrapolated
+    for name in _OF_SUBJECT:
+        setattr(subject, name, getattr(found, name))
+    subject.quality = [*found.quality]
     subject.note_inspection(found.inspected)
 
 
@@ -73,19 +77,7 @@ def keep(evaluation: Evaluation, evaluation_id: str) -> None:
     complete = subject.failure is None and len(subject.quality) == _graded(evaluation)
     if file is None or subject.untimed_from is not None or not complete or subject.inspected is None:
         return
-    content = msgspec.json.encode(
-        Untimed(
-            evaluation_id,
-            tuple(subject.quality),
-            subject.on_images,
-            subject.memory,
-            subject.complexity,
-            subject.uncounted,
-            subject.padded_to,
-            subject.inspected,
-            subject.extrapolated,
-        )
-    )
+    content = msgspec.json.encode(Untimed(evaluation_id, **{name: getattr(subject, name) for name in _OF_SUBJECT}))
     kept = Kept(file.stem, hashlib.sha256(content).hexdigest(), msgspec.Raw(content))
     try:
         files.replace(file, msgspec.json.encode(kept))

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -97,13 +97,9 @@ def _findings(
         missing=tuple(seen.missing[:_MOST]) if own else (),
         unexpected=tuple(seen.unexpected[:_MOST]) if own else (),
         stand_ins=used,
-        files=tuple(OpenedFile(_shown(path, model), None) for path in _still_there(seen.opened)),
+        # Without temporary ones, which are gone.
+        files=tuple(OpenedFile(_shown(path, model), None) for path in [*filter(os.path.isfile, seen.opened)][:_MOST]),
     )
-
-
-def _still_there(paths: Iterable[str]) -> list[str]:
-    """Without temporary files."""
-    return [path for path in paths if os.path.isfile(path)][:_MOST]
 
 
 def _shown(path: str, model: ModelConf) -> str:

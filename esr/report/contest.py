@@ -56,22 +56,15 @@ def _grid(records: Sequence[Record], contests: Sequence[Contest]) -> Grid[Record
     def column(at: int, other: Record) -> Column[Record]:
         def cell(record: Record) -> Cell:
             one = found.get((id(record), id(other)))
-            return Cell(
-                ""
-                if record is other
-                else f"{number(one.ratio.value, 3)}{bounds(one.ratio, 3)}{_mark(one)}"
-                if one and one.ratio
-                else DASH
-            )
+            if one is None or one.ratio is None:
+                return Cell("" if record is other else DASH)
+            mark = "?" if one.outcome == "inconclusive" else ""
+            return Cell(f"{number(one.ratio.value, 3)}{bounds(one.ratio, 3)}{mark}")
 
         return Column(str(at), names[at], cell)
 
     first: Column[Record] = Column("network", "", lambda record: Cell(one_line(record.candidate.name)), left=True)
     return Grid([first, *(column(at, other) for at, other in enumerate(records))], records)
-
-
-def _mark(one: Contest) -> str:
-    return "?" if one.outcome == "inconclusive" else ""
 
 
 def print_contests(records: Sequence[Record], contests: Sequence[Contest], screen: Console) -> None:

@@ -11,16 +11,16 @@ import psutil
 import pytest
 from filelock import FileLock
 from helpers.command import wait_for
+from helpers.forked import Forked
 from helpers.participants import SMALL
 
 LONG = "x" * 400
 ESR = Path(sys.executable).with_name("esr")
 
 
-def started(cwd, *words, **more):
-    environment = {**os.environ, "ESR_OFFLINE": "1", "ESR_LOCK_DIR": str(cwd / "locks"), "COLUMNS": "200"}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([ESR, *words], cwd=cwd, env=environment, **pipes, **more)
+def started(cwd, *words):
+    settings = {"ESR_OFFLINE": "1", "ESR_LOCK_DIR": str(cwd / "locks"), "COLUMNS": "200"}
+    return Forked(words, cwd, {**os.environ, **settings})
 
 
 @pytest.mark.parametrize(("number", "word"), [(signal.SIGTERM, "SIGTERM"), (signal.SIGHUP, "SIGHUP")])
@@ -31,9 +31,9 @@ def test_a_signal_ends_a_measurement_with_a_line_and_leaves_nothing_behind(parti
     workers = psutil.Process(running.pid).children(recursive=True)
     assert workers
     running.send_signal(number)
-    _, err = running.communicate(timeout=20)
-    assert running.returncode == 128 + number
-    assert err == f"esr: ended by {word}; completed records are intact\n"
+    run = running.wait(20)
+    assert run.code == 128 + number
+    assert run.err == f"esr: ended by {word}; completed records are intact\n"
     assert not (participant / "locks" / "host.json").exists()
     assert not psutil.wait_procs(workers, timeout=10)[1]
     with FileLock(participant / "locks" / "host.lock", timeout=0):
@@ -47,14 +47,20 @@ def test_a_second_signal_does_not_interrupt_the_first_ones_end(participant):
     for _ in range(5):
         running.send_signal(signal.SIGTERM)
         time.sleep(0.01)
-    _, err = running.communicate(timeout=20)
-    assert err.count("\n") == 1
+    assert running.wait(20).err.count("\n") == 1
     assert not (participant / "locks" / "host.json").exists()
 
 
 def test_a_signal_that_is_ignored_as_by_nohup_stays_ignored(participant):
     (participant / "tiny.yaml").write_text("_target_: tiny.Tiny\nargs: {fault: hang}\n")
-    running = started(participant, *SMALL, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    running = subprocess.Popen(
+        [ESR, *SMALL],
+        cwd=participant,
+        env={**os.environ, "ESR_OFFLINE": "1", "ESR_LOCK_DIR": str(participant / "locks")},
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),  # noqa: PLW1509 - no thread of ours forks
+    )
     wait_for(participant / "locks" / "host.json")
     running.send_signal(signal.SIGHUP)
     time.sleep(0.5)
@@ -65,30 +71,29 @@ def test_a_signal_that_is_ignored_as_by_nohup_stays_ignored(participant):
 
 def test_training_ends_soon_after_ctrl_c_even_during_a_long_step(participant):
     words = ("model=imdn", "data_root=images", "device=cpu", "device.threads=1", "patch=8", "batch=256", "l1.steps=90")
-    running = started(participant, "train", *words, "l2.steps=0", preexec_fn=_default_interrupt)
+    running = started(participant, "train", *words, "l2.steps=0")
     wait_for(participant / "outputs" / "training" / "imdn" / "log.csv")
     time.sleep(0.5)
     running.send_signal(signal.SIGINT)
     asked = time.monotonic()
-    _, err = running.communicate(timeout=20)
+    run = running.wait(20)
     assert time.monotonic() - asked < 10
-    assert running.returncode == 130
-    assert err == "esr: interrupted; rerun to resume from the last checkpoint\n"
-
-
-def _default_interrupt() -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    assert run.code == 130
+    assert run.err == "esr: interrupted; rerun to resume from the last checkpoint\n"
 
 
 def test_waiting_for_the_lock_is_said_where_there_is_no_terminal(participant):
     (participant / "locks").mkdir()
     with FileLock(participant / "locks" / "host.lock"):
         running = started(participant, *SMALL, "timing.rounds=1")
-        line = running.stderr.readline()
+        until = time.monotonic() + 60
+        while not running.err and time.monotonic() < until:
+            time.sleep(0.02)
+        (line,) = running.err
     assert "esr: waiting since " in line
     assert "host is in use by another esr; lock=fail ends instead" in line
-    _, err = running.communicate(timeout=60)
-    assert running.returncode == 0, err
+    run = running.wait(60)
+    assert run.code == 0, run.err
 
 
 def test_a_folder_that_is_gone_is_one_line_in_every_command(tmp_path):

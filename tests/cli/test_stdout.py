@@ -5,24 +5,25 @@ import subprocess
 import sys
 
 import pytest
+from helpers.forked import run_forked
 from helpers.participants import SMALL
 
 COMMANDS = (
     ("--help",),
     ("show",),
-    ("show", "imdn"),
     ("fetch", "--list"),
     ("rank", "--published"),
     ("rank", "--published", "--format", "markdown"),
 )
+ASKS_A_WORKER = ("show", "imdn")
+"""Takes the seconds of importing torch."""
 FULL = "esr: standard output: cannot be written (No space left on device)\n"
 needs_full = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
 
 
-def esr(*words, stdout, cwd=None, **settings):
+def esr(*words, stdout, **settings):
     return subprocess.run(
         [sys.executable, "-m", "esr", *words],
-        cwd=cwd,
         env={**os.environ, "ESR_OFFLINE": "1", **settings},
         stdout=stdout,
         stderr=subprocess.PIPE,
@@ -31,7 +32,7 @@ def esr(*words, stdout, cwd=None, **settings):
     )
 
 
-@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("words", [*COMMANDS, ASKS_A_WORKER], ids=" ".join)
 def test_a_screen_of_few_characters_shows_the_rest_by_number(words):
     done = esr(*words, stdout=subprocess.PIPE, PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stderr) == (0, "")
@@ -51,10 +52,10 @@ def test_a_full_disk_behind_standard_output_is_one_line(words, unbuffered):
 
 @needs_full
 def test_a_full_disk_behind_standard_output_costs_no_record(participant):
-    with open("/dev/full", "w") as full:
-        done = esr(*SMALL, stdout=full, cwd=participant)
-    assert (done.returncode, done.stderr.splitlines()[-1]) == (2, FULL.strip())
-    assert list(participant.rglob("record.json"))
+    full = "import os; os.dup2(os.open('/dev/full', os.O_WRONLY), 1)"
+    done = run_forked(SMALL, participant, {**os.environ, "ESR_OFFLINE": "1"}, before=full)
+    assert (done.code, done.err.splitlines()[-1]) == (2, FULL.strip())
+    assert done.records
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
@@ -68,7 +69,7 @@ def test_a_reader_that_has_gone_is_not_complained_of(words):
     assert (done.returncode, done.stderr) == (1, "")
 
 
-@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("words", [*COMMANDS, ASKS_A_WORKER], ids=" ".join)
 def test_a_closed_standard_output_is_not_missed(words):
     command = 'exec "$0" -m esr "$@" >&-'
     done = subprocess.run(["sh", "-c", command, sys.executable, *words], stderr=subprocess.PIPE, text=True, check=False)

@@ -56,7 +56,14 @@ def test_a_network_of_the_challenge_counts_as_published(path: Path, reference: P
     assert counted.activations == fact["activations"]
     assert counted.convolutions == fact["convolutions"]
     assert set(counted.without_formula) <= {"aten._fft_r2c", "aten._fft_c2r"}
-    rows = layers(network)
+
+
+@pytest.mark.parametrize("name", ["bsrn", "scet"])
+def test_the_layers_of_a_network_sum_to_its_counts(name: str) -> None:
+    (path,) = (path for path in CONFIGS if path.stem == name)
+    config = OmegaConf.merge(OmegaConf.structured(ModelConf), OmegaConf.load(path))
+    network = get_class(config._target_)(**config.args)
+    counted, rows = measure(network), layers(network)
     for column in COLUMNS:
         assert sum(getattr(row, column) for row in rows) == getattr(counted, column), column
 

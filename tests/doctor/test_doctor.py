@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from helpers import rankings
-from helpers.nvml_stub import build as build_stub
+from helpers.forked import run_forked
 from helpers.nvml_stub import environment as stub_environment
 from hypothesis import given
 from hypothesis import strategies as st
@@ -309,7 +308,6 @@ def test_help_says_what_the_exit_codes_mean(run_esr):
     assert "Exit code 0" in run.out
 
 
-@pytest.mark.skipif(shutil.which("cc") is None, reason="the simulated GPU needs a C compiler")
 @pytest.mark.parametrize(
     ("scenario", "check", "status"),
     [
@@ -323,10 +321,11 @@ def test_help_says_what_the_exit_codes_mean(run_esr):
         ("0 count 2", "one gpu", "warn"),
     ],
 )
-def test_the_drivers_own_library_is_asked(run_esr, tmp_path, scenario, check, status):
-    build_stub(tmp_path)
+def test_the_drivers_own_library_is_asked(library, tmp_path, scenario, check, status):
     (tmp_path / "scenario").write_text(scenario + "\n")
-    run = run_esr("doctor", "--quick", "--format", "json", env=stub_environment(tmp_path, tmp_path / "scenario"))
+    soon = "from esr.doctor import state; state.LOAD_S = 0.05"
+    environment = stub_environment(library, tmp_path / "scenario")
+    run = run_forked(["doctor", "--quick", "--format", "json"], tmp_path, environment, before=soon)
     assert "Traceback" not in run.err
     found = {found["check"]: found["status"] for found in json.loads(run.out)["findings"]}
     assert found.get(check) == status, run.out

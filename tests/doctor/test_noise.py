@@ -76,6 +76,9 @@ def test_the_doctor_ends_with_the_baseline_against_itself(run_esr):
         "device.threads=1",
         "telemetry=off",
         "data.limit=1",
+        "timing.warmup.window=1",
+        "timing.warmup.min_passes=2",
+        "timing.warmup.max_passes=2",
     )
     told = json.loads(run.out)
     assert "noise" in {found["check"] for found in told["findings"]}

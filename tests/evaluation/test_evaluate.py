@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import jsonschema
@@ -12,7 +10,8 @@ import msgspec
 import numpy as np
 import pytest
 from helpers.command import wait_for
-from helpers.participants import SMALL
+from helpers.forked import Forked, run_program
+from helpers.participants import SMALL, make_participant
 from helpers.record_schema import record_schema
 
 import esr
@@ -34,20 +33,20 @@ def with_fault(participant: Path, **args) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def good(tmp_path_factory):
-    """One good record, made once through the Python API."""
-    from helpers.participants import NETWORK
-    from PIL import Image
+def evaluated(tmp_path_factory):
+    """An evaluation through the Python API, which prints the record that it returns."""
+    folder = make_participant(tmp_path_factory.mktemp("good"))
+    words = [*SMALL, f"timing.rounds={ROUNDS}"]
+    program = f"import esr, msgspec; made = esr.evaluate({words!r}, out='out')"
+    run = run_program(f"{program}; print(msgspec.json.encode(made.document).decode())", folder)
+    assert run.code == 0, run.err
+    return run
 
-    folder = tmp_path_factory.mktemp("good")
-    (folder / "tiny.py").write_text(NETWORK)
-    (folder / "tiny.yaml").write_text("_target_: tiny.Tiny\n")
-    (folder / "images").mkdir()
-    random = np.random.default_rng(1)
-    for number, size in enumerate([(96, 64), (64, 64), (96, 64)]):
-        Image.fromarray(random.integers(0, 256, (*size, 3), np.uint8)).save(folder / "images" / f"{number}.png")
-    overrides = [w.replace("tiny.yaml", f"{folder}/tiny.yaml").replace("=images", f"={folder}/images") for w in SMALL]
-    return esr.evaluate([*overrides, f"timing.rounds={ROUNDS}"], out=folder / "out")
+
+@pytest.fixture(scope="module")
+def good(evaluated):
+    """The record that it wrote."""
+    return esr.load_record(evaluated.folder / "out")
 
 
 def test_a_record_fits_the_published_schema(good):
@@ -55,10 +54,10 @@ def test_a_record_fits_the_published_schema(good):
     jsonschema.validate(json.loads(good.path.read_text()), record_schema())
 
 
-def test_a_record_reads_back_as_it_was(good):
-    for path in (good.path, good.path.parent):
+def test_a_record_reads_back_as_it_was(evaluated):
+    for path in (evaluated.records[0], evaluated.folder / "out"):
         read = msgspec.json.encode(esr.load_record(path).document)
-        assert json.loads(read) == json.loads(msgspec.json.encode(good.document))
+        assert json.loads(read) == json.loads(evaluated.out)
 
 
 def test_every_figure_can_be_recomputed_from_the_raw_samples(good):
@@ -77,7 +76,7 @@ def test_every_figure_can_be_recomputed_from_the_raw_samples(good):
 
 def test_every_image_is_warmed_up_by_its_shape(good):
     shapes = [entry.lr_shape for entry in good.candidate.timing.load_warmup()]
-    assert shapes == [(24, 16), (16, 16)]
+    assert shapes == [(16, 16), (16, 24)]
 
 
 def test_timed_passes_are_repeated_in_a_fresh_process_and_compared_with_hr(good):
@@ -246,24 +245,15 @@ def test_a_participants_models_package_does_not_clash_with_ours(run_esr, partici
 
 def test_ctrl_c_stops_at_once_and_leaves_no_worker_and_no_half_record(participant):
     words = with_fault(participant, fault="hang", after=4)
-    command = [str(Path(sys.executable).with_name("esr")), *words]
     scratch = participant / "scratch"
     scratch.mkdir()
-    # A shell's background jobs ignore SIGINT, and their children inherit that.
-    process = subprocess.Popen(
-        command,
-        cwd=participant,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "TMPDIR": str(scratch)},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no thread runs
-    )
+    running = Forked(words, participant, {**os.environ, "TMPDIR": str(scratch)})
     wait_for(scratch / "*/scratch/hanging")
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=5)
-    assert process.returncode == 130
-    assert "interrupted" in err
-    assert "Traceback" not in err
+    running.send_signal(signal.SIGINT)
+    run = running.wait(5)
+    assert run.code == 130
+    assert "interrupted" in run.err
+    assert "Traceback" not in run.err
     assert not list(participant.rglob("record.json*"))
     assert not list(participant.rglob("*.part"))
     assert not list(scratch.iterdir())

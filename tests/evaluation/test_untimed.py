@@ -42,9 +42,9 @@ def test_the_second_evaluation_takes_the_baselines_untimed_results_from_the_firs
     anew = measure("force=true")
     assert anew["networks"]["baseline"]["untimed_from"] is None
     (file,) = kept(participant)
-    content = file.read_text()
-    file.write_text(content.replace('"params":', '"params":1'))
-    assert measure()["networks"]["baseline"]["untimed_from"] is None
+    assert untimed._read(file).evaluation == anew["id"]
+    file.write_text(file.read_text().replace('"params":', '"params":1'))
+    assert untimed._read(file) is None
 
 
 def test_nothing_is_kept_where_networks_are_not_contained(measure, participant):

@@ -104,7 +104,7 @@ def make_repository(folder: Path, *, commit: bool = False, tile: str = "None") -
     """Writes the repository; with `commit` as a git checkout."""
     for name in ("models", "utils", "model_zoo"):
         (folder / name).mkdir(parents=True)
-    (folder / "utils" / "utils_image.py").write_text("import matplotlib.pyplot as plt\nimport another_absent_one\n")
+    (folder / "utils" / "utils_image.py").write_text("import cv2\nimport another_absent_one\n")
     chain = []
     for number, quirk in QUIRKS.items():
         chain.append(f"    {'el' if chain else ''}if model_id == {number}:")

@@ -1,11 +1,13 @@
-"""The command `esr` in processes forked from one that has imported the libraries, which costs seconds each time.
+"""The command `esr` in processes forked from one that has imported everything, which costs seconds each time.
 
-A forked command imports the modules of `esr` by itself, and its workers are processes that run the same program with
-the same arguments as fresh ones do. Commands are still started afresh where a test asks for it or changes the
-environment, and by all tests that start programs themselves.
+Workers of a forked command are processes that run the same program with the same arguments as fresh ones do. Commands
+are still started afresh where a test asks for it or changes the environment, and by all tests that start programs
+themselves.
 """
 
+import contextlib
 import ctypes
+import gc
 import importlib
 import multiprocessing
 import os
@@ -13,10 +15,11 @@ import runpy
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import traceback
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +29,18 @@ from helpers.paths import ROOT
 LIBRARIES = (
     "torch", "torch._dynamo", "torch.fx.experimental.symbolic_shapes", "torch.utils.flop_counter", "safetensors.torch",
     "hydra.main", "omegaconf", "numpy", "scipy.stats", "cv2", "rich.live", "rich.progress", "rich.table", "msgspec",
-    "psutil", "requests", "jinja2", "plotly.graph_objects", "filelock",
+    "psutil", "requests", "jinja2", "plotly.graph_objects", "filelock", "pynvml", "hydra._internal.hydra",
 )  # fmt: skip
+OURS = tuple(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for path in sorted((ROOT / "esr").rglob("[!_]*.py"))  # without the links: a worker imports its network by itself
+)
+"""Modules of `esr`, none of which reads the environment or starts anything when it is imported."""
 WORKER = "from esr.evaluation.worker.child import main"
 """A part of the program that a worker runs."""
-HANDLED = {"CUDA_STUB", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "NVML_STUB", "NVML_STUB_TIME", "PYTHONPATH"}
+HANDLED = {
+    "CUDA_STUB", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "NVML_STUB", "NVML_STUB_TIME", "PYTHONPATH", "TMPDIR",
+}  # fmt: skip
 """Variables of the environment that act here as they do in a fresh process; those of `esr` do so anyway."""
 
 
@@ -40,52 +50,92 @@ def can_fork(environment: Mapping[str, str]) -> bool:
     return all(name in HANDLED or name.startswith(("ESR_", "XDG_")) or name == "COLUMNS" for name in changed)
 
 
-def run_forked(
-    arguments: Sequence[str], folder: Path, environment: Mapping[str, str], *, before: str = "", seconds: float = 240.0
-) -> Run:
-    """Runs `esr`, its output in pipes.
+class Forked:
+    """The command `esr`, running; its output comes through pipes.
 
     Args:
         arguments: As on the command line, without `esr`.
         folder: The working directory.
-        environment: The whole environment; the libraries were imported with that of the tests.
+        environment: The whole environment; everything was imported with that of the tests.
         before: A program that the process runs first, to spoil the command.
-        seconds: Time limit.
-
-    Raises:
-        TimeoutError: The command did not end in time.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(LIBRARIES))
-    (out, output), (err, errors) = context.Pipe(duplex=False), context.Pipe(duplex=False)
-    given = (list(arguments), folder, dict(environment), before, output, errors)
-    process = context.Process(target=_command, args=given)
-    process.start()
-    output.close()
-    errors.close()
-    with ThreadPool(2) as readers:
-        texts = readers.map_async(_whole, (out, err), chunksize=1)
-        process.join(seconds)
-        if process.is_alive():
-            process.kill()
-            raise TimeoutError(f"esr {' '.join(arguments)} runs for more than {seconds} s")
-        return Run(process.exitcode or 0, *texts.get(seconds), folder)
+
+    def __init__(
+        self, arguments: Sequence[str], folder: Path, environment: Mapping[str, str], before: str = ""
+    ) -> None:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([*LIBRARIES, *OURS])
+        pipes = [context.Pipe(duplex=False) for _ in range(2)]
+        given = (list(arguments), folder, dict(environment), before, *(theirs for _, theirs in pipes))
+        self._process = context.Process(target=_command, args=given)
+        self._process.start()
+        self._words, self._folder = " ".join(arguments), folder
+        self.out: list[str] = []
+        self.err: list[str] = []
+        """Lines so far."""
+        self._readers = []
+        for (ours, theirs), lines in zip(pipes, (self.out, self.err), strict=True):
+            theirs.close()
+            self._readers.append(threading.Thread(target=_read, args=(ours, lines), daemon=True))
+            self._readers[-1].start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid or 0
+
+    @property
+    def runs(self) -> bool:
+        return self._process.is_alive()
+
+    def send_signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):  # it has ended
+            os.kill(self.pid, number)
+
+    def wait(self, seconds: float = 240.0) -> Run:
+        """Waits for its end.
+
+        Raises:
+            TimeoutError: It did not end in time, or something keeps its pipes open.
+        """
+        self._process.join(seconds)
+        for reader in self._readers if not self.runs else ():
+            reader.join(seconds)
+        if self.runs or any(reader.is_alive() for reader in self._readers):
+            self._process.kill()
+            raise TimeoutError(f"esr {self._words} runs for more than {seconds} s")
+        return Run(self._process.exitcode or 0, "".join(self.out), "".join(self.err), self._folder)
 
 
-def _whole(pipe: Connection) -> str:
-    """Everything that is written to a pipe until its last writer ends."""
+def run_forked(
+    arguments: Sequence[str], folder: Path, environment: Mapping[str, str], *, before: str = "", seconds: float = 240.0
+) -> Run:
+    """Runs `esr` to its end; arguments and errors are those of `Forked`."""
+    return Forked(arguments, folder, environment, before).wait(seconds)
+
+
+def run_program(program: str, folder: Path) -> Run:
+    """Runs Python code, offline and as `python -c` would in a folder."""
+    as_main = f"import sys; sys.path.insert(0, ''); exec({program!r}, {{'__name__': '__main__'}}); sys.exit()"
+    return run_forked([], folder, {**os.environ, "ESR_OFFLINE": "1"}, before=as_main)
+
+
+def _read(pipe: Connection, lines: list[str]) -> None:
+    """Adds the lines that are written to a pipe until its last writer ends."""
     with pipe, os.fdopen(os.dup(pipe.fileno()), encoding="utf-8") as text:
-        return text.read()
+        for line in text:
+            lines.append(line)
 
 
 def _command(
     arguments: list[str], folder: Path, environment: dict[str, str], before: str, out: Connection, err: Connection
 ) -> None:
     """The forked command: streams, signals, environment and path of a fresh one, then `esr.cli.main`."""
+    gc.freeze()  # a collection would look at all that was inherited, and copy its pages
     with open(os.devnull) as nothing, out, err:
         _become(nothing.fileno(), out.fileno(), err.fileno())
     os.environ.clear()
     os.environ.update(environment)
+    tempfile.tempdir = None  # which is remembered
     os.chdir(folder)
     script = Path(sys.executable).with_name("esr")
     sys.argv = [str(script), *arguments]
@@ -96,7 +146,8 @@ def _command(
     for place in environment.get("LD_LIBRARY_PATH", "").split(os.pathsep):
         if place and (driver := Path(place, "libnvidia-ml.so.1")).exists():
             ctypes.CDLL(str(driver))  # whoever asks for this name later gets it
-    subprocess.Popen = Forking  # type: ignore[misc]
+    for owner in (subprocess, importlib.import_module("esr.sandbox.process")):  # which has its own name for it
+        owner.Popen = Forking  # type: ignore[attr-defined]
     exec(before, {})
     from esr.cli import main
 
@@ -113,6 +164,12 @@ def _become(*streams: int) -> None:
         if callable(signal.getsignal(number)):
             signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _forget_modules_of(folder: str) -> None:
+    files = {name: getattr(module, "__file__", None) or "" for name, module in sys.modules.items()}
+    for name in [name for name, file in files.items() if file.startswith(f"{folder}/")]:
+        del sys.modules[name]
 
 
 class Forking(subprocess.Popen):  # type: ignore[type-arg]
@@ -143,6 +200,8 @@ class Forking(subprocess.Popen):  # type: ignore[type-arg]
             if environment is not None:
                 os.environ.clear()
                 os.environ.update(environment)
+                tempfile.tempdir = None
+            _forget_modules_of(os.getcwd())  # as in a fresh process, a network is not imported yet
             if "CUDA_STUB" in os.environ:  # as the stub's `sitecustomize` does once torch is imported
                 importlib.import_module("simulated_cuda").install()
             sys.argv = [args[1], *args[3:]]

@@ -104,9 +104,9 @@ class _LiveMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
             del self.tensors[address], self.sizes[address]
 
 
-def peak_live_bytes(function: Callable[[Tensor], Tensor], x: Tensor) -> int:
-    """The most memory that intermediate results of one inference pass take together, its output included."""
+def run_and_weigh(function: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, int]:
+    """Output of an inference pass, and the most bytes that intermediate results take together, the output included."""
     memory = _LiveMemory()
     with torch.inference_mode(), memory:
-        function(x)
-    return memory.peak
+        output = function(x)
+    return output, memory.peak

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.literal import peak_live_bytes
+from helpers.literal import run_and_weigh
 from helpers.synthetic import ROOT, Sample, draw, expand, image, load_synthetic, run, sample, to_input
 from hydra.utils import get_class
 from omegaconf import OmegaConf
@@ -75,7 +75,7 @@ def test_attention_multiplies_by_an_odd_function_of_the_features() -> None:
 def test_few_features_are_alive_at_once(network: SPAN) -> None:
     x = torch.rand(1, 3, 32, 32)
     plane = 28 * 32 * 32 * 4
-    assert peak_live_bytes(network, x) <= 9 * plane
+    assert run_and_weigh(network, x)[1] <= 9 * plane
 
 
 def test_its_figures_are_those_of_2026() -> None:

@@ -84,6 +84,7 @@ def test_ranges_windows_precision_and_chance_are_found(results: dict[int, dict])
 
 def test_only_unused_imports_get_stand_ins(results: dict[int, dict]) -> None:
     assert {"fvcore", "absent_plotting_library", "another_absent_one"} <= set(results[0]["stand_ins"])
+    assert "cv2" not in results[0]["stand_ins"]
 
 
 def test_nothing_is_executed_and_the_repository_stays_as_it_was(results: dict[int, dict], repository: Path) -> None:

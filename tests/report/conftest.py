@@ -17,7 +17,7 @@ from esr.report import html
 from esr.report.html.origin import Origin
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def challenge():
     return load_challenge("ntire2022")
 
@@ -40,7 +40,7 @@ def browser(tmp_path_factory):
     running.quit()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def published_file(tmp_path_factory, challenge):
     file = tmp_path_factory.mktemp("published") / "report.html"
     file.write_text(html.render(rank_entries(published_entries(challenge), challenge)), encoding="utf-8")
@@ -88,7 +88,7 @@ def measured_page(folder, challenge):
     return html.render(rank_records(collection, challenge), collection.documents)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def measured_file(tmp_path_factory, challenge):
     folder = tmp_path_factory.mktemp("measured")
     file = folder / "report.html"
@@ -101,7 +101,7 @@ def measured(browser, measured_file):
     return Page(browser, measured_file)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def field(tmp_path_factory, challenge):
     """A challenge's whole field: its ranking, and the documents behind it."""
     folder = tmp_path_factory.mktemp("field")
@@ -110,7 +110,7 @@ def field(tmp_path_factory, challenge):
     return rank_records(collection, challenge), collection.documents
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def field_file(tmp_path_factory, field):
     file = tmp_path_factory.mktemp("field_page") / "report.html"
     origin = Origin(datetime(2026, 11, 27, 8, 40, tzinfo=timezone.utc), "esr rank outputs --format html")

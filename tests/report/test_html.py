@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from PIL import Image
 
 from esr.images import pictures
-from esr.ranking import load_challenge, published_entries, rank_entries
+from esr.ranking import published_entries, rank_entries
 from esr.ranking.collection import collect, rank_records
 from esr.records.document import Picture
 from esr.records.network import Block
@@ -30,11 +30,6 @@ from esr.report.html.details import paper_link
 
 HOSTILE = '</script><script>alert("x")</script>'
 SHAPE = (64, 64, 3)
-
-
-@pytest.fixture(scope="module")
-def challenge():
-    return load_challenge("ntire2022")
 
 
 @pytest.fixture(scope="module")

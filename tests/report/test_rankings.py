@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from rich.cells import cell_len
 
 from esr.errors import ConfigError
-from esr.ranking import load_challenge, published_entries, rank_entries
+from esr.ranking import published_entries, rank_entries
 from esr.ranking.collection import collect, rank_records
 from esr.report import data, latex, markdown, table
 from esr.report.output import write_text
@@ -33,11 +33,6 @@ HOSTILE = [
     "".join(map(chr, range(0xA0, 0x180))),
     "*star*",
 ]
-
-
-@pytest.fixture(scope="module")
-def challenge():
-    return load_challenge("ntire2022")
 
 
 @pytest.fixture(scope="module")

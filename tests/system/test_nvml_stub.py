@@ -1,14 +1,13 @@
 """The NVML stub, through the real nvidia-ml-py: several GPUs, MIG devices, time kept in a file."""
 
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from helpers.nvml_stub import UUIDS, build, environment, write_time
+from helpers.nvml_stub import UUIDS, environment, write_time
 
 ASK = """
 import json, sys
@@ -37,13 +36,6 @@ print(json.dumps(result))
 """Prints the answer to each (device, function, arguments); an error as its number."""
 NOT_SUPPORTED, NOT_FOUND = 3, 6
 SM, MIG = 1, ("MIG-aaaa", "MIG-bbbb")
-
-
-@pytest.fixture(scope="session")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if shutil.which("cc") is None:
-        pytest.skip("needs a C compiler")
-    return build(tmp_path_factory.mktemp("nvml"))
 
 
 @pytest.fixture

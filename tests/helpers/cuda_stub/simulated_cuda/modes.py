@@ -96,7 +96,7 @@ class Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
         device.check()
         if func.overloadpacket.__name__ not in _MIXES:
             self._require_one_device(device, inputs)
-        result = func(*args, **kwargs)
+        result = _half_product(*args) if _is_half_product(func, inputs) else func(*args, **kwargs)
         self._simulation.ran(device, (func, args, kwargs, result))
         return result
 
@@ -106,6 +106,15 @@ class Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 raise RuntimeError(
                     f"Expected all tensors to be on the same device, but got {one.device} and {device.torch_device}"
                 )
+
+
+def _is_half_product(func: OpOverload, inputs: Sequence[torch.Tensor]) -> bool:
+    return func is torch.ops.aten.mm.default and inputs[0].dtype == torch.float16
+
+
+def _half_product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """Accumulated in float32, as on a GPU; a processor without half-precision arithmetic is slow at anything else."""
+    return torch.mm(left.float(), right.float()).half()
 
 
 def _is_cuda(value: object) -> TypeGuard[torch.device | str]:
