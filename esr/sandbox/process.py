@@ -35,6 +35,7 @@ _LINUX = sys.platform == "linux"
 _START_S = 300.0
 """As long as a worker may take to import torch from a cold disk."""
 _ANSWER_S = 5.0
+_PAUSE_S = 0.01
 _GRACE_S = 2.0
 _STOP_S, _STOP_POLL_S = 10.0, 0.0005
 _STILL = "TtZXx"
@@ -184,17 +185,16 @@ class ContainedProcess:
         if self._next(Sealed, _ANSWER_S) is None:
             self.state.missing["sealed"] = "no answer"
             return
-        for _ in range(100):
-            strays = self.strays()
+        deadline = time.monotonic() + _ANSWER_S
+        while strays := self.strays():
+            if time.monotonic() > deadline:
+                self.state.missing["sealed"] = "processes that do not end"
+                return
             for stray in strays:
                 with contextlib.suppress(psutil.Error):
                     stray.kill()
-            if not psutil.wait_procs(strays, timeout=_ANSWER_S)[1]:
-                break
-        if self.strays():
-            self.state.missing["sealed"] = "processes that do not end"
-        else:
-            self.state.layers.append("sealed")
+            time.sleep(_PAUSE_S)  # psutil would wait for those that have ended, too, until their parent takes note
+        self.state.layers.append("sealed")
 
     def judge(self, *, sealed: bool) -> None:
         """Says once that something essential is missing.
