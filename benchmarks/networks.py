@@ -23,7 +23,7 @@ from torch import Tensor
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from helpers.literal import LiteralGraph, peak_live_bytes  # noqa: E402 - beside the tests, which use them too
+from helpers.literal import LiteralGraph, run_and_weigh  # noqa: E402 - beside the tests, which use them too
 from helpers.synthetic import (  # noqa: E402
     configurations,
     load_synthetic,
@@ -62,7 +62,7 @@ def main() -> int:
         ours, literal, x = pair(networks[name], options.reference)
         times = interleaved(ours, literal, x, options.rounds)
         ratios[name] = statistics.median(own / other for own, other in times)
-        mine, others = peak_live_bytes(ours, x), peak_live_bytes(literal, x)
+        mine, others = (run_and_weigh(network, x)[1] for network in (ours, literal))
         if mine > others:
             more_memory.append(name)
         own, other = (1e3 * statistics.median(column) for column in zip(*times, strict=True))

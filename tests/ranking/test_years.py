@@ -151,7 +151,8 @@ def test_a_partial_table_says_so() -> None:
         (("--published", "ntire2023"), "challenge=ntire2023: its published table is not shipped"),
         (("--published", "ntire2024", "--runtime", "median"), "--runtime median: ntire2024 has no times per image"),
         (("outputs", "--runtime", "median"), "--runtime median: chooses among published times; add --published"),
-        (("--published", "outputs"), "leave out outputs"),
+        (("--published", "outputs"), "--published outputs: no such challenge"),
+        (("--published", "."), "leave out ."),
     ],
 )
 def test_mistakes_end_in_one_line(run_esr, words, line) -> None:
