@@ -20,15 +20,14 @@ def tile_starts(length: int, side: int, overlap: int) -> list[int]:
     return [*range(0, length - side, stride), length - side]
 
 
-def enlargement(shape: Sequence[int], tile: TileConf) -> float:
-    """Pixels in all tiles of an image, whose height and width end `shape`, over the image's own.
+def count_tiles(shape: Sequence[int], tile: TileConf) -> int:
+    """Number of tiles of an image whose height and width end `shape`; 1 for one that is taken whole.
 
-    >>> enlargement((80, 40), TileConf(256, 20)), enlargement((64, 64), TileConf(256)), enlargement((9, 8), TileConf())
-    (1.5, 1.0, 1.0)
+    >>> count_tiles((80, 40), TileConf(256, 20)), count_tiles((64, 64), TileConf(256)), count_tiles((9, 8), TileConf())
+    (3, 1, 1)
     """
     if tile.size is None:
-        return 1.0
+        return 1
     height, width = shape[-2:]
     side = min(tile.size, height, width)
-    tiles = len(tile_starts(height, side, tile.overlap)) * len(tile_starts(width, side, tile.overlap))
-    return tiles * side * side / (height * width)
+    return len(tile_starts(height, side, tile.overlap)) * len(tile_starts(width, side, tile.overlap))

@@ -12,6 +12,7 @@ import numpy as np
 
 from esr.config.schema import EsrConf, ModelConf
 from esr.config.terms import ROLES, Role
+from esr.config.tiles import count_tiles
 from esr.data.datasets import Dataset
 from esr.errors import EsrError
 from esr.evaluation.crew import Crew
@@ -327,9 +328,9 @@ def _inspect(evaluation: Evaluation, subject: Subject, watched: Passed) -> None:
     values = worker.ask(messages.SampleRequest(values_of(lr), watched.sample_seed)).values
     check_finite(values)
     compare_repeated(subject, inputs, watched, replace(watched, values=values), watched=True)
-    side = subject.loading.tile if subject.loading else subject.model.tile.size
-    shape = (lr.shape[0], lr.shape[1])
-    _count(evaluation, subject, shape if side is None else (min(side, *shape),) * 2)
+    tile, shape = subject.model.tile, (lr.shape[0], lr.shape[1])
+    subject.tiles = count_tiles(shape, tile)
+    _count(evaluation, subject, shape if tile.size is None else (min(tile.size, *shape),) * 2)
 
 
 def _look_for_chance(evaluation: Evaluation, subject: Subject, passed: Passed) -> None:

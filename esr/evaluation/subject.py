@@ -87,8 +87,10 @@ class Subject:
     repeats: list[tuple[float, float, float]] = field(default_factory=list)
     """Of each repeated pass: difference, difference by chance, and tolerance, in grey levels."""
     inspected: InspectAnswer | None = None
+    tiles: int = 1
+    """Of the watched pass's input, each a pass of the network."""
     extrapolated: network.Complexity | None = None
-    """Counts for an input of the inspected pass's size, from a copy without values."""
+    """Counts for an input of the watched pass's size, or of one of its tiles, from a copy without values."""
     precisions: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Type other than float32 -> operators that computed in it."""
     loading: network.Loading | None = None

@@ -14,6 +14,7 @@ import msgspec
 
 import esr
 from esr.config.digest import CARD_KEYS, digest
+from esr.config.terms import Count
 from esr.evaluation.containment import RESULTS_CACHE
 from esr.evaluation.reproduction import Likeness
 from esr.evaluation.steps import Evaluation
@@ -37,6 +38,7 @@ class Untimed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     uncounted: str | None
     padded_to: int | None
     inspected: InspectAnswer
+    tiles: Count
     extrapolated: Complexity | None
 
 

@@ -7,7 +7,6 @@ from typing import cast
 
 from esr.config.terms import Precision as PrecisionClass
 from esr.config.terms import Role, Severity
-from esr.config.tiles import enlargement
 from esr.evaluation.subject import Subject
 from esr.evaluation.worker.messages import InspectAnswer
 from esr.records.document import Precision, Process, Reason, Verdict
@@ -201,12 +200,11 @@ def _work_uncounted(subject: Subject) -> str | None:
         return f"{unseen} outside PyTorch's operators"
     if found.products > found.macs:
         return f"{found.products} products of single values with weights, {found.macs} multiply-accumulates counted"
-    tile = subject.model.tile
-    larger = 1.0 if same_size is None else enlargement(same_size.input_shape, tile)
-    if same_size is not None and found.macs > MORE_MACS * larger * same_size.macs:
-        return f"{found.macs} multiply-accumulates on a real input, {same_size.macs} counted for its size"
+    if same_size is not None and found.macs > MORE_MACS * subject.tiles * same_size.macs:
+        whole = subject.tiles * same_size.macs
+        return f"{found.macs} multiply-accumulates on a real input, {whole} counted for its size"
     if counted is not None and same_size is not None:
-        fixed = found.fixed if tile.size is None else 0
+        fixed = found.fixed if subject.model.tile.size is None else 0
         real, expected = _per_pixel(same_size, fixed), _per_pixel(counted, fixed)
         if real > LARGER_MACS * expected:
             more = f"{real:.0f} multiply-accumulates per pixel on a real input's size"
