@@ -167,22 +167,30 @@ def compare_truth(subject: Subject, other: Subject) -> TruthCheck | None:
     before, now = subject.on_images.relative_error, subject.on_timed.relative_error
     if before is None or now is None or before <= 0:
         return None
-    harder = _harder(other)
+    harder = _harder(other, before)
     return TruthCheck(before, now, subject.on_timed.passes, now / before - (harder or 1.0))
 
 
-def _harder(other: Subject) -> float | None:
-    """Factor by which altered inputs are harder for a network; `None` for one that is worse than its input."""
+def _harder(other: Subject, error: float) -> float | None:
+    """Factor by which altered inputs are harder, as another network tells; `None` if that one is worse than its input.
+
+    The larger of the factor by which the other's error grew, and of what its growth is to this error: noise adds to
+    errors, so that the better network's grows by the larger factor.
+
+    Args:
+        other: The other network.
+        error: Relative error on the images of the network in question.
+    """
     before, now = other.on_images.relative_error, other.on_timed.relative_error
     if before is None or now is None or not 0 < before < 1:
         return None
-    return min(now / before, 1 + WORSE_ALONE)
+    return min(max(now / before, 1 + (now - before) / error), 1 + WORSE_ALONE)
 
 
 def _worse(subject: Subject, other: Subject) -> str | None:
     truth = compare_truth(subject, other)
     if truth is not None:
-        known = _harder(other) is not None and truth.quality < 1
+        known = _harder(other, truth.quality) is not None and truth.quality < 1
         chance = FEW_SAMPLES / math.sqrt(max(1, truth.passes))
         if truth.excess > (WORSE if known else WORSE_ALONE) + chance:
             return f"error of {truth.timed:.3g} times the input's on timed passes, {truth.quality:.3g} on the images"

@@ -10,6 +10,7 @@ from helpers.paths import ROOT
 
 from esr.config.schema import ModelConf
 from esr.evaluation.passes import Passed
+from esr.evaluation.reproduction import Likeness
 from esr.evaluation.subject import Subject
 from esr.evaluation.verdict import precision_class, verdict
 from esr.evaluation.worker.messages import InspectAnswer
@@ -301,6 +302,15 @@ def test_inputs_that_are_harder_for_both_networks_are_no_reason():
     for subject in subjects:
         worse(subject)
     assert judged(subjects).status == "clean"
+
+
+def test_noise_adds_to_the_errors_of_a_better_network_and_of_a_worse_one_alike():
+    subjects = [measured(), measured("baseline")]
+    for subject, before, now in zip(subjects, (0.75, 0.5), (0.95, 0.7), strict=True):
+        subject.on_images, subject.on_timed = (Likeness(2, error, 1.0, 1.0, 1.0) for error in (before, now))
+    assert judged(subjects).status == "clean"
+    subjects[1].on_timed = Likeness(2, 0.9, 1.0, 1.0, 1.0)
+    assert [(one.reason, one.role) for one in judged(subjects).reasons] == [("quality_differs", "baseline")]
 
 
 def test_launches_that_the_gpu_waits_for_are_a_warning():
