@@ -16,7 +16,8 @@ from esr.complexity import challenge, operators
 from esr.complexity.flow import ExitMode, Flow, set_apart
 from esr.complexity.memory import Ledger, without_collector
 from esr.complexity.operators import OperatorMode
-from esr.complexity.replica import CHANNELS, observe
+from esr.complexity.replica import observe
+from esr.config.schema import CHANNELS
 from esr.records.network import Complexity, Layer
 
 _PARAMETRIZATION = re.compile(r"(^|\.)parametrizations(\..*)?$")

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from esr.config.schema import CHANNELS
 from esr.errors import ConfigError, NetworkError
 from esr.text import described
 
-CHANNELS = 3
 META = torch.device("meta")
 REASON_LENGTH = 200
 """Characters of a network's own message that an error repeats; PyTorch's can be long."""

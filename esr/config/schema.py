@@ -22,6 +22,8 @@ Limits: TypeAlias = Sequence[tuple[Sequence[str], Callable[[float], bool], str]]
 
 SCALE = 4
 """The upscaling factor of the challenge; every network here maps H×W to 4H×4W."""
+CHANNELS = 3
+"""Of an image: RGB."""
 NETWORK_GROUPS = ("model", "baseline")
 """Groups whose options are networks, by name or by the path of a YAML."""
 

@@ -38,8 +38,7 @@ EXAMPLES = "HR, GT, GTmod12, hq, target; LR, LR_x4, LRx4, LR_bicubic/X4, LR_unkn
 
 FolderRole = Literal["hr", "lr", "both", "other_scale", "unknown"]
 
-PAIR = 2
-SUGGESTED = "NAME_LR4 and NAME_HR"
+_PAIR = 2
 _UNREAD = re.compile(r"\.(?:gif|p[pgnb]m|tga|jp2|j2k|jxl|avif|hei[cf]|exr|hdr|psd|dng|cr2|nef|arw|npy)", re.IGNORECASE)
 """Suffixes of images that are not read."""
 _LONGEST = 60  # characters of a name that is taken apart
@@ -274,14 +273,14 @@ def _refuse_quarters(files: Sequence[Path]) -> None:
         groups: dict[str, list[Path]] = {}
         for file in files:
             groups.setdefault(folded(re.sub(mark, "", file.stem)), []).append(file)
-        if any(len(group) != PAIR for group in groups.values()):
+        if any(len(group) != _PAIR for group in groups.values()):
             continue
         pairs = [sorted(group, key=_area) for group in groups.values()]
         if all(_is_quarter(*pair) for pair in pairs):
             lr, hr = pairs[0]
             raise DataError(
                 f"{shown_path(str(lr))} is a quarter of {shown_path(hr.name)}, and so on; no name says which are LR: "
-                f"call them {SUGGESTED}, or put them into folders LR and HR; data.hr=FOLDER takes all as HR"
+                f"call them NAME_LR4 and NAME_HR, or put them into folders LR and HR; data.hr=FOLDER takes all as HR"
             )
 
 

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from esr.config.schema import SCALE
+from esr.config.schema import CHANNELS, SCALE
 from esr.evaluation.worker.output_sample import Positions
 from esr.images.pixels import ImageArray
 from esr.timing.schedule import Pass
@@ -23,7 +23,6 @@ from esr.timing.schedule import Pass
 Values: TypeAlias = npt.NDArray[np.float32]
 """Grey levels, 0 to 255, not rounded."""
 
-CHANNELS = 3
 _LEAST_BLEND = 0.15
 """Least weight of the second image."""
 _MOST_BLEND = 0.35

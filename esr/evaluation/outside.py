@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 
 from esr.records.network import Memory, SettingValue
+from esr.sandbox.process import stat_fields
 from esr.system import nvml
 
 _MIB = 1024.0 * 1024.0
@@ -75,7 +76,7 @@ class Outside:
         with suppress(OSError):
             for task in sorted(Path(f"/proc/{self.pid}/task").iterdir(), key=lambda task: int(task.name)):
                 with suppress(OSError, ValueError, IndexError):
-                    fields = _stat(task / "stat")
+                    fields = stat_fields(task / "stat")
                     policy = int(fields[_POLICY])
                     yield {
                         "priority": int(fields[_NICE]),
@@ -188,7 +189,7 @@ class Outside:
 def _core_seconds(pid: int) -> float:
     """Processor time of all threads of a process; 0 where the system does not tell."""
     with suppress(OSError, ValueError, IndexError, AttributeError):
-        fields = _stat(Path(f"/proc/{pid}/stat"))
+        fields = stat_fields(Path(f"/proc/{pid}/stat"))
         return (int(fields[_USER]) + int(fields[_SYSTEM])) / os.sysconf("SC_CLK_TCK")
     return 0.0
 
@@ -197,8 +198,3 @@ def _busy_seconds() -> float:
     """Core-seconds that the machine has been busy since boot, those stolen by other machines included."""
     spent = psutil.cpu_times()._asdict()
     return sum(float(value) for name, value in spent.items() if name not in _NOT_BUSY)
-
-
-def _stat(path: Path) -> list[str]:
-    """Fields of a stat file after the command's name, which may hold anything."""
-    return path.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()

@@ -16,7 +16,7 @@ KEPT = 6
 CPU_TOLERANCE, GPU_TOLERANCE = 2e-5, 1e-4
 """Fraction of the largest output by which two processes may differ: kernels and algorithms round differently in
 float32, if they differ at all. A last layer rounded to half precision differs by 2.4e-4."""
-_RANGE = 255.0
+WHITE = 255.0
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Reservoir:
 def difference(one: Values, other: Values) -> float:
     """Largest difference of two samples, in grey levels."""
     if one.shape != other.shape:
-        return _RANGE
+        return WHITE
     return min(float(np.abs(one - other).max(initial=0)), 1e9)
 
 
@@ -73,7 +73,7 @@ class Likeness:
             plain: Of the input's own pixels there.
             truth: Of HR there; `None`: not known.
         """
-        values = values.clip(0, _RANGE)
+        values = values.clip(0, WHITE)
         self.spread += float(values.std())
         self.plain_spread += float(plain.std())
         if truth is not None:

@@ -21,7 +21,7 @@ from esr.evaluation.grading import Grading
 from esr.evaluation.inputs import Inputs
 from esr.evaluation.outside import Outside
 from esr.evaluation.passes import Passed, calibrate_harness, check_finite, run_pass, values_of
-from esr.evaluation.reproduction import add_image, difference, tolerance
+from esr.evaluation.reproduction import WHITE, add_image, difference, tolerance
 from esr.evaluation.subject import Subject, alive, answers, recorded
 from esr.evaluation.turns import compare_repeated, time_passes
 from esr.evaluation.worker import messages
@@ -34,7 +34,6 @@ from esr.timing.plan import Plan
 from esr.timing.schedule import Pass, order_of
 from esr.zoo import weights
 
-WHITE = 255.0
 MOST_ROUNDED = 0.51
 """Grey levels by which a value in an image may differ from the one that it was rounded from."""
 WEIGHTS_SEED = 0

@@ -351,9 +351,14 @@ def probe() -> Held:
         return contained.state
 
 
+def stat_fields(stat: Path) -> list[str]:
+    """Fields of proc(5)'s stat file after the command's name, which may hold anything; raises `OSError` without one."""
+    return stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+
+
 def _stands_still(stat: Path) -> bool:
     try:
-        return stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0] in _STILL
+        return stat_fields(stat)[0] in _STILL
     except (OSError, IndexError):  # it has ended
         return True
 

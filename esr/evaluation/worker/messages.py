@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
 
-from esr.config.schema import SCALE, CheckpointConf, CudnnConf, DeviceConf, ModelConf
+from esr.config.schema import CHANNELS, SCALE, CheckpointConf, CudnnConf, DeviceConf, ModelConf
 from esr.config.terms import Count, Figure, Positive, Stage
 from esr.errors import RecordError
 from esr.evaluation.worker.output_sample import sample_size
@@ -40,7 +40,6 @@ Pixels: TypeAlias = npt.NDArray[np.uint8]
 """8-bit values of any shape; on the pipe the shape stands in the line and the values after it."""
 _Extent: TypeAlias = Annotated[tuple[Annotated[int, Meta(ge=0, le=10**9)], ...], Meta(max_length=4)]
 _Word: TypeAlias = Annotated[str, Meta(max_length=MESSAGE_LIMIT)]
-CHANNELS = 3
 _VALUE_BYTES = 4
 
 
