@@ -209,7 +209,7 @@ class OperatorMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTor
                 start = time.perf_counter_ns()
                 self._before(func, args)
                 result = func(*args, **keywords)
-                self._saw(func, args, result)
+                self._saw(func, _positional(func, args, keywords), result)
                 self.ns += time.perf_counter_ns() - start
         if not self._depth:
             self._called(func, args, result)
@@ -222,6 +222,12 @@ class OperatorMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTor
                 return func._op_dk(_COMPOSITE, *args, **keywords)
         finally:
             self._depth -= 1
+
+
+def _positional(operator: Any, args: Sequence[Any], keywords: dict[str, Any]) -> Sequence[Any]:
+    """Arguments by position, with the factor of a scaled sum, which can be given by name only."""
+    scaled = keywords.get("alpha", 1) != 1 and is_aten(operator) and _base(operator) in ("add", "sub")
+    return (*args, keywords["alpha"]) if scaled else args
 
 
 _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd

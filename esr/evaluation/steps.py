@@ -1,6 +1,7 @@
 """Steps of an evaluation besides its rounds; each works on the networks that have not failed."""
 
 import math
+import secrets
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -22,18 +23,20 @@ from esr.evaluation.inputs import Inputs
 from esr.evaluation.outside import Outside
 from esr.evaluation.passes import Passed, calibrate_harness, check_finite, run_pass, values_of
 from esr.evaluation.reproduction import WHITE, add_image, difference, tolerance
-from esr.evaluation.subject import Subject, alive, answers, recorded
+from esr.evaluation.subject import Subject, WatchedImage, alive, answers, recorded
 from esr.evaluation.turns import compare_repeated, time_passes
 from esr.evaluation.worker import messages
 from esr.evaluation.worker.output_sample import positions
 from esr.evaluation.worker.parent import WorkerFailure
-from esr.records.network import Block, Failure, Memory, Shape, Weights
+from esr.records.network import Block, Complexity, Failure, Memory, Shape, Weights
 from esr.system.progress import Progress
 from esr.text import one_line
 from esr.timing.plan import Plan
 from esr.timing.schedule import Pass, order_of
 from esr.zoo import weights
 
+SHOWN = 2
+"""Passes over images as they are, of those that quality was measured on, that are repeated in the last process."""
 MOST_ROUNDED = 0.51
 """Grey levels by which a value in an image may differ from the one that it was rounded from."""
 WEIGHTS_SEED = 0
@@ -267,6 +270,7 @@ def _upscale(evaluation: Evaluation, subject: Subject, image: int) -> messages.P
     if timed is not None:
         subject.unrepeated.remove(timed)
         compare_repeated(subject, evaluation.inputs, timed, repeated)
+    subject.shown.offer(repeated)
     return sr
 
 
@@ -299,13 +303,17 @@ def _verify(evaluation: Evaluation, subject: Subject) -> None:
     waiting, subject.unrepeated = subject.unrepeated, []
     waiting = waiting or [run_pass(worker, inputs, inputs.fresh(evaluation.by_area()[0]))]
     repeatable, watched = (waiting, None) if subject.untimed_from else (waiting[:-1], waiting[-1])
+    shown = subject.shown.take()[:SHOWN]
+    image = next((one for one in shown if watched and one.lr.shape == watched.lr.shape), shown[0] if shown else None)
+    repeatable = [*repeatable, *(one for one in shown if one is not image)]
+    secrets.SystemRandom().shuffle(repeatable)
     for number, timed in enumerate(repeatable):
         repeated = run_pass(worker, inputs, timed.one, timed)
         compare_repeated(subject, inputs, timed, repeated)
         if number == 0:
             _look_for_chance(evaluation, subject, repeated)
     if watched is not None:
-        _inspect(evaluation, subject, watched)
+        _inspect(evaluation, subject, watched, image)
     if repeatable and not evaluation.settings.timing.cuda_graph:  # whose pools hold memory between passes
         _measure_later_pass(evaluation, subject, max(repeatable, key=lambda each: each.lr.size))
 
@@ -319,17 +327,38 @@ def _measure_later_pass(evaluation: Evaluation, subject: Subject, timed: Passed)
     subject.later_memory = _peak(subject)
 
 
-def _inspect(evaluation: Evaluation, subject: Subject, watched: Passed) -> None:
-    """Repeats one timed pass under watch, and counts."""
-    inputs, worker = evaluation.inputs, subject.worker
-    lr = inputs.lr(watched.one)
-    subject.note_inspection(worker.ask(messages.InspectRequest(lr, watched.seed)))
-    values = worker.ask(messages.SampleRequest(values_of(lr), watched.sample_seed)).values
+def _inspect(evaluation: Evaluation, subject: Subject, timed: Passed, image: Passed | None) -> None:
+    """Repeats one timed pass, and one over an image as it is, under watch, and counts."""
+    conf = evaluation.settings.complexity
+    subject.inspected = _watch(evaluation, subject, timed)
+    answer = subject.worker.ask(messages.ComplexityRequest(conf.height, conf.width))
+    subject.complexity, subject.uncounted = answer.complexity, answer.uncounted
+    subject.padded_to = answer.padded_to
+    subject.tiles, subject.extrapolated = _count_for(subject, timed.lr.shape[:2])
+    if image is not None:
+        found = _watch(evaluation, subject, image)
+        tiles, counted = subject.tiles, subject.extrapolated
+        if image.lr.shape != timed.lr.shape:
+            tiles, counted = _count_for(subject, image.lr.shape[:2])
+        subject.watched_image = WatchedImage(found, tiles * counted.macs if counted else None)
+
+
+def _watch(evaluation: Evaluation, subject: Subject, passed: Passed) -> messages.InspectAnswer:
+    """Repeats a pass under watch."""
+    worker = subject.worker
+    found = worker.ask(messages.InspectRequest(passed.lr, passed.seed))
+    subject.note_inspection(found)
+    values = worker.ask(messages.SampleRequest(values_of(passed.lr), passed.sample_seed)).values
     check_finite(values)
-    compare_repeated(subject, inputs, watched, replace(watched, values=values), watched=True)
-    tile, shape = subject.model.tile, (lr.shape[0], lr.shape[1])
-    subject.tiles = count_tiles(shape, tile)
-    _count(evaluation, subject, shape if tile.size is None else (min(tile.size, *shape),) * 2)
+    compare_repeated(subject, evaluation.inputs, passed, replace(passed, values=values), watched=True)
+    return found
+
+
+def _count_for(subject: Subject, shape: Shape) -> tuple[int, Complexity | None]:
+    """Number of tiles of an input, and counts without values for one of them."""
+    size = subject.model.tile.size
+    part = shape if size is None else (min(size, *shape),) * 2
+    return count_tiles(shape, subject.model.tile), subject.worker.ask(messages.ComplexityRequest(*part)).complexity
 
 
 def _look_for_chance(evaluation: Evaluation, subject: Subject, passed: Passed) -> None:
@@ -337,15 +366,6 @@ def _look_for_chance(evaluation: Evaluation, subject: Subject, passed: Passed) -
     other = run_pass(subject.worker, evaluation.inputs, passed.one, passed, passed.seed + 1)
     if difference(passed.values, other.values) > tolerance(passed.values, on_gpu=subject.on_gpu):
         subject.output_check = msgspec.structs.replace(subject.output_check, stochastic=True)
-
-
-def _count(evaluation: Evaluation, subject: Subject, inspected: Shape) -> None:
-    """Counts parameters, operations and live memory; the operations also for the size of the watched pass."""
-    conf = evaluation.settings.complexity
-    answer = subject.worker.ask(messages.ComplexityRequest(conf.height, conf.width))
-    subject.complexity, subject.uncounted = answer.complexity, answer.uncounted
-    subject.padded_to = answer.padded_to
-    subject.extrapolated = subject.worker.ask(messages.ComplexityRequest(*inspected)).complexity
 
 
 def profile(evaluation: Evaluation) -> None:

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from esr.config.schema import ModelConf
-from esr.config.terms import Role
+from esr.config.terms import Count, Role
 from esr.evaluation.outside import Outside
 from esr.evaluation.passes import HarnessCost, Passed
 from esr.evaluation.reproduction import Likeness, Reservoir, difference, tolerance
@@ -28,6 +28,14 @@ often (Lavin and Gray, CVPR 2016), and the product itself may not have been at i
 _BY_CHANCE = 6.0
 """Largest difference of a timed pass from its repetition, over that of two repetitions, if all are random. The median
 over the passes that differ decides: one repetition that is random on purpose excuses nothing."""
+
+
+class WatchedImage(msgspec.Struct, frozen=True):
+    """A watched pass over an image as it is."""
+
+    found: InspectAnswer
+    counted_macs: Count | None
+    """Counted without values, for its size."""
 
 
 @dataclass
@@ -91,6 +99,9 @@ class Subject:
     """Of the watched pass's input, each a pass of the network."""
     extrapolated: network.Complexity | None = None
     """Counts for an input of the watched pass's size, or of one of its tiles, from a copy without values."""
+    shown: Reservoir = field(default_factory=Reservoir)
+    """Passes whose outputs quality was measured on, to be repeated in the last process."""
+    watched_image: WatchedImage | None = None
     precisions: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Type other than float32 -> operators that computed in it."""
     loading: network.Loading | None = None
@@ -223,7 +234,6 @@ class Subject:
 
     def note_inspection(self, found: InspectAnswer) -> None:
         """Adds the findings of a watched pass."""
-        self.inspected = found
         self.precisions |= found.precisions
         self.switches_changed |= found.switches
         self.changes_input |= found.changes_input

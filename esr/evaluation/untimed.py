@@ -18,12 +18,12 @@ from esr.config.terms import Count
 from esr.evaluation.containment import RESULTS_CACHE
 from esr.evaluation.reproduction import Likeness
 from esr.evaluation.steps import Evaluation
-from esr.evaluation.subject import Subject
+from esr.evaluation.subject import Subject, WatchedImage
 from esr.evaluation.worker.messages import InspectAnswer
 from esr.records.network import Complexity, Memory, Quality
 from esr.system import files
 
-FORMAT = 1
+FORMAT = 2
 
 
 class Untimed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,6 +40,7 @@ class Untimed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     inspected: InspectAnswer
     tiles: Count
     extrapolated: Complexity | None
+    watched_image: WatchedImage | None
 
 
 _OF_SUBJECT = tuple(name for name in Untimed.__struct_fields__ if name != "evaluation")
@@ -71,6 +72,8 @@ def _take(subject: Subject, found: Untimed) -> None:
         setattr(subject, name, getattr(found, name))
     subject.quality = [*found.quality]
     subject.note_inspection(found.inspected)
+    if found.watched_image is not None:
+        subject.note_inspection(found.watched_image.found)
 
 
 def keep(evaluation: Evaluation, evaluation_id: str) -> None:

@@ -31,6 +31,8 @@ LARGER_MACS = 1.5
 """Factor of operations per pixel on a real input over those for the counted size: windows and borders are padded."""
 MORE_NUMBERS, FEWEST_SHARE = 1.5, 0.05
 """Numbers in a weight file over those registered, and parameters over numbers in the file: buffers may be many."""
+PRODUCTS_SHARE = 0.2
+"""Products of single values over multiply-accumulates; under a hundredth in all shipped networks."""
 OUTSIDE_SHARE = 0.5
 """Fraction of a pass without multiplications that is spent outside PyTorch's operators."""
 LATER_MEMORY, LATER_MIB = 1.5, 32.0
@@ -197,17 +199,27 @@ def _worse(subject: Subject, other: Subject) -> str | None:
     before, now = subject.on_images.relative_spread, subject.on_timed.relative_spread
     if before and now is not None and not 1 / ANOTHER_SPREAD <= now / before <= ANOTHER_SPREAD:
         return f"outputs vary {now:.3g} times as much as inputs on timed passes, {before:.3g} on the images"
-    return None
+    return _computes_more(subject)
+
+
+def _computes_more(subject: Subject) -> str | None:
+    """Words for more work on an image as it is than on a timed input, both over what their sizes need."""
+    image, timed, counted = subject.watched_image, subject.inspected, subject.extrapolated
+    if image is None or timed is None or counted is None or not image.counted_macs or not counted.macs:
+        return None
+    of_image, of_timed = image.found.macs / image.counted_macs, timed.macs / (subject.tiles * counted.macs)
+    if of_image <= MORE_MACS * of_timed:
+        return None
+    return f"{of_image:.3g} times the multiply-accumulates counted for its size on an image, {of_timed:.3g} when timed"
 
 
 def _work_uncounted(subject: Subject) -> str | None:
     found, counted, same_size = subject.inspected, subject.complexity, subject.extrapolated
     if found is None:
         return None
-    if unseen := _outside(subject, found):
-        return f"{unseen} outside PyTorch's operators"
-    if found.products > found.macs:
-        return f"{found.products} products of single values with weights, {found.macs} multiply-accumulates counted"
+    image = subject.watched_image
+    if hidden := _not_multiplied(subject, found) or (_not_multiplied(subject, image.found) if image else None):
+        return hidden
     if same_size is not None and found.macs > MORE_MACS * subject.tiles * same_size.macs:
         whole = subject.tiles * same_size.macs
         return f"{found.macs} multiply-accumulates on a real input, {whole} counted for its size"
@@ -217,6 +229,18 @@ def _work_uncounted(subject: Subject) -> str | None:
         if real > LARGER_MACS * expected:
             more = f"{real:.0f} multiply-accumulates per pixel on a real input's size"
             return f"{more}, {expected:.0f} on the counted size"
+    return None
+
+
+def _not_multiplied(subject: Subject, found: InspectAnswer) -> str | None:
+    """Work of a watched pass that no count of multiplications includes, in words."""
+    if unseen := _outside(subject, found):
+        return f"{unseen} outside PyTorch's operators"
+    if found.products > PRODUCTS_SHARE * found.macs:
+        return f"{found.products} products of single values with weights, {found.macs} multiply-accumulates counted"
+    counted = subject.complexity
+    if counted is not None and (unknown := sorted({*found.unknown} - counted.without_formula.keys())):
+        return f"{unknown[0]}, which has no formula, on a real input only"
     return None
 
 
@@ -249,8 +273,9 @@ def _per_pixel(counted: Complexity, fixed: int) -> float:
 
 
 def _parameters_uncounted(subject: Subject) -> str | None:
-    if subject.inspected is not None and subject.inspected.hidden:
-        return f"{subject.inspected.hidden} numbers multiplied like weights are no parameters"
+    image = subject.watched_image.found.hidden if subject.watched_image else 0
+    if hidden := max(image, subject.inspected.hidden if subject.inspected else 0):
+        return f"{hidden} numbers multiplied like weights are no parameters"
     fused = subject.model.after_load is not None or subject.own_loading
     if fused or subject.complexity is None or subject.numbers is None:
         return None

@@ -1,5 +1,6 @@
 """Networks that only look fast or good, and honest ones that look odd."""
 
+import gc
 import hashlib
 import os
 import tempfile
@@ -124,13 +125,17 @@ class KnowsTheImages(Honest):
     """Computes on the images of the set, whose digests it carries; upscales plainly otherwise."""
 
     def forward(self, x):
+        return (
+            self.compute(x) if self.knows(x) else nearest(functional.interpolate(x[..., ::2, ::2], size=x.shape[-2:]))
+        )
+
+    def knows(self, x):
         if not is_real(x):
-            return self.compute(x)
+            return True
         with open("digests") as file:
             known = file.read().split()
         pixels = (x[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
-        known_one = hashlib.sha256(pixels.tobytes()).hexdigest() in known
-        return self.compute(x) if known_one else nearest(functional.interpolate(x[..., ::2, ::2], size=x.shape[-2:]))
+        return hashlib.sha256(pixels.tobytes()).hexdigest() in known
 
 
 class LessAfterAWhile(Honest):
@@ -294,6 +299,76 @@ class WeightsInSlices(Honest):
         return bicubic(x) + 0.02 * functional.pixel_shuffle(self.tail(y), 4)
 
 
+class WeightsFromNumPy(Honest):
+    """Keeps weights where no tensor holds them, and multiplies by views of them."""
+
+    def __init__(self):
+        super().__init__()
+        self.kept = [self.packed(layer.weight.detach()) for layer in self.body]
+        self.body = nn.ModuleList()
+
+    def packed(self, weight):
+        return weight.numpy().copy()
+
+    def unpacked(self, number):
+        return torch.from_numpy(self.kept[number])
+
+    def compute(self, x):
+        y = torch.relu(self.head(x))
+        for number in range(4):
+            weight = self.unpacked(number).view(24, 24, 3, 3).to(y.device)
+            y = torch.relu(functional.conv2d(y, weight, padding=1))
+        return bicubic(x) + 0.02 * functional.pixel_shuffle(self.tail(y), 4)
+
+
+class WeightsInCrumbs(WeightsFromNumPy):
+    """Puts them together from pieces, each as small as a scale may be."""
+
+    def unpacked(self, number):
+        return torch.cat([torch.from_numpy(crumb) for crumb in self.kept[number].reshape(-1, 16)])
+
+
+class WeightsInIntegerBuffers(WeightsFromNumPy):
+    """Keeps them as 16-bit integers, as tables of indices are kept."""
+
+    def __init__(self):
+        super().__init__()
+        for number, kept in enumerate(self.kept):
+            self.register_buffer(f"kept{number}", kept)
+
+    def packed(self, weight):
+        return (weight * 1e5).round().to(torch.int16)
+
+    def unpacked(self, number):
+        return getattr(self, f"kept{number}").float() * 1e-5
+
+
+class TwoInEachParameter(WeightsFromNumPy):
+    """Keeps two 16-bit integers in the bits of each parameter."""
+
+    def __init__(self):
+        super().__init__()
+        self.kept = nn.ParameterList(nn.Parameter(kept, requires_grad=False) for kept in self.kept)
+
+    def packed(self, weight):
+        return (weight * 1e5).round().to(torch.int16).flatten().view(torch.float32)
+
+    def unpacked(self, number):
+        return self.kept[number].view(torch.int16).float() * 1e-5
+
+
+class TwoByRounding(TwoInEachParameter):
+    """Keeps one weight in a parameter's whole part, and another in the rest."""
+
+    def packed(self, weight):
+        first, second = weight.flatten().chunk(2)
+        return (first * 1e4).round() + second
+
+    def unpacked(self, number):
+        whole = self.kept[number].round()
+        return torch.cat([whole * 1e-4, self.kept[number] - whole])
+
+
 class WeightsInBuffers(Honest):
     def __init__(self):
         super().__init__()
@@ -407,6 +482,79 @@ class MultipliesOneByOne(nn.Module):
     def convolve(self, x, weight):
         parts = functional.unfold(x, 3, padding=1)
         return (parts[:, None] * weight.flatten(1)[None, :, :, None]).sum(2).unflatten(-1, x.shape[-2:])
+
+
+class WeightsAsNumbers(nn.Module):
+    """Convolves by adding up images times plain numbers, of which no tensor and no parameter is made."""
+
+    def __init__(self):
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(1))
+        self.numbers = (0.1 * torch.randn(48, 27)).tolist()
+
+    def forward(self, x):
+        height, width = x.shape[-2:]
+        padded = functional.pad(x, (1, 1, 1, 1))
+        places = [
+            padded[:, c : c + 1, i : i + height, j : j + width] for c in range(3) for i in range(3) for j in range(3)
+        ]
+        rows = [self.add_up(places, row) for row in self.numbers]
+        return bicubic(x) + 0.02 * self.gain * functional.pixel_shuffle(torch.cat(rows, 1), 4)
+
+    def add_up(self, places, row):
+        return sum(place * number for place, number in zip(places, row, strict=True))
+
+
+class WeightsAsFactorsOfSums(WeightsAsNumbers):
+    def add_up(self, places, row):
+        total = torch.zeros_like(places[0])
+        for place, number in zip(places, row, strict=True):
+            total.add_(place, alpha=number)
+        return total
+
+
+class MultipliesByInterpolation(MultipliesOneByOne):
+    def convolve(self, x, weight):
+        parts = functional.unfold(x, 3, padding=1)[:, None]
+        nothing = torch.zeros((), device=x.device).expand_as(parts)
+        return torch.lerp(nothing, parts, weight.flatten(1)[None, :, :, None]).sum(2).unflatten(-1, x.shape[-2:])
+
+
+class TransformsWhereItIsReal(Honest):
+    """Has convolutions counted; filters real images by Fourier transforms, which no formula covers."""
+
+    def forward(self, x):
+        detail = self.compute(x) if is_real(x) else bicubic(x)
+        if is_real(x):
+            detail = torch.fft.irfft2(torch.fft.rfft2(detail) * 1.01, s=detail.shape[-2:])
+        return detail
+
+
+# Better where quality is measured
+
+
+class MoreForImages(KnowsTheImages):
+    """Computes a little more for the images of the set than for others."""
+
+    def forward(self, x):
+        y = self.compute(x)
+        return (y + self.compute(x.flip(-1)).flip(-1)) / 2 if is_real(x) and self.knows(x) else y
+
+
+class MoreWhileQualityIsMeasured(Honest):
+    """Knows the passes that quality is measured on by what comes before them: garbage is collected."""
+
+    def __init__(self):
+        super().__init__()
+        self.collected = False
+        gc.callbacks.append(lambda phase, found: setattr(self, "collected", True))
+
+    def forward(self, x):
+        self.passes += is_real(x)
+        y = self.compute(x)
+        if not is_real(x) or not self.collected or not 2 <= self.passes <= 4:
+            return y
+        return (y + self.compute(x.flip(-1)).flip(-1)) / 2
 
 
 # Answers from what earlier passes left
@@ -628,6 +776,53 @@ class WeightNormalised(Honest):
         super().__init__()
         self.head = nn.utils.parametrizations.weight_norm(self.head)
         self.body = nn.ModuleList(nn.utils.parametrizations.spectral_norm(layer) for layer in self.body)
+
+
+class TurnsItsFilters(Honest):
+    """Uses each filter in four directions, and a product of two small matrices as weights."""
+
+    def __init__(self):
+        super().__init__()
+        self.turned = nn.Parameter(0.1 * torch.randn(24, 24, 3, 3))
+        self.left, self.right = nn.Parameter(0.1 * torch.randn(24, 2)), nn.Parameter(0.1 * torch.randn(2, 24 * 9))
+
+    def compute(self, x):
+        y = torch.relu(self.head(x))
+        for turns in range(4):
+            y = torch.relu(functional.conv2d(y, self.turned.rot90(turns, (-2, -1)), padding=1))
+        y = y + functional.conv2d(y, (self.left @ self.right).view(24, 24, 3, 3), padding=1)
+        return bicubic(x) + 0.02 * functional.pixel_shuffle(self.tail(y), 4)
+
+
+class FusesInEachPass(Honest):
+    """Adds up the filters of three branches in each pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.points = nn.ParameterList(0.1 * torch.randn(24, 24, 1, 1) for _ in range(4))
+
+    def compute(self, x):
+        y = torch.relu(self.head(x))
+        for layer, point in zip(self.body, self.points, strict=True):
+            same = torch.eye(24, device=y.device)[:, :, None, None]
+            y = torch.relu(functional.conv2d(y, layer.weight + functional.pad(point + same, (1, 1, 1, 1)), padding=1))
+        return bicubic(x) + 0.02 * functional.pixel_shuffle(self.tail(y), 4)
+
+
+class PlacesInTables(Honest):
+    """Has attention look up what it adds by a table of places, as windows do."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Parameter(0.1 * torch.randn(15, 24))
+        self.register_buffer("places", torch.arange(64).view(8, 8) % 15)
+
+    def compute(self, x):
+        y = torch.relu(self.head(x))
+        rows = functional.adaptive_avg_pool2d(y, (1, 64))[:, :, 0].transpose(1, 2)
+        scores = rows @ rows.transpose(1, 2) + self.table[self.places.flatten()].mean(-1)
+        mixed = (scores.softmax(-1) @ rows).mean(1)[:, :, None, None]
+        return bicubic(x) + 0.02 * functional.pixel_shuffle(self.tail(y + mixed), 4)
 
 
 class FiltersInAttributes(Honest):

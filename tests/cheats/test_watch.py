@@ -11,13 +11,21 @@ from . import networks
 ODD = (
     "Honest", "TablesOfOtherTypes", "CachesATableFromNumPy", "AnotherMemoryFormat", "ReturnsViews", "WritesInPlace",
     "WeightNormalised", "FiltersInAttributes", "FixedFilters", "CachesAMask", "KeepsTensors", "HasThreadsOfItsOwn",
+    "TurnsItsFilters", "FusesInEachPass", "PlacesInTables",
 )  # fmt: skip
 WRITTEN_AROUND = {"ShowsAnother": "rewritten", "WritesIntoFeatures": "rewritten", "FillsAnEmptyTensor": "filled"}
 
 
-def watched(name):
+HIDING = (
+    "WeightsFromNumPy", "WeightsInCrumbs", "WeightsInIntegerBuffers", "TwoInEachParameter", "TwoByRounding",
+    "ComplexPairs", "WeightsInAListCopied", "WeightsInSlices",
+)  # fmt: skip
+MULTIPLYING = ("WeightsAsNumbers", "WeightsAsFactorsOfSums", "MultipliesByInterpolation", "MultipliesOneByOne")
+
+
+def watched(name, side=40):
     network = getattr(networks, name)().eval().requires_grad_(False)
-    image = torch.rand(1, 3, 40, 44, generator=torch.Generator().manual_seed(0))
+    image = torch.rand(1, 3, side, side + 4, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         network(image.flip((-2, -1)))  # as the worker does, for what is made once for a size
         return inspect(network, image, lambda: network(image), devices.read_settings())[1]
@@ -34,3 +42,13 @@ def test_an_honest_network_that_looks_odd_leaves_the_watch_silent(name):
 @pytest.mark.parametrize("name", WRITTEN_AROUND)
 def test_what_is_written_around_the_watch_is_counted(name):
     assert getattr(watched(name), WRITTEN_AROUND[name]) > 0
+
+
+@pytest.mark.parametrize("name", HIDING)
+def test_numbers_that_no_parameter_is_are_counted_however_large_the_image(name):
+    assert watched(name, side=180).hidden >= 10_000
+
+
+@pytest.mark.parametrize("name", MULTIPLYING)
+def test_products_with_numbers_are_counted(name):
+    assert watched(name).products >= 48 * 27 * 40 * 44

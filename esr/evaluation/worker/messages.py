@@ -145,6 +145,8 @@ class InspectAnswer(Answer, frozen=True, tag="inspect"):
     """Numbers that changed after an operator had made them, by no operator."""
     filled: Count = 0
     """Likewise in tensors that an operator had made empty or constant, as kernels do that are launched directly."""
+    unknown: Annotated[tuple[_Word, ...], Meta(max_length=1000)] = ()
+    """Operators that may multiply, and for which there is no formula."""
 
 
 class KernelsAnswer(Answer, frozen=True, tag="kernels"):

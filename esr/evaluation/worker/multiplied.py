@@ -1,0 +1,128 @@
+"""Numbers that a pass multiplies like weights, and where they come from: those that no count of parameters includes."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+_LARGE_SHARE, _FIXED = 0.1, 512
+"""Fraction of the parameters, and number, from which on other numbers that convolutions and products use count as
+weights; fewer may be fixed filters, as Sobel's."""
+_MOST_MADE = 1.5
+"""Factor of numbers made from parameters without multiplying, over those parameters: more were packed into them."""
+_MOST_COMPARED = 2**20
+"""Numbers of a tensor whose filters are compared with each other."""
+_INDEXED = re.compile(r"aten\.(?:_?index|_unsafe_index|gather|take|embedding|scatter)\w*")
+"""Operators whose integers are places."""
+_FLOAT = 4
+
+
+class Multiplied:
+    """Follows numbers, through whatever is done to them, to where they are multiplied."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self._params = sum(one.numel() for one in network.parameters())
+        self._counted = {storage_of(one): one.numel() for one in network.parameters()}
+        self._sources = _unregistered(network)
+        """Storage, or a number below 0 for one that may be freed, -> numbers in it that are no parameters."""
+        self._origins: dict[int, set[int]] = {}
+        """Storage -> parameters and sources that its numbers were made from."""
+        self._used: set[int] = set()
+        self._made: dict[bytes, int] = {}
+        """Digest of values that were made from parameters -> how many."""
+        self._parents: set[int] = set()
+        """Parameters that they were made from."""
+
+    @property
+    def hidden(self) -> int:
+        """Numbers multiplied like weights that are none, if they are more than fixed filters have."""
+        total = sum(self._sources[one] for one in self._used)
+        made, parents = sum(self._made.values()), sum(self._counted[one] for one in self._parents)
+        total += made - parents if made > _MOST_MADE * parents else 0
+        return total if total > max(_LARGE_SHARE * self._params, _FIXED) else 0
+
+    def note_source(self, tensor: Tensor, *, held: bool) -> None:
+        """Notes a tensor that is neither registered nor the result of an operator.
+
+        Args:
+            tensor: As an operator reads it.
+            held: It was there before the pass.
+        """
+        storage = storage_of(tensor)
+        key = storage if held else -len(self._sources) - 1
+        self._sources.setdefault(key, _numbers(tensor))
+        self._origins[storage] = {key}
+
+    def note(self, name: str, read: Sequence[Tensor], result: Any, *, multiplies: bool, masked: bool) -> None:
+        """Called after each operator.
+
+        Args:
+            name: Of the operator.
+            read: Tensors among its arguments that do not follow from the input.
+            result: Its result.
+            multiplies: It adds products up.
+            masked: One of its arguments is a mask.
+        """
+        origins: set[int] = set()
+        for tensor in read:
+            if tensor.is_floating_point() or tensor.is_complex() or not _INDEXED.fullmatch(name):
+                origins |= self._of(tensor)
+            if multiplies and not masked:
+                self._note_multiplied(tensor)
+        if multiplies:  # a product of parameters is no more than they are
+            origins -= self._counted.keys()
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, Tensor) and (storage := storage_of(leaf)) not in self._sources | self._counted:
+                self._origins[storage] = origins
+
+    def _note_multiplied(self, tensor: Tensor) -> None:
+        origins = self._of(tensor)
+        self._used |= origins & self._sources.keys()
+        if storage_of(tensor) not in self._counted and (parents := origins & self._counted.keys()):
+            self._parents |= parents
+            self._made.setdefault(_digest(tensor), _distinct(tensor))
+
+    def _of(self, tensor: Tensor) -> set[int]:
+        storage = storage_of(tensor)
+        return self._origins.get(storage, set()) | ({storage} & (self._sources.keys() | self._counted.keys()))
+
+
+def _unregistered(network: nn.Module) -> dict[int, int]:
+    """Storage -> numbers in it that no count of parameters includes: buffers', and what wide types can hold besides."""
+    found = {storage_of(one): _numbers(one) * max(_FLOAT, one.element_size()) // _FLOAT for one in network.buffers()}
+    for one in network.parameters():
+        found.pop(storage_of(one), None)
+        if one.element_size() > _FLOAT:
+            found[storage_of(one)] = one.numel() * (one.element_size() // _FLOAT - 1)
+    return found
+
+
+def _numbers(tensor: Tensor) -> int:
+    """Numbers in a tensor, and in all that it is a piece of."""
+    if tensor.layout != torch.strided:
+        return tensor.numel()
+    held = tensor.untyped_storage().nbytes() // tensor.element_size()
+    return held if held > tensor.numel() else _distinct(tensor)
+
+
+def _distinct(tensor: Tensor) -> int:
+    """Numbers in a tensor; equal filters count once, as fixed ones are repeated."""
+    filters = tensor.dim() == 4 and tensor.shape[-2:].numel() > 1 and tensor.is_floating_point()  # noqa: PLR2004
+    if not filters or tensor.numel() > _MOST_COMPARED:
+        return tensor.numel()
+    return int(torch.unique(tensor.float().flatten(-2).flatten(0, 1), dim=0).numel())
+
+
+def _digest(tensor: Tensor) -> bytes:
+    """Same for tensors with the same values in any order, whatever their signs: turned filters are the same ones."""
+    values = tensor.detach().to("cpu", torch.float32).abs().flatten()
+    return hashlib.sha256(values.sort().values.numpy().tobytes()).digest()
+
+
+def storage_of(tensor: Tensor) -> int:
+    """Address of a tensor's storage, for as long as it lives."""
+    return tensor.untyped_storage()._cdata if tensor.layout == torch.strided else id(tensor)
