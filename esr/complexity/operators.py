@@ -7,7 +7,7 @@ Work outside PyTorch's dispatcher, such as NumPy or a kernel launched directly, 
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any
@@ -224,7 +224,7 @@ class OperatorMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTor
             self._depth -= 1
 
 
-def _positional(operator: Any, args: Sequence[Any], keywords: dict[str, Any]) -> Sequence[Any]:
+def _positional(operator: Any, args: Sequence[Any], keywords: Mapping[str, Any]) -> Sequence[Any]:
     """Arguments by position, with the factor of a scaled sum, which can be given by name only."""
     scaled = keywords.get("alpha", 1) != 1 and is_aten(operator) and _base(operator) in ("add", "sub")
     return (*args, keywords["alpha"]) if scaled else args

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from esr import complexity
-from esr.evaluation.worker import audit, child
+from esr.evaluation.worker import child, multiplied
 from esr.evaluation.worker.intact import Intact
 from esr.evaluation.worker.messages import Done, ResetMemoryRequest
 from esr.networks import devices, inference
@@ -15,8 +15,8 @@ from esr.networks import devices, inference
 REPLACED = {
     "esr.evaluation.worker.child.inspect": (child, "inspect"),
     "esr.evaluation.worker.audit._Inspection.saw": (audit._Inspection, "saw"),
-    "esr.evaluation.worker.audit._Inspection.hidden": (audit._Inspection, "hidden"),
-    "esr.evaluation.worker.audit._LARGE_SHARE": (audit, "_LARGE_SHARE"),
+    "esr.evaluation.worker.multiplied.Multiplied.hidden": (multiplied.Multiplied, "hidden"),
+    "esr.evaluation.worker.multiplied._LARGE_SHARE": (multiplied, "_LARGE_SHARE"),
     "esr.evaluation.worker.child.Child.answer": (child.Child, "answer"),
     "esr.evaluation.worker.child.devices": (child, "devices"),
     "esr.complexity.measure": (complexity, "measure"),
