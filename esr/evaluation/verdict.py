@@ -186,7 +186,7 @@ def _harder(other: Subject, error: float) -> float | None:
     before, now = other.on_images.relative_error, other.on_timed.relative_error
     if before is None or now is None or not 0 < before < 1:
         return None
-    return min(max(now / before, 1 + (now - before) / error), 1 + WORSE_ALONE)
+    return max(now / before, 1 + (now - before) / error)
 
 
 def _worse(subject: Subject, other: Subject) -> str | None:
@@ -194,7 +194,8 @@ def _worse(subject: Subject, other: Subject) -> str | None:
     if truth is not None:
         known = _harder(other, truth.quality) is not None and truth.quality < 1
         chance = FEW_SAMPLES / math.sqrt(max(1, truth.passes))
-        if truth.excess > (WORSE if known else WORSE_ALONE) + chance:
+        harder = max(1.0, truth.timed / truth.quality - truth.excess)  # what scatters then scatters as much more
+        if truth.excess > harder * ((WORSE if known else WORSE_ALONE) + chance):
             return f"error of {truth.timed:.3g} times the input's on timed passes, {truth.quality:.3g} on the images"
     before, now = subject.on_images.relative_spread, subject.on_timed.relative_spread
     if before and now is not None and not 1 / ANOTHER_SPREAD <= now / before <= ANOTHER_SPREAD:

@@ -304,6 +304,15 @@ def test_inputs_that_are_harder_for_both_networks_are_no_reason():
     assert judged(subjects).status == "clean"
 
 
+def test_noise_outweighs_the_errors_on_smooth_images_whatever_the_network():
+    subjects = [measured(), measured("baseline")]
+    for subject, now in zip(subjects, (0.35, 0.36), strict=True):
+        subject.on_images, subject.on_timed = (Likeness(2, error, 1.0, 1.0, 1.0) for error in (0.1, now))
+    assert judged(subjects).status == "clean"
+    subjects[0].on_timed = Likeness(2, 0.45, 1.0, 1.0, 1.0)
+    assert [(one.reason, one.role) for one in judged(subjects).reasons] == [("quality_differs", "candidate")]
+
+
 def test_noise_adds_to_the_errors_of_a_better_network_and_of_a_worse_one_alike():
     subjects = [measured(), measured("baseline")]
     for subject, before, now in zip(subjects, (0.75, 0.5), (0.95, 0.7), strict=True):

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from esr import complexity
-from esr.evaluation.worker import child, multiplied
+from esr.evaluation.worker import audit, child, multiplied
 from esr.evaluation.worker.intact import Intact
 from esr.evaluation.worker.messages import Done, ResetMemoryRequest
 from esr.networks import devices, inference
