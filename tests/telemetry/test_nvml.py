@@ -291,7 +291,7 @@ def test_a_mig_device_is_watched_through_its_gpu(watch, gpu):
     found, run = result["telemetry"]["gpu"], result["telemetry"]["run"]
     assert found["mig"] == MIG
     assert (found["before"]["name"], found["before"]["uuid"]) == ("NVIDIA A100", UUIDS[1])
-    assert found["before"]["processes"] == []
+    assert (found["before"]["processes"], found["before"]["memory_used_mib"]) == ([], 38)
     assert (run["gpu_sm_mhz"]["median"], run["gpu_power_w"]["median"]) == (1410, 180)
     assert "hw_slowdown" in reasons(watch(f"{ON_MIG}\n0 reasons@1 0x8", gpu=gpu))
     assert reasons(watch(f"{ON_MIG}\n0 mig_processes@1 4000002", gpu=gpu)) == {"mig_device", "other_process"}
@@ -307,7 +307,8 @@ def test_a_mig_device_without_a_way_to_its_gpu_is_not_watched(watch):
 
 
 def test_a_whole_gpu_is_no_mig_device(watch):
-    assert watch(ON_MIG, gpu=UUID)["telemetry"]["gpu"]["mig"] is None
+    found = watch(ON_MIG, gpu=UUID)["telemetry"]["gpu"]
+    assert (found["mig"], found["before"]["memory_used_mib"]) == (None, 300)
 
 
 def test_warm_up_waits_for_temperature_and_clock(watch):

@@ -123,6 +123,10 @@ def test_the_counter_of_a_gpu_within_a_module_counts_all_of_it(method, module_po
         (Estimate(1.5), Estimate(1.3, 1.25, 1.35), False),
         (Estimate(1.5, 1.4, 1.6), Estimate(1.3), False),
         (None, Estimate(1.3, 1.25, 1.35), False),
+        # The clock is told in steps.
+        (Estimate(1.5, 1.499, 1.501), Estimate(1.506, 1.505, 1.507), False),
+        (Estimate(1.5, 1.499, 1.501), Estimate(1.494, 1.493, 1.495), False),
+        (Estimate(1.5, 1.499, 1.501), Estimate(1.51, 1.509, 1.511), True),
     ],
 )
 def test_ratios_in_time_and_in_cycles_disagree_beyond_both_intervals(ratio, in_cycles, named):
