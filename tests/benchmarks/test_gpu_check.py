@@ -14,6 +14,7 @@ import pytest
 from helpers import rankings
 from helpers.cuda_stub import environment as cuda_environment
 from helpers.cuda_stub.simulated_cuda import Script, simulated
+from helpers.forked import run_forked
 from helpers.nvml_stub import build
 from helpers.nvml_stub import environment as nvml_environment
 from helpers.paths import ROOT
@@ -261,13 +262,14 @@ def test_the_steps_that_use_a_gpu_run_on_a_simulated_one(monkeypatch):
     assert max(value for part in found.values() for value in part.values()) < gpu_rows.OUTPUTS
 
 
-def run_check(out: Path, seconds: float, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "benchmarks" / "gpu_check.py"), "--out", str(out), "--seconds", str(seconds)]
-    return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+def check_command(out: Path, seconds: float) -> list[str]:
+    return [str(ROOT / "benchmarks" / "gpu_check.py"), "--out", str(out), "--seconds", str(seconds)]
 
 
 def test_without_a_gpu_the_check_ends_in_one_line(tmp_path):
-    done = run_check(tmp_path, 60, {**os.environ, "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)})
+    env = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, *check_command(tmp_path, 60)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.strip() == "gpu-check: torch sees no GPU; `esr doctor` tells more"
 
@@ -280,8 +282,17 @@ def test_the_whole_check_runs_on_a_simulated_gpu(tmp_path):
     env = nvml_environment(build(tmp_path / "nvml")) | cuda_environment(Script(kernel_us=20.0))
     env["PYTHONPATH"] += os.pathsep + str(ROOT)
     env["ESR_LOCK_DIR"] = str(tmp_path)
-    done = run_check(tmp_path / "out", SECONDS, env)
-    assert done.returncode == 0, done.stdout + done.stderr
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho its word on $3\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    env["PATH"] = f"{tmp_path}{os.pathsep}{env['PATH']}"
+    script, *words = check_command(tmp_path / "out", SECONDS)
+    as_script = f"""
+import runpy, sys
+sys.argv, sys.path[:0] = {[script, *words]!r}, [{str(Path(script).parent)!r}]
+runpy.run_path({script!r}, run_name="__main__")
+"""
+    done = run_forked([], tmp_path, env, before=as_script, seconds=840)
+    assert done.code == 0, done.out + done.err
     table = (tmp_path / "out" / "table.md").read_text()
     assert table.startswith("# GPU check: SIMULATED, no GPU")
     rows = [Row(*(cell.strip() for cell in line.split("|")[1:-1])) for line in table.splitlines() if "|" in line][2:]
@@ -291,3 +302,4 @@ def test_the_whole_check_runs_on_a_simulated_gpu(tmp_path):
     assert kept == {step.name for step in gpu_check.steps(Plan(tmp_path, SECONDS, True, tmp_path))}
     assert len([row for row in rows if asdict(row)["result"]]) == len(rows) >= len(kept)
     assert list((tmp_path / "out" / "runs").rglob("record.json"))
+    assert "its word on CLOCK,POWER" in (tmp_path / "out" / "log.txt").read_text()
