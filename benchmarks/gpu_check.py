@@ -25,11 +25,13 @@ from pathlib import Path
 from typing import Any
 
 import gpu_rows as rows_of
+import numpy as np
 from gpu_rows import AA_ROUNDS, FAILED, LEFT_OUT, NO_JUDGE, OK, SHORT, SIMULATED, Command, Row
 from machine import write_images
 from omegaconf import OmegaConf
 
 from esr.config import cards
+from esr.images.files import read_rgb, write_png
 from esr.telemetry import environment
 from esr.zoo.weights import SHIPPED, zoo_folders
 
@@ -330,11 +332,21 @@ def to_markdown(rows: Sequence[Row], plan: Plan, device: dict[str, Any]) -> str:
 
 
 def data_folder(out: Path, seconds: float) -> Path:
-    """Set5 where `ESR_DATA` has it; else, and for a short check, two small images."""
+    """Set5 where `ESR_DATA` has it; else, and for a short check, two photographs of the demo."""
     found = Path(os.environ.get("ESR_DATA", "-/-")) / "set5"
     if seconds >= SMALL * SECONDS and found.is_dir():
         return found.resolve()
-    return write_images(out / "images", 2, SMALL_SIDE if seconds < SMALL * SECONDS else SIDE)
+    return write_photographs(out / "images", 4 * (SMALL_SIDE if seconds < SMALL * SECONDS else SIDE))
+
+
+def write_photographs(folder: Path, side: int) -> Path:
+    """Square HR crops of the demo's photographs, mirrored where they end earlier."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("coffee", "rocket"):
+        hr = read_rgb(ROOT / "esr" / "data" / "demo" / f"{name}.png")
+        more = [(0, max(0, side - length)) for length in hr.shape[:2]]
+        write_png(folder / f"{name}.png", np.pad(hr, (*more, (0, 0)), "symmetric")[:side, :side])
+    return folder
 
 
 def main() -> int:

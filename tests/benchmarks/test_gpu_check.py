@@ -19,6 +19,8 @@ from helpers.nvml_stub import build
 from helpers.nvml_stub import environment as nvml_environment
 from helpers.paths import ROOT
 
+from esr.images.files import read_rgb
+
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import gpu_check
 import gpu_rows
@@ -108,6 +110,15 @@ def test_a_simulation_judges_no_time_and_says_what_it_is(plan, only):
 def test_every_test_marked_gpu_is_run():
     marked = {str(file) for file in (ROOT / "tests").rglob("*.py") if "@pytest.mark.gpu\n" in file.read_text()}
     assert marked - {__file__} == {word for word in gpu_check.tests() if word.endswith(".py")} - {__file__}
+
+
+@pytest.mark.parametrize("side", [96, 512])
+def test_without_set5_photographs_are_measured(tmp_path, side, monkeypatch):
+    monkeypatch.delenv("ESR_DATA", raising=False)
+    folder = gpu_check.data_folder(tmp_path, gpu_check.SECONDS if side == 512 else SECONDS)
+    images = [read_rgb(file) for file in sorted(folder.iterdir())]
+    assert [image.shape for image in images] == [(side, side, 3)] * 2
+    assert (images[0] != images[1]).any()
 
 
 def verdicts(rows):
