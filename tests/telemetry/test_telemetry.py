@@ -148,6 +148,8 @@ def test_load_by_others_is_what_is_neither_idle_nor_ours():
     assert summarise([], counters(load=0.25), timed()).figures.host_load == pytest.approx(0.25)
     # The kernel counts in steps: ours may come out larger than all that was busy.
     assert summarise([], counters(load=-0.01), timed()).figures.host_load == 0
+    # Sums of steps are rounded, so that nobody's idle time may come out below 0.
+    assert summarise([], counters(load=1 + 1e-9), timed()).figures.host_load == 1
 
 
 @pytest.mark.parametrize(("load", "expected"), [(0.0, []), (0.04, []), (0.06, ["host_load"])])
