@@ -80,7 +80,7 @@ benchmark: $(STAMP)  ## measure the harness: its overhead, its intervals, its sp
 gpu-check: $(STAMP)  ## on a machine with a GPU: eight minutes of checks, results in build/gpu-check; again: goes on
 	PYTHONPATH=. $(BIN)/python benchmarks/gpu_check.py $(ARGS)
 
-test-gpu-check: $(STAMP)  ## the same on a simulated GPU, in three minutes
+test-gpu-check: $(STAMP)  ## the same on a simulated GPU, in a minute or two
 	ESR_TEST_GPU_CHECK=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -v -m slow tests/benchmarks $(ARGS)
 
 schema: $(SCHEMA)  ## regenerate esr/records/record.schema.json from the record's types; needs msgspec alone

@@ -25,11 +25,13 @@ from pathlib import Path
 from typing import Any
 
 import gpu_rows as rows_of
+import numpy as np
 from gpu_rows import AA_ROUNDS, FAILED, LEFT_OUT, NO_JUDGE, OK, SHORT, SIMULATED, Command, Row
 from machine import write_images
 from omegaconf import OmegaConf
 
 from esr.config import cards
+from esr.images.files import read_rgb, write_png
 from esr.telemetry import environment
 from esr.zoo.weights import SHIPPED, zoo_folders
 
@@ -42,10 +44,14 @@ AA_RUNS = 30
 """Runs of a network against itself."""
 FASTEST = 10
 """Networks of the sweep."""
+SMI_S = 20.0
+"""Limit of `nvidia-smi`, whose word on clocks, power and temperature stands at the beginning of the log."""
 PATIENCE_S = 600.0
 """Limit of a step on a simulated device, whose work the processor does; the whole check has none there."""
 SMALL = 0.5
 """Fraction of the default time below which images are small and evaluations short."""
+BRIEFLY_STEADY = "telemetry.steady_s=0.5"
+"""For a short check, which would spend most of its time on warming up."""
 SMALL_SIDE, SIDE = 24, 128
 """LR pixels."""
 
@@ -82,6 +88,11 @@ class Plan:
         return self.seconds / SECONDS
 
     @property
+    def is_short(self) -> bool:
+        """True if images are small and evaluations short."""
+        return self.scale < SMALL
+
+    @property
     def left_s(self) -> float:
         """Seconds of the check that are left."""
         return self.seconds - (time.monotonic() - self.began)
@@ -94,6 +105,7 @@ class Plan:
         """An evaluation; its folder is emptied before by `perform`."""
         folder = images or self.folder
         data = ["data=folder", f"data.root={folder}", f"data.name={folder.name}"]
+        data += [BRIEFLY_STEADY] if self.is_short else []
         return [sys.executable, "-m", "esr", *data, "device=cuda", f"out={self.run_folder(name)}", *words]
 
     def seconds_of(self, seconds: float) -> str:
@@ -105,16 +117,19 @@ def steps(plan: Plan) -> list[Step]:
     """All steps, the cheapest evidence first."""
     count, runs = max(2, round(FASTEST * plan.scale)), max(4, round(AA_RUNS * plan.scale))
     names = fastest(count)
-    small = plan.scale < SMALL
-    size = str(SMALL_SIDE if small else SIDE)
+    size = str(SMALL_SIDE if plan.is_short else SIDE)
     folder = plan.run_folder
-    rlfn = ("model=rlfn", *weights_of(["rlfn"]), f"timing={'quick' if small else 'default'}", plan.seconds_of(12))
+    rlfn = (
+        "model=rlfn",
+        *weights_of(["rlfn"]),
+        f"timing={'quick' if plan.is_short else 'default'}",
+        plan.seconds_of(12),
+    )
     again = [plan.esr(name, *rlfn, "cudnn.benchmark=false") for name in ("first", "second")]
     benchmark = plan.esr("benchmark", *rlfn, "cudnn.benchmark=true")
     challenge = plan.esr("challenge", "model=rlfn", *weights_of(["rlfn"]), "timing=ntire2022")
-    sweep = plan.esr(
-        "sweep", "-m", f"model={','.join(names)}", *weights_of(names), "timing=quick", "telemetry.steady_s=3"
-    )
+    steady = [] if plan.is_short else ["telemetry.steady_s=3"]
+    sweep = plan.esr("sweep", "-m", f"model={','.join(names)}", *weights_of(names), "timing=quick", *steady)
     both = (folder("first"), folder("second"))
     return [
         Step("tests", "tests marked gpu", 0.25, [tests()], rows_of.tests),
@@ -224,7 +239,7 @@ def execute(command: Sequence[str], limit_s: float, log: Path) -> Command:
     print(f"  {' '.join(Path(word).name if word == sys.executable else word for word in command)}", flush=True)
     env = {**os.environ, "ESR_OFFLINE": "1", "COLUMNS": "200", "PYTHONUNBUFFERED": "1"}
     env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    start = time.monotonic()
+    start, before = time.monotonic(), sum(os.times()[2:4])
     with subprocess.Popen(
         command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -239,8 +254,9 @@ def execute(command: Sequence[str], limit_s: float, log: Path) -> Command:
                 process.kill()
                 out, err = process.communicate()
             code = None
+    took = f"{time.monotonic() - start:.1f} s, {sum(os.times()[2:4]) - before:.1f} s of processor time"
     with log.open("a", encoding="utf-8") as file:
-        file.write(f"$ {' '.join(command)}\n{out}{err}--- exit code {code} after {time.monotonic() - start:.1f} s\n\n")
+        file.write(f"$ {' '.join(command)}\n{out}{err}--- exit code {code} after {took}\n\n")
     return Command(code, out)
 
 
@@ -316,11 +332,21 @@ def to_markdown(rows: Sequence[Row], plan: Plan, device: dict[str, Any]) -> str:
 
 
 def data_folder(out: Path, seconds: float) -> Path:
-    """Set5 where `ESR_DATA` has it; else, and for a short check, two small images."""
+    """Set5 where `ESR_DATA` has it; else, and for a short check, two photographs of the demo."""
     found = Path(os.environ.get("ESR_DATA", "-/-")) / "set5"
     if seconds >= SMALL * SECONDS and found.is_dir():
         return found.resolve()
-    return write_images(out / "images", 2, SMALL_SIDE if seconds < SMALL * SECONDS else SIDE)
+    return write_photographs(out / "images", 4 * (SMALL_SIDE if seconds < SMALL * SECONDS else SIDE))
+
+
+def write_photographs(folder: Path, side: int) -> Path:
+    """Square HR crops of the demo's photographs, mirrored where they end earlier."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("coffee", "rocket"):
+        hr = read_rgb(ROOT / "esr" / "data" / "demo" / f"{name}.png")
+        more = [(0, max(0, side - length)) for length in hr.shape[:2]]
+        write_png(folder / f"{name}.png", np.pad(hr, (*more, (0, 0)), "symmetric")[:side, :side])
+    return folder
 
 
 def main() -> int:
@@ -339,6 +365,8 @@ def main() -> int:
         shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True, exist_ok=True)
     plan = Plan(out, words.seconds, "CUDA_STUB" in os.environ, data_folder(out, words.seconds))
+    if smi := shutil.which("nvidia-smi"):
+        execute([smi, "-q", "-d", "CLOCK,POWER,TEMPERATURE,PERFORMANCE"], SMI_S, out / "log.txt")
     rows = check(plan, device)
     table = to_markdown(rows, plan, device)
     (out / "table.md").write_text(table, encoding="utf-8")

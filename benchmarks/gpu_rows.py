@@ -53,7 +53,10 @@ class Command:
 
 def answer(done: Command) -> dict[str, Any]:
     """What a step of `gpu_steps.py` printed; a library's own lines may come after it, from another buffer."""
-    return json.loads(next(line for line in reversed(done.out.splitlines()) if line.startswith("{")))
+    printed = [line for line in done.out.splitlines() if line.startswith("{")]
+    if not printed:
+        raise ValueError("no result was printed")
+    return json.loads(printed[-1])
 
 
 def record_in(folder: Path) -> Record:

@@ -42,7 +42,7 @@ def reported_against_bare(
     rows = []
     for height, width in sizes:
         image = random.integers(0, 256, (height, width, 3), np.uint8)
-        lr = inference.to_tensor(image, settings.model.data_range)
+        lr = inference.to_tensor(image, settings.model.data_range, child.device.torch_device)
         reported: list[float] = []
         bare: list[float] = []
         with torch.inference_mode():

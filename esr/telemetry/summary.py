@@ -79,7 +79,7 @@ def summarise(gpu: Sequence[Sample], machine: Sequence[Sample], block: TimedBloc
     gpu, machine = inside(gpu, block), inside(machine, block)
     core_s = _difference(machine, host.TOTAL) or 0.0
     busy_s, own_s = _difference(machine, host.BUSY), _difference(machine, host.OWN)
-    others_s = None if busy_s is None or own_s is None else max(0.0, busy_s - own_s)
+    others_s = None if busy_s is None or own_s is None else min(max(0.0, busy_s - own_s), core_s)
     gpu_energy = _counted(gpu, nvml.ENERGY, block) or _integrated(gpu, block)
     host_energy = _counted(machine, host.ENERGY, block)
     return _summary((block,), [*gpu, *machine], core_s, others_s, gpu_energy, host_energy)

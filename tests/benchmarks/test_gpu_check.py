@@ -1,5 +1,6 @@
 """The GPU check: its table, what it keeps for the next run, and the whole of it on a simulated device."""
 
+import itertools
 import json
 import os
 import subprocess
@@ -7,15 +8,18 @@ import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from helpers import rankings
 from helpers.cuda_stub import environment as cuda_environment
-from helpers.cuda_stub.simulated_cuda import Script
+from helpers.cuda_stub.simulated_cuda import Script, simulated
+from helpers.forked import run_forked
 from helpers.nvml_stub import build
 from helpers.nvml_stub import environment as nvml_environment
 from helpers.paths import ROOT
+
+from esr.images.files import read_rgb
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import gpu_check
@@ -108,6 +112,15 @@ def test_every_test_marked_gpu_is_run():
     assert marked - {__file__} == {word for word in gpu_check.tests() if word.endswith(".py")} - {__file__}
 
 
+@pytest.mark.parametrize("side", [96, 512])
+def test_without_set5_photographs_are_measured(tmp_path, side, monkeypatch):
+    monkeypatch.delenv("ESR_DATA", raising=False)
+    folder = gpu_check.data_folder(tmp_path, gpu_check.SECONDS if side == 512 else SECONDS)
+    images = [read_rgb(file) for file in sorted(folder.iterdir())]
+    assert [image.shape for image in images] == [(side, side, 3)] * 2
+    assert (images[0] != images[1]).any()
+
+
 def verdicts(rows):
     return [row.verdict for row in rows]
 
@@ -157,42 +170,117 @@ def test_two_runs_are_compared_and_kernels_that_nobody_told_fall_short(tmp_path)
     assert verdicts(gpu_rows.sweep(tmp_path, 3, [Command(0, ""), Command(1, "")])) == [SHORT]
 
 
-def test_the_judge_s_report_is_read(monkeypatch):
-    """Nothing of cuda-bench runs without a GPU: its calls and its report are imitated."""
+class CudaBench(ModuleType):
+    """cuda-bench 0.3 on a machine with two GPUs, by its documentation; its library needs a driver."""
+
+    def __init__(self, summaries: list[dict], skipped: str | None = None) -> None:
+        super().__init__("cuda.bench")
+        self.State = object
+        self._summaries, self._skipped = summaries, skipped
+        self._functions, self.passes = [], []
+
+    def register(self, function):
+        self._functions.append(function)
+
+    def run_all_benchmarks(self, argv):
+        options = dict(itertools.pairwise(argv[1:]))
+        devices = options.get("--devices", "0,1").split(",")
+        states = []
+        for _ in devices:
+            stream = SimpleNamespace(addressof=lambda: 4096)
+            state = SimpleNamespace(get_stream=lambda stream=stream: stream, exec=self._exec)
+            for function in self._functions:
+                function(state)
+            summaries = None if self._skipped else self._summaries
+            states.append({"is_skipped": bool(self._skipped), "skip_reason": self._skipped, "summaries": summaries})
+        Path(options["--json"]).write_text(json.dumps({"benchmarks": [{"states": states}]}))
+
+    def _exec(self, launch, /, *, batched=None, sync=False, timer=False):
+        self.passes.append((batched, sync, timer))
+        launch(SimpleNamespace())
+
+
+def seconds(tag, value):
+    return {"tag": f"nv/cold/time/gpu/{tag}", "data": [{"name": "value", "type": "float64", "value": value}]}
+
+
+SIZE = {"tag": "nv/cold/sample_size", "data": [{"name": "value", "type": "int64", "value": "640"}]}
+
+
+@pytest.fixture
+def streams(monkeypatch):
+    """Addresses of the streams that passes were launched on; no GPU is there to have one."""
     torch = pytest.importorskip("torch")
+    used = []
+    monkeypatch.setattr(torch.cuda, "ExternalStream", lambda address: address)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: used.append(stream) or torch.no_grad())
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    return used
+
+
+@pytest.mark.parametrize(
+    ("summaries", "ms"),
+    [([SIZE, seconds("mean", "0.02"), seconds("median", "0.0125")], 12.5), ([seconds("mean", "0.02"), SIZE], 20.0)],
+    ids=["with a median", "as before version 0.3"],
+)
+def test_the_judge_times_passes_on_the_first_gpu_and_its_report_is_read(streams, summaries, ms):
     import gpu_steps
 
-    calls = []
-
-    def run_all(words):
-        registered[0](state)
-        summary = {"tag": "nv/cold/time/gpu/mean", "data": [{"name": "value", "value": "0.0125"}]}
-        report = {"benchmarks": [{"states": [{"summaries": [{"tag": "nv/cold/sample_size", "data": []}, summary]}]}]}
-        Path(words[words.index("--json") + 1]).write_text(json.dumps(report))
-
-    registered = []
-    stream = SimpleNamespace(addressof=lambda: 0)
-    state = SimpleNamespace(
-        get_stream=lambda: stream, exec=lambda launch, **options: calls.append(options) or launch(None)
-    )
-    bench = SimpleNamespace(register=registered.append, run_all_benchmarks=run_all)
-    monkeypatch.setitem(sys.modules, "cuda", SimpleNamespace(bench=bench))
-    monkeypatch.setitem(sys.modules, "cuda.bench", bench)
-    monkeypatch.setattr(torch.cuda, "ExternalStream", lambda address: None)
-    monkeypatch.setattr(torch.cuda, "stream", lambda stream: torch.no_grad())
-    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
-    passes = []
-    assert gpu_steps.by_cuda_bench(lambda: passes.append(1)) == 12.5
-    assert (len(passes), calls) == (2, [{"batched": False, "sync": True}])
+    bench, passes = CudaBench(summaries), []
+    assert gpu_steps.by_cuda_bench(bench, lambda: passes.append(1)) == ms
+    assert bench.passes == [(False, True, False)]
+    assert (len(passes), streams) == (2, [4096, 4096])
 
 
-def run_check(out: Path, seconds: float, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "benchmarks" / "gpu_check.py"), "--out", str(out), "--seconds", str(seconds)]
-    return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+def test_a_pass_that_the_judge_skipped_has_no_time(streams):
+    import gpu_steps
+
+    with pytest.raises(RuntimeError, match="skipped the pass: no memory"):
+        gpu_steps.by_cuda_bench(CudaBench([], skipped="no memory"), lambda: None)
+
+
+def test_a_judge_that_is_not_there_or_cannot_be_loaded_is_named(monkeypatch):
+    pytest.importorskip("torch")
+    import gpu_steps
+
+    monkeypatch.setitem(sys.modules, "cuda.bench", None)
+    assert gpu_steps.judge("8") == {"missing": gpu_rows.NO_JUDGE}
+
+    class Unloadable(ModuleType):
+        def __getattr__(self, name):
+            raise ImportError("cuda-bindings is required")
+
+    monkeypatch.setitem(sys.modules, "cuda", ModuleType("cuda"))
+    monkeypatch.setitem(sys.modules, "cuda.bench", Unloadable("cuda.bench"))
+    assert gpu_steps.judge("8") == {"missing": "cuda-bench cannot be loaded: cuda-bindings is required"}
+
+
+def test_the_steps_that_use_a_gpu_run_on_a_simulated_one(monkeypatch):
+    torch = pytest.importorskip("torch")
+    import gpu_steps
+    import overhead
+
+    monkeypatch.setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "1024")  # which a worker sets
+    monkeypatch.setattr(gpu_steps, "PASSES", 1)
+    monkeypatch.setattr(overhead, "WARM_UP", 0)
+    with torch.backends.cudnn.flags(), simulated(Script(kernel_us=200), {}):
+        (row,) = gpu_steps.harness("24")["rows"]
+        found = gpu_steps.outputs(["rlfn"])
+    assert row[0] == "24×24"
+    assert row[1] > 0
+    assert row[2] > 10  # milliseconds, as the script says: the passes were made on the device
+    assert [name for part in found.values() for name in part] == ["rlfn"]
+    assert max(value for part in found.values() for value in part.values()) < gpu_rows.OUTPUTS
+
+
+def check_command(out: Path, seconds: float) -> list[str]:
+    return [str(ROOT / "benchmarks" / "gpu_check.py"), "--out", str(out), "--seconds", str(seconds)]
 
 
 def test_without_a_gpu_the_check_ends_in_one_line(tmp_path):
-    done = run_check(tmp_path, 60, {**os.environ, "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)})
+    env = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, *check_command(tmp_path, 60)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.strip() == "gpu-check: torch sees no GPU; `esr doctor` tells more"
 
@@ -205,8 +293,17 @@ def test_the_whole_check_runs_on_a_simulated_gpu(tmp_path):
     env = nvml_environment(build(tmp_path / "nvml")) | cuda_environment(Script(kernel_us=20.0))
     env["PYTHONPATH"] += os.pathsep + str(ROOT)
     env["ESR_LOCK_DIR"] = str(tmp_path)
-    done = run_check(tmp_path / "out", SECONDS, env)
-    assert done.returncode == 0, done.stdout + done.stderr
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho its word on $3\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    env["PATH"] = f"{tmp_path}{os.pathsep}{env['PATH']}"
+    script, *words = check_command(tmp_path / "out", SECONDS)
+    as_script = f"""
+import runpy, sys
+sys.argv, sys.path[:0] = {[script, *words]!r}, [{str(Path(script).parent)!r}]
+runpy.run_path({script!r}, run_name="__main__")
+"""
+    done = run_forked([], tmp_path, env, before=as_script, seconds=840)
+    assert done.code == 0, done.out + done.err
     table = (tmp_path / "out" / "table.md").read_text()
     assert table.startswith("# GPU check: SIMULATED, no GPU")
     rows = [Row(*(cell.strip() for cell in line.split("|")[1:-1])) for line in table.splitlines() if "|" in line][2:]
@@ -216,3 +313,4 @@ def test_the_whole_check_runs_on_a_simulated_gpu(tmp_path):
     assert kept == {step.name for step in gpu_check.steps(Plan(tmp_path, SECONDS, True, tmp_path))}
     assert len([row for row in rows if asdict(row)["result"]]) == len(rows) >= len(kept)
     assert list((tmp_path / "out" / "runs").rglob("record.json"))
+    assert "its word on CLOCK,POWER" in (tmp_path / "out" / "log.txt").read_text()

@@ -168,19 +168,20 @@ def _become(*streams: int) -> None:
 
 def _forget_modules_of(folder: str) -> None:
     files = {name: getattr(module, "__file__", None) or "" for name, module in sys.modules.items()}
-    for name in [name for name, file in files.items() if file.startswith(f"{folder}/")]:
+    for name in [name for name, file in files.items() if file.startswith(f"{folder}/") and name not in OURS]:
         del sys.modules[name]
 
 
 class Forking(subprocess.Popen):  # type: ignore[type-arg]
-    """Starts a worker, or a module of `esr`, by a fork instead of a fresh interpreter; anything else as usual."""
+    """Starts a worker, `esr` or a benchmark by a fork instead of a fresh interpreter; anything else as usual."""
 
     def _execute_child(self, args: Any, executable: Any, preexec: Any, close: Any, kept: Any, *more: Any) -> None:
         program = args[2] if isinstance(args, list) and args[0] == sys.executable else ""
-        if not (WORKER in program or program.startswith("esr.")):
+        script = args[1] if program and Path(args[1]).parent == ROOT / "benchmarks" else ""
+        if not (script or WORKER in program or program.split(".")[0] == "esr"):
             super()._execute_child(args, executable, preexec, close, kept, *more)
             return
-        environment, streams = more[1], more[5:11]
+        folder, environment, streams = more[0], more[1], more[5:11]
         sys.stdout.flush()
         sys.stderr.flush()
         self.pid = os.fork()
@@ -201,11 +202,15 @@ class Forking(subprocess.Popen):  # type: ignore[type-arg]
                 os.environ.clear()
                 os.environ.update(environment)
                 tempfile.tempdir = None
+            os.chdir(folder or ".")
             _forget_modules_of(os.getcwd())  # as in a fresh process, a network is not imported yet
-            if "CUDA_STUB" in os.environ:  # as the stub's `sitecustomize` does once torch is imported
+            if "CUDA_STUB" in os.environ and program != "esr":  # as its `sitecustomize` does once torch is imported
                 importlib.import_module("simulated_cuda").install()
             sys.argv = [args[1], *args[3:]]
-            if WORKER in program:
+            if script:
+                sys.argv, sys.path[:0] = args[1:], [str(Path(script).parent)]
+                runpy.run_path(script, run_name="__main__")
+            elif WORKER in program:
                 exec(program, {"__name__": "__main__"})
             else:
                 runpy.run_module(program, run_name="__main__", alter_sys=True)

@@ -314,11 +314,16 @@ def test_esr_s_device_waits_for_its_pass(cuda):
     device = open_device("auto")
     x = torch.zeros(4, device=device.torch_device)
     x.add_(1)  # pending when the clock starts
-    result, duration = device.timed(lambda: (x + 1) * 2)
+    pending = torch.cuda.Event()
+    pending.record()
+    (idle, result), duration = device.timed(lambda: (pending.query(), (x + 1) * 2))
+    assert idle
     assert duration.ms == pytest.approx(2 * KERNEL_MS, abs=0.1)
     assert duration.wall_ms >= 2 * KERNEL_MS
     assert 0 < duration.enqueue_ms < duration.wall_ms
     assert result.tolist() == [4.0] * 4
+    _, longer = device.timed(lambda: [x.add_(1) for _ in range(20)])
+    assert longer.enqueue_ms < longer.ms  # the host had launched everything before the device was done
     device.reset_memory()
     y = torch.zeros(3 * MIB, dtype=torch.uint8, device=device.torch_device)
     del y

@@ -15,12 +15,17 @@ from helpers.nvml_stub import UUID, UUIDS, environment
 from esr.records.telemetry import Telemetry
 
 WATCH = """
-import ctypes, dataclasses, json, pathlib, sys, time
+import ctypes, dataclasses, json, os, pathlib, sys, time
 import msgspec
 from esr.config.telemetry import TelemetryConf
+from esr.telemetry import watch
 from esr.telemetry.watch import Watch
 
 order = json.loads(sys.argv[1])
+scenario = pathlib.Path(os.environ["NVML_STUB"])
+scenario.write_text(scenario.read_text().replace("SELF", str(os.getpid())))
+# Whatever this machine is.
+watch._FIRST_NAMESPACE = watch._PID_NAMESPACE.stat().st_ino + (not order["host_pids"])
 conf = TelemetryConf(gpu_hz=10, max_share=1.0, host_load=1.0, **order["conf"])
 stub = ctypes.CDLL("libnvidia-ml.so.1") if order["stub"] else None
 found = []
@@ -64,7 +69,8 @@ def watch(library: Path, tmp_path: Path) -> Callable[..., dict]:
         file = tmp_path / "scenario.txt"
         file.write_text(scenario)
         order = {"windows": standing(10), "heat": [], "roles": ["candidate"], "gpu": UUID, "own": []}
-        order |= {"counted": None, "conf": {}, "folder": str(tmp_path), "stub": folder == library, **wanted}
+        order |= {"counted": None, "conf": {}, "folder": str(tmp_path), "stub": folder == library, "host_pids": True}
+        order |= wanted
         words, settings = [json.dumps(order)], environment(folder, file)
         if folder == library:
             done = run_forked(words, tmp_path, settings, before=f"{WATCH}\nsys.exit()", seconds=60)
@@ -185,11 +191,26 @@ def test_another_process_taints_whether_before_or_after(watch):
     assert watch("0 processes 4000001", own=[4000001])["disturbances"] == []
 
 
+@pytest.mark.parametrize("host_pids", [True, False], ids=["on the host", "in a container"])
+def test_processes_are_matched_where_pids_are_the_host_s_and_counted_in_a_container(watch, host_pids):
+    as_many = watch("0 processes 4000001", own=[4000002], host_pids=host_pids)
+    assert reasons(as_many) == ({"other_process"} if host_pids else set())
+    more = watch("0 processes 4000001,4000002", own=[4000003], host_pids=host_pids)
+    [found] = more["disturbances"]
+    words = "PID 4000001, 4000002" if host_pids else "2 processes on the device, at most 1 are ours"
+    assert found["detail"].startswith(words)
+
+
+def test_a_process_of_the_family_is_no_stranger(watch):
+    assert watch("0 processes SELF")["disturbances"] == []
+
+
 def test_a_gpu_that_is_lost_ends_the_watch_and_not_the_run(watch):
     windows = [*standing(3), [(3.0, 0.3), (4.0, 1.2)], [(5.0, 0.02)]]
     result = watch("4 device !15", windows=windows)
+    assert reasons(result) == {"not_watched"}
     [found] = result["disturbances"]
-    assert (found["reason"], found["severity"]) == ("not_watched", "warning")
+    assert found["severity"] == "warning"
     assert found["detail"].startswith("GPU is lost after ")
     assert result["telemetry"]["gpu"]["gone"] == "GPU is lost"
     assert [w.get("gpu_energy_j") for w in result["telemetry"]["windows"][3:]] == [None, None]
@@ -271,7 +292,7 @@ def test_a_mig_device_is_watched_through_its_gpu(watch, gpu):
     found, run = result["telemetry"]["gpu"], result["telemetry"]["run"]
     assert found["mig"] == MIG
     assert (found["before"]["name"], found["before"]["uuid"]) == ("NVIDIA A100", UUIDS[1])
-    assert found["before"]["processes"] == []
+    assert (found["before"]["processes"], found["before"]["memory_used_mib"]) == ([], 38)
     assert (run["gpu_sm_mhz"]["median"], run["gpu_power_w"]["median"]) == (1410, 180)
     assert "hw_slowdown" in reasons(watch(f"{ON_MIG}\n0 reasons@1 0x8", gpu=gpu))
     assert reasons(watch(f"{ON_MIG}\n0 mig_processes@1 4000002", gpu=gpu)) == {"mig_device", "other_process"}
@@ -287,7 +308,8 @@ def test_a_mig_device_without_a_way_to_its_gpu_is_not_watched(watch):
 
 
 def test_a_whole_gpu_is_no_mig_device(watch):
-    assert watch(ON_MIG, gpu=UUID)["telemetry"]["gpu"]["mig"] is None
+    found = watch(ON_MIG, gpu=UUID)["telemetry"]["gpu"]
+    assert (found["mig"], found["before"]["memory_used_mib"]) == (None, 300)
 
 
 def test_warm_up_waits_for_temperature_and_clock(watch):

@@ -123,6 +123,10 @@ def test_the_counter_of_a_gpu_within_a_module_counts_all_of_it(method, module_po
         (Estimate(1.5), Estimate(1.3, 1.25, 1.35), False),
         (Estimate(1.5, 1.4, 1.6), Estimate(1.3), False),
         (None, Estimate(1.3, 1.25, 1.35), False),
+        # The clock is told in steps.
+        (Estimate(1.5, 1.499, 1.501), Estimate(1.506, 1.505, 1.507), False),
+        (Estimate(1.5, 1.499, 1.501), Estimate(1.494, 1.493, 1.495), False),
+        (Estimate(1.5, 1.499, 1.501), Estimate(1.51, 1.509, 1.511), True),
     ],
 )
 def test_ratios_in_time_and_in_cycles_disagree_beyond_both_intervals(ratio, in_cycles, named):
@@ -144,6 +148,8 @@ def test_load_by_others_is_what_is_neither_idle_nor_ours():
     assert summarise([], counters(load=0.25), timed()).figures.host_load == pytest.approx(0.25)
     # The kernel counts in steps: ours may come out larger than all that was busy.
     assert summarise([], counters(load=-0.01), timed()).figures.host_load == 0
+    # Sums of steps are rounded, so that nobody's idle time may come out below 0.
+    assert summarise([], counters(load=1 + 1e-9), timed()).figures.host_load == 1
 
 
 @pytest.mark.parametrize(("load", "expected"), [(0.0, []), (0.04, []), (0.06, ["host_load"])])

@@ -64,6 +64,7 @@ static const struct { const char *field, *value; } defaults[] = {
     {"mig", "!3"},             /* UUIDs of its MIG devices with commas between; "-": in MIG mode without any */
     {"mig_parent", "0"},       /* carries only errors, for the way from a MIG device to its GPU */
     {"mig_processes", "-"},    /* of each MIG device */
+    {"mig_memory_used_mib", "38"},
 };
 enum { DEFAULTS = sizeof defaults / sizeof *defaults, MOST = 1024, GPUS = 8, MIGS = 7, WHOLE = MIGS };
 
@@ -320,7 +321,7 @@ int nvmlDeviceGetMemoryInfo(const Device *d, Memory *memory)
 {
     unsigned int total, used;
     int error = ask_number(d->gpu, "memory_mib", 1, &total);
-    if (error || (error = ask_number(d->gpu, "memory_used_mib", 1, &used)))
+    if (error || (error = ask_number(d->gpu, d->mig == WHOLE ? "memory_used_mib" : "mig_memory_used_mib", 1, &used)))
         return error;
     memory->total = (unsigned long long)total << 20;
     memory->used = (unsigned long long)used << 20;
