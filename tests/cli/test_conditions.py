@@ -65,13 +65,17 @@ class Finaliser:
         signal.raise_signal(self.number)
 
 
+def asked_and_then_busy(number):
+    Finaliser(number)
+    time.sleep(30)
+    pytest.fail("the signal was lost")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_signal_during_a_finaliser_ends_the_command_all_the_same(number):
     before, hook = signal.getsignal(number), sys.unraisablehook
     with pytest.raises(KeyboardInterrupt) as caught, signals.raising():
-        Finaliser(number)
-        time.sleep(30)
-        pytest.fail("the signal was lost")
+        asked_and_then_busy(number)
     assert getattr(caught.value, "number", signal.SIGINT) == number
     assert (signal.getsignal(number), sys.unraisablehook) == (before, hook)
 

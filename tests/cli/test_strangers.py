@@ -1,6 +1,7 @@
 """A stranger's network, weights, YAML and images by the command line, as people have them."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from helpers.command import Run
 from helpers.participants import SMALL
+from helpers.paths import ROOT
 from helpers.sweeps import by_network, multirun, network
 from PIL import Image
 
@@ -147,3 +149,12 @@ def test_a_remedy_is_one_that_works(
     assert run.code == 2
     assert words in run.err
     assert never not in run.err
+
+
+def test_nobody_is_told_to_install_esr_by_a_name_that_anyone_may_take() -> None:
+    """On a package index: extras are named by the packages that they add."""
+    told = re.compile(r"pip install [^`\n]*\besr\b(?!/)")
+    files = [file for folder in ("esr", "docs", "hydra_plugins") for file in (ROOT / folder).rglob("*.[pm][yd]")]
+    found = [f"{file}: {line}" for file in files for line in file.read_text().splitlines() if told.search(line)]
+    assert len(files) > 200
+    assert not found
