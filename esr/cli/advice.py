@@ -44,6 +44,8 @@ OPTIONS = {
 }
 """Option of other programs -> the words of a measurement."""
 _REFUSED = {
+    "--experimental-rerun": "esr rerun RECORD measures a record again",
+    **dict.fromkeys(("--config-path", "--config-name"), "model=PATH.yaml names your own network"),
     **dict.fromkeys(("--half", "--fp16", "--amp"), "networks are measured in float32, as in the challenge"),
     **dict.fromkeys(("-b", "--batch", "--batch-size"), "each pass takes one image, as in the challenge"),
 }

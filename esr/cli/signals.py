@@ -27,8 +27,8 @@ class Terminated(KeyboardInterrupt):
 def raising() -> Iterator[None]:
     """Raises `Terminated` for SIGTERM and SIGHUP in the block; one that is ignored, as by `nohup`, stays so.
 
-    Only the first is raised: a second one must not interrupt what ends the workers. Where Python discards exceptions, in
-    finalisers and callbacks, as during an import, it is sent again.
+    Only the first is raised: a second one must not interrupt what ends the workers. In finalisers and callbacks, as
+    during an import, Python discards exceptions: there it is sent again.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

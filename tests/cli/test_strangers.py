@@ -1,6 +1,7 @@
 """A stranger's network, weights, YAML and images by the command line, as people have them."""
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -102,12 +103,17 @@ def test_in_a_multirun_only_the_network_whose_yaml_is_broken_fails(run_esr: RunE
     (participant / "latin.yaml").write_bytes("_target_: tiny.Tiny\nteam: Universit\xe9\n".encode("latin-1"))
     (participant / "deep.yaml").write_text(f"_target_: tiny.Tiny\nargs: {{x: {'[' * 5000}{']' * 5000}}}\n")
     (participant / "list.yaml").write_text("_target_: tiny.Tiny\nargs: [1, 2]\n")
-    run = multirun(run_esr, participant, "latin.yaml,sound.yaml,deep.yaml,list.yaml", "timing.rounds=2")
+    (participant / "folder.yaml").mkdir()
+    os.mkfifo(participant / "pipe.yaml")
+    (participant / "endless.yaml").symlink_to("/dev/zero")
+    names = ("latin", "sound", "deep", "list", "folder", "pipe", "endless")
+    run = multirun(run_esr, participant, ",".join(f"{name}.yaml" for name in names), "timing.rounds=2")
     assert run.code == 1
     assert "Traceback" not in run.err + run.out
     assert by_network(run.records).keys() == {"sound"}
     for words in ("is not UTF-8 (line 2)", "nested more than 30 deep", "args: must be a mapping"):
         assert words in run.out
+    assert run.out.count("is no file") == 3
 
 
 @pytest.mark.parametrize(
@@ -135,6 +141,17 @@ def test_a_class_that_cannot_be_had_ends_every_command_in_one_line(
 @pytest.mark.parametrize(
     ("arguments", "words", "never"),
     [
+        (["model=spandrel"], "add weights=FILE to model=spandrel", "random"),
+        (["model=spandrel", "weights=random"], "add weights=FILE to model=spandrel", "pass"),
+        (["rerun"], "required: RECORD;", "KEY=VALUE"),
+        (["rank", "challenge=tiny.yaml", "x"], "unknown field `_target_`", "altered"),
+        (["rerun", "tiny.yaml"], "name a record.json, or its folder", "altered"),
+        (["show", "tiny.yaml", "--height", "9" * 20], "a number of pixels, 1 to 100,000", "_target_"),
+        (["doctor", "--seconds", "1e300"], "a number of seconds above 0, at most a million", "timing"),
+        (["-m", "model=imdn", "timing.seed=interval(0,1)"], "as KEY=1,2,3 or KEY=range(1,4)", "did you mean"),
+        (["model=imdn", "--experimental-rerun", "tiny.yaml"], "esr rerun RECORD measures a record again", "did you"),
+        (["model=imdn", "--config-name", "tiny"], "model=PATH.yaml names your own network", "did you mean"),
+        (["model=imdn", "--config-dir", "."], "--config-dir: images/bomb.yaml: not valid YAML", "Traceback"),
         (["model=imdn", "precision=fp16"], "networks are measured in float32", "timing.precision"),
         (["model=imdn", "+model.args.x=.nan", "dtype=bf16"], "networks are measured in float32", "did you mean"),
         (["export", "model=imdn", "format=tensorrt"], "known: onnx, torchscript, safetensors", "did you mean"),
@@ -145,6 +162,9 @@ def test_a_class_that_cannot_be_had_ends_every_command_in_one_line(
 def test_a_remedy_is_one_that_works(
     run_esr: RunEsr, participant: Path, arguments: list[str], words: str, never: str
 ) -> None:
+    (participant / "images" / "bomb.yaml").write_text(
+        "a: &a [1, 1]\n" + "".join(f"{n}: &a [*a, *a]\n" for n in range(40))
+    )
     run = run_esr(*arguments, cwd=participant)
     assert run.code == 2
     assert words in run.err

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -166,6 +167,9 @@ def test_what_people_try_is_answered_by_the_words_to_type(words, advice, tmp_pat
 def test_the_words_to_type_work():
     typed = re.search(r'type "(.*)"$', message("model=imdn", "+model.args.x=a(b)"))[1]
     assert compose(["model=imdn", typed]).model.args["x"] == "a(b)"
+    typed = re.search(r"type (.*)$", message("model=imdn", "model.checkpoint.drop=[^(ema|aux)_, b$]"))[1]
+    assert compose(["model=imdn", *shlex.split(typed)]).model.checkpoint.drop == ["^(ema|aux)_", "b$"]
+    assert "write it into the YAML" in message("model=imdn", 'model.checkpoint.rename={"^(a)": b}')
 
 
 def test_help_can_be_asked_for_as_a_word(capsys):
