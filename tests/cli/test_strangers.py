@@ -152,6 +152,8 @@ def test_a_class_that_cannot_be_had_ends_every_command_in_one_line(
         (["model=imdn", "--experimental-rerun", "tiny.yaml"], "esr rerun RECORD measures a record again", "did you"),
         (["model=imdn", "--config-name", "tiny"], "model=PATH.yaml names your own network", "did you mean"),
         (["model=imdn", "--config-dir", "."], "--config-dir: images/bomb.yaml: not valid YAML", "Traceback"),
+        (["model=imdn", "repo=nowhere"], "repo=nowhere: chooses in a challenge's repository; add model=repo", "known"),
+        (["model=imdn", "id=3"], "id=3: chooses in a challenge's repository; add model=repo", "known"),
         (["model=imdn", "precision=fp16"], "networks are measured in float32", "timing.precision"),
         (["model=imdn", "+model.args.x=.nan", "dtype=bf16"], "networks are measured in float32", "did you mean"),
         (["export", "model=imdn", "format=tensorrt"], "known: onnx, torchscript, safetensors", "did you mean"),
