@@ -5,25 +5,26 @@ import errno
 import logging
 import os
 import sys
-from pathlib import Path
 
 from esr.cli import advice
 from esr.cli.conditions import explained
 from esr.cli.parser import Parser, add_format, one_of
 from esr.errors import ConfigError
-from esr.text import shown_path
 
 _MODES = ("run", "multirun", "cfg", "info", "shell_completion")
 """Hydra's options that exclude each other, which it would report by a traceback."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Errors of a disk, a quota or a limit that is used up."""
 _FLAGS = ["--help -h", "--hydra-help", "--version", "--resolve", "--run -r", "--multirun -m", "--shell-completion -sc"]
-_VALUES = ["--package -p", "--config-dir -cd"]
-"""Hydra's options without and with a value, apart from those that take one of a few.
-
-Without those that read another configuration than esr's, or a pickle."""
+_VALUES = ["--package -p"]
+"""Hydra's options without and with a value, apart from those that take one of a few, or read YAMLs without a limit."""
 _OURS = ("overrides", "verbose", "format")
 """Words and options that Hydra is not given as options."""
+_REFUSED = {
+    "hydra.job.chdir=": "paths are relative to the folder where esr starts; out=DIR receives the results",
+    "hydra.searchpath=": advice.OWN_FILES,
+}
+"""Overrides of Hydra's that esr does not take; by the last one, Hydra would read YAMLs without a limit."""
 _INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
 
@@ -52,10 +53,8 @@ def run(options: argparse.Namespace) -> int:
         if word.startswith("out=") and not word.removeprefix("out=").strip(" \t'\""):  # Hydra would make the folder
             raise ConfigError(f"{word}: no folder given; out=. is the current one")
 
-        if word.lstrip("+").startswith("hydra.job.chdir="):
-            raise ConfigError(
-                f"{word}: paths are relative to the folder where esr starts; out=DIR receives the results"
-            )
+        if why := next((why for key, why in _REFUSED.items() if word.lstrip("+").startswith(key)), None):
+            raise ConfigError(f"{word}: {why}")
 
     # Hydra and its dependencies take a third of a second to import, which subcommands do without.
     import hydra  # noqa: PLC0415
@@ -68,7 +67,6 @@ def run(options: argparse.Namespace) -> int:
 
     refuse_lists(options.overrides)
     options.overrides = expand(options.overrides, several=options.multirun)
-    _check_yamls(options.config_dir)
     multirun.register()
     wants_traceback = "HYDRA_FULL_ERROR" in os.environ
     # Hydra's errors reach the handler below instead of being printed with Hydra's advice.
@@ -99,16 +97,6 @@ def run(options: argparse.Namespace) -> int:
             os.environ.pop("HYDRA_FULL_ERROR", None)  # or another command in this process would have it
         code = task.close()
     return code
-
-
-def _check_yamls(folder: str | None) -> None:
-    """Refuses a folder of options in which a YAML would keep Hydra busy for ever, or end in a traceback."""
-    from omegaconf import OmegaConf  # noqa: PLC0415 - see `run`
-
-    from esr.config.yaml_files import read_yaml  # noqa: PLC0415
-
-    for file in sorted(Path(folder).rglob("*.yaml")) if folder else ():
-        read_yaml(file, OmegaConf.create, f"--config-dir: {shown_path(file)}", "correct it or take it out")
 
 
 def _hydra_words(options: argparse.Namespace) -> list[str]:

@@ -47,7 +47,7 @@ def raising() -> Iterator[None]:
         if not isinstance(found.exc_value, KeyboardInterrupt):
             hook(found)
             return
-        number = found.exc_value.number if isinstance(found.exc_value, Terminated) else signal.SIGINT
+        number = getattr(found.exc_value, "number", signal.SIGINT)
         if number in ours:
             signal.signal(number, end)
         threading.Timer(_AGAIN_S, os.kill, (os.getpid(), number)).start()

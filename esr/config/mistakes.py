@@ -84,7 +84,7 @@ def explain(error: Exception, overrides: Sequence[str]) -> ConfigError:
     if line.startswith("Can only enumerate"):
         return ConfigError(f"{line}; a sweep takes choices or a range, as KEY=1,2,3 or KEY=range(1,4)")
     match = next((word for word in overrides if word and key_of(word) in line), None)
-    return ConfigError(_unknown_key(match) if match and "Could not override" in line else line)
+    return ConfigError(unknown_key(match) if match and "Could not override" in line else line)
 
 
 def key_of(override: str) -> str:
@@ -170,7 +170,7 @@ def _wrong_value(cause: OmegaConfBaseException, overrides: Sequence[str]) -> str
     given = next((word for word in reversed(overrides) if key_of(word) == key), None)
     if "not in" in reason and "Key" in reason:
         below = next((word for word in overrides if key_of(word).startswith(f"{key}.")), None)
-        return _unknown_key(given or below or key)
+        return unknown_key(given or below or key)
     if given and "is not a ListConfig" in reason:
         name, _, value = given.partition("=")
         return f"{given}: must be a list, as {name}=[{value}]"
@@ -192,8 +192,14 @@ def nearest_key(override: str, known: Sequence[str]) -> str:
     return f"{override}: no such key {key}; {near}"
 
 
-def unknown_key(override: str, known: Sequence[str], explained: str = "esr config explains them") -> str:
-    """The line on a key that is not there: a precision, an argument of a network, or the nearest keys."""
+def unknown_key(override: str, known: Sequence[str] = (), explained: str = "esr config explains them") -> str:
+    """The line on a key that is not there: a precision, an argument of a network, or the nearest keys.
+
+    Args:
+        override: As typed.
+        known: All keys; none: those of an evaluation.
+        explained: End of the line.
+    """
     key = key_of(override)
     if key.rpartition(".")[2] in _PRECISIONS:
         return f"{override}: no such key {key}; networks are measured in float32, as the challenge measures them"
@@ -201,8 +207,4 @@ def unknown_key(override: str, known: Sequence[str], explained: str = "esr confi
         return f"{override}: expected KEY=VALUE; esr --help says more"
     if ".args." in key and not override.startswith("+"):
         return f"{override}: the network's configuration gives no {key}; to add it type {shlex.quote(f'+{override}')}"
-    return f"{nearest_key(override, known)}; {explained}"
-
-
-def _unknown_key(override: str) -> str:
-    return unknown_key(override, all_keys(OmegaConf.structured(EsrConf)))
+    return f"{nearest_key(override, known or all_keys(OmegaConf.structured(EsrConf)))}; {explained}"

@@ -16,7 +16,6 @@ from esr.errors import ConfigError
 from esr.text import did_you_mean, escaped, one_line, shown_path
 
 _MAPPINGS = ("args", "tile", "checkpoint", "published")
-HYDRAS_OWN = ("defaults", "hydra")
 SEE = "see docs/own-network.md"
 
 
@@ -41,7 +40,7 @@ def read_network(file: Path) -> DictConfig:
 
 
 def _check(config: DictConfig, shown: str) -> None:
-    for key in HYDRAS_OWN:
+    for key in ("defaults", "hydra"):
         if key in config:
             raise ConfigError(f"{shown}: {key}: is Hydra's, not a network's; leave it out and write out the keys")
     try:

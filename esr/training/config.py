@@ -7,19 +7,10 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
 from esr.config import compose as composition
+from esr.config import schema
 from esr.config.mistakes import all_keys, in_one_line, key_of, unknown_key
 from esr.config.quoting import readable
-from esr.config.schema import (
-    LEAST,
-    MOST,
-    DeviceConf,
-    Limits,
-    ModelConf,
-    check_choices,
-    check_limits,
-    check_ranges,
-    typed,
-)
+from esr.config.schema import DeviceConf, Limits, ModelConf
 from esr.errors import ConfigError
 
 RECIPE_GROUP = "train"
@@ -101,8 +92,8 @@ _MOST = {
     **dict.fromkeys(("l1.steps", "l2.steps", "l1.warmup", "l2.warmup"), 10**10),
     **dict.fromkeys(("l1.lr", "l2.lr"), 1000),
     **dict.fromkeys(("batch", "patch"), 10_000),
-    **{key: MOST[key] for key in ("model.data_range", "device.index")},
-    "seed": MOST["timing.seed"],
+    **{key: schema.MOST[key] for key in ("model.data_range", "device.index")},
+    "seed": schema.MOST["timing.seed"],
 }
 _CHOICES = {
     "device.kind": ("auto", "cuda", "cpu"),
@@ -129,7 +120,7 @@ def compose(overrides: Sequence[str]) -> TrainConf:
         composition.require_network(composed)
         if OmegaConf.is_missing(composed, "data_root"):
             raise ConfigError("no images to train on: add data_root=FOLDER, a folder of HR images")
-        settings = typed(TrainConf, composed)
+        settings = schema.typed(TrainConf, composed)
     check_values(settings)
     return settings
 
@@ -140,9 +131,9 @@ def check_values(settings: TrainConf) -> None:
     Raises:
         ConfigError: A value is out of range; the line names key, value and valid range.
     """
-    check_ranges(settings, _RANGES)
-    check_limits(settings, _MOST, {"model.data_range": LEAST["model.data_range"]})
-    check_choices(settings, _CHOICES)
+    schema.check_ranges(settings, _RANGES)
+    schema.check_limits(settings, _MOST, {"model.data_range": schema.LEAST["model.data_range"]})
+    schema.check_choices(settings, _CHOICES)
     if settings.steps == 0:
         raise ConfigError("l1.steps=0 l2.steps=0: nothing to train; give one of them a number of steps")
 

@@ -150,8 +150,9 @@ def test_a_class_that_cannot_be_had_ends_every_command_in_one_line(
         (["doctor", "--seconds", "1e300"], "a number of seconds above 0, at most a million", "timing"),
         (["-m", "model=imdn", "timing.seed=interval(0,1)"], "as KEY=1,2,3 or KEY=range(1,4)", "did you mean"),
         (["model=imdn", "--experimental-rerun", "tiny.yaml"], "esr rerun RECORD measures a record again", "did you"),
-        (["model=imdn", "--config-name", "tiny"], "model=PATH.yaml names your own network", "did you mean"),
-        (["model=imdn", "--config-dir", "."], "--config-dir: images/bomb.yaml: not valid YAML", "Traceback"),
+        (["model=imdn", "--config-name", "tiny"], "model=PATH.yaml names a network of your own", "did you mean"),
+        (["model=imdn", "--config-dir", "."], "model=PATH.yaml names a network of your own", "did you mean"),
+        (["model=imdn", "hydra.searchpath=[images]"], "model=PATH.yaml names a network of your own", "did you mean"),
         (["model=imdn", "repo=nowhere"], "repo=nowhere: chooses in a challenge's repository; add model=repo", "known"),
         (["model=imdn", "id=3"], "id=3: chooses in a challenge's repository; add model=repo", "known"),
         (["model=imdn", "precision=fp16"], "networks are measured in float32", "timing.precision"),
@@ -164,9 +165,6 @@ def test_a_class_that_cannot_be_had_ends_every_command_in_one_line(
 def test_a_remedy_is_one_that_works(
     run_esr: RunEsr, participant: Path, arguments: list[str], words: str, never: str
 ) -> None:
-    (participant / "images" / "bomb.yaml").write_text(
-        "a: &a [1, 1]\n" + "".join(f"{n}: &a [*a, *a]\n" for n in range(40))
-    )
     run = run_esr(*arguments, cwd=participant)
     assert run.code == 2
     assert words in run.err
