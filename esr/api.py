@@ -168,7 +168,7 @@ def to_frame(
     results: "Record | Ranking | Choice | Sequence[Record | Choice]",
     **settings: "str | bool | Mapping[str, str] | None",
 ) -> "DataFrame":
-    """The tidy table that a ranking shows, one row per network; needs pandas (`pip install 'esr[frames]'`).
+    """The tidy table that a ranking shows, one row per network; needs pandas (`pip install pandas`).
 
     The columns are those of `esr rank --format csv`, units in their names: `network`, `status`, `rank_main`,
     `psnr_rgb_<data>_db`, `runtime_ms`, `ratio`, `ratio_low`, `ratio_high`, `params`, `baseline`, `device`, `torch` …
@@ -189,7 +189,7 @@ def to_frame(
 
 
 def samples(record: "Record | Choice") -> "DataFrame":
-    """Every timed pass of a record's two networks, one row each; needs pandas (`pip install 'esr[frames]'`).
+    """Every timed pass of a record's two networks, one row each; needs pandas (`pip install pandas`).
 
     The columns are `network`, `role`, `process`, `round`, `block`, `image`, `lr_height` and `lr_width` in pixels, `ms`
     (CUDA events on a GPU, wall clock on the CPU), `wall_ms`, `enqueue_ms`, `parent_ms`, `altered` and `outlier`.

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from esr.doctor.noise import Noise
 
 
+MOST_SECONDS = 1e6
+
+
 def add(parser: Parser) -> None:
     """Declares the command's grammar."""
     parser.add_argument(
@@ -32,7 +35,7 @@ def add(parser: Parser) -> None:
     parser.add_argument("--quick", action="store_true", help="only the checks, no measurement")
     parser.add_argument(
         "--seconds",
-        type=number(float, lambda value: 0 < value < float("inf"), "a number of seconds above 0"),
+        type=number(float, lambda value: 0 < value <= MOST_SECONDS, "a number of seconds above 0, at most a million"),
         default=30.0,
         help="duration of the measurement (30)",
     )

@@ -16,10 +16,15 @@ _MODES = ("run", "multirun", "cfg", "info", "shell_completion")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Errors of a disk, a quota or a limit that is used up."""
 _FLAGS = ["--help -h", "--hydra-help", "--version", "--resolve", "--run -r", "--multirun -m", "--shell-completion -sc"]
-_VALUES = ["--package -p", "--config-path -cp", "--config-name -cn", "--config-dir -cd", "--experimental-rerun"]
-"""Hydra's options without and with a value, apart from those that take one of a few."""
+_VALUES = ["--package -p"]
+"""Hydra's options without and with a value, apart from those that take one of a few, or read YAMLs without a limit."""
 _OURS = ("overrides", "verbose", "format")
 """Words and options that Hydra is not given as options."""
+_REFUSED = {
+    "hydra.job.chdir=": "paths are relative to the folder where esr starts; out=DIR receives the results",
+    "hydra.searchpath=": advice.OWN_FILES,
+}
+"""Overrides of Hydra's that esr does not take; by the last one, Hydra would read YAMLs without a limit."""
 _INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
 
@@ -48,10 +53,8 @@ def run(options: argparse.Namespace) -> int:
         if word.startswith("out=") and not word.removeprefix("out=").strip(" \t'\""):  # Hydra would make the folder
             raise ConfigError(f"{word}: no folder given; out=. is the current one")
 
-        if word.lstrip("+").startswith("hydra.job.chdir="):
-            raise ConfigError(
-                f"{word}: paths are relative to the folder where esr starts; out=DIR receives the results"
-            )
+        if why := next((why for key, why in _REFUSED.items() if word.lstrip("+").startswith(key)), None):
+            raise ConfigError(f"{word}: {why}")
 
     # Hydra and its dependencies take a third of a second to import, which subcommands do without.
     import hydra  # noqa: PLC0415

@@ -27,7 +27,7 @@ _EXIT_CODES = {"agree": SAME, "disagree": DIFFERENT, "inconclusive": INCONCLUSIV
 def add(parser: Parser) -> None:
     """Declares the command's grammar."""
     parser.add_argument("record", type=Path, metavar="RECORD", help="a record, or the folder that holds record.json")
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="places, and how long is measured")
+    parser.add_argument("overrides", nargs="*", default=[], metavar="KEY=VALUE", help="places, and seconds")
     add_margin(parser, "largest change of the ratio that counts as the same")
 
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from esr.records.network import Complexity, Layer
 
 MIB = 2**20
+MOST_PIXELS = 100_000
+"""A side of the LR image, as of `complexity.height`."""
 _DIGITS = {"runtime_ms": 2, "params_m": 3, "flops_g": 2, "activations_m": 2, "memory_mib": 2}
 """Published figures in the list, with their decimal places."""
 _TITLES = ("ms", "params [M]", "FLOPs [G]", "acts [M]", "memory [MiB]", "PSNR valid")
@@ -36,7 +38,7 @@ _TITLES = ("ms", "params [M]", "FLOPs [G]", "acts [M]", "memory [MiB]", "PSNR va
 
 def add(parser: Parser) -> None:
     """Declares the command's grammar."""
-    pixels = number(int, lambda value: value >= 1, "a number of pixels, 1 or more")
+    pixels = number(int, lambda value: 1 <= value <= MOST_PIXELS, f"a number of pixels, 1 to {MOST_PIXELS:,}")
     what = "a network's name, the path of a YAML, or a record's file or folder; without it the networks are listed"
     parser.add_argument("network", nargs="?", metavar="NETWORK|RECORD", help=what)
     parser.add_argument("--height", type=pixels, default=256, help="LR height in pixels (256)")

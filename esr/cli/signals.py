@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from types import FrameType
 
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
+_AGAIN_S = 0.05
 _GRACE_S = 1.5
 """Seconds for a file to be written to its end, and longer than any but torch's own loops take to notice a signal."""
 
@@ -26,7 +27,8 @@ class Terminated(KeyboardInterrupt):
 def raising() -> Iterator[None]:
     """Raises `Terminated` for SIGTERM and SIGHUP in the block; one that is ignored, as by `nohup`, stays so.
 
-    Only the first is raised: a second one must not interrupt what ends the workers.
+    Only the first is raised: a second one must not interrupt what ends the workers. In finalisers and callbacks, as
+    during an import, Python discards exceptions: there it is sent again.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -39,11 +41,24 @@ def raising() -> Iterator[None]:
             signal.signal(one, signal.SIG_IGN)
         raise Terminated(number)
 
+    hook = sys.unraisablehook
+
+    def discarded(found: "sys.UnraisableHookArgs") -> None:
+        if not isinstance(found.exc_value, KeyboardInterrupt):
+            hook(found)
+            return
+        number = getattr(found.exc_value, "number", signal.SIGINT)
+        if number in ours:
+            signal.signal(number, end)
+        threading.Timer(_AGAIN_S, os.kill, (os.getpid(), number)).start()
+
     for number in ours:
         signal.signal(number, end)
+    sys.unraisablehook = discarded
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for number in ours:
             signal.signal(number, before[number])
 

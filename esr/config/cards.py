@@ -1,5 +1,6 @@
 """The shipped networks and their cards; a card is read from `conf/model/NAME.yaml` without Hydra or torch."""
 
+import os
 import re
 from functools import cache
 from pathlib import Path
@@ -106,6 +107,11 @@ def _team_id(name: str) -> float:
     return float("inf")
 
 
+RECOGNISED = "esr.networks.recognised.Recognised"
+"""The class in `conf/repository/spandrel.yaml`: no class, since only the weight file tells which it is."""
+NO_FILE = "spandrel: the weight file tells the architecture; add weights=FILE to model=spandrel"
+
+
 def model_file(choice: str, group: str = "model") -> Path | None:
     """The YAML of a network.
 
@@ -118,7 +124,7 @@ def model_file(choice: str, group: str = "model") -> Path | None:
     """
     path = Path(choice)
     if path.suffix in (".yaml", ".yml"):
-        return path if path.is_file() else None
+        return path if os.path.exists(path) else None
     if choice in ("repo", "spandrel"):
         file = {"repo": group, "spandrel": "spandrel"}[choice]
         return folder().with_name("repository") / f"{file}.yaml"

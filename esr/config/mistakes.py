@@ -81,8 +81,10 @@ def explain(error: Exception, overrides: Sequence[str]) -> ConfigError:
     line = " ".join(str(error).split())
     if line.startswith("Ambiguous value"):
         return ConfigError(next((_several(word) for word in overrides if f"'{word}'" in line), line))
+    if line.startswith("Can only enumerate"):
+        return ConfigError(f"{line}; a sweep takes choices or a range, as KEY=1,2,3 or KEY=range(1,4)")
     match = next((word for word in overrides if word and key_of(word) in line), None)
-    return ConfigError(_unknown_key(match) if match and "Could not override" in line else line)
+    return ConfigError(unknown_key(match) if match and "Could not override" in line else line)
 
 
 def key_of(override: str) -> str:
@@ -119,13 +121,15 @@ def _unreadable(override: str) -> str:
         return f"{override}: two equals signs; type {shlex.quote(key + value)}"
     if words := typed_words(override):
         return f"{override}: this value has to be in quotes; type {words}"
+    if value.startswith("{"):
+        return f"{override}: not a mapping that can be typed; write it into the YAML of model=PATH.yaml"
     return f"{override}: not a value that can be read; esr --help says more"
 
 
 def _several(override: str) -> str:
     """The line on a value with a comma: several values, a list or a text."""
     key, _, value = override.partition("=")
-    each = f"{override}: several values; esr -m {shlex.quote(override)} measures each"
+    each = f"{override}: one value at a time; esr -m {shlex.quote(override)} measures each"
     if ".args." not in key:
         return each
     return f"{each}; as a list type {shlex.quote(f'{key}=[{value}]')}, as one text {typed_words(override)}"
@@ -166,7 +170,7 @@ def _wrong_value(cause: OmegaConfBaseException, overrides: Sequence[str]) -> str
     given = next((word for word in reversed(overrides) if key_of(word) == key), None)
     if "not in" in reason and "Key" in reason:
         below = next((word for word in overrides if key_of(word).startswith(f"{key}.")), None)
-        return _unknown_key(given or below or key)
+        return unknown_key(given or below or key)
     if given and "is not a ListConfig" in reason:
         name, _, value = given.partition("=")
         return f"{given}: must be a list, as {name}=[{value}]"
@@ -188,7 +192,14 @@ def nearest_key(override: str, known: Sequence[str]) -> str:
     return f"{override}: no such key {key}; {near}"
 
 
-def _unknown_key(override: str) -> str:
+def unknown_key(override: str, known: Sequence[str] = (), explained: str = "esr config explains them") -> str:
+    """The line on a key that is not there: a precision, an argument of a network, or the nearest keys.
+
+    Args:
+        override: As typed.
+        known: All keys; none: those of an evaluation.
+        explained: End of the line.
+    """
     key = key_of(override)
     if key.rpartition(".")[2] in _PRECISIONS:
         return f"{override}: no such key {key}; networks are measured in float32, as the challenge measures them"
@@ -196,5 +207,4 @@ def _unknown_key(override: str) -> str:
         return f"{override}: expected KEY=VALUE; esr --help says more"
     if ".args." in key and not override.startswith("+"):
         return f"{override}: the network's configuration gives no {key}; to add it type {shlex.quote(f'+{override}')}"
-    known = all_keys(OmegaConf.structured(EsrConf))
-    return f"{nearest_key(override, known)}; esr config explains them"
+    return f"{nearest_key(override, known or all_keys(OmegaConf.structured(EsrConf)))}; {explained}"

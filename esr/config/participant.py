@@ -4,24 +4,18 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, Event, ScalarEvent
 
 from esr.config.cards import card_of_model, folder
 from esr.config.class_path import check_class_path, methods
 from esr.config.mistakes import all_keys, first_line
 from esr.config.schema import EsrConf, ModelConf, check_values
+from esr.config.yaml_files import read_yaml, reason
 from esr.errors import ConfigError
 from esr.text import did_you_mean, escaped, one_line, shown_path
 
-MOST_BYTES = 100_000
-MOST_NODES = 10_000
-DEEPEST = 30
-"""Limits of a network's YAML, far above those of any network; beyond them, reading takes minutes."""
 _MAPPINGS = ("args", "tile", "checkpoint", "published")
-HYDRAS_OWN = ("defaults", "hydra")
 SEE = "see docs/own-network.md"
 
 
@@ -36,12 +30,7 @@ def read_network(file: Path) -> DictConfig:
             a participant's a key is unknown or a value has the wrong type.
     """
     shown = shown_path(file)
-    text = _text(file, shown)
-    try:
-        _check_size(text)
-        config = OmegaConf.create(text)
-    except Exception as error:  # OmegaConf and its parser raise nearly anything for a stranger's text
-        raise ConfigError(f"{shown}: not valid YAML ({_reason(error)}); {SEE}") from error
+    config = read_yaml(file, OmegaConf.create, shown, SEE)
     if not isinstance(config, DictConfig) or not config:
         raise ConfigError(f"{shown}: no keys found, expected at least _target_; {SEE}")
     if file.parent in (folder(), folder().with_name("repository")):
@@ -50,61 +39,8 @@ def read_network(file: Path) -> DictConfig:
     return DictConfig({"name": file.stem, "source": str(file.resolve()), **config})
 
 
-def _text(file: Path, shown: str) -> str:
-    try:
-        with file.open("rb") as opened:
-            content = opened.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(f"{shown}: cannot be read ({error.strerror or error}); make it readable") from error
-    if len(content) > MOST_BYTES:
-        raise ConfigError(f"{shown}: is larger than {MOST_BYTES:,} bytes, more than any network's YAML; {SEE}")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        at = content.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{shown}: is not UTF-8 (line {at}); save it as UTF-8") from error
-
-
-def _check_size(text: str) -> None:
-    """Refuses what would take for ever to build: deep nesting, and aliases by which a few lines become gigabytes.
-
-    Raises:
-        ValueError: The text is such a YAML.
-        YAMLError: It is no YAML.
-    """
-    total = 0
-    opened: list[tuple[str | None, int]] = []  # anchor and total at the start of each collection
-    sizes: dict[str | None, int] = {}  # of what each anchor stands for, in nodes
-    for event in _events(text):
-        if isinstance(event, CollectionEndEvent):
-            anchor, before = opened.pop()
-            sizes[anchor] = total - before
-        elif isinstance(event, AliasEvent):
-            if event.anchor not in sizes:
-                raise ValueError(f"line {_line(event)}: *{event.anchor} refers to nothing before it")
-            total += sizes[event.anchor]
-        elif isinstance(event, CollectionStartEvent | ScalarEvent):
-            total += 1
-            sizes[event.anchor] = 1
-            if isinstance(event, CollectionStartEvent):
-                sizes.pop(event.anchor)  # not before its end
-                opened.append((event.anchor, total))
-        if len(opened) > DEEPEST:
-            raise ValueError(f"line {_line(event)}: nested more than {DEEPEST} deep")
-        if total > MOST_NODES:
-            raise ValueError(f"more than {MOST_NODES:,} keys and values")
-
-
-def _line(event: Event) -> int:
-    return event.start_mark.line + 1 if event.start_mark else 1
-
-
-def _events(text: str) -> Iterator[Event]:
-    yield from yaml.parse(text, Loader=yaml.SafeLoader)
-
-
 def _check(config: DictConfig, shown: str) -> None:
-    for key in HYDRAS_OWN:
+    for key in ("defaults", "hydra"):
         if key in config:
             raise ConfigError(f"{shown}: {key}: is Hydra's, not a network's; leave it out and write out the keys")
     try:
@@ -117,7 +53,7 @@ def _check(config: DictConfig, shown: str) -> None:
         hint = f"; {did_you_mean(key, all_keys(OmegaConf.structured(ModelConf)))}" if unknown else ""
         raise ConfigError(f"{shown}: {escaped(key)}: {one_line(first_line(error))}{hint}") from error
     except Exception as error:  # as for a value that refers to itself
-        raise ConfigError(f"{shown}: {_reason(error)}; {SEE}") from error
+        raise ConfigError(f"{shown}: {reason(error)}; {SEE}") from error
     if isinstance(model, ModelConf):
         if OmegaConf.is_missing(config, "_target_") or "_target_" not in config:
             raise ConfigError(f"{shown}: _target_ is missing, the class as MODULE.CLASS; {SEE}")
@@ -189,9 +125,3 @@ def _misplaced(config: DictConfig) -> str:
             example = f"{name}: {{KEY: VALUE}}" if kind is dict else f"{name}: ['PATTERN']"
             return f"{key}: must be a {'mapping' if kind is dict else 'list'}, as {example}"
     return ""
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, RecursionError):
-        return "a value refers to itself"
-    return one_line(str(error))[:300] or type(error).__name__

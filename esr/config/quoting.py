@@ -103,9 +103,15 @@ def typed_words(word: str) -> str:
 
     >>> print(typed_words("model.args.x=a(b)"))
     "model.args.x='a(b)'"
+    >>> print(typed_words("model.checkpoint.drop=[^a(b, c)$]"))
+    'model.checkpoint.drop=['"'"'^a(b'"'"','"'"'c)$'"'"']'
     """
     key, equals, value = word.partition("=")
-    better = f"{key}={quoted(value)}"
+    if value.startswith("{"):
+        return ""  # Hydra's mappings have no quotes around their keys
+    is_list = value.startswith("[") and value.endswith("]")
+    inner = ",".join(quoted(part.strip().strip("'\"")) for part in value[1:-1].split(","))
+    better = f"{key}=[{inner}]" if is_list else f"{key}={quoted(value)}"
     if not (equals and key and _parses(better, several=False)):
         return ""
     return shlex.quote(better) if _SPECIAL.search(better) else f'"{better}"'

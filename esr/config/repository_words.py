@@ -34,6 +34,9 @@ def expand(words: Sequence[str], *, several: bool = False) -> list[str]:
     given = dict(word.split("=", 1) for word in words if "=" in word and not word.startswith("-"))
     chosen = [group for group in ("model", "baseline") if CHOICE in given.get(group, "").split(",")]
     if not chosen:
+        for key in ("repo", "id", "baseline_id"):
+            if given.get(key, "null") != "null":
+                raise ConfigError(f"{key}={given[key]}: chooses in a challenge's repository; add model=repo")
         return list(words)
     if not given.get("repo", "").strip():
         raise ConfigError(f"{chosen[0]}=repo: add repo=DIR, the checkout of a challenge's repository")

@@ -363,13 +363,21 @@ def check_choices(config: object, known: Mapping[str, Sequence[str]]) -> None:
             raise ConfigError(f"{key}={word}: no such choice; {did_you_mean(str(word), choices)}")
 
 
-def _check_limits(config: EsrConf) -> None:
-    """Refuses numbers that would run for ever or overflow."""
-    for limits, word, sign in ((MOST, "most", 1), (LEAST, "least", -1)):
+def check_limits(config: object, most: Mapping[str, float], least: Mapping[str, float]) -> None:
+    """Refuses numbers that would run for ever or overflow; `None` is always allowed.
+
+    Raises:
+        ConfigError: A value is out of range; the line names key, value and limit.
+    """
+    for limits, word, sign in ((most, "most", 1), (least, "least", -1)):
         for key, limit in limits.items():
             value = attrgetter(key)(config)
             if value is not None and sign * value > sign * limit:
                 raise ConfigError(f"{key}={value:.12g}: must be at {word} {limit:.10g}")
+
+
+def _check_limits(config: EsrConf) -> None:
+    check_limits(config, MOST, LEAST)
     timing = config.timing
     processes = timing.processes or 1
     if (timing.rounds or 1) * processes > MOST_ROUNDS:

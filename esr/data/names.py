@@ -10,14 +10,15 @@ from pathlib import Path
 from esr.config.schema import SCALE
 
 _KINDS = "bicubic|bic|bi|bd|dn|unknown|mild|wild|difficult|blur_?down|blur|down|real"
+_APART = r"(?:[_\-. ]|(?<=\d))"
 _LR_MARKS = (
-    rf"[_\-. ](?:lr|lq)(?:[_-]?(?:{_KINDS}))?(?:[_-]?x?(?P<scale>\d))?",  # baby_LR, Canon_001_LR4, baby_LRBI_x4
+    rf"{_APART}(?:lr|lq)(?:[_-]?(?:{_KINDS}))?(?:[_-]?x?(?P<scale>\d))?",  # baby_LR, Canon_001_LR4, baby_LRBI_x4, 001LR
     r"[_\-. ]?x(?P<scale>\d)(?:[bdmuw]\d?)?",  # 0801x4, img_x4m: DIV2K's mild, wild, difficult and unknown
     r"[_\-. ](?P<scale>\d)x",
 )
 _LR_ENDS = tuple(re.compile(f"{mark}$", re.IGNORECASE) for mark in _LR_MARKS)
 _LR_START = re.compile(r"^(?:lr|lq)(?:x?(?P<scale>\d))?[_\-. ]", re.IGNORECASE)
-_HR_END = re.compile(r"[_\-. ](?:hr|gt|hq)(?:[_-]?x?\d)?$", re.IGNORECASE)
+_HR_END = re.compile(rf"{_APART}(?:hr|gt|hq)(?:[_-]?x?\d)?$", re.IGNORECASE)
 _HR_START = re.compile(r"^(?:hr|gt|hq)[_\-. ]", re.IGNORECASE)
 _RESULT = re.compile(
     r"[_\-. ](?:(?:sr|out|outputs?|results?|pred|rec|restored|upscaled)(?:[_-]?x?\d)?|bicubic|bic|nearest|lanczos)$",

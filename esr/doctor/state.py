@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 import psutil
-import yaml
 
 from esr.config import cards
 from esr.doctor.torch_probe import TorchState
@@ -22,6 +21,7 @@ from esr.sandbox.process import Held
 from esr.system import cgroups, nvml
 from esr.telemetry import environment
 from esr.zoo import weights as zoo
+from esr.zoo.catalogue import checkpoint_of
 
 BASELINE = "imdn"
 TORCH_S = 180
@@ -165,8 +165,7 @@ def _published() -> tuple[set[str], list[str]]:
     """Networks whose published file is in a zoo folder and readable, and all networks that have one."""
     here, every = set(), []
     for name in cards.model_names():
-        model = yaml.safe_load((cards.folder() / f"{name}.yaml").read_text(encoding="utf-8"))
-        if file := (model.get("checkpoint") or {}).get("file"):
+        if file := checkpoint_of(name).file:
             every.append(name)
             if any(os.access(folder / file, os.R_OK) for folder in zoo.zoo_folders()):
                 here.add(name)

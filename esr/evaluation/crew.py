@@ -55,11 +55,9 @@ class Crew:
         self.start(order)
         for worker in self._waiting.values():
             worker.resume()
-        try:
-            yield
-        finally:
-            for worker in self._waiting.values():
-                worker.pause()
+        yield
+        for worker in self._waiting.values():  # not after an error, which ends them: they may not have started yet
+            worker.pause()
 
     def take(self, order: Sequence[Role]) -> Mapping[Role, Worker]:
         """The next pair, running; whoever takes it ends it."""

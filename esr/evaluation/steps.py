@@ -4,7 +4,7 @@ import math
 import secrets
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -79,15 +79,13 @@ class Evaluation:
         """Both networks, in the present process's order."""
         return sorted(self.subjects, key=lambda subject: self.order.index(subject.role))
 
-    @contextmanager
-    def ahead(self, process: int) -> Iterator[None]:
+    def ahead(self, process: int) -> AbstractContextManager[None]:
         """Lets the workers of the next process start, while no clock runs.
 
         Args:
             process: Its number.
         """
-        with self.crew.ahead(order_of(self.seed, process)):
-            yield
+        return self.crew.ahead(order_of(self.seed, process))
 
     @property
     def counted(self) -> set[int]:

@@ -54,7 +54,9 @@ def export(network: nn.Module, format: str, size: tuple[int, int] = EXAMPLE) -> 
         NetworkError: The network cannot be exported.
     """
     if format == "safetensors":
-        return Exported(safetensors.torch.save(dict(sorted(network.state_dict().items()))), any_size=True)
+        # Cloned: modules that are tied share tensors, which the format has no way to say.
+        state = {name: value.contiguous().clone() for name, value in sorted(network.state_dict().items())}
+        return Exported(safetensors.torch.save(state), any_size=True)
     if format == "torchscript":
         return to_torchscript(network, size)
     if format == "onnx":

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from esr.config.cards import RECOGNISED
 from esr.config.schema import ModelConf
 from esr.networks import build, devices, padding, recognised, watching
 from esr.networks.repository import script
@@ -59,7 +60,7 @@ def load(
     _seed(seed)
     used: tuple[str, ...] = ()
     with watching.watched() as seen:
-        if model._target_ == recognised.TARGET:
+        if model._target_ == RECOGNISED:
             network = recognised.load(weights, content)
             padding.pad_on_failure(network)
         elif model.repository.root is None:

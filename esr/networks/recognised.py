@@ -4,15 +4,13 @@ from pathlib import Path
 
 from torch import nn
 
+from esr.config.cards import NO_FILE
 from esr.config.schema import SCALE, CheckpointConf
 from esr.errors import NetworkError, WeightsError
 from esr.networks.repository.stand_ins import prepare_torchvision
 from esr.networks.weight_files import read_weights
 from esr.records.network import Weights
 from esr.text import described
-
-TARGET = "esr.networks.recognised.Recognised"
-"""The class in `conf/repository/spandrel.yaml`: no class, since only the weight file tells which it is."""
 
 
 def load(weights: Weights, content: bytes | None = None) -> nn.Module:
@@ -23,7 +21,7 @@ def load(weights: Weights, content: bytes | None = None) -> nn.Module:
         WeightsError: No file was given, spandrel does not know its architecture, or it is no RGB network for ×4.
     """
     if weights.path is None:
-        raise WeightsError("model=spandrel: the weight file tells the architecture; add weights=FILE.pth")
+        raise WeightsError(NO_FILE)
     prepare_torchvision()
     try:
         import spandrel  # noqa: PLC0415 - an extra

@@ -129,7 +129,7 @@ def load_weights(
     nearest = max(readings, key=lambda one: (len(own.keys() & one.state.keys()), one.ruled))
     fault = misfits(own, nearest.state) or fits(network, nearest.state, nearest.versions)
     origin = f"{path}, {file.kind}," if file.kind else str(path)
-    after = " (names as they are after checkpoint.drop and rename)" if nearest.ruled else ""
+    after = " (beside the drop and rename that are there; names as they are after them)" if nearest.ruled else ""
     raise WeightsError(f"{origin} does not fit {type(network).__name__}: {fault}{after}")
 
 

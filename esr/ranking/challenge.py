@@ -9,6 +9,7 @@ from typing import Literal, get_args
 import msgspec
 
 import esr.conf
+from esr.config.yaml_files import read_yaml
 from esr.errors import ConfigError
 from esr.text import did_you_mean, one_line
 
@@ -127,11 +128,9 @@ def load_challenge(choice: str) -> Challenge:
         if choice not in names():
             raise ConfigError(f"challenge={choice}: no such challenge; {did_you_mean(choice, names())}")
         path = folder() / f"{choice}.yaml"
+    shown = f"challenge={choice}"
+    rules: object = read_yaml(path, msgspec.yaml.decode, shown, "see docs/ranking.md")
     try:
-        return msgspec.yaml.decode(path.read_bytes(), type=Challenge)
-    except OSError as error:
-        raise ConfigError(f"challenge={choice}: cannot be read ({error.strerror})") from error
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"challenge={choice}: {error}") from error
-    except msgspec.DecodeError as error:
-        raise ConfigError(f"challenge={choice}: not YAML ({one_line(str(error))})") from error
+        return msgspec.convert(rules, Challenge)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise ConfigError(f"{shown}: {one_line(str(error))}") from error

@@ -90,9 +90,9 @@ def _second_try(raw: bytes, error: Exception) -> Document:
     try:
         plain = msgspec.json.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as wrong:
-        raise RecordError(
-            f"not JSON ({wrong}); esr writes records whole, so this file was truncated or altered"
-        ) from None
+        altered = "esr writes records whole, so this file was truncated or altered"
+        remedy = altered if raw[:1] == b"{" else f"name a {FILE_NAME}, or its folder"
+        raise RecordError(f"not JSON ({wrong}); {remedy}") from None
     if not isinstance(plain, dict) or plain.get("format") != FORMAT:
         raise NotARecord(f"not a record of esr: no 'format': '{FORMAT}' in it")
     version: Any = plain.get("version")

@@ -36,7 +36,7 @@ def _frame(rows: list[Tidy]) -> "DataFrame":
     try:
         import pandas  # noqa: PLC0415 - an extra
     except ImportError as error:
-        raise ConfigError("data frames need pandas, which is not installed: pip install 'esr[frames]'") from error
+        raise ConfigError("data frames need pandas, which is not installed: pip install pandas") from error
     return pandas.DataFrame(rows).convert_dtypes()  # integers stay integers where a value is missing
 
 

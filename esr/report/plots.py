@@ -43,7 +43,7 @@ def render(ranking: Ranking, plot: Plot, form: Form) -> bytes:
         from matplotlib.figure import Figure  # noqa: PLC0415
     except ImportError as error:
         raise ConfigError(
-            f"--format {form} needs matplotlib, which is not installed: pip install 'esr[plots]'"
+            f"--format {form} needs matplotlib, which is not installed: pip install matplotlib"
         ) from error
     style = {"font.size": 8, "svg.hashsalt": "esr", "pdf.fonttype": 42, "text.parse_math": False}
     with rc_context(style), warnings.catch_warnings():

@@ -34,6 +34,8 @@ _BOOT = (
 _LINUX = sys.platform == "linux"
 _START_S = 300.0
 """As long as a worker may take to import torch from a cold disk."""
+NOTICE_S = 1.0
+"""Longest call of `select`: a signal that comes just before it, or to another thread, is noticed only afterwards."""
 _ANSWER_S = 5.0
 _PAUSE_S = 0.01
 _GRACE_S = 2.0
@@ -259,8 +261,10 @@ class ContainedProcess:
                 line, found, rest = self._unread.partition(b"\n")
                 if not found:
                     left = deadline - time.monotonic()
-                    if left <= 0 or not select.select([self._status], [], [], left)[0]:
+                    if left <= 0:
                         return None
+                    if not select.select([self._status], [], [], min(left, NOTICE_S))[0]:
+                        continue
                     chunk = os.read(self._status, io.DEFAULT_BUFFER_SIZE)
                     if not chunk:
                         return None
@@ -282,7 +286,8 @@ class ContainedProcess:
 
     def signal(self, number: signal.Signals) -> None:
         """Sends a signal to all processes of the worker, but not to its supervisor."""
-        self.wait_until_started()
+        if self._alive >= 0:
+            self.wait_until_started()
         if self._leader is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._leader, number)

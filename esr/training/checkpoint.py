@@ -70,8 +70,8 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
     files.write(path, content.getvalue(), ConfigError)
 
 
-def load(path: Path, identity: Mapping[str, Plain]) -> Checkpoint:
-    """Reads a checkpoint of the run that `identity` describes.
+def load(path: Path, identity: Mapping[str, Plain]) -> Checkpoint | None:
+    """Reads a checkpoint of the run that `identity` describes; `None` for one of another run before its first step.
 
     Raises:
         WeightsError: The file is damaged or not a checkpoint.
@@ -95,6 +95,8 @@ def load(path: Path, identity: Mapping[str, Plain]) -> Checkpoint:
     for key in {**checkpoint.identity, **identity}:
         there, here = checkpoint.identity.get(key), identity.get(key)
         if there != here:
+            if checkpoint.step == 0:
+                return None
             fault = f"belongs to another run: {key} is {there} there and {here} here"
             raise ConfigError(f"{path} {fault}; pass another out=FOLDER, or move it away to start over")
     return checkpoint

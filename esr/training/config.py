@@ -7,11 +7,11 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
 from esr.config import compose as composition
-from esr.config.mistakes import all_keys, in_one_line, key_of
+from esr.config import schema
+from esr.config.mistakes import all_keys, in_one_line, key_of, unknown_key
 from esr.config.quoting import readable
-from esr.config.schema import DeviceConf, Limits, ModelConf, check_choices, check_ranges, typed
+from esr.config.schema import DeviceConf, Limits, ModelConf
 from esr.errors import ConfigError
-from esr.text import did_you_mean
 
 RECIPE_GROUP = "train"
 
@@ -88,6 +88,13 @@ _RANGES: Limits = (
     (("l1.halve_every", "l2.halve_every"), lambda value: value >= 1, "at least 1"),
     (("l1.lr", "l2.lr"), lambda value: 0 < value < float("inf"), "positive and finite"),
 )
+_MOST = {
+    **dict.fromkeys(("l1.steps", "l2.steps", "l1.warmup", "l2.warmup"), 10**10),
+    **dict.fromkeys(("l1.lr", "l2.lr"), 1000),
+    **dict.fromkeys(("batch", "patch"), 10_000),
+    **{key: schema.MOST[key] for key in ("model.data_range", "device.index")},
+    "seed": schema.MOST["timing.seed"],
+}
 _CHOICES = {
     "device.kind": ("auto", "cuda", "cpu"),
     "save_as": ("float16", "float32"),
@@ -113,7 +120,7 @@ def compose(overrides: Sequence[str]) -> TrainConf:
         composition.require_network(composed)
         if OmegaConf.is_missing(composed, "data_root"):
             raise ConfigError("no images to train on: add data_root=FOLDER, a folder of HR images")
-        settings = typed(TrainConf, composed)
+        settings = schema.typed(TrainConf, composed)
     check_values(settings)
     return settings
 
@@ -124,8 +131,9 @@ def check_values(settings: TrainConf) -> None:
     Raises:
         ConfigError: A value is out of range; the line names key, value and valid range.
     """
-    check_ranges(settings, _RANGES)
-    check_choices(settings, _CHOICES)
+    schema.check_ranges(settings, _RANGES)
+    schema.check_limits(settings, _MOST, {"model.data_range": schema.LEAST["model.data_range"]})
+    schema.check_choices(settings, _CHOICES)
     if settings.steps == 0:
         raise ConfigError("l1.steps=0 l2.steps=0: nothing to train; give one of them a number of steps")
 
@@ -134,8 +142,7 @@ def _refuse_unknown(words: Sequence[str]) -> None:
     """Refuses unknown keys before Hydra does, whose message would list the keys of an evaluation."""
     known = [*all_keys(OmegaConf.structured(TrainConf)), RECIPE_GROUP]
     for word in words:
-        key, equals, _ = word.partition("=")
-        if not equals:
+        if "=" not in word:
             raise ConfigError(f"{word}: an override is written KEY=VALUE; esr train --help says more")
         if key_of(word) not in known and not key_of(word).startswith("model.args."):
-            raise ConfigError(f"{word}: no such key {key}; {did_you_mean(key, known)}")
+            raise ConfigError(unknown_key(word, known, "esr config --train explains them"))

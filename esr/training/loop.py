@@ -67,6 +67,7 @@ def train(settings: TrainConf, say: Callable[[str], None] = lambda _: None) -> T
         run = _Run(settings, say)
         run.resume()
         run.estimate()
+        run.begin()
         while run.step < settings.steps:
             run.advance()
         return run.result()
@@ -118,16 +119,20 @@ class _Run:
         """Restores the checkpoint in `out`, if there is one."""
         path = self.out / CHECKPOINT
         if os.path.lexists(path):
-            saved = checkpoint.load(path, self.identity)
-            try:
-                self._restore(saved)
-            except (RuntimeError, TypeError, ValueError, LookupError, AttributeError) as error:
-                raise checkpoint.damaged(path, error) from error
-            self._export()  # a run killed just after a checkpoint left older weights
-            self.say(f"resuming from step {self.step}")
+            if saved := checkpoint.load(path, self.identity):
+                try:
+                    self._restore(saved)
+                except (RuntimeError, TypeError, ValueError, LookupError, AttributeError) as error:
+                    raise checkpoint.damaged(path, error) from error
         elif os.path.lexists(self._weights):
             remedy = "move it away, or pass another out=FOLDER"
             raise ConfigError(f"{self._weights} exists without its checkpoint; {remedy}")
+
+    def begin(self) -> None:
+        """Writes the first checkpoint and the log's head, or says where an earlier run goes on."""
+        if self.step:
+            self._export()  # a run killed just after a checkpoint left older weights
+            self.say(f"resuming from step {self.step}")
         else:
             self._save()
         self.log = Log(self.out / LOG, self.step)

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 import platformdirs
 
-from esr.config.cards import model_names
+from esr.config.cards import NO_FILE, RECOGNISED, model_names
 from esr.config.schema import ModelConf, network_name
 from esr.config.terms import WeightsSource
 from esr.errors import WeightsError
@@ -46,7 +46,7 @@ class NoWeightsError(WeightsError):
     """
 
     def __init__(self, fault: str, otherwise: str = OTHERWISE) -> None:
-        super().__init__(f"{fault} {otherwise}")
+        super().__init__(f"{fault} {otherwise}".strip())
         self.fault = fault
 
 
@@ -64,6 +64,8 @@ def resolve(model: ModelConf, weights: str, *, progress: BytesDone | None = None
     """
     if model.repository.root is not None:
         return repository.weights_of(model, weights)
+    if model._target_ == RECOGNISED and weights in CHOICES:
+        raise NoWeightsError(NO_FILE, "")
     if weights == "random":
         return Weights("random")
     if weights not in CHOICES:

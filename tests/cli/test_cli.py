@@ -117,7 +117,7 @@ def test_tab_completion_offers_networks(run_esr):
         (["model=imdn", "+model.args.chanels=3", "weights=random"], ["chanels", "channels"]),
         (["model=imdn", "weights=random", "device=cuda"], ["device=cuda", "device=cpu"]),
         (["show", "imdm"], ["imdm", "did you mean imdn"]),
-        (["show", "imdn", "--height", "0"], ["--height", "1 or more"]),
+        (["show", "imdn", "--height", "0"], ["--height", "1 to 100,000"]),
     ],
 )
 def test_a_mistake_ends_in_one_line_and_exit_code_2(run_esr, arguments, words):

@@ -14,6 +14,10 @@ from helpers.command import wait_for
 from helpers.forked import Forked
 from helpers.participants import SMALL
 
+from esr.cli import signals
+from esr.evaluation.crew import Crew, Start
+from esr.sandbox.process import ContainedProcess, Wishes
+
 LONG = "x" * 400
 ESR = Path(sys.executable).with_name("esr")
 
@@ -49,6 +53,51 @@ def test_a_second_signal_does_not_interrupt_the_first_ones_end(participant):
         time.sleep(0.01)
     assert running.wait(20).err.count("\n") == 1
     assert not (participant / "locks" / "host.json").exists()
+
+
+class Finaliser:
+    """Gets a signal while it is removed, when Python discards what is raised."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def __del__(self):
+        signal.raise_signal(self.number)
+
+
+def asked_and_then_busy(number):
+    Finaliser(number)
+    time.sleep(30)
+    pytest.fail("the signal was lost")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_during_a_finaliser_ends_the_command_all_the_same(number):
+    before, hook = signal.getsignal(number), sys.unraisablehook
+    with pytest.raises(KeyboardInterrupt) as caught, signals.raising():
+        asked_and_then_busy(number)
+    assert getattr(caught.value, "number", signal.SIGINT) == number
+    assert (signal.getsignal(number), sys.unraisablehook) == (before, hook)
+
+
+def test_a_worker_that_is_still_starting_is_not_waited_for_when_a_signal_ends_the_command():
+    """Started, stopped and ended for real: it never says that it is in its sandbox."""
+
+    def silent(self):
+        pytest.fail("waits for a worker's start")
+
+    def interrupted(crew):
+        with crew.ahead(("candidate", "baseline")):
+            ContainedProcess.wait_until_started = silent
+            raise signals.Terminated(signal.SIGTERM)
+
+    whole = ContainedProcess.wait_until_started
+    starts = {"candidate": Start(60.0, Wishes("off")), "baseline": Start(60.0, Wishes("off"))}
+    try:
+        with pytest.raises(signals.Terminated), Crew(starts) as crew:
+            interrupted(crew)
+    finally:
+        ContainedProcess.wait_until_started = whole
 
 
 def test_a_signal_that_is_ignored_as_by_nohup_stays_ignored(participant):

@@ -1,6 +1,8 @@
 """A stranger's network, weights, YAML and images by the command line, as people have them."""
 
 import json
+import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 import torch
 from helpers.command import Run
 from helpers.participants import SMALL
+from helpers.paths import ROOT
 from helpers.sweeps import by_network, multirun, network
 from PIL import Image
 
@@ -100,12 +103,17 @@ def test_in_a_multirun_only_the_network_whose_yaml_is_broken_fails(run_esr: RunE
     (participant / "latin.yaml").write_bytes("_target_: tiny.Tiny\nteam: Universit\xe9\n".encode("latin-1"))
     (participant / "deep.yaml").write_text(f"_target_: tiny.Tiny\nargs: {{x: {'[' * 5000}{']' * 5000}}}\n")
     (participant / "list.yaml").write_text("_target_: tiny.Tiny\nargs: [1, 2]\n")
-    run = multirun(run_esr, participant, "latin.yaml,sound.yaml,deep.yaml,list.yaml", "timing.rounds=2")
+    (participant / "folder.yaml").mkdir()
+    os.mkfifo(participant / "pipe.yaml")
+    (participant / "endless.yaml").symlink_to("/dev/zero")
+    names = ("latin", "sound", "deep", "list", "folder", "pipe", "endless")
+    run = multirun(run_esr, participant, ",".join(f"{name}.yaml" for name in names), "timing.rounds=2")
     assert run.code == 1
     assert "Traceback" not in run.err + run.out
     assert by_network(run.records).keys() == {"sound"}
     for words in ("is not UTF-8 (line 2)", "nested more than 30 deep", "args: must be a mapping"):
         assert words in run.out
+    assert run.out.count("is no file") == 3
 
 
 @pytest.mark.parametrize(
@@ -133,6 +141,20 @@ def test_a_class_that_cannot_be_had_ends_every_command_in_one_line(
 @pytest.mark.parametrize(
     ("arguments", "words", "never"),
     [
+        (["model=spandrel"], "add weights=FILE to model=spandrel", "random"),
+        (["model=spandrel", "weights=random"], "add weights=FILE to model=spandrel", "pass"),
+        (["rerun"], "required: RECORD;", "KEY=VALUE"),
+        (["rank", "challenge=tiny.yaml", "x"], "unknown field `_target_`", "altered"),
+        (["rerun", "tiny.yaml"], "name a record.json, or its folder", "altered"),
+        (["show", "tiny.yaml", "--height", "9" * 20], "a number of pixels, 1 to 100,000", "_target_"),
+        (["doctor", "--seconds", "1e300"], "a number of seconds above 0, at most a million", "timing"),
+        (["-m", "model=imdn", "timing.seed=interval(0,1)"], "as KEY=1,2,3 or KEY=range(1,4)", "did you mean"),
+        (["model=imdn", "--experimental-rerun", "tiny.yaml"], "esr rerun RECORD measures a record again", "did you"),
+        (["model=imdn", "--config-name", "tiny"], "model=PATH.yaml names a network of your own", "did you mean"),
+        (["model=imdn", "--config-dir", "."], "model=PATH.yaml names a network of your own", "did you mean"),
+        (["model=imdn", "hydra.searchpath=[images]"], "model=PATH.yaml names a network of your own", "did you mean"),
+        (["model=imdn", "repo=nowhere"], "repo=nowhere: chooses in a challenge's repository; add model=repo", "known"),
+        (["model=imdn", "id=3"], "id=3: chooses in a challenge's repository; add model=repo", "known"),
         (["model=imdn", "precision=fp16"], "networks are measured in float32", "timing.precision"),
         (["model=imdn", "+model.args.x=.nan", "dtype=bf16"], "networks are measured in float32", "did you mean"),
         (["export", "model=imdn", "format=tensorrt"], "known: onnx, torchscript, safetensors", "did you mean"),
@@ -147,3 +169,12 @@ def test_a_remedy_is_one_that_works(
     assert run.code == 2
     assert words in run.err
     assert never not in run.err
+
+
+def test_nobody_is_told_to_install_esr_by_a_name_that_anyone_may_take() -> None:
+    """On a package index: extras are named by the packages that they add."""
+    told = re.compile(r"pip install [^`\n]*\besr\b(?!/)")
+    files = [file for folder in ("esr", "docs", "hydra_plugins") for file in (ROOT / folder).rglob("*.[pm][yd]")]
+    found = [f"{file}: {line}" for file in files for line in file.read_text().splitlines() if told.search(line)]
+    assert len(files) > 200
+    assert not found

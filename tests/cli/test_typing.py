@@ -1,7 +1,10 @@
 """Words as people type them: paths with any characters, other programs' options and commands, keys to be explained."""
 
 import json
+import os
 import re
+import shlex
+from pathlib import Path
 
 import pytest
 
@@ -164,6 +167,9 @@ def test_what_people_try_is_answered_by_the_words_to_type(words, advice, tmp_pat
 def test_the_words_to_type_work():
     typed = re.search(r'type "(.*)"$', message("model=imdn", "+model.args.x=a(b)"))[1]
     assert compose(["model=imdn", typed]).model.args["x"] == "a(b)"
+    typed = re.search(r"type (.*)$", message("model=imdn", "model.checkpoint.drop=[^(ema|aux)_, b$]"))[1]
+    assert compose(["model=imdn", *shlex.split(typed)]).model.checkpoint.drop == ["^(ema|aux)_", "b$"]
+    assert "write it into the YAML" in message("model=imdn", 'model.checkpoint.rename={"^(a)": b}')
 
 
 def test_help_can_be_asked_for_as_a_word(capsys):
@@ -223,6 +229,17 @@ BROKEN = {
     "tabs": b"_target_:\ttiny.Tiny\n\targs: 3\n",
     "twice": b"--- {}\n--- {}\n",
     "itself": b"_target_: tiny.Tiny\nargs: &a {x: *a}\n",
+    "utf-16": "_target_: tiny.Tiny\n".encode("utf-16"),
+    "key_twice": b"_target_: tiny.Tiny\nargs: {a: 1, a: 2}\n",
+    "python": b"_target_: !!python/object/apply:os.system ['true']\n",
+    "no_character": b'_target_: tiny.Tiny\nname: "\\ud800"\n',
+    "no_character_as_key": b'_target_: tiny.Tiny\nargs: {"\\udcff": 1}\n',
+    "many_digits": b"_target_: tiny.Tiny\nargs: {x: 1" + b"0" * 5000 + b"}\n",
+    "many_hexadecimal_digits": b"_target_: tiny.Tiny\nargs: {x: 0x" + b"f" * 5000 + b"}\n",
+    "folder": Path.mkdir,
+    "pipe": os.mkfifo,
+    "endless": lambda file: file.symlink_to("/dev/zero"),
+    "loop": lambda file: file.symlink_to(file.name),
     "interpolated": b"_target_: tiny.Tiny\nname: ${oc.env:NOBODYS_VARIABLE}\n",
 }
 
@@ -237,11 +254,14 @@ BROKEN = {
         ["show", "FILE"],
         ["export", "model=FILE", "format=onnx"],
         ["train", "model=FILE", "data_root=images"],
+        ["rank", "challenge=FILE", "outputs"],
+        ["rank", "--published", "FILE"],
     ],
     ids=lambda words: words[0],
 )
 def test_a_yaml_that_is_no_networks_is_one_line_in_every_command(participant, monkeypatch, kind, words):
     monkeypatch.chdir(participant)
-    (participant / "broken.yaml").write_bytes(BROKEN[kind])
+    content, file = BROKEN[kind], participant / "broken.yaml"
+    file.write_bytes(content) if isinstance(content, bytes) else content(file)
     line = message(*(word.replace("FILE", "broken.yaml") for word in words))
     assert len(line) < 1000

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from esr.config.participant import MOST_BYTES, read_network
+from esr.config.participant import read_network
+from esr.config.yaml_files import MOST_BYTES
 from esr.errors import ConfigError
 
 TARGET = b"_target_: tiny.Tiny\n"

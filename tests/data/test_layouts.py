@@ -108,6 +108,7 @@ def test_images_that_are_left_out_are_counted_with_the_reason(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("files", "expected", "skipped"),
     [
+        (["img001HR", "img001LR", "img002HR", "img002LRx4"], ["img001", "img002"], 0),
         (["Canon_001_HR", "Canon_001_LR4"], ["Canon_001"], 0),
         (["Canon_001_HR", "Canon_001_LR2", "Canon_001_LR3", "Canon_001_LR4"], ["Canon_001"], 2),
         (["a", "ax4", "a_SR"], ["a"], 1),

@@ -22,6 +22,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from safetensors.torch import save as save_safetensors
 
+import esr.conf
 from esr.cli.command import run as command
 from esr.config.compose import compose
 from esr.config.participant import read_network
@@ -198,6 +199,7 @@ YAMLS = [
     b"_target_: net.Net\ncheckpoint:\n  file: x.pth\n  rename: {'^a': b}\n  drop: ['^c']\nclaims: {psnr: 27.1}\n"
     b"published: {runtime_ms: 3.0}\nafter_load: fuse\nrequirements: needs.txt\nrepository: {root: r, id: 3}\n",
     b"_target_: &a net.Net\nargs: {x: *a, y: [*a, *a]}\n",
+    (Path(esr.conf.__file__).parent / "challenge" / "ntire2024.yaml").read_bytes(),
 ]
 
 
@@ -206,6 +208,7 @@ YAMLS = [
 def test_yamls(tmp_path_factory, content):
     file = _file(tmp_path_factory, "net.yaml", content)
     refused(lambda: read_network(file))
+    refused(lambda: load_challenge(str(file)))
 
 
 def printed_and_ranked(file: Path) -> None:

@@ -85,7 +85,9 @@ def test_words_are_completed_and_checked(repository):
     words = expand(["model=repo", f"repo={repository}", "id=all"], several=True)
     assert f"id={','.join(map(str, NETWORKS))}" in words
     assert "baseline=repo" in words
-    assert expand(["model=imdn", "id=3"]) == ["model=imdn", "id=3"]
+    assert expand(["model=imdn", "id=null"]) == ["model=imdn", "id=null"]
+    with pytest.raises(ConfigError, match=r"id=3: chooses in a challenge's repository; add model=repo"):
+        expand(["model=imdn", "id=3"])
     settings = compose(["model=repo", f"repo={repository}", "id=7", "baseline=imdn"])
     assert (settings.model.name, settings.model.data_range, settings.model.title) == ("07_Range", 255.0, "Range")
     assert settings.baseline.name == "imdn"

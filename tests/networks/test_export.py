@@ -89,6 +89,14 @@ def test_safetensors_hold_the_weights_under_our_names() -> None:
     assert all(torch.equal(state[name], value) for name, value in network.state_dict().items())
 
 
+def test_weights_that_two_modules_share_are_written_for_both() -> None:
+    tied = nn.Sequential(nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1))
+    tied[1].weight = nn.Parameter(tied[0].weight.transpose(0, 1))  # neither contiguous nor a tensor of its own
+    tied.append(tied[0])
+    state = safetensors.torch.load(export(tied, "safetensors").content)
+    assert all(torch.equal(state[name], value) for name, value in tied.state_dict().items())
+
+
 @pytest.mark.parametrize("kind", ["onnx", "safetensors"])  # TorchScript: as the command, below
 def test_the_same_network_gives_the_same_bytes(kind: str) -> None:
     if kind == "onnx":

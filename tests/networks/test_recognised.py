@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from esr.config.cards import RECOGNISED
 from esr.config.compose import compose
 from esr.errors import NetworkError, WeightsError
 from esr.networks import recognised
@@ -13,8 +14,8 @@ from esr.records.network import Weights
 
 
 def test_the_choice_and_a_missing_file(tmp_path: Path) -> None:
-    assert compose(["model=spandrel"]).model._target_ == recognised.TARGET
-    with pytest.raises(WeightsError, match="add weights=FILE"):
+    assert compose(["model=spandrel"]).model._target_ == RECOGNISED
+    with pytest.raises(WeightsError, match="add weights=FILE to model=spandrel"):
         recognised.load(Weights("random"))
 
 

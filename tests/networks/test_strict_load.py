@@ -214,7 +214,7 @@ class TestTheMessage:
         rules = CheckpointConf(rename={r"^a\.": "head."}, drop=["^mean$"])
         line = self.refused(tmp_path, state, rules)
         assert "7 of 9 entries are missing (norm.weight" in line
-        assert line.endswith("(names as they are after checkpoint.drop and rename)")
+        assert line.endswith("(beside the drop and rename that are there; names as they are after them)")
         assert "8 are unexpected (b.weight" in line
         assert r"set checkpoint.rename: {'^b\.': 'norm.', '^c\.': 'tail.'} and checkpoint.drop: ['^loss\.']" in line
         better = CheckpointConf(rename={r"^a\.": "head.", r"^b\.": "norm.", r"^c\.": "tail."}, drop=["^mean$"])

@@ -219,7 +219,7 @@ TRACK = "tracks: [{key: main, title: x, ranks: [runtime]}]\n"
         (GOOD + TRACK + "prize: 1", "prize"),
         (GOOD.replace("at_least: 1.0", "at_least: 1.0, below_baseline: 0.1") + TRACK, "either"),
         (GOOD + "tracks: [{key: main, title: x, weights: {runtime: -1}}]", "positive"),
-        ("{", "not YAML"),
+        ("{", "not valid YAML"),
         ("[]", "array"),
     ],
 )

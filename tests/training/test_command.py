@@ -1,6 +1,7 @@
 """`esr train`: mistakes in one line, the shipped recipes, and the weights that were trained with them."""
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from esr.images import quality
 from esr.images.bicubic import bicubic_upscale
 from esr.networks import build as networks
 from esr.networks import inference
+from esr.training import loop
 from esr.training.config import PhaseConf, check_values, compose
 from esr.training.data import read_pairs
 from esr.zoo import weights as zoo
@@ -39,6 +41,12 @@ def here(participant, monkeypatch):
     ("override", "line"),
     [
         ("l1.step=5", r"l1\.step=5: no such key l1\.step; did you mean .*l1\.steps"),
+        ("fp16=true", r"fp16=true: no such key fp16; networks are measured in float32"),
+        (
+            "lr=1e-3",
+            r"lr=1e-3: no such key lr; did you mean l[12]\.lr or l[12]\.lr\?; esr config --train",
+        ),
+        ("model=imdn,rfdn", r"model=imdn,rfdn: one value at a time"),
         ("timing.rounds=5", r"timing\.rounds=5: no such key"),
         ("fast", r"fast: an override is written KEY=VALUE"),
         ("batch=many", r"batch=many: expected a whole number"),
@@ -65,6 +73,11 @@ def test_a_wrong_override_ends_in_one_line(here, override, line):
         ({"l1": PhaseConf(steps=1, lr=0.0)}, r"l1\.lr=0\.0: must be positive"),
         ({"l2": PhaseConf(steps=-1)}, r"l2\.steps=-1: must be at least 0"),
         ({"l1": PhaseConf(), "l2": PhaseConf()}, r"l1\.steps=0 l2\.steps=0: nothing to train"),
+        ({"seed": 2**64}, r"seed=1\.84467440737e\+19: must be at most 4294967295"),
+        ({"batch": 10**8}, r"batch=100000000: must be at most 10000"),
+        ({"l1": PhaseConf(steps=10**20)}, r"l1\.steps=1e\+20: must be at most 1e\+10|at most 10000000000"),
+        ({"l2": PhaseConf(steps=1, lr=1e300)}, r"l2\.lr=1e\+300: must be at most 1000"),
+        ({"model": ModelConf(_target_="tiny.Tiny", data_range=0)}, r"model\.data_range=0: must be at least 1e-06"),
         ({"save_as": "float64"}, r"save_as=float64: no such choice"),
     ],
 )
@@ -120,6 +133,32 @@ def test_a_gpu_that_is_not_there_is_refused(here):
         pytest.skip("there is one")
     with pytest.raises(DeviceError, match=r"device=cuda: .*; use device=cpu"):
         train(device=DeviceConf(kind="cuda"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_months_on_a_cpu_that_nobody_asked_for_are_refused_before_anything_is_written(here, capsys):
+    before = sorted(here.rglob("*"))
+    words = [word for word in THIRTY_STEPS if word != "device=cpu" and not word.startswith("l1.steps")]
+    with pytest.raises(EsrError, match=r"days for .* steps on this CPU: there is no GPU here; train=cpu is the recipe"):
+        run(["train", *words, "l1.steps=9999999999"])
+    assert [path for path in sorted(here.rglob("*")) if "__pycache__" not in path.parts] == before
+
+
+def test_a_long_training_is_estimated_and_another_recipe_may_begin_in_its_place(here, capsys, monkeypatch):
+    """As long as no step was saved: the remedy that the estimate names would be refused otherwise."""
+    monkeypatch.setattr(loop._Run, "advance", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(["train", *(word for word in THIRTY_STEPS if not word.startswith("l1.steps")), "l1.steps=20000"])
+    assert re.search(r"about .* for 20,010 steps on this CPU; train=cpu is the recipe", capsys.readouterr().out)
+    monkeypatch.undo()
+    monkeypatch.chdir(here)
+    assert run(["train", *THIRTY_STEPS]) == 0
+    with pytest.raises(ConfigError, match=r"belongs to another run: seed is 0 there and 7 here"):
+        run(["train", *THIRTY_STEPS, "seed=7"])
+
+
+def interrupted(_):
+    raise KeyboardInterrupt
 
 
 # The command and its recipes

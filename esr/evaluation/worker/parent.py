@@ -17,7 +17,7 @@ from esr.errors import EsrError
 from esr.evaluation.worker.messages import AnswerT, Refusal, Request, open_envelope, pack
 from esr.evaluation.worker.pipe import PipeReader
 from esr.records.network import Failure, Sandbox
-from esr.sandbox.process import ContainedProcess, Wishes
+from esr.sandbox.process import NOTICE_S, ContainedProcess, Wishes
 from esr.text import one_line
 
 _SERVE = "from esr.evaluation.worker.child import main; main(read, write, lock)"
@@ -101,8 +101,10 @@ class Worker:
         view = memoryview(pack(request, self._ticket))
         while view:
             left = deadline - time.monotonic()
-            if left <= 0 or not select.select([], [self._write], [], left)[1]:
+            if left <= 0:
                 raise self._timeout(request.stage)
+            if not select.select([], [self._write], [], min(left, NOTICE_S))[1]:
+                continue
             try:
                 view = view[os.write(self._write, view) :]
             except BrokenPipeError:

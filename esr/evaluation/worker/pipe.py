@@ -4,6 +4,8 @@ import os
 import select
 import time
 
+from esr.sandbox.process import NOTICE_S
+
 MOST_LINE = 1 << 26
 """Bytes; a longer line is no message."""
 _CHUNK = 1 << 20
@@ -43,8 +45,10 @@ class PipeReader:
 
     def _fill(self, deadline: float) -> None:
         left = deadline - time.monotonic()
-        if left <= 0 or not select.select([self._fd], [], [], left)[0]:
+        if left <= 0:
             raise TimeoutError
+        if not select.select([self._fd], [], [], min(left, NOTICE_S))[0]:
+            return
         chunk = os.read(self._fd, _CHUNK)
         if not chunk:
             raise EOFError

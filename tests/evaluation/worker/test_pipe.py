@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import os
+import signal
 import threading
 import time
 
@@ -50,6 +51,38 @@ def test_a_line_that_comes_byte_by_byte_is_one_line(ends):
     assert reader.line(soon()) == b"slowly\n"
     assert reader.line(soon()) == b"and more\n"
     thread.join()
+
+
+class Asked(BaseException):
+    """Raised by a signal's handler."""
+
+
+def test_a_signal_that_does_not_interrupt_the_wait_is_noticed_during_it(ends):
+    """As one that comes just before the wait: the system hands it to another thread here, every time."""
+    read, write = ends
+    noticed, late = threading.Event(), []
+
+    def ask(*_):
+        raise Asked
+
+    def elsewhere():
+        time.sleep(0.2)
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+        if not noticed.wait(15):
+            late.append("the signal waits for the worker's answer")
+            os.write(write, b"answer\n")
+
+    before = signal.signal(signal.SIGUSR1, ask)
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    try:
+        with pytest.raises(Asked):
+            PipeReader(read).line(soon())
+        noticed.set()
+    finally:
+        thread.join()
+        signal.signal(signal.SIGUSR1, before)
+    assert not late
 
 
 @given(
