@@ -7,6 +7,7 @@ import importlib.util
 import inspect
 import os
 import sys
+from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.machinery import (
@@ -18,7 +19,7 @@ from importlib.machinery import (
     SourceFileLoader,
 )
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any, NamedTuple
 from unittest.mock import patch
 from urllib.error import URLError
@@ -104,7 +105,7 @@ def _arguments(
 ) -> inspect.BoundArguments:
     """What `select_model` is called with: the id, or the script's arguments with it, and the device."""
     bound = signature.bind_partial()
-    attributes = SimpleNamespace(**{**layout.arguments, **dict.fromkeys(layout.id_names, entry.key)})
+    attributes = Namespace(**{**layout.arguments, **dict.fromkeys(layout.id_names, entry.key)})
     waiting: list[object] = [device] if layout.takes_id else [attributes, device]
     for name, one in signature.parameters.items():
         if "device" in name.lower():
