@@ -87,7 +87,7 @@ def _state(changed: tuple[str, ...] | None) -> str:
         return "differences not known (no git, or no checkout)"
     from esr.text import listed as shortened  # noqa: PLC0415 - see `run`
 
-    return f"{len(changed)} files differ ({shortened(changed)})" if changed else "unchanged"
+    return f"changed files: {len(changed)} ({shortened(changed)})" if changed else "unchanged"
 
 
 def _phrases(row: Listed) -> str:

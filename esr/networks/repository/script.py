@@ -177,7 +177,7 @@ def _absent(module: str, root: Path) -> str:
 
 def _of_system(error: SystemExit | OSError) -> str | None:
     if isinstance(error, SystemExit):
-        return f"its script ends the program (exit code {escaped(str(error.code))}) instead of returning a network"
+        return f"its script ends the program (exit code {escaped(str(error.code or 0))}) instead of returning a network"
     if isinstance(error, URLError):
         return (
             "downloads while it is built, and networks have no connection: put the file where its script looks for it"
