@@ -6,6 +6,7 @@ import importlib.abc
 import importlib.util
 import inspect
 import os
+import re
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +32,7 @@ from torch.overrides import TorchFunctionMode
 from esr.config.repository import Branch, Layout, is_pointer, read_layout
 from esr.config.schema import RepositoryConf
 from esr.errors import EsrError, NetworkError
+from esr.networks.build import frozen
 from esr.networks.repository.stand_ins import stand_ins
 from esr.text import described, escaped, one_line
 
@@ -149,13 +151,19 @@ def _checked(returned: object, entry: Branch, used: tuple[str, ...]) -> Selected
         raise TypeError(f"a {what}") from error
     if not limit > 0:
         raise ValueError(f"the range {limit:g}")
-    return Selected(network.eval().requires_grad_(False), str(name), limit, side, used)
+    return Selected(frozen(network), str(name), limit, side, used)
 
 
 def _explained(error: BaseException, root: Path) -> str:
     """The reason for which a network could not be built, with the remedy where there is one."""
     if isinstance(error, ModuleNotFoundError) and error.name:
         return _absent(error.name, root)
+    if "weights_only" in str(error):  # torch's advice would execute what the file holds
+        found = re.search(r"GLOBAL \S+|TorchScript archive", str(error))
+        what = escaped(found[0]) if found else "an object"
+        return f"torch.load opens tensors only, and a weight file holds more ({what}): torch.save its state_dict"
+    if isinstance(error, EOFError) and "reading a line" in str(error):
+        return "its script asks for a line from the keyboard, which nobody types here"
     if isinstance(error, (SystemExit, OSError)) and (known := _of_system(error)):
         return known
     head, traceback, rest = str(error).partition("Traceback (most recent call last)")
