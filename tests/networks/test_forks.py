@@ -340,6 +340,7 @@ def test_a_pointer_of_git_lfs_is_named_before_anything_is_run_and_after(tmp_path
             "networks have no connection",
         ),
         (ONE.replace("load(1)", "torch.load('scripted.pt')"), "holds more (TorchScript archive)"),
+        (ONE.replace("load(1)", "__import__('subprocess').run(['nvidia-smi-x'])"), "starts the program nvidia-smi-x"),
         ("input('Ready? ')\n" + ONE, "asks for a line from the keyboard"),
         (ONE.replace("load(1)", "load(args.width)"), "'Namespace' object has no attribute 'width'"),
         ("import models.team01.more\n" + ONE, "the repository has no module models.team01.more"),

@@ -20,6 +20,7 @@ from importlib.machinery import (
     SourceFileLoader,
 )
 from pathlib import Path
+from traceback import extract_tb
 from types import ModuleType
 from typing import Any, NamedTuple
 from unittest.mock import patch
@@ -191,6 +192,8 @@ def _of_system(error: SystemExit | OSError) -> str | None:
             "downloads while it is built, and networks have no connection: put the file where its script looks for it"
         )
     if isinstance(error, FileNotFoundError) and error.filename:
+        if any(one.name == "_execute_child" for one in extract_tb(error.__traceback__)):
+            return f"starts the program {escaped(str(error.filename))}, which is not installed"
         return f"{escaped(str(error.filename))} is missing: fetch it, or `git lfs pull` in the repository"
     if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM) and error.filename:
         return f"opens {escaped(str(error.filename))}, which it may not: it reads its repository and writes nothing"
