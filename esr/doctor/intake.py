@@ -111,11 +111,9 @@ def _image() -> to.Pixels:
 
 
 def _in_folder(folder: Path) -> Iterator[HandedIn]:
-    if folder.is_file() and folder.suffix in (".yaml", ".yml"):
-        yield _of_yaml(folder)
-        return
     if folder.is_file():
-        yield HandedIn(folder, folder.name, problems=["a single file: hand in a folder, unpacked"])
+        other = HandedIn(folder, folder.name, problems=["a single file: hand in a folder, unpacked"])
+        yield _of_yaml(folder) if folder.suffix in (".yaml", ".yml") else other
         return
     if not folder.is_dir():
         raise ConfigError(f"{shown_path(folder)}: no such folder; give folders with one submission each")

@@ -160,8 +160,7 @@ def _explained(error: BaseException, root: Path) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name:
         return _absent(error.name, root)
     if "weights_only" in str(error):  # torch's advice would execute what the file holds
-        found = re.search(r"GLOBAL \S+|TorchScript archive", str(error))
-        what = escaped(found[0]) if found else "an object"
+        what = escaped((re.findall(r"GLOBAL \S+|TorchScript archive", str(error)) or ["an object"])[0])
         return f"torch.load opens tensors only, and a weight file holds more ({what}): torch.save its state_dict"
     if isinstance(error, EOFError) and "reading a line" in str(error):
         return "its script asks for a line from the keyboard, which nobody types here"
@@ -238,12 +237,8 @@ class _OnDevice(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        moved = {name: self._moved(value) for name, value in (kwargs or {}).items()}
-        return func(*map(self._moved, args), **moved)
-
-    def _moved(self, value: Any) -> Any:
-        is_cuda = isinstance(value, torch.device) and value.type == "cuda"
-        return self._device if is_cuda or (isinstance(value, str) and value.startswith("cuda")) else value
+        moved = {name: self._device if _is_cuda(value) else value for name, value in (kwargs or {}).items()}
+        return func(*(self._device if _is_cuda(value) else value for value in args), **moved)
 
 
 class _AnyState(dict[str, Any]):
@@ -298,4 +293,4 @@ def on_device(device: torch.device) -> Iterator[None]:
 
 
 def _is_cuda(value: object) -> bool:
-    return (isinstance(value, torch.device) and value.type == "cuda") or str(value).startswith("cuda")
+    return isinstance(value, (torch.device, str)) and str(value).startswith("cuda")
