@@ -236,6 +236,7 @@ BUILT = {
     "loaded from TorchScript": "torch.jit.load('model_zoo/scripted.pt', map_location=device)",
     "scripted": "torch.jit.script(load(1))",
     "with a train that returns nothing": "silent(load(1))",
+    "on a GPU by its number": "load(1).to(0).to(device=0)",
     "on several GPUs": "torch.nn.DataParallel(load(1)).cuda()",
 }
 

@@ -267,8 +267,8 @@ def on_device(device: torch.device) -> Iterator[None]:
     """
 
     def module_to(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        with_device = [device if _is_cuda(value) else value for value in args]
-        if _is_cuda(kwargs.get("device")):
+        with_device = [device if _is_cuda(value) or type(value) is int else value for value in args]
+        if _is_cuda(kwargs.get("device")) or type(kwargs.get("device")) is int:  # a GPU by its number
             kwargs["device"] = device
         return to(self, *with_device, **kwargs)
 
