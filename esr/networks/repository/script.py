@@ -168,9 +168,8 @@ def _explained(error: BaseException, root: Path) -> str:
         return known
     head, traceback, rest = str(error).partition("Traceback (most recent call last)")
     if traceback:  # of a program that the script ran: its last line is the reason
-        return one_line(f"{type(error).__name__}: {head} {rest.strip().splitlines()[-1]}".replace(f"{root}/", ""))[
-            :1500
-        ]
+        last = f"{type(error).__name__}: {head} {rest.strip().splitlines()[-1]}"
+        return one_line(last.replace(f"{root}/", ""))[:1500]
     return described(error).replace(f"{root}/", "")[:1500]
 
 
@@ -187,9 +186,7 @@ def _of_system(error: SystemExit | OSError) -> str | None:
     if isinstance(error, SystemExit):
         return f"its script ends the program (exit code {escaped(str(error.code or 0))}) instead of returning a network"
     if isinstance(error, URLError):
-        return (
-            "downloads while it is built, and networks have no connection: put the file where its script looks for it"
-        )
+        return "downloads while it is built, and networks have no connection: put the file where its script looks"
     if isinstance(error, FileNotFoundError) and error.filename:
         if any(one.name == "_execute_child" for one in extract_tb(error.__traceback__)):
             return f"starts the program {escaped(str(error.filename))}, which is not installed"
