@@ -71,7 +71,7 @@ def _row(one: "HandedIn") -> tuple[str, ...]:
     counted, claims = one.complexity, one.claims
     return (
         one.name,
-        one.path.name,
+        (one.path.parent if one.path.suffix in (".yaml", ".yml") else one.path).absolute().name,
         "yes" if one.ready else "no",
         number(counted.params if counted else None, 3, 1e6),
         number(claims.params_m if claims else None, 3),

@@ -70,13 +70,12 @@ def listed(layout: "Layout", entry: "Branch") -> Listed:
     from esr.config.repository_sources import examine  # noqa: PLC0415 - see `run`
 
     sources = examine(layout, entry)
-    missing = tuple(layout.missing(entry))
     return Listed(
         id=entry.id,
         name=entry.name,
         data_range=entry.data_range,
         weights=entry.weights,
-        weights_missing=missing,
+        weights_missing=tuple(layout.missing(entry)),
         packages_missing=sources.packages,
         suspicious=sources.suspicious,
     )
@@ -87,12 +86,7 @@ def _state(changed: tuple[str, ...] | None) -> str:
         return "differences not known (no git, or no checkout)"
     from esr.text import listed as shortened  # noqa: PLC0415 - see `run`
 
-    return f"{len(changed)} files differ ({shortened(changed)})" if changed else "unchanged"
-
-
-def _phrases(row: Listed) -> str:
-    """What is worth a look, without the places, which `--format json` gives."""
-    return "; ".join(dict.fromkeys(reason.partition(" (")[0] for reason in row.suspicious))
+    return f"changed files: {len(changed)} ({shortened(changed)})" if changed else "unchanged"
 
 
 def _print(layout: "Layout", rows: list[Listed]) -> None:
@@ -104,7 +98,8 @@ def _print(layout: "Layout", rows: list[Listed]) -> None:
         absent = ", ".join(row.weights_missing)
         weights = f"missing: {absent}" if absent else ", ".join(Path(name).name for name in row.weights) or "none named"
         packages = " ".join(row.packages_missing)
-        cells.append((str(row.id), row.name, f"{row.data_range:g}", weights, packages, _phrases(row)))
+        phrases = "; ".join(dict.fromkeys(reason.partition(" (")[0] for reason in row.suspicious))  # without places
+        cells.append((str(row.id), row.name, f"{row.data_range:g}", weights, packages, phrases))
     screen = console()
     screen.print(layout.root.name)
     grid = texts(_HEADERS, cells, left=("name", *_SENTENCES))

@@ -43,6 +43,9 @@ def _check(config: DictConfig, shown: str) -> None:
     for key in ("defaults", "hydra"):
         if key in config:
             raise ConfigError(f"{shown}: {key}: is Hydra's, not a network's; leave it out and write out the keys")
+    if "build" in config:
+        remedy = "build a wheel of the operator, and name it in the file of `requirements`"
+        raise ConfigError(f"{shown}: build: nothing is compiled here; {remedy}; see docs/challenge-repositories.md")
     try:
         model = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(ModelConf(_target_="")), config))
     except OmegaConfBaseException as error:

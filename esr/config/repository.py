@@ -72,16 +72,15 @@ class Layout(msgspec.Struct, frozen=True):
     """By id."""
 
     def entry(self, number: int | None) -> Branch:
-        """The network of an id.
+        """The network of an id; of `None`, the baseline.
 
         Raises:
             ConfigError: There is none.
         """
         known = {entry.id: entry for entry in self.entries}
-        if number not in known:
-            near = "give one" if number is None else "no such network"
-            raise ConfigError(f"id={number}: {near}; {self.root.name} has {', '.join(map(str, known))}")
-        return known[number]
+        if number is not None and number not in known:
+            raise ConfigError(f"id={number}: no such network; {self.root.name} has {', '.join(map(str, known))}")
+        return self.baseline if number is None else known[number]
 
     @property
     def baseline(self) -> Branch:

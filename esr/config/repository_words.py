@@ -33,10 +33,12 @@ def expand(words: Sequence[str], *, several: bool = False) -> list[str]:
     words = readable([_globbed(word) for word in words], several=several)
     given = dict(word.split("=", 1) for word in words if "=" in word and not word.startswith("-"))
     chosen = [group for group in ("model", "baseline") if CHOICE in given.get(group, "").split(",")]
+    if given.get("model") == CHOICE and "baseline" not in given:
+        chosen.append("baseline")
+    for key, groups in {"repo": ["model", "baseline"], "id": ["model"], "baseline_id": ["baseline"]}.items():
+        if given.get(key, "null") not in ("", "null") and not {*groups} & {*chosen}:
+            raise ConfigError(f"{key}={given[key]}: no use without {' or '.join(f'{one}=repo' for one in groups)}")
     if not chosen:
-        for key in ("repo", "id", "baseline_id"):
-            if given.get(key, "null") != "null":
-                raise ConfigError(f"{key}={given[key]}: chooses in a challenge's repository; add model=repo")
         return list(words)
     if not given.get("repo", "").strip():
         raise ConfigError(f"{chosen[0]}=repo: add repo=DIR, the checkout of a challenge's repository")
@@ -44,10 +46,10 @@ def expand(words: Sequence[str], *, several: bool = False) -> list[str]:
     changed = {"repo": quoted(str(layout.root))}
     if "model" in chosen:
         changed["id"] = _ids(given.get("id", ""), layout, several=several)
-    if given.get("model") == CHOICE and "baseline" not in given:
+    if "baseline" in chosen and "baseline" not in given:
         changed["baseline"] = CHOICE
-    if "baseline_id" in given:
-        _ids(given["baseline_id"], layout, several=False)
+    if given.get("baseline_id", "null") not in ("", "null"):
+        _ids(given["baseline_id"], layout, several=False, key="baseline_id")
     kept = [word for word in words if word.partition("=")[0] not in changed]
     return [*kept, *(f"{key}={value}" for key, value in changed.items())]
 
@@ -64,17 +66,18 @@ def _globbed(word: str) -> str:
     return f"{match[1]}=" + ",".join(map(quoted, files))
 
 
-def _ids(value: str, layout: Layout, *, several: bool) -> str:
+def _ids(value: str, layout: Layout, *, several: bool, key: str = "id") -> str:
     known = ", ".join(str(entry.id) for entry in layout.entries)
     if not value:
         raise ConfigError(f"model=repo: add id=N, or id=all with -m; {layout.root.name} has {known}")
     numbers = [str(entry.id) for entry in layout.entries] if value == ALL else value.split(",")
     if not several and len(numbers) > 1:
-        raise ConfigError(f"id={value}: several networks need esr -m")
+        raise ConfigError(f"{key}={value}: several networks need esr -m")
     for number in numbers:
         if not re.fullmatch(r"[+-]?\d{1,9}", number.strip()):
-            raise ConfigError(f"id={value}: {number!r:.20} is no number; {layout.root.name} has {known}")
-        layout.entry(int(number))
+            raise ConfigError(f"{key}={value}: {number!r:.20} is no number; {layout.root.name} has {known}")
+        if int(number) not in [entry.id for entry in layout.entries]:
+            raise ConfigError(f"{key}={number}: no such network; {layout.root.name} has {known}")
     return ",".join(str(int(number)) for number in numbers)
 
 
@@ -82,8 +85,7 @@ def network_of(root: str | None, number: int | None) -> str:
     """Name of a repository's network, for `${esr.repository:…}`; without an id its baseline's."""
     if not root:
         raise ConfigError("model=repo: add repo=DIR, the checkout of a challenge's repository")
-    layout = read_layout(Path(root))
-    return (layout.baseline if number is None else layout.entry(number)).name
+    return read_layout(Path(root)).entry(number).name
 
 
 def complete(model: ModelConf) -> ModelConf:
@@ -95,7 +97,7 @@ def complete(model: ModelConf) -> ModelConf:
     if model.repository.root is None:
         return model
     layout = read_layout(Path(model.repository.root))
-    entry = layout.baseline if model.repository.id is None else layout.entry(model.repository.id)
+    entry = layout.entry(model.repository.id)
     return dataclasses.replace(
         model,
         name=model.name or entry.name,

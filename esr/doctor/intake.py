@@ -8,7 +8,6 @@ import io
 import os
 import zipfile
 import zlib
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,7 +30,9 @@ from esr.text import listed, one_line, shown_path
 from esr.zoo import weights as zoo
 
 WEIGHTS = (".pth", ".pt", ".ckpt", ".safetensors", ".bin", ".pkl")
-LICENCES = ("LICENSE*", "LICENCE*", "COPYING*", "license*", "licence*")
+LICENCES = ("license", "licence", "copying")
+"""Beginnings of file names, in any case."""
+PACKED = (".zip", ".tar", ".gz", ".tgz", ".xz", ".7z", ".rar")
 MOST_BYTES = 2 << 30
 """Of a submission."""
 _MOST_TEXT = 1 << 20
@@ -52,6 +53,8 @@ class HandedIn:
     notes: list[str] = field(default_factory=list)
     """What does not stop a measurement."""
     complexity: Complexity | None = None
+    is_baseline: bool = False
+    """The baseline of a repository with other networks, which every fork has."""
 
     @property
     def ready(self) -> bool:
@@ -67,12 +70,10 @@ class HandedIn:
 def submissions(paths: Sequence[Path]) -> list[HandedIn]:
     """Every network under these folders, with what is wrong in their files; nothing of them is run."""
     found = [one for path in paths for one in _in_folder(path.expanduser())]
-    names = Counter(one.name.casefold() for one in found)
-    for one in found:
-        if names[one.name.casefold()] > 1:
-            others = [
-                str(other.path) for other in found if other is not one and other.name.casefold() == one.name.casefold()
-            ]
+    own = [one for one in found if not one.is_baseline]
+    for one in own:
+        others = [str(two.path) for two in own if two is not one and two.name.casefold() == one.name.casefold()]
+        if others:
             one.problems.append(f"its name {one.name} is also that of {listed(others)}: set another `name`")
     return found
 
@@ -110,11 +111,16 @@ def _image() -> to.Pixels:
 
 
 def _in_folder(folder: Path) -> Iterator[HandedIn]:
-    if folder.is_file() and folder.suffix in (".yaml", ".yml"):
-        yield _of_yaml(folder)
+    if folder.is_file():
+        other = HandedIn(folder, folder.name, problems=["a single file: hand in a folder, unpacked"])
+        yield _of_yaml(folder) if folder.suffix in (".yaml", ".yml") else other
         return
     if not folder.is_dir():
         raise ConfigError(f"{shown_path(folder)}: no such folder; give folders with one submission each")
+    inside = [one for one in folder.glob("*") if not one.name.startswith((".", "__"))]
+    if len(inside) == 1 and inside[0].is_dir() and not inside[0].is_symlink():  # as archives are often unpacked
+        yield from _in_folder(inside[0])
+        return
     yamls = sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")])
     networks = [file for file in yamls if "_target_" in _text(file)]
     scripts = [file for file in folder.glob("*.py") if f"def {FUNCTION}(" in _text(file)]
@@ -136,7 +142,7 @@ def _text(file: Path) -> str:
 
 def _with_common_checks(one: HandedIn, folder: Path) -> HandedIn:
     """Licence and size, which concern every kind of submission."""
-    licensed = any(path.is_file() for pattern in LICENCES for path in folder.glob(pattern))
+    licensed = any(path.name.lower().startswith(LICENCES) and path.is_file() for path in folder.glob("*"))
     if not licensed and not (one.model and one.model.checkpoint.licence):
         one.problems.append("no licence: add a LICENSE file, or checkpoint.licence to the YAML")
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
@@ -214,7 +220,8 @@ def _of_repository(folder: Path) -> Iterator[HandedIn]:
         return
     for entry in layout.entries:
         conf = ModelConf(f"test_demo.{FUNCTION}", repository=RepositoryConf(str(layout.root), entry.id))
-        one = HandedIn(folder, entry.name, complete(conf))
+        is_baseline = entry == layout.baseline and len(layout.entries) > 1
+        one = HandedIn(folder, entry.name, complete(conf), is_baseline=is_baseline)
         missing = [name for name in entry.weights if not os.path.isfile(layout.root / name)]
         one.problems += [f"{listed(missing)} is not there"] if missing and len(missing) == len(entry.weights) else []
         one.problems += [
@@ -233,7 +240,9 @@ def _bare(folder: Path) -> HandedIn:
     weights = sorted(path for path in folder.rglob("*") if path.suffix in WEIGHTS and path.is_file())
     if len(sources) != 1 or len(weights) != 1:
         found = f"{len(sources)} Python files and {len(weights)} weight files"
-        one.problems.append(f"{found} and no YAML with _target_: add one, see docs/own-network.md")
+        packed = listed(path.name for path in folder.glob("*") if path.suffix.lower() in PACKED)
+        remedy = f"unpack {packed}" if packed else "add one, see docs/own-network.md"
+        one.problems.append(f"{found} and no YAML with _target_: {remedy}")
         return one
     one.problems += _weight_problems(weights[0])
     try:

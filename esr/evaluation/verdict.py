@@ -23,6 +23,9 @@ FEW_SAMPLES = 0.2
 passes over one small image, an honest network's excess was 0.06 once and above 0.08 once."""
 WORSE_ALONE = 0.4
 """Likewise where no other network tells how much harder the altered inputs are."""
+NOISE = 2.0
+"""Grey levels that noise and borders inside altered inputs may add to an error: 1.3 to 1.8 for four networks on a
+photograph, sharp or blurred. On smooth images that is a multiple of the error."""
 ANOTHER_SPREAD = 2.0
 """Factor between the spreads of outputs, over those of inputs, on timed inputs and on images."""
 MORE_MACS = 1.05
@@ -169,33 +172,40 @@ def compare_truth(subject: Subject, other: Subject) -> TruthCheck | None:
     before, now = subject.on_images.relative_error, subject.on_timed.relative_error
     if before is None or now is None or before <= 0:
         return None
-    harder = _harder(other, before)
+    harder = _harder(subject, other, before)
     return TruthCheck(before, now, subject.on_timed.passes, now / before - (harder or 1.0))
 
 
-def _harder(other: Subject, error: float) -> float | None:
+def _harder(subject: Subject, other: Subject, error: float) -> float | None:
     """Factor by which altered inputs are harder, as another network tells; `None` if that one is worse than its input.
 
     The larger of the factor by which the other's error grew, and of what its growth is to this error: noise adds to
     errors, so that the better network's grows by the larger factor.
 
     Args:
+        subject: The network in question.
         other: The other network.
-        error: Relative error on the images of the network in question.
+        error: Relative error of the one in question on the images.
     """
     before, now = other.on_images.relative_error, other.on_timed.relative_error
     if before is None or now is None or not 0 < before < 1:
         return None
-    return max(now / before, 1 + (now - before) / error)
+    return min(max(now / before, 1 + (now - before) / error), 1 + _most_harder(subject, error))
+
+
+def _most_harder(subject: Subject, error: float) -> float:
+    """Growth of a relative error that altered inputs alone may explain."""
+    timed = subject.on_timed
+    return max(WORSE_ALONE, NOISE * timed.passes / (timed.plain_error * error))
 
 
 def _worse(subject: Subject, other: Subject) -> str | None:
     truth = compare_truth(subject, other)
     if truth is not None:
-        known = _harder(other, truth.quality) is not None and truth.quality < 1
+        harder = _harder(subject, other, truth.quality) if truth.quality < 1 else None
         chance = FEW_SAMPLES / math.sqrt(max(1, truth.passes))
-        harder = max(1.0, truth.timed / truth.quality - truth.excess)  # what scatters then scatters as much more
-        if truth.excess > harder * ((WORSE if known else WORSE_ALONE) + chance):
+        most = (WORSE + chance) * max(1.0, harder) if harder else _most_harder(subject, truth.quality) + chance
+        if truth.excess > most:
             return f"error of {truth.timed:.3g} times the input's on timed passes, {truth.quality:.3g} on the images"
     before, now = subject.on_images.relative_spread, subject.on_timed.relative_spread
     if before and now is not None and not 1 / ANOTHER_SPREAD <= now / before <= ANOTHER_SPREAD:

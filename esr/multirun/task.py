@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 
 from esr.config import compose as composition
 from esr.config.mistakes import in_one_line
+from esr.config.quoting import unquoted
 from esr.errors import ConfigError, EsrError, EvaluationFailed
 from esr.multirun import folders
 from esr.multirun.outcomes import NetworkOutcome, summary
@@ -216,7 +217,7 @@ def labels(jobs: Sequence[Sequence[str]]) -> dict[tuple[str, ...], str]:
     for job in jobs:
         chosen = _model(job)
         folder = [str(Path(chosen).parent)] if len(paths[Path(chosen).stem]) > 1 else []
-        varied = [word.rpartition("=")[0].rpartition(".")[2] + "=" + Path(word.rpartition("=")[2]).name
+        varied = [f"{word.partition('=')[0].rpartition('.')[2]}={Path(_value(word)).name}"
                   for word in job if word not in shared and not word.startswith("model=")]  # fmt: skip
         found[_key(job)] = " ".join(folder + varied)
     return found
@@ -228,7 +229,12 @@ def _key(overrides: Sequence[str]) -> tuple[str, ...]:
 
 
 def _model(overrides: Sequence[str]) -> str:
-    return next((word.partition("=")[2] for word in reversed(overrides) if word.startswith("model=")), "")
+    return next((_value(word) for word in reversed(overrides) if word.startswith("model=")), "")
+
+
+def _value(override: str) -> str:
+    value = override.partition("=")[2]
+    return unquoted(value) if value[:1] in ("'", '"') else value
 
 
 def _plain(outcome: NetworkOutcome) -> dict[str, object]:

@@ -45,7 +45,7 @@ def build(model: ModelConf) -> nn.Module:
     if not isinstance(network, nn.Module):
         raise NetworkError(f"{key}: gave a {type(network).__name__}, expected a torch.nn.Module")
     _materialise(network, key)
-    return _frozen(network)
+    return frozen(network)
 
 
 def _materialise(network: nn.Module, key: str) -> None:
@@ -109,7 +109,7 @@ def finish(network: nn.Module, model: ModelConf) -> nn.Module:
     """
     for name in methods(model.after_load):
         network = _call(network, name)
-    return _frozen(network)
+    return frozen(network)
 
 
 def _call(network: nn.Module, name: str) -> nn.Module:
@@ -136,10 +136,11 @@ def _call(network: nn.Module, name: str) -> nn.Module:
     return network
 
 
-def _frozen(network: nn.Module) -> nn.Module:
+def frozen(network: nn.Module) -> nn.Module:
+    """The network in eval mode, without gradients."""
     # Not chained: a network's own `train`, which `eval` calls, may return nothing.
     network.eval()
-    network.requires_grad_(False)
+    nn.Module.requires_grad_(network, False)  # which a scripted module refuses to do itself
     return network
 
 

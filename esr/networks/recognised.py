@@ -7,6 +7,7 @@ from torch import nn
 from esr.config.cards import NO_FILE
 from esr.config.schema import SCALE, CheckpointConf
 from esr.errors import NetworkError, WeightsError
+from esr.networks.build import frozen
 from esr.networks.repository.stand_ins import prepare_torchvision
 from esr.networks.weight_files import read_weights
 from esr.records.network import Weights
@@ -36,5 +37,4 @@ def load(weights: Weights, content: bytes | None = None) -> nn.Module:
     if (found.scale, found.input_channels, found.output_channels) != (SCALE, 3, 3):
         what = f"{found.architecture.name} for ×{found.scale} with {found.input_channels} channels"
         raise WeightsError(f"{weights.path}: {what}; expected ×{SCALE} with 3")
-    network: nn.Module = found.model
-    return network.eval().requires_grad_(False)
+    return frozen(found.model)

@@ -150,6 +150,7 @@ def _aspects(entries: Sequence[Entry], submissions: Sequence[Submission]) -> Map
     found = {"team": [f"{one.team or 'no team'}, {'-' if one.team_id is None else one.team_id}" for one in entries]}
     for key in dict.fromkeys(key for model in models for key in model if key != "source"):
         found[key] = [f"{key.rpartition('.')[2]}={_short(model.get(key, '-'))}" for model in models]
+    found["source"] = _folders([str(model.get("source") or "") for model in models])
     files = [Path(one.weights_path).name if one.weights_path else one.weights for one in submissions]
     digests = [one.weights[:_DIGITS] for one in submissions]
     same_file = len(set(zip(files, digests, strict=True))) > len(set(files))
@@ -157,7 +158,6 @@ def _aspects(entries: Sequence[Entry], submissions: Sequence[Submission]) -> Map
         found["weights"] = [
             f"weights {digest if same_file else _short(file)}" for digest, file in zip(digests, files, strict=True)
         ]
-    found["source"] = _folders([str(model.get("source") or "") for model in models])
     found["machine"] = _machines(submissions)
     found["code"] = [f"code {one.code[:_DIGITS]}" if one.code else "" for one in submissions]
     return found

@@ -189,7 +189,7 @@ def loading_notes(network: Network) -> list[str]:
         counts = f"{len(found.missing)} entries missing, {len(found.unexpected)} unexpected"
         notes.append(f"its script loads weights with strict=False: {counts}")
     if source := found.repository:
-        dirty = f", {len(source.changed)} files differ" if source.changed else ""
+        dirty = f", changed files: {len(source.changed)}" if source.changed else ""
         at = f" at {source.commit[:7]}" if source.commit else ""
         notes.append(f"id {source.id} of {escaped(source.path)}{at}{dirty}")
     return notes

@@ -40,6 +40,7 @@ def test_a_table_to_send_back_after_a_dry_run(run_esr, tmp_path):
     rows = {line.split(" | ")[0].strip("| "): line for line in checked.out.splitlines() if line.startswith("|")}
     assert "| yes | 0.004 | 0.004 |" in rows["alpha"]
     assert "| yes | 0.004 | – |" in rows["bare"]
+    assert "| team a |" in rows["alpha"]
     assert "| no |" in rows["broken"]
     assert "the weather was bad" in rows["broken"]
     assert "2 of 3 networks are ready" in checked.out
@@ -59,6 +60,7 @@ def test_a_table_to_send_back_after_a_dry_run(run_esr, tmp_path):
         (lambda folder: (folder / "tiny.py").write_text("x = 1"), "tiny.py defines no Tiny"),
         (lambda folder: (folder / "tiny.py").unlink(), "no tiny.py beside the YAML"),
         (lambda folder: (folder / "model.yaml").write_text("_target_: tiny.Tiny\nnmae: x"), "did you mean name"),
+        (lambda folder: (folder / "model.yaml").write_text("_target_: tiny.Tiny\nbuild: setup.py"), "build a wheel"),
     ],
 )
 def test_faults_show_without_running_anything(fault, problem, tmp_path):
@@ -69,6 +71,21 @@ def test_faults_show_without_running_anything(fault, problem, tmp_path):
     (found,) = submissions([folder])
     assert any(problem in one for one in found.problems), found.problems
     assert not marker.exists()
+
+
+def test_archives_stray_files_and_folders_in_folders(tmp_path):
+    packed = tmp_path / "packed"
+    packed.mkdir()
+    for file in (packed / "network.zip", tmp_path / "loose.zip"):
+        file.write_bytes(b"PK")
+    unpacked = tmp_path / "unpacked"
+    _submission(unpacked / "its own folder", None)
+    (unpacked / "__MACOSX").mkdir()
+    (unpacked / "its own folder" / "LICENSE").rename(unpacked / "its own folder" / "License.md")
+    found = submissions([packed, tmp_path / "loose.zip", unpacked])
+    assert "unpack network.zip" in found[0].problems[0]
+    assert found[1].problems == ["a single file: hand in a folder, unpacked"]
+    assert (found[2].name, found[2].problems) == ("its own folder", [])
 
 
 def test_a_bare_folder_needs_one_class_that_can_be_told(tmp_path):
@@ -91,6 +108,10 @@ def test_names_are_unique_and_a_repository_gives_a_row_for_each_network(tmp_path
     assert all("is also that of" in one.problems[0] for one in submissions([first, second]))
     repository = make_repository(tmp_path / "r")
     (repository / "LICENSE").write_text("MIT")
+    fork = make_repository(tmp_path / "fork")  # with the same baseline
+    named = [one.model.repository.id for one in submissions([repository, fork]) if "also that of" in str(one.problems)]
+    assert named
+    assert 0 not in named
     rows = {one.model.repository.id: one for one in submissions([repository])}
     assert rows[0].ready
     assert rows[9].problems == ["needs packages: a_package_that_nobody_has"]
@@ -102,10 +123,10 @@ def test_names_are_unique_and_a_repository_gives_a_row_for_each_network(tmp_path
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_table_fits_the_terminal_and_names_the_columns_that_do_not(run_esr, tmp_path, width):
-    _submission(tmp_path / "a_team_with_a_long_name" / "model", "claims: {params_m: 0.004}\n", name="alpha")
+    _submission(tmp_path / "a_team" / "with_a_long_name", "claims: {params_m: 0.004}\n", name="alpha")
     (_submission(tmp_path / "beta") / "LICENSE").unlink()
     (tmp_path / "beta" / "tiny.pth").unlink()
-    folders = [str(tmp_path / "a_team_with_a_long_name" / "model"), str(tmp_path / "beta")]
+    folders = [str(tmp_path / "a_team" / "with_a_long_name"), str(tmp_path / "beta")]
     run = run_esr("check", *folders, "--no-run", env={"COLUMNS": str(width)})
     assert run.code == 1, run.err
     assert max(map(len, run.out.splitlines())) <= width

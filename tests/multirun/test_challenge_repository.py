@@ -86,8 +86,6 @@ def test_words_are_completed_and_checked(repository):
     assert f"id={','.join(map(str, NETWORKS))}" in words
     assert "baseline=repo" in words
     assert expand(["model=imdn", "id=null"]) == ["model=imdn", "id=null"]
-    with pytest.raises(ConfigError, match=r"id=3: chooses in a challenge's repository; add model=repo"):
-        expand(["model=imdn", "id=3"])
     settings = compose(["model=repo", f"repo={repository}", "id=7", "baseline=imdn"])
     assert (settings.model.name, settings.model.data_range, settings.model.title) == ("07_Range", 255.0, "Range")
     assert settings.baseline.name == "imdn"
@@ -106,6 +104,10 @@ def test_words_are_completed_and_checked(repository):
         (["model=repo", "repo={repository}", "id=3"], "id=3: no such network; it's"),
         (["model=repo", "repo={repository}", "id=1,2"], "several networks need esr -m"),
         (["model=repo", "repo={repository}", "id=one"], "is no number"),
+        (["model=repo", "repo={repository}", "id=1", "baseline_id=99"], "baseline_id=99: no such network"),
+        (["model=imdn", "repo={repository}"], "no use without model=repo or baseline=repo"),
+        (["model=imdn", "baseline=repo", "repo={repository}", "id=1"], "id=1: no use without model=repo"),
+        (["model=imdn", "baseline_id=1"], "baseline_id=1: no use without baseline=repo"),
         (["model=repo", "repo={repository}", "id=1", "weights=bundled"], None),
         (["model=repo", "repo={repository}", "id=1", "model.precision=fp17"], "no such choice; did you mean"),
     ],

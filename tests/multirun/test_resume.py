@@ -286,6 +286,8 @@ def test_jobs_are_labelled_by_what_tells_them_apart():
     assert labels([["model=imdn"], ["model=rfdn"]]) == {("model=imdn",): "", ("model=rfdn",): ""}
     swept = [["model=rlfn", f"+model.args.num_block={count}", "data=set5"] for count in (2, 3)]
     assert list(labels(swept).values()) == ["num_block=2", "num_block=3"]
+    spaced = [[f"model='of {team}/it\\'s/net.yaml'", f"weights='w {team}=1.pth'"] for team in ("a", "b")]
+    assert list(labels(spaced).values()) == ["of a/it's weights=w a=1.pth", "of b/it's weights=w b=1.pth"]
 
 
 HELPERS = {

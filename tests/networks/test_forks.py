@@ -232,6 +232,24 @@ def test_networks_are_told_apart_and_built(way: str, tmp_path: Path) -> None:
     assert name in (last.name, f"{last.id:02}_Net")
 
 
+BUILT = {
+    "loaded from TorchScript": "torch.jit.load('model_zoo/scripted.pt', map_location=device)",
+    "scripted": "torch.jit.script(load(1))",
+    "with a train that returns nothing": "silent(load(1))",
+    "on a GPU by its number": "load(1).to(0).to(device=0)",
+    "on several GPUs": "torch.nn.DataParallel(load(1)).cuda()",
+}
+
+
+@pytest.mark.parametrize("way", BUILT)
+def test_networks_of_other_kinds_are_built(way: str, tmp_path: Path) -> None:
+    silent = "\ndef silent(network):\n    network.train = lambda mode=True: None\n    return network\n"
+    root = make_fork(tmp_path / "fork", silent + ONE.replace("load(1)", BUILT[way]))
+    scripted = torch.jit.script(torch.nn.Sequential(torch.nn.Conv2d(3, 48, 1), torch.nn.PixelShuffle(4)))
+    scripted.save(root / "model_zoo" / "scripted.pt")
+    assert built(root, 1) == ("01_Net", (1, 3, 32, 32))
+
+
 ONE = "def select_model(args, device):\n    if args.model_id == 1:\n        return load(1), '01_Net', 1.0, None\n"
 
 
@@ -322,11 +340,17 @@ def test_a_pointer_of_git_lfs_is_named_before_anything_is_run_and_after(tmp_path
             ONE.replace("load(1)", "torch.hub.load_state_dict_from_url('http://127.0.0.1:9/x.pth', 'downloads')"),
             "networks have no connection",
         ),
+        (ONE.replace("load(1)", "torch.load('scripted.pt')"), "holds more (TorchScript archive)"),
+        (ONE.replace("load(1)", "__import__('subprocess').run(['nvidia-smi-x'])"), "starts the program nvidia-smi-x"),
+        ("input('Ready? ')\n" + ONE, "asks for a line from the keyboard"),
+        (ONE.replace("load(1)", "load(args.width)"), "'Namespace' object has no attribute 'width'"),
         ("import models.team01.more\n" + ONE, "the repository has no module models.team01.more"),
     ],
 )
 def test_what_cannot_be_built_says_why_in_one_line(script: str, reason: str, tmp_path: Path) -> None:
-    outcome = str(built(make_fork(tmp_path / "fork", script), 1))
+    root = make_fork(tmp_path / "fork", script)
+    torch.jit.script(torch.nn.ReLU()).save(root / "scripted.pt")
+    outcome = str(built(root, 1))
     assert reason in outcome
     assert outcome.startswith("id=1 of fork: ")
     assert "\n" not in outcome

@@ -6,7 +6,9 @@ import importlib.abc
 import importlib.util
 import inspect
 import os
+import re
 import sys
+from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.machinery import (
@@ -18,7 +20,8 @@ from importlib.machinery import (
     SourceFileLoader,
 )
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from traceback import extract_tb
+from types import ModuleType
 from typing import Any, NamedTuple
 from unittest.mock import patch
 from urllib.error import URLError
@@ -30,6 +33,7 @@ from torch.overrides import TorchFunctionMode
 from esr.config.repository import Branch, Layout, is_pointer, read_layout
 from esr.config.schema import RepositoryConf
 from esr.errors import EsrError, NetworkError
+from esr.networks.build import frozen
 from esr.networks.repository.stand_ins import stand_ins
 from esr.text import described, escaped, one_line
 
@@ -104,7 +108,7 @@ def _arguments(
 ) -> inspect.BoundArguments:
     """What `select_model` is called with: the id, or the script's arguments with it, and the device."""
     bound = signature.bind_partial()
-    attributes = SimpleNamespace(**{**layout.arguments, **dict.fromkeys(layout.id_names, entry.key)})
+    attributes = Namespace(**{**layout.arguments, **dict.fromkeys(layout.id_names, entry.key)})
     waiting: list[object] = [device] if layout.takes_id else [attributes, device]
     for name, one in signature.parameters.items():
         if "device" in name.lower():
@@ -148,20 +152,24 @@ def _checked(returned: object, entry: Branch, used: tuple[str, ...]) -> Selected
         raise TypeError(f"a {what}") from error
     if not limit > 0:
         raise ValueError(f"the range {limit:g}")
-    return Selected(network.eval().requires_grad_(False), str(name), limit, side, used)
+    return Selected(frozen(network), str(name), limit, side, used)
 
 
 def _explained(error: BaseException, root: Path) -> str:
     """The reason for which a network could not be built, with the remedy where there is one."""
     if isinstance(error, ModuleNotFoundError) and error.name:
         return _absent(error.name, root)
+    if "weights_only" in str(error):  # torch's advice would execute what the file holds
+        what = escaped((re.findall(r"GLOBAL \S+|TorchScript archive", str(error)) or ["an object"])[0])
+        return f"torch.load opens tensors only, and a weight file holds more ({what}): torch.save its state_dict"
+    if isinstance(error, EOFError) and "reading a line" in str(error):
+        return "its script asks for a line from the keyboard, which nobody types here"
     if isinstance(error, (SystemExit, OSError)) and (known := _of_system(error)):
         return known
     head, traceback, rest = str(error).partition("Traceback (most recent call last)")
     if traceback:  # of a program that the script ran: its last line is the reason
-        return one_line(f"{type(error).__name__}: {head} {rest.strip().splitlines()[-1]}".replace(f"{root}/", ""))[
-            :1500
-        ]
+        last = f"{type(error).__name__}: {head} {rest.strip().splitlines()[-1]}"
+        return one_line(last.replace(f"{root}/", ""))[:1500]
     return described(error).replace(f"{root}/", "")[:1500]
 
 
@@ -176,12 +184,12 @@ def _absent(module: str, root: Path) -> str:
 
 def _of_system(error: SystemExit | OSError) -> str | None:
     if isinstance(error, SystemExit):
-        return f"its script ends the program (exit code {escaped(str(error.code))}) instead of returning a network"
+        return f"its script ends the program (exit code {escaped(str(error.code or 0))}) instead of returning a network"
     if isinstance(error, URLError):
-        return (
-            "downloads while it is built, and networks have no connection: put the file where its script looks for it"
-        )
+        return "downloads while it is built, and networks have no connection: put the file where its script looks"
     if isinstance(error, FileNotFoundError) and error.filename:
+        if any(one.name == "_execute_child" for one in extract_tb(error.__traceback__)):
+            return f"starts the program {escaped(str(error.filename))}, which is not installed"
         return f"{escaped(str(error.filename))} is missing: fetch it, or `git lfs pull` in the repository"
     if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM) and error.filename:
         return f"opens {escaped(str(error.filename))}, which it may not: it reads its repository and writes nothing"
@@ -226,12 +234,8 @@ class _OnDevice(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        moved = {name: self._moved(value) for name, value in (kwargs or {}).items()}
-        return func(*map(self._moved, args), **moved)
-
-    def _moved(self, value: Any) -> Any:
-        is_cuda = isinstance(value, torch.device) and value.type == "cuda"
-        return self._device if is_cuda or (isinstance(value, str) and value.startswith("cuda")) else value
+        moved = {name: self._device if _is_cuda(value) else value for name, value in (kwargs or {}).items()}
+        return func(*(self._device if _is_cuda(value) else value for value in args), **moved)
 
 
 class _AnyState(dict[str, Any]):
@@ -260,8 +264,8 @@ def on_device(device: torch.device) -> Iterator[None]:
     """
 
     def module_to(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        with_device = [device if _is_cuda(value) else value for value in args]
-        if _is_cuda(kwargs.get("device")):
+        with_device = [device if _is_cuda(value) or type(value) is int else value for value in args]
+        if _is_cuda(kwargs.get("device")) or type(kwargs.get("device")) is int:  # a GPU by its number
             kwargs["device"] = device
         return to(self, *with_device, **kwargs)
 
@@ -286,4 +290,4 @@ def on_device(device: torch.device) -> Iterator[None]:
 
 
 def _is_cuda(value: object) -> bool:
-    return (isinstance(value, torch.device) and value.type == "cuda") or str(value).startswith("cuda")
+    return isinstance(value, (torch.device, str)) and str(value).startswith("cuda")
