@@ -1,9 +1,9 @@
 """Tables that fit a terminal: whole columns are left out and named, no figure is ever cut."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from rich import box
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -13,6 +13,10 @@ from esr.text import one_line
 
 GAP = 1
 """Columns of the terminal between two of the table's."""
+NAME = 24
+"""Cells of a name in a table, where it is told from others; the files have the whole."""
+_LONGEST_NAME, _LONGEST_HEADER = 60, 40
+"""Cells of a name within a sentence, and of a header."""
 _NARROWEST = 12
 """Width to which a column of text is narrowed once no more columns may be left out."""
 _SENTENCES = 24
@@ -22,6 +26,30 @@ _SENTENCES = 24
 def plain(_: Column[RowType], cell: Cell) -> str:
     """A cell's text alone."""
     return cell.text
+
+
+def named(column: Column[RowType], cell: Cell) -> str:
+    """A cell's text, of words no more than a name may take."""
+    return shortened(cell.text, NAME) if column.left else cell.text
+
+
+def shortened(text: str, longest: int) -> str:
+    """Text cut in the middle to so many cells of the terminal, since names often differ only at an end.
+
+    >>> shortened("a_network_of_mine_v2", 12), shortened("imdn", 12)
+    ('a_netw…ne_v2', 'imdn')
+    """
+    if cell_len(text) <= longest:
+        return text
+    start, end = longest // 2, (longest - 1) // 2
+    return f"{set_cell_size(text, start).rstrip()}…{set_cell_size(text[::-1], end).rstrip()[::-1]}"
+
+
+def brief(text: str, names: Iterable[str]) -> str:
+    """Running text in which long names are cut."""
+    for name in sorted(names, key=len, reverse=True):
+        text = text.replace(name, shortened(name, _LONGEST_NAME)) if cell_len(name) > _LONGEST_NAME else text
+    return text
 
 
 def print_fitting(
@@ -50,7 +78,8 @@ def fitted(
 ) -> tuple[Table, list[str]]:
     """A table of as many columns as fit, and the headers of the others.
 
-    A header may break between words, and text may be folded; a figure stays whole and on one line.
+    A header may break between words, and text may be folded; a figure stays whole and on one line, above its
+    interval where there is no room beside it.
 
     Args:
         grid: The table; what is unprintable in it is replaced.
@@ -63,6 +92,30 @@ def fitted(
     """
     lines = [(row, [one_line(text(column, cell)) for column, cell in line]) for row, line in grid.lines]
     columns = {column.key: column for column in grid.columns}
+    kept = _kept(columns, lines, room, left_out_first, gap, sentences)
+    if _total(kept, gap) > room:
+        lines = [(row, [*map(_stacked, grid.columns, line)]) for row, line in lines]
+        kept = _kept(columns, lines, room, left_out_first, gap, sentences)
+    made = Table(box=box.SIMPLE_HEAD, padding=(0, gap - 1, 0, 0), show_edge=False, pad_edge=False)
+    for key, width in kept.items():
+        left = columns[key].left
+        header = Text(_header(columns[key]))
+        made.add_column(header, justify="left" if left else "right", width=width, overflow="fold")
+    for row, line in lines:
+        cells = [Text(cell) for key, cell in zip(columns, line, strict=True) if key in kept]
+        made.add_row(*cells, style=style(row))
+    return made, [columns[key].header for key in left_out_first if key in columns.keys() - kept.keys()]
+
+
+def _kept(
+    columns: Mapping[str, Column[RowType]],
+    lines: Sequence[tuple[RowType, Sequence[str]]],
+    room: int,
+    left_out_first: Sequence[str],
+    gap: int,
+    sentences: Collection[str],
+) -> dict[str, int]:
+    """Widths of the columns that fit, by key."""
     widths = {key: _width(column, [line[at] for _, line in lines]) for at, (key, column) in enumerate(columns.items())}
     least = {key: min(width, _SENTENCES) if key in sentences else width for key, width in widths.items()}
     for key in left_out_first:
@@ -72,16 +125,7 @@ def fitted(
     kept = {key: widths[key] for key in least}
     words = {key: width for key, width in kept.items() if columns[key].left}
     figures = _total(kept, gap) - sum(words.values())
-    kept |= _shared(words, room - figures)
-    made = Table(box=box.SIMPLE_HEAD, padding=(0, gap - 1, 0, 0), show_edge=False, pad_edge=False)
-    for key, width in kept.items():
-        left = columns[key].left
-        header = Text(one_line(columns[key].header))
-        made.add_column(header, justify="left" if left else "right", width=width, overflow="fold")
-    for row, line in lines:
-        cells = [Text(cell) for key, cell in zip(columns, line, strict=True) if key in kept]
-        made.add_row(*cells, style=style(row))
-    return made, [columns[key].header for key in left_out_first if key in columns.keys() - kept.keys()]
+    return kept | _shared(words, room - figures)
 
 
 def left_out_line(headers: Sequence[str], elsewhere: str) -> list[str]:
@@ -113,9 +157,18 @@ def _shared(widths: Mapping[str, int], room: int) -> dict[str, int]:
     return shared
 
 
+def _stacked(column: Column[RowType], text: str) -> str:
+    """A figure above its interval."""
+    return text if column.left else text.replace(" [", "\n[")
+
+
+def _header(column: Column[RowType]) -> str:
+    return shortened(one_line(column.header), _LONGEST_HEADER)
+
+
 def _width(column: Column[RowType], texts: Sequence[str]) -> int:
-    header = column.header.split()
-    return max([cell_len(text) for text in [*texts, *header]], default=1)
+    parts = [*"\n".join(texts).split("\n"), *_header(column).split()]
+    return max(map(cell_len, parts), default=1)
 
 
 def _total(widths: Mapping[str, int], gap: int) -> int:
