@@ -14,6 +14,9 @@ const page = {
     return element;
   },
 
+  /** A name cut in the middle: names often differ only at an end. */
+  brief: (name, most = 28) => name.length <= most ? name : `${name.slice(0, most / 2)}…${name.slice(1 - most / 2)}`,
+
   /** A stranger's string for Plotly, which interprets some tags. */
   plain: (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;"),
 
