@@ -66,12 +66,28 @@ def test_names_of_any_length_leave_the_columns_that_matter(browser, named_at_len
         for box in page.run("return [...document.querySelectorAll('#table .pick')].slice(0, 3)"):
             page.run("arguments[0].click()", box)
         assert max(page.run(boxes, "#comparison *")) <= width
+        beneath = page.run("return [...document.querySelectorAll('#samples .xtick')].map((one) => one.textContent)")
+        assert [*map(len, beneath)] == [28] * 3
         labels = page.run("return document.getElementById('chart').layout.annotations.map((one) => one.text)")
         assert labels
         assert max(map(len, labels)) <= 28
         assert page.complaints() == []
     finally:
         set_size(browser)
+
+
+def test_long_names_cover_nothing_on_paper(browser, named_at_length_file):
+    page = Page(browser, named_at_length_file)
+    page.print_media(True)
+    try:
+        overlap = page.run(
+            "return [...document.querySelectorAll('#table tbody :is(th > a, td > span)')].filter((one) =>"
+            "one.getBoundingClientRect().right > one.parentElement.getBoundingClientRect().right + 1).length"
+        )
+        assert page.run("const page = document.documentElement; return page.scrollWidth - page.clientWidth") <= 0
+        assert overlap == 0
+    finally:
+        page.print_media(False)
 
 
 def test_every_control_has_a_name(browser, field_file):

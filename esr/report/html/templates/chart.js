@@ -176,7 +176,7 @@ const chart = {
         title: { text: page.plain(page.brief(x.label, 50)) }, type: x.log ? "log" : "linear", range: ranges.x,
         ...(x.log ? { tickvals: chart.ticks(ranges.x), tickformat: "~g" } : {}),
       },
-      yaxis: { title: { text: page.plain(page.brief(y.label, 50)) }, range: ranges.y },
+      yaxis: { title: { text: page.plain(page.brief(y.label, 40)) }, range: ranges.y },
       legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
       margin: { l: 60, r: 16, t: 40, b: 52 }, shapes: gate, hovermode: "closest", annotations: [],
       ...page.size(page.narrow() ? 400 : 460),
