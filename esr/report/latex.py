@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from esr.ranking import Ranking, Row
 from esr.report import table
+from esr.report.fitting import shortened
 from esr.report.table import Cell, Column, Grid, RowType
 
 PAGE_PT = 410
@@ -17,6 +18,8 @@ GAP_PT = 2.5
 """On either side of a column, pt."""
 _LEFT_OUT_FIRST = ("convolutions", "team", "energy", "macs", "runtime_ms", "rank_interval", "activations", "memory")
 """Columns that a page does without, in this order."""
+_NAMES = (40, 24, 16, 8)
+"""Characters to which names are then cut in the middle, until the table fits."""
 _DIGIT_PT, _NARROW_PT, _WIDE_PT = 4.0, 2.7, 6.5
 """Widths of characters at 7 pt, rounded up."""
 _NARROW, _WIDE = " .,:;'|[]()ijlt", "ABCDEFGHKLMNOPQRTUVWXYZmw≥∞%&@"
@@ -24,7 +27,7 @@ _MARKS = {"best": "textbf", "second": "underline"}
 
 _TABLE = r"""
 \ \textbackslash{}  ~ \textasciitilde{}  ^ \textasciicircum{}  < \textless{}  > \textgreater{}  { \{  } \}
-& \&  % \%  $ \$  # \#  _ \_  " ''  ` '  | $|$  – --  − $-$  × $\times$  ≥ $\ge$  ∞ $\infty$  · $\cdot$  σ $\sigma$
+& \&  % \%  $ \$  # \#  _ \_  " ''  ` '  | $|$  – --  − $-$  × $\times$  … \ldots{}  ≥ $\ge$  ∞ $\infty$  · $\cdot$  σ $\sigma$
 ß \ss{}  æ \ae{}  Æ \AE{}  œ \oe{}  Œ \OE{}  ø \o{}  Ø \O{}  ł \l{}  Ł \L{}
 """
 """Characters, each before the LaTeX that prints it."""
@@ -47,9 +50,9 @@ def render(ranking: Ranking, columns: Sequence[str] = ()) -> str:
         ConfigError: There is no such column.
     """
     whole = table.ranking_grid(ranking)
-    grid = table.chosen(ranking, columns) if columns else _fitting(whole)
-    notes = [f"$^{{{number}}}$ {escape(note)}." for number, note in enumerate(table.numbered_notes(ranking), 1)]
-    notes += [f"{escape(note)}." for note in ranking.notes]
+    grid = _cut(table.chosen(ranking, columns)) if columns else _fitting(whole)
+    notes = [f"$^{{{number}}}$ {_breaking(note)}." for number, note in enumerate(table.numbered_notes(ranking), 1)]
+    notes += [f"{_breaking(note)}." for note in ranking.notes]
     head = [r"% \usepackage{booktabs}"]
     if left_out := [column.key for column in whole.columns if column.key not in {one.key for one in grid.columns}]:
         head.append(f"% left out: {', '.join(map(_comment, left_out))}; columns=KEY,KEY,... chooses, also rank_METRIC")
@@ -102,7 +105,7 @@ def _float(
     below = "\n" + r"\par\smallskip\raggedright " + " ".join(notes) if notes else ""
     return rf"""\begin{{{name}}}[tp]
 \centering
-\caption{{{escape(caption)}}}
+\caption{{{_breaking(caption)}}}
 \label{{tab:esr-{label}}}
 \fontsize{{7}}{{8.4}}\selectfont\setlength{{\tabcolsep}}{{{GAP_PT}pt}}
 {_tabular(grid, marked)}{below}
@@ -137,7 +140,7 @@ def _header_lines(header: str) -> list[str]:
     >>> _header_lines("params [M]"), _header_lines("PSNR div2k valid"), _header_lines("#")
     (['params', '[M]'], ['PSNR div2k', 'valid'], ['#'])
     """
-    words = header.split()
+    words = shortened(header, _NAMES[0]).split()
     if len(words) == 1:
         return words
     breaks = [(" ".join(words[:at]), " ".join(words[at:])) for at in range(1, len(words))]
@@ -159,6 +162,22 @@ def _fitting(grid: Grid[RowType]) -> Grid[RowType]:
         grid = replace(grid, columns=[column for column in grid.columns if column.key != key])
         if _width(grid) <= PAGE_PT:
             break
+    return _cut(grid)
+
+
+def _cut(grid: Grid[RowType]) -> Grid[RowType]:
+    """A table whose names are cut, as far as the width of a page requires."""
+
+    def column(whole: Column[RowType], longest: int) -> Column[RowType]:
+        def cell(row: RowType) -> Cell:
+            found = whole.cell(row)
+            return replace(found, text=shortened(found.text, longest))
+
+        return replace(whole, cell=cell) if whole.left else whole
+
+    for longest in _NAMES:
+        if _width(grid) > PAGE_PT:
+            grid = replace(grid, columns=[column(whole, longest) for whole in grid.columns])
     return grid
 
 
@@ -172,7 +191,13 @@ def _width(grid: Grid[RowType]) -> float:
 
 
 def _text_width(text: str) -> float:
-    return sum(_NARROW_PT if mark in _NARROW else _WIDE_PT if mark in _WIDE else _DIGIT_PT for mark in text)
+    numbered = "".join(shown if (shown := _character(mark)).startswith("(U+") else mark for mark in text)
+    return sum(_NARROW_PT if mark in _NARROW else _WIDE_PT if mark in _WIDE else _DIGIT_PT for mark in numbered)
+
+
+def _breaking(text: str) -> str:
+    """Text whose long names may break after an underscore."""
+    return escape(text).replace(r"\_", r"\_\allowbreak{}")
 
 
 def _comment(key: str) -> str:

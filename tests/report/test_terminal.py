@@ -174,7 +174,7 @@ def test_networks_whose_long_names_differ_at_an_end_are_told_apart_everywhere(ca
         _, out = esr(capsys, *words)
         assert max(map(cell_len, out.splitlines())) <= width
         assert "very_long_0" in "".join(out.split())
-        assert words[0] == "compare" and words[-1] == one or "long_1" in out
+        assert (words[0] == "compare" and words[-1] == one) or "long_1" in out
         assert not re.search(r"\d…|\[[\d.]+,\s*\n", out)
 
 
