@@ -8,10 +8,10 @@ from esr.records.contest import Contest
 from esr.records.files import Record
 from esr.report import markdown
 from esr.report.answer import faster_or_slower
-from esr.report.fitting import brief, named, print_fitting, print_left_out, shortened
+from esr.report.fitting import brief, named, print_fitting, print_left_out
 from esr.report.table import Cell, Column, Grid
 from esr.report.wording import DASH, bounds, number, psnr_difference
-from esr.text import indented, one_line
+from esr.text import indented, one_line, shortened
 
 _LONGEST = 16
 """Cells of a name in the matrix's header."""

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from rich import box
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from esr.report.table import Cell, Column, Grid, RowType
-from esr.text import one_line
+from esr.text import one_line, shortened
 
 GAP = 1
 """Columns of the terminal between two of the table's."""
@@ -31,18 +31,6 @@ def plain(_: Column[RowType], cell: Cell) -> str:
 def named(column: Column[RowType], cell: Cell) -> str:
     """A cell's text, of words no more than a name may take."""
     return shortened(cell.text, NAME) if column.left else cell.text
-
-
-def shortened(text: str, longest: int) -> str:
-    """Text cut in the middle to so many cells of the terminal, since names often differ only at an end.
-
-    >>> shortened("a_network_of_mine_v2", 12), shortened("imdn", 12)
-    ('a_netw…ne_v2', 'imdn')
-    """
-    if cell_len(text) <= longest:
-        return text
-    start, end = longest // 2, (longest - 1) // 2
-    return f"{set_cell_size(text, start).rstrip()}…{set_cell_size(text[::-1], end).rstrip()[::-1]}"
 
 
 def brief(text: str, names: Iterable[str]) -> str:

@@ -7,8 +7,8 @@ from types import MappingProxyType
 
 from esr.ranking import Ranking, Row
 from esr.report import table
-from esr.report.fitting import shortened
 from esr.report.table import Cell, Column, Grid, RowType
+from esr.text import shortened
 
 PAGE_PT = 410
 """Width of a page in the class `article` with two columns, pt; those of conferences are wider."""
@@ -27,8 +27,8 @@ _MARKS = {"best": "textbf", "second": "underline"}
 
 _TABLE = r"""
 \ \textbackslash{}  ~ \textasciitilde{}  ^ \textasciicircum{}  < \textless{}  > \textgreater{}  { \{  } \}
-& \&  % \%  $ \$  # \#  _ \_  " ''  ` '  | $|$  – --  − $-$  × $\times$  … \ldots{}  ≥ $\ge$  ∞ $\infty$  · $\cdot$  σ $\sigma$
-ß \ss{}  æ \ae{}  Æ \AE{}  œ \oe{}  Œ \OE{}  ø \o{}  Ø \O{}  ł \l{}  Ł \L{}
+& \&  % \%  $ \$  # \#  _ \_  " ''  ` '  | $|$  – --  − $-$  × $\times$  ≥ $\ge$  ∞ $\infty$  · $\cdot$  σ $\sigma$
+ß \ss{}  æ \ae{}  Æ \AE{}  œ \oe{}  Œ \OE{}  ø \o{}  Ø \O{}  ł \l{}  Ł \L{}  … \ldots{}
 """
 """Characters, each before the LaTeX that prints it."""
 _WORDS = _TABLE.split()

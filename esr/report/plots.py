@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from esr.errors import ConfigError
 from esr.ranking import Ranking
-from esr.report.fitting import NAME, shortened
+from esr.report.fitting import NAME
 from esr.report.html.chart import Axis, Chart, chart, front
-from esr.text import printable
+from esr.text import printable, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,9 +7,10 @@ from rich.console import Console
 
 from esr.ranking import Ranking, Row
 from esr.report import table
-from esr.report.fitting import NAME, left_out_line, print_fitting, print_left_out, shortened
+from esr.report.fitting import NAME, left_out_line, print_fitting, print_left_out
 from esr.report.table import Cell, Column
 from esr.system.console import captured
+from esr.text import shortened
 
 MOST_ROWS = 200
 """Nobody reads more rows on a terminal."""

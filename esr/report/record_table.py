@@ -17,10 +17,10 @@ from esr.records.network import Complexity, Network
 from esr.records.telemetry import Telemetry
 from esr.report import wording
 from esr.report.answer import answer, notes, verdict_line
-from esr.report.fitting import NAME, brief, fitted, left_out_line, shortened
+from esr.report.fitting import NAME, brief, fitted, left_out_line
 from esr.report.table import Cell, Column, Grid
 from esr.report.wording import COUNTS, DASH, count, interval, number
-from esr.text import escaped, one_line, shown_path
+from esr.text import escaped, one_line, shortened, shown_path
 
 Detail: TypeAlias = Literal["first look", "figures", "everything"]
 """The figures by which networks are compared; every figure; every figure and every note."""

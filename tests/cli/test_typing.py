@@ -184,6 +184,8 @@ def test_every_key_is_explained_with_its_default(capsys):
     every = {key.name: key for key in keys(EsrConf)}
     assert not [name for name, key in every.items() if not key.meaning]
     assert not [key.name for key in keys(TrainConf, {}) if not key.meaning and not key.name.startswith("model.")]
+    said = [*every.values(), *keys(TrainConf, {})]
+    assert not [key.name for key in said if re.search(r"\bof (that|those)\b|^The same\b", key.meaning)]
     assert every["timing.max_seconds"].default == 60
     assert every["timing.rounds"].default is None
     assert every["quality.save"].allowed == "none, crops, images"
