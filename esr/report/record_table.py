@@ -69,7 +69,7 @@ def print_record(record: Record, screen: Console, detail: Detail = "first look")
         detail: How much of it.
     """
 
-    def line(text: str) -> str:
+    def safe(text: str) -> str:
         return one_line(text if detail == "everything" else brief(text, names))
 
     style = _STYLES[record.verdict.status]
@@ -77,14 +77,14 @@ def print_record(record: Record, screen: Console, detail: Detail = "first look")
     title = f"{record.candidate.name} against {record.baseline.name} on {wording.data_words(record.document.data)}"
     lines = _first_look(record) if detail == "first look" else _every_figure(record)
     table, dropped = _fitted(record, lines, screen.width)
-    top: list[RenderableType] = [Text(line(answer(record)), style)]
+    top: list[RenderableType] = [Text(safe(answer(record)), style)]
     if verdict := verdict_line(record):
-        top.append(Text(line(verdict), style.removeprefix("bold ")))
-    top += ["", line(title), table]
+        top.append(Text(safe(verdict), style.removeprefix("bold ")))
+    top += ["", safe(title), table]
     below = left_out_line(dropped, "a wider terminal shows them")
     places = _places(record)
 
-    said = [f"· {line(note)}" for note in (notes(record) if detail == "first look" else wording.footnotes(record))]
+    said = [f"· {safe(note)}" for note in (notes(record) if detail == "first look" else wording.footnotes(record))]
     shown = said
     if detail != "everything":
         others = [*top, *below, _more(record, detail, len(said)), *places]
