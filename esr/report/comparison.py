@@ -69,13 +69,13 @@ def _shown(value: object) -> str:
 
 def print_comparisons(comparisons: Sequence[Comparison], screen: Console) -> None:
     """Prints a table, and below it the reasons for each outcome."""
-    names = [record.candidate.name for pair in comparisons for record in (pair.a, pair.b)]
-    screen.print(brief(_answer(comparisons[0]), names) if len(comparisons) == 1 else _summary(comparisons))
+    records = [record for pair in comparisons for record in (pair.a, pair.b)]
+    screen.print(brief(_answer(comparisons[0]), *records) if len(comparisons) == 1 else _summary(comparisons))
     screen.print(_TITLE)
     left_out = print_fitting(
         Grid(_COLUMNS, comparisons), screen, ("data", "a_ms", "b_ms", "a_ratio", "b_ratio"), named, gap=2
     )
-    screen.print(*(f"· {brief(line, names)}" for line in _lines(comparisons)), sep="\n")
+    screen.print(*(f"· {brief(line, *records)}" for line in _lines(comparisons)), sep="\n")
     print_left_out(left_out, "--format markdown shows them", screen)
 
 

@@ -75,8 +75,7 @@ def print_contests(records: Sequence[Record], contests: Sequence[Contest], scree
         contests: Of every ordered pair, the fastest network's first.
         screen: Where it is printed.
     """
-    names = [name for record in records for name in (record.candidate.name, record.baseline.name)]
-    screen.print(brief(answer(contests[0]), names), style="bold")
+    screen.print(brief(answer(contests[0]), *records), style="bold")
     shown = contests[:1]
     if len(records) > 2:  # noqa: PLR2004 - two need no matrix
         screen.print(f"\n{_TITLE}; ?: inconclusive")
@@ -88,7 +87,7 @@ def print_contests(records: Sequence[Record], contests: Sequence[Contest], scree
             one for at, one in enumerate(contests) if not any(one.a is e.b and one.b is e.a for e in contests[:at])
         ]
     for line in notes(shown):
-        screen.print(f"· {brief(line, names)}")
+        screen.print(f"· {brief(line, *records)}")
 
 
 def to_markdown(records: Sequence[Record], contests: Sequence[Contest]) -> str:

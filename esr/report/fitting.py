@@ -1,6 +1,7 @@
 """Tables that fit a terminal: whole columns are left out and named, no figure is ever cut."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 
 from rich import box
 from rich.cells import cell_len
@@ -8,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from esr.records.files import Record
 from esr.report.table import Cell, Column, Grid, RowType
 from esr.text import one_line, shortened
 
@@ -33,9 +35,10 @@ def named(column: Column[RowType], cell: Cell) -> str:
     return shortened(cell.text, NAME) if column.left else cell.text
 
 
-def brief(text: str, names: Iterable[str]) -> str:
-    """Running text in which long names are cut."""
-    for name in sorted(names, key=len, reverse=True):
+def brief(text: str, *records: Record) -> str:
+    """Running text in which long names of networks and data sets are cut."""
+    networks = {one.name for record in records for one in (record.candidate, record.baseline)}
+    for name in sorted(networks | {record.document.data.name for record in records}, key=len, reverse=True):
         text = text.replace(name, shortened(name, _LONGEST_NAME)) if cell_len(name) > _LONGEST_NAME else text
     return text
 
@@ -63,6 +66,8 @@ def fitted(
     style: Callable[[RowType], str | None] = lambda _: None,
     gap: int = GAP,
     sentences: Collection[str] = (),
+    *,
+    stacked: bool = False,
 ) -> tuple[Table, list[str]]:
     """A table of as many columns as fit, and the headers of the others.
 
@@ -77,33 +82,15 @@ def fitted(
         style: Style of a row.
         gap: Columns of the terminal between two of the table's.
         sentences: Keys of the columns of text that are folded before any column is left out.
+        stacked: Intervals stand below their figures.
     """
-    lines = [(row, [one_line(text(column, cell)) for column, cell in line]) for row, line in grid.lines]
-    columns = {column.key: column for column in grid.columns}
-    kept = _kept(columns, lines, room, left_out_first, gap, sentences)
-    if _total(kept, gap) > room:
-        lines = [(row, [*map(_stacked, grid.columns, line)]) for row, line in lines]
-        kept = _kept(columns, lines, room, left_out_first, gap, sentences)
-    made = Table(box=box.SIMPLE_HEAD, padding=(0, gap - 1, 0, 0), show_edge=False, pad_edge=False)
-    for key, width in kept.items():
-        left = columns[key].left
-        header = Text(_header(columns[key]))
-        made.add_column(header, justify="left" if left else "right", width=width, overflow="fold")
-    for row, line in lines:
-        cells = [Text(cell) for key, cell in zip(columns, line, strict=True) if key in kept]
-        made.add_row(*cells, style=style(row))
-    return made, [columns[key].header for key in left_out_first if key in columns.keys() - kept.keys()]
 
+    def shown(column: Column[RowType], cell: Cell) -> str:
+        line = one_line(text(column, cell))
+        return line.replace(" [", "\n[") if stacked and not column.left else line
 
-def _kept(
-    columns: Mapping[str, Column[RowType]],
-    lines: Sequence[tuple[RowType, Sequence[str]]],
-    room: int,
-    left_out_first: Sequence[str],
-    gap: int,
-    sentences: Collection[str],
-) -> dict[str, int]:
-    """Widths of the columns that fit, by key."""
+    lines = [(row, [shown(column, cell) for column, cell in line]) for row, line in grid.lines]
+    columns = {one.key: replace(one, header=shortened(one_line(one.header), _LONGEST_HEADER)) for one in grid.columns}
     widths = {key: _width(column, [line[at] for _, line in lines]) for at, (key, column) in enumerate(columns.items())}
     least = {key: min(width, _SENTENCES) if key in sentences else width for key, width in widths.items()}
     for key in left_out_first:
@@ -113,7 +100,17 @@ def _kept(
     kept = {key: widths[key] for key in least}
     words = {key: width for key, width in kept.items() if columns[key].left}
     figures = _total(kept, gap) - sum(words.values())
-    return kept | _shared(words, room - figures)
+    kept |= _shared(words, room - figures)
+    if _total(kept, gap) > room and not stacked:
+        return fitted(grid, room, left_out_first, text, style, gap, sentences, stacked=True)
+    made = Table(box=box.SIMPLE_HEAD, padding=(0, gap - 1, 0, 0), show_edge=False, pad_edge=False)
+    for key, width in kept.items():
+        left = columns[key].left
+        made.add_column(Text(columns[key].header), justify="left" if left else "right", width=width, overflow="fold")
+    for row, line in lines:
+        cells = [Text(cell) for key, cell in zip(columns, line, strict=True) if key in kept]
+        made.add_row(*cells, style=style(row))
+    return made, [columns[key].header for key in left_out_first if key in columns.keys() - kept.keys()]
 
 
 def left_out_line(headers: Sequence[str], elsewhere: str) -> list[str]:
@@ -145,17 +142,8 @@ def _shared(widths: Mapping[str, int], room: int) -> dict[str, int]:
     return shared
 
 
-def _stacked(column: Column[RowType], text: str) -> str:
-    """A figure above its interval."""
-    return text if column.left else text.replace(" [", "\n[")
-
-
-def _header(column: Column[RowType]) -> str:
-    return shortened(one_line(column.header), _LONGEST_HEADER)
-
-
 def _width(column: Column[RowType], texts: Sequence[str]) -> int:
-    parts = [*"\n".join(texts).split("\n"), *_header(column).split()]
+    parts = [*"\n".join(texts).split("\n"), *column.header.split()]
     return max(map(cell_len, parts), default=1)
 
 

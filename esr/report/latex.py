@@ -18,8 +18,8 @@ GAP_PT = 2.5
 """On either side of a column, pt."""
 _LEFT_OUT_FIRST = ("convolutions", "team", "energy", "macs", "runtime_ms", "rank_interval", "activations", "memory")
 """Columns that a page does without, in this order."""
-_NAMES = (40, 24, 16, 8)
-"""Characters to which names are then cut in the middle, until the table fits."""
+_LONGEST = 32
+"""Characters of a name or a header; of letters that are printed by number, a quarter."""
 _DIGIT_PT, _NARROW_PT, _WIDE_PT = 4.0, 2.7, 6.5
 """Widths of characters at 7 pt, rounded up."""
 _NARROW, _WIDE = " .,:;'|[]()ijlt", "ABCDEFGHKLMNOPQRTUVWXYZmw≥∞%&@"
@@ -50,7 +50,7 @@ def render(ranking: Ranking, columns: Sequence[str] = ()) -> str:
         ConfigError: There is no such column.
     """
     whole = table.ranking_grid(ranking)
-    grid = _cut(table.chosen(ranking, columns)) if columns else _fitting(whole)
+    grid = table.chosen(ranking, columns) if columns else _fitting(whole)
     notes = [f"$^{{{number}}}$ {_breaking(note)}." for number, note in enumerate(table.numbered_notes(ranking), 1)]
     notes += [f"{_breaking(note)}." for note in ranking.notes]
     head = [r"% \usepackage{booktabs}"]
@@ -115,7 +115,9 @@ def _float(
 def _tabular(grid: Grid[RowType], marked: Mapping[tuple[str, str], str]) -> str:
     align = "".join("l" if column.left else "r" for column in grid.columns)
     head = _row(_header(column) for column in grid.columns)
-    body = [_row(_cell(cell, _leader(row, column, marked)) for column, cell in line) for row, line in grid.lines]
+    body = [
+        _row(_cell(column, cell, _leader(row, column, marked)) for column, cell in line) for row, line in grid.lines
+    ]
     begin = rf"\begin{{tabular}}{{@{{}}{align}@{{}}}}"
     return "\n".join([begin, r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}"])
 
@@ -140,15 +142,15 @@ def _header_lines(header: str) -> list[str]:
     >>> _header_lines("params [M]"), _header_lines("PSNR div2k valid"), _header_lines("#")
     (['params', '[M]'], ['PSNR div2k', 'valid'], ['#'])
     """
-    words = shortened(header, _NAMES[0]).split()
+    words = shortened(header, _LONGEST).split()
     if len(words) == 1:
         return words
     breaks = [(" ".join(words[:at]), " ".join(words[at:])) for at in range(1, len(words))]
     return [*min(breaks, key=lambda lines: max(map(len, lines)))]
 
 
-def _cell(cell: Cell, leader: str | None) -> str:
-    text = escape(cell.text)
+def _cell(column: Column[RowType], cell: Cell, leader: str | None) -> str:
+    text = escape(_text(column, cell))
     if leader:
         figure, space, rest = text.partition(" ")  # its interval follows as it is
         text = rf"\{_MARKS[leader]}{{{figure}}}{space}{rest}"
@@ -162,31 +164,21 @@ def _fitting(grid: Grid[RowType]) -> Grid[RowType]:
         grid = replace(grid, columns=[column for column in grid.columns if column.key != key])
         if _width(grid) <= PAGE_PT:
             break
-    return _cut(grid)
-
-
-def _cut(grid: Grid[RowType]) -> Grid[RowType]:
-    """A table whose names are cut, as far as the width of a page requires."""
-
-    def column(whole: Column[RowType], longest: int) -> Column[RowType]:
-        def cell(row: RowType) -> Cell:
-            found = whole.cell(row)
-            return replace(found, text=shortened(found.text, longest))
-
-        return replace(whole, cell=cell) if whole.left else whole
-
-    for longest in _NAMES:
-        if _width(grid) > PAGE_PT:
-            grid = replace(grid, columns=[column(whole, longest) for whole in grid.columns])
     return grid
+
+
+def _text(column: Column[RowType], cell: Cell) -> str:
+    """A cell's text, names cut so that none needs more than a third of a page."""
+    longest = _LONGEST if "(U+" not in escape(cell.text) else _LONGEST // 4
+    return shortened(cell.text, longest) if column.left else cell.text
 
 
 def _width(grid: Grid[RowType]) -> float:
     """Width of a table in points, at most, in Computer Modern; Times is narrower."""
     texts = [_header_lines(column.header) for column in grid.columns]
     for _, line in grid.lines:
-        for column_texts, (_, cell) in zip(texts, line, strict=True):
-            column_texts.append(cell.text + "," * len(cell.notes) + "1" * len(cell.notes))
+        for column_texts, (column, cell) in zip(texts, line, strict=True):
+            column_texts.append(_text(column, cell) + "," * len(cell.notes) + "1" * len(cell.notes))
     return sum(max(map(_text_width, column)) + 2 * GAP_PT for column in texts)
 
 

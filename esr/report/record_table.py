@@ -68,23 +68,20 @@ def print_record(record: Record, screen: Console, detail: Detail = "first look")
         screen: Where it is printed.
         detail: How much of it.
     """
-
-    def safe(text: str) -> str:
-        return one_line(text if detail == "everything" else brief(text, names))
-
+    within = () if detail == "everything" else (record,)  # records whose long names are cut
     style = _STYLES[record.verdict.status]
-    names = [record.candidate.name, record.baseline.name, record.document.data.name]
     title = f"{record.candidate.name} against {record.baseline.name} on {wording.data_words(record.document.data)}"
     lines = _first_look(record) if detail == "first look" else _every_figure(record)
     table, dropped = _fitted(record, lines, screen.width)
-    top: list[RenderableType] = [Text(safe(answer(record)), style)]
+    top: list[RenderableType] = [Text(one_line(brief(answer(record), *within)), style)]
     if verdict := verdict_line(record):
-        top.append(Text(safe(verdict), style.removeprefix("bold ")))
-    top += ["", safe(title), table]
+        top.append(Text(one_line(brief(verdict, *within)), style.removeprefix("bold ")))
+    top += ["", one_line(brief(title, *within)), table]
     below = left_out_line(dropped, "a wider terminal shows them")
     places = _places(record)
 
-    said = [f"· {safe(note)}" for note in (notes(record) if detail == "first look" else wording.footnotes(record))]
+    found = notes(record) if detail == "first look" else wording.footnotes(record)
+    said = [f"· {one_line(brief(note, *within))}" for note in found]
     shown = said
     if detail != "everything":
         others = [*top, *below, _more(record, detail, len(said)), *places]
