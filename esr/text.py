@@ -62,6 +62,20 @@ def escaped(text: str, longest: int = 100) -> str:
     return shown if len(shown) <= longest else f"{shown[: longest - 3]}..."
 
 
+def shortened(text: str, longest: int) -> str:
+    """Text cut in the middle to so many cells of the terminal, since names often differ only at an end.
+
+    >>> shortened("a_network_of_mine_v2", 12), shortened("imdn", 12)
+    ('a_netw…ne_v2', 'imdn')
+    """
+    from rich.cells import cell_len, set_cell_size  # noqa: PLC0415 - most lines are short
+
+    if cell_len(text) <= longest:
+        return text
+    start, end = longest // 2, (longest - 1) // 2
+    return f"{set_cell_size(text, start).rstrip()}…{set_cell_size(text[::-1], end).rstrip()[::-1]}"
+
+
 def listed(names: Iterable[str], most: int = 3) -> str:
     """The first few of several untrusted names.
 

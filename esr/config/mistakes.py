@@ -48,7 +48,9 @@ def refuse_lists(overrides: Sequence[str]) -> None:
         ConfigError: The line names the multirun that measures each, or the way to list the options.
     """
     for word in overrides:
-        key, _, value = word.partition("=")
+        key, equals, value = word.partition("=")
+        if equals and not key.strip("+~"):
+            raise ConfigError(f"{word}: expected KEY=VALUE; esr --help says more")
         if key in _ONE_OF_EACH and any(_NO_NAME.fullmatch(part.strip()) for part in value.split(",")):
             raise ConfigError(f"{word}: no such choice; {_for_number(key, value)}")
         if key == "data" and "/" in value and "(" not in value:
@@ -203,8 +205,6 @@ def unknown_key(override: str, known: Sequence[str] = (), explained: str = "esr 
     key = key_of(override)
     if key.rpartition(".")[2] in _PRECISIONS:
         return f"{override}: no such key {key}; networks are measured in float32, as the challenge measures them"
-    if not key:
-        return f"{override}: expected KEY=VALUE; esr --help says more"
     if ".args." in key and not override.startswith("+"):
         return f"{override}: the network's configuration gives no {key}; to add it type {shlex.quote(f'+{override}')}"
     return f"{nearest_key(override, known or all_keys(OmegaConf.structured(EsrConf)))}; {explained}"

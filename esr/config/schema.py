@@ -45,9 +45,9 @@ class CheckpointConf:
     file: str | None = None
     """File name in a zoo folder, or a path relative to the YAML that names it."""
     url: str | None = None
-    """Address to download it from; `None`: it has to be there already."""
+    """Address to download the file from; `None`: it has to be there already."""
     bytes: int | None = None
-    """Size, checked before the file is opened."""
+    """Size of the file in bytes, checked before it is opened."""
     sha256: str | None = None
     """Digest, checked before the file is opened."""
     licence: str | None = None
@@ -80,7 +80,7 @@ class ModelConf:
     _target_: str = MISSING
     """Dotted path of the network's class, a `torch.nn.Module`, or of a function that returns one."""
     args: dict[str, Any] = field(default_factory=dict)
-    """Keyword arguments of that class."""
+    """Keyword arguments of the class `_target_`."""
     after_load: Any = None
     """Method, or several, called once the weights are loaded, as one that fuses re-parameterisable blocks; a method
     that the network lacks is called on each of its modules that has it."""
@@ -218,9 +218,9 @@ class ComplexityConf:
     """Size of the LR input on which operations are counted, in pixels."""
 
     height: int = 256
-    """Height of that input, in pixels."""
+    """Height of the LR input on which operations are counted, in pixels."""
     width: int = 256
-    """Width of that input, in pixels."""
+    """Width of the LR input on which operations are counted, in pixels."""
 
 
 @dataclass
@@ -243,7 +243,7 @@ class EsrConf:
     weights: str = "auto"
     """`auto`, `published`, `bundled`, `random` or a path, for the candidate."""
     baseline_weights: str = "auto"
-    """The same for the baseline."""
+    """`auto`, `published`, `bundled`, `random` or a path, for the baseline."""
     timing: TimingConf = field(default_factory=TimingConf)
     device: DeviceConf = field(default_factory=DeviceConf)
     cudnn: CudnnConf = field(default_factory=CudnnConf)

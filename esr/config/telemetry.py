@@ -8,7 +8,7 @@ class TelemetryConf:
     """Sampling of the device and the host; `docs/telemetry.md` gives the reason for each threshold."""
 
     enabled: bool = True
-    """Sample at all."""
+    """Sample the GPU and the host during the evaluation; without it, no disturbance is found."""
     gpu_hz: float = 5.0
     """Samples of the GPU per second, at most 10."""
     host_hz: float = 1.0
@@ -24,4 +24,4 @@ class TelemetryConf:
     steady_s: float = 10.0
     """Seconds over which a warm GPU is steady."""
     steady_rise_c: float = 0.5
-    """Largest rise of a steady GPU, in °C, between the two halves of those seconds."""
+    """Largest rise of a steady GPU, in °C, between the two halves of `telemetry.steady_s`."""

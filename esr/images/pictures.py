@@ -19,7 +19,7 @@ from esr.images.pixels import ImageArray, check_image, describe_size, rgb_to_lum
 from esr.images.quality import SSIM_WINDOW, psnr, ssim
 from esr.images.sheet import Strip, Tile, enlarged, side_by_side
 from esr.records.document import Picture
-from esr.text import file_stem
+from esr.text import file_stem, shortened
 
 SIDE = 96
 """Side of a crop in HR pixels: small enough to be enlarged, large enough to be recognised."""
@@ -30,6 +30,8 @@ FOLDER = "images"
 
 ORDER = ("lr", "bicubic", "baseline", "candidate", "hr")
 """Versions of an image in the order in which they are shown."""
+_LONGEST = 32
+"""Characters of a name in the lines above the panels."""
 _SMALLEST = 8 + SSIM_WINDOW
 """Least side of an image, in pixels, that has figures of its own: SSIM's window has to lie inside the border."""
 
@@ -143,6 +145,7 @@ def comparison(views: Views, box: Box, names: Mapping[str, str], title: str) -> 
         names: Names to print, by role.
         title: Opens the line above the panels: the image's name.
     """
+    title, names = shortened(title, _LONGEST), {role: shortened(name, _LONGEST) for role, name in names.items()}
     labels = {"lr": "LR", "bicubic": "bicubic", "hr": "HR", **names}
     if "baseline" in names:
         labels["baseline"] = f"{names['baseline']} (baseline)"

@@ -41,7 +41,8 @@ def summary(outcomes: Sequence[NetworkOutcome], networks: int) -> list[str]:
         "refused": states["refused"],
         "not started (rerun to resume)": networks - len(outcomes),
     }
-    lines = [f"{networks} networks: {', '.join(f'{n} {words}' for words, n in counts.items() if n)}"]
+    counted = ", ".join(f"{n} {words}" for words, n in counts.items() if n)
+    lines = [f"{networks} network{'s' * (networks != 1)}: {counted}"]
     lines += _failures(outcomes)
     if tainted := [outcome.network for outcome in outcomes if outcome.tainted]:
         lines.append(f"tainted, not measured again: {', '.join(tainted)}")

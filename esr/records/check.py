@@ -117,5 +117,5 @@ def check_name(what: str, text: str) -> None:
     """
     if len(text) > LONGEST_NAME:
         raise RecordError(f"{what} {quoted(text)}: longer than {LONGEST_NAME} characters")
-    if not text or not text.isprintable() or any(mark in text for mark in "<>"):
+    if not text.strip() or not text.isprintable() or any(mark in text for mark in "<>"):
         raise RecordError(f"{what} {quoted(text)}: not plain text")

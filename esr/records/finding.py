@@ -57,7 +57,7 @@ def records_at(path: Path, left_out: list[LeftOut]) -> list[Record]:
         left_out: Receives what cannot be read.
 
     Raises:
-        RecordError: There is no record, or one is damaged.
+        RecordError: There is no record, or the one that is named is damaged.
     """
     if path.is_dir() and (path / FILE_NAME).exists():
         path /= FILE_NAME
@@ -65,9 +65,11 @@ def records_at(path: Path, left_out: list[LeftOut]) -> list[Record]:
     for file, named in json_files([path], left_out):
         try:
             records.append(load_record(file))
-        except NotARecord:
-            if named or file.name == FILE_NAME:
+        except RecordError as error:
+            if named:
                 raise
+            if file.name == FILE_NAME or not isinstance(error, NotARecord):
+                left_out.append(LeftOut(file, str(error).removeprefix(f"{shown_path(file)}: ")))
     if not records:
         raise RecordError(f"{shown_path(path)}: contains no record; esr model=NAME writes one, a file {FILE_NAME}")
     return records

@@ -11,7 +11,7 @@ from esr.records.compare import Comparison, ComparisonOutcome, Difference
 from esr.records.files import Record
 from esr.report import markdown
 from esr.report.answer import faster_or_slower
-from esr.report.fitting import print_fitting, print_left_out
+from esr.report.fitting import brief, named, print_fitting, print_left_out
 from esr.report.table import Cell, Column, Grid
 from esr.report.wording import interval, number
 from esr.text import indented, one_line
@@ -69,10 +69,13 @@ def _shown(value: object) -> str:
 
 def print_comparisons(comparisons: Sequence[Comparison], screen: Console) -> None:
     """Prints a table, and below it the reasons for each outcome."""
-    screen.print(_answer(comparisons[0]) if len(comparisons) == 1 else _summary(comparisons))
+    records = [record for pair in comparisons for record in (pair.a, pair.b)]
+    screen.print(brief(_answer(comparisons[0]), *records) if len(comparisons) == 1 else _summary(comparisons))
     screen.print(_TITLE)
-    left_out = print_fitting(Grid(_COLUMNS, comparisons), screen, ("data", "a_ms", "b_ms"), gap=2)
-    screen.print(*(f"· {line}" for line in _lines(comparisons)), sep="\n")
+    left_out = print_fitting(
+        Grid(_COLUMNS, comparisons), screen, ("data", "a_ms", "b_ms", "a_ratio", "b_ratio"), named, gap=2
+    )
+    screen.print(*(f"· {brief(line, *records)}" for line in _lines(comparisons)), sep="\n")
     print_left_out(left_out, "--format markdown shows them", screen)
 
 

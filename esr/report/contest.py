@@ -8,13 +8,13 @@ from esr.records.contest import Contest
 from esr.records.files import Record
 from esr.report import markdown
 from esr.report.answer import faster_or_slower
-from esr.report.fitting import print_fitting, print_left_out
+from esr.report.fitting import brief, named, print_fitting, print_left_out
 from esr.report.table import Cell, Column, Grid
 from esr.report.wording import DASH, bounds, number, psnr_difference
-from esr.text import indented, one_line
+from esr.text import indented, one_line, shortened
 
 _LONGEST = 16
-"""Characters of a name in the matrix's header."""
+"""Cells of a name in the matrix's header."""
 _TITLE = "Runtime of each row's network over each column's, with 95 % intervals (below 1: the row's is faster)"
 
 
@@ -51,7 +51,7 @@ def notes(contests: Sequence[Contest]) -> list[str]:
 
 def _grid(records: Sequence[Record], contests: Sequence[Contest]) -> Grid[Record]:
     found = {(id(one.a), id(one.b)): one for one in contests}
-    names = [one_line(record.candidate.name)[:_LONGEST] for record in records]
+    names = [shortened(one_line(record.candidate.name), _LONGEST) for record in records]
 
     def column(at: int, other: Record) -> Column[Record]:
         def cell(record: Record) -> Cell:
@@ -75,19 +75,19 @@ def print_contests(records: Sequence[Record], contests: Sequence[Contest], scree
         contests: Of every ordered pair, the fastest network's first.
         screen: Where it is printed.
     """
-    screen.print(answer(contests[0]), style="bold")
+    screen.print(brief(answer(contests[0]), *records), style="bold")
     shown = contests[:1]
     if len(records) > 2:  # noqa: PLR2004 - two need no matrix
         screen.print(f"\n{_TITLE}; ?: inconclusive")
         left_out = print_fitting(
-            _grid(records, contests), screen, [str(at) for at in range(len(records) - 1, 0, -1)], gap=2
+            _grid(records, contests), screen, [str(at) for at in range(len(records) - 1, 0, -1)], named, gap=2
         )
         print_left_out(left_out, "--format markdown shows them", screen)
         shown = [
             one for at, one in enumerate(contests) if not any(one.a is e.b and one.b is e.a for e in contests[:at])
         ]
     for line in notes(shown):
-        screen.print(f"· {line}")
+        screen.print(f"· {brief(line, *records)}")
 
 
 def to_markdown(records: Sequence[Record], contests: Sequence[Contest]) -> str:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from esr.ranking import Ranking, Row
 from esr.report import table
 from esr.report.table import Cell, Column, Grid, RowType
+from esr.text import shortened
 
 PAGE_PT = 410
 """Width of a page in the class `article` with two columns, pt; those of conferences are wider."""
@@ -17,6 +18,8 @@ GAP_PT = 2.5
 """On either side of a column, pt."""
 _LEFT_OUT_FIRST = ("convolutions", "team", "energy", "macs", "runtime_ms", "rank_interval", "activations", "memory")
 """Columns that a page does without, in this order."""
+_LONGEST = 32
+"""Characters of a name or a header; of letters that are printed by number, a quarter."""
 _DIGIT_PT, _NARROW_PT, _WIDE_PT = 4.0, 2.7, 6.5
 """Widths of characters at 7 pt, rounded up."""
 _NARROW, _WIDE = " .,:;'|[]()ijlt", "ABCDEFGHKLMNOPQRTUVWXYZmw≥∞%&@"
@@ -25,7 +28,7 @@ _MARKS = {"best": "textbf", "second": "underline"}
 _TABLE = r"""
 \ \textbackslash{}  ~ \textasciitilde{}  ^ \textasciicircum{}  < \textless{}  > \textgreater{}  { \{  } \}
 & \&  % \%  $ \$  # \#  _ \_  " ''  ` '  | $|$  – --  − $-$  × $\times$  ≥ $\ge$  ∞ $\infty$  · $\cdot$  σ $\sigma$
-ß \ss{}  æ \ae{}  Æ \AE{}  œ \oe{}  Œ \OE{}  ø \o{}  Ø \O{}  ł \l{}  Ł \L{}
+ß \ss{}  æ \ae{}  Æ \AE{}  œ \oe{}  Œ \OE{}  ø \o{}  Ø \O{}  ł \l{}  Ł \L{}  … \ldots{}
 """
 """Characters, each before the LaTeX that prints it."""
 _WORDS = _TABLE.split()
@@ -48,8 +51,8 @@ def render(ranking: Ranking, columns: Sequence[str] = ()) -> str:
     """
     whole = table.ranking_grid(ranking)
     grid = table.chosen(ranking, columns) if columns else _fitting(whole)
-    notes = [f"$^{{{number}}}$ {escape(note)}." for number, note in enumerate(table.numbered_notes(ranking), 1)]
-    notes += [f"{escape(note)}." for note in ranking.notes]
+    notes = [f"$^{{{number}}}$ {_breaking(note)}." for number, note in enumerate(table.numbered_notes(ranking), 1)]
+    notes += [f"{_breaking(note)}." for note in ranking.notes]
     head = [r"% \usepackage{booktabs}"]
     if left_out := [column.key for column in whole.columns if column.key not in {one.key for one in grid.columns}]:
         head.append(f"% left out: {', '.join(map(_comment, left_out))}; columns=KEY,KEY,... chooses, also rank_METRIC")
@@ -102,7 +105,7 @@ def _float(
     below = "\n" + r"\par\smallskip\raggedright " + " ".join(notes) if notes else ""
     return rf"""\begin{{{name}}}[tp]
 \centering
-\caption{{{escape(caption)}}}
+\caption{{{_breaking(caption)}}}
 \label{{tab:esr-{label}}}
 \fontsize{{7}}{{8.4}}\selectfont\setlength{{\tabcolsep}}{{{GAP_PT}pt}}
 {_tabular(grid, marked)}{below}
@@ -112,7 +115,9 @@ def _float(
 def _tabular(grid: Grid[RowType], marked: Mapping[tuple[str, str], str]) -> str:
     align = "".join("l" if column.left else "r" for column in grid.columns)
     head = _row(_header(column) for column in grid.columns)
-    body = [_row(_cell(cell, _leader(row, column, marked)) for column, cell in line) for row, line in grid.lines]
+    body = [
+        _row(_cell(column, cell, _leader(row, column, marked)) for column, cell in line) for row, line in grid.lines
+    ]
     begin = rf"\begin{{tabular}}{{@{{}}{align}@{{}}}}"
     return "\n".join([begin, r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}"])
 
@@ -137,15 +142,15 @@ def _header_lines(header: str) -> list[str]:
     >>> _header_lines("params [M]"), _header_lines("PSNR div2k valid"), _header_lines("#")
     (['params', '[M]'], ['PSNR div2k', 'valid'], ['#'])
     """
-    words = header.split()
+    words = shortened(header, _LONGEST).split()
     if len(words) == 1:
         return words
     breaks = [(" ".join(words[:at]), " ".join(words[at:])) for at in range(1, len(words))]
     return [*min(breaks, key=lambda lines: max(map(len, lines)))]
 
 
-def _cell(cell: Cell, leader: str | None) -> str:
-    text = escape(cell.text)
+def _cell(column: Column[RowType], cell: Cell, leader: str | None) -> str:
+    text = escape(_text(column, cell))
     if leader:
         figure, space, rest = text.partition(" ")  # its interval follows as it is
         text = rf"\{_MARKS[leader]}{{{figure}}}{space}{rest}"
@@ -162,17 +167,29 @@ def _fitting(grid: Grid[RowType]) -> Grid[RowType]:
     return grid
 
 
+def _text(column: Column[RowType], cell: Cell) -> str:
+    """A cell's text, names cut so that none needs more than a third of a page."""
+    longest = _LONGEST if "(U+" not in escape(cell.text) else _LONGEST // 4
+    return shortened(cell.text, longest) if column.left else cell.text
+
+
 def _width(grid: Grid[RowType]) -> float:
     """Width of a table in points, at most, in Computer Modern; Times is narrower."""
     texts = [_header_lines(column.header) for column in grid.columns]
     for _, line in grid.lines:
-        for column_texts, (_, cell) in zip(texts, line, strict=True):
-            column_texts.append(cell.text + "," * len(cell.notes) + "1" * len(cell.notes))
+        for column_texts, (column, cell) in zip(texts, line, strict=True):
+            column_texts.append(_text(column, cell) + "," * len(cell.notes) + "1" * len(cell.notes))
     return sum(max(map(_text_width, column)) + 2 * GAP_PT for column in texts)
 
 
 def _text_width(text: str) -> float:
-    return sum(_NARROW_PT if mark in _NARROW else _WIDE_PT if mark in _WIDE else _DIGIT_PT for mark in text)
+    numbered = "".join(shown if (shown := _character(mark)).startswith("(U+") else mark for mark in text)
+    return sum(_NARROW_PT if mark in _NARROW else _WIDE_PT if mark in _WIDE else _DIGIT_PT for mark in numbered)
+
+
+def _breaking(text: str) -> str:
+    """Text whose long names may break after an underscore."""
+    return escape(text).replace(r"\_", r"\_\allowbreak{}")
 
 
 def _comment(key: str) -> str:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from esr.errors import ConfigError
 from esr.ranking import Ranking
+from esr.report.fitting import NAME
 from esr.report.html.chart import Axis, Chart, chart, front
-from esr.text import printable
+from esr.text import printable, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -78,7 +79,7 @@ def _quality(figure: "Figure", shown: Chart, x: Axis, y: Axis) -> None:
     _frame(axes, shown, x, y, known)
     axes.legend(ncols=5, loc="lower center", bbox_to_anchor=(0.5, 1), frameon=False)
     labelled = [place for place in dict.fromkeys([*_winner(shown), *best]) if place in known]
-    _names(axes, [(printable(shown.networks[i].key), x.values[i], y.values[i]) for i in labelled])
+    _names(axes, [(shortened(printable(shown.networks[i].key), NAME), x.values[i], y.values[i]) for i in labelled])
 
 
 def _names(axes: "Axes", labelled: Sequence[tuple[str, Any, Any]]) -> None:
@@ -112,7 +113,7 @@ def _frame(axes: "Axes", shown: Chart, x: Axis, y: Axis, known: Sequence[int]) -
     axes.set_ylim(min(up) - room, max(up) + room)
     axes.set_xlim(min(across) / 1.1 if x.log else 0, max(across) * 1.1)
     axes.set_xlabel(printable(x.label))
-    axes.set_ylabel(printable(y.label))
+    axes.set_ylabel(shortened(printable(y.label), 2 * NAME))
     axes.grid(color="#dfe3e8", lw=0.5)
     axes.set_axisbelow(True)
 
@@ -126,7 +127,9 @@ def _ranks(figure: "Figure", shown: Chart, x: Axis) -> None:
         colour = _COLOURS[shown.networks[place].kind]
         _bars(axes, x, place, row, colour)
         axes.scatter(rank, row, 14, "white" if shown.networks[place].flag else colour, edgecolors=colour, zorder=3)
-    axes.set_yticks(range(len(places)), [printable(shown.networks[place].key) for _, place in places], fontsize=7)
+    axes.set_yticks(
+        range(len(places)), [shortened(printable(shown.networks[place].key), NAME) for _, place in places], fontsize=7
+    )
     axes.set_ylim(len(places) - 0.4, -0.6)
     axes.set_xlim(0, max((rank for rank, _ in places), default=1) + 1)
     axes.set_xlabel(x.label)

@@ -2,21 +2,21 @@
 
 from dataclasses import replace
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from rich.console import Console
 
 from esr.ranking import Ranking, Row
 from esr.report import table
-from esr.report.fitting import left_out_line, print_fitting, print_left_out
+from esr.report.fitting import NAME, left_out_line, print_fitting, print_left_out
 from esr.report.table import Cell, Column
 from esr.system.console import captured
+from esr.text import shortened
 
 MOST_ROWS = 200
 """Nobody reads more rows on a terminal."""
 _DROPPED_FIRST = ("convolutions", "team", "energy", "macs", "activations", "memory", "flops", "flops_fvcore")
 """Columns that a narrow terminal does without, in this order, after that of runtime's figure without a rank."""
 _ELSEWHERE = "--format markdown shows them"
-_NAME_WIDTH = 24
 _SUBSCRIPT = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 _SUPERSCRIPT = str.maketrans("0123456789,", "⁰¹²³⁴⁵⁶⁷⁸⁹·")
 
@@ -66,5 +66,5 @@ def _text(column: Column[Row], cell: Cell) -> str:
     text = cell.text if cell.rank is None else cell.text + str(cell.rank).translate(_SUBSCRIPT)
     mark = ",".join(map(str, cell.notes)).translate(_SUPERSCRIPT)
     if column.left:
-        text = set_cell_size(text, min(cell_len(text), _NAME_WIDTH - cell_len(mark)))
+        text = shortened(text, NAME - cell_len(mark))
     return text + mark

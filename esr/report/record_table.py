@@ -17,10 +17,10 @@ from esr.records.network import Complexity, Network
 from esr.records.telemetry import Telemetry
 from esr.report import wording
 from esr.report.answer import answer, notes, verdict_line
-from esr.report.fitting import fitted, left_out_line
+from esr.report.fitting import NAME, brief, fitted, left_out_line
 from esr.report.table import Cell, Column, Grid
 from esr.report.wording import COUNTS, DASH, count, interval, number
-from esr.text import escaped, one_line, shown_path
+from esr.text import escaped, one_line, shortened, shown_path
 
 Detail: TypeAlias = Literal["first look", "figures", "everything"]
 """The figures by which networks are compared; every figure; every figure and every note."""
@@ -41,7 +41,6 @@ _FIRST_LOOK = (
     *(COUNTS[metric].words for metric in _COUNTED),
     "peak memory [MiB]",
 )
-_LONGEST_NAME = 24
 _STATED = ("claimed", "published")
 """Columns that a narrow terminal does without, in this order."""
 
@@ -69,18 +68,20 @@ def print_record(record: Record, screen: Console, detail: Detail = "first look")
         screen: Where it is printed.
         detail: How much of it.
     """
+    within = () if detail == "everything" else (record,)  # records whose long names are cut
     style = _STYLES[record.verdict.status]
     title = f"{record.candidate.name} against {record.baseline.name} on {wording.data_words(record.document.data)}"
     lines = _first_look(record) if detail == "first look" else _every_figure(record)
     table, dropped = _fitted(record, lines, screen.width)
-    top: list[RenderableType] = [Text(one_line(answer(record)), style)]
+    top: list[RenderableType] = [Text(one_line(brief(answer(record), *within)), style)]
     if verdict := verdict_line(record):
-        top.append(Text(one_line(verdict), style.removeprefix("bold ")))
-    top += ["", one_line(title), table]
+        top.append(Text(one_line(brief(verdict, *within)), style.removeprefix("bold ")))
+    top += ["", one_line(brief(title, *within)), table]
     below = left_out_line(dropped, "a wider terminal shows them")
     places = _places(record)
 
-    said = [f"· {one_line(note)}" for note in (notes(record) if detail == "first look" else wording.footnotes(record))]
+    found = notes(record) if detail == "first look" else wording.footnotes(record)
+    said = [f"· {one_line(brief(note, *within))}" for note in found]
     shown = said
     if detail != "everything":
         others = [*top, *below, _more(record, detail, len(said)), *places]
@@ -151,7 +152,7 @@ def _near(folder: Path) -> Path:
 
 
 def _columns(record: Record, lines: Sequence[FigureRow]) -> list[Column[FigureRow]]:
-    candidate, baseline = (one_line(network.name)[:_LONGEST_NAME] for network in (record.candidate, record.baseline))
+    candidate, baseline = (shortened(one_line(network.name), NAME) for network in (record.candidate, record.baseline))
     columns: list[Column[FigureRow]] = [
         Column("label", "", lambda line: Cell(line.label), left=True),
         Column("candidate", candidate, lambda line: Cell(line.candidate)),

@@ -71,6 +71,9 @@ def test_what_is_no_range_of_cpus_is_refused_in_one_line(word):
         (["model=imdn", "model.args.x=1"], "type +model.args.x=1"),
         (["model==imdn"], "type model=imdn"),
         (["=imdn"], "expected KEY=VALUE"),
+        (["=3"], "=3: expected KEY=VALUE"),
+        (["model=imdn", "+=true"], "+=true: expected KEY=VALUE"),
+        (["-m", "=null"], "=null: expected KEY=VALUE"),
         (["model=imdn,rfdn"], "esr -m model=imdn,rfdn measures each"),
         (["model=[imdn,rfdn]"], "esr -m model=imdn,rfdn measures each"),
         (["model=imdn", "baseline=[imdn]"], "one at a time"),
@@ -190,6 +193,8 @@ def test_every_key_is_explained_with_its_default(capsys):
     every = {key.name: key for key in keys(EsrConf)}
     assert not [name for name, key in every.items() if not key.meaning]
     assert not [key.name for key in keys(TrainConf, {}) if not key.meaning and not key.name.startswith("model.")]
+    said = [*every.values(), *keys(TrainConf, {})]
+    assert not [key.name for key in said if re.search(r"\bof (that|those)\b|^The same\b", key.meaning)]
     assert every["timing.max_seconds"].default == 60
     assert every["timing.rounds"].default is None
     assert every["quality.save"].allowed == "none, crops, images"

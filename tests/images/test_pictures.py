@@ -169,6 +169,20 @@ def test_long_and_strange_names_stay_below_their_own_panel():
         assert (gap == 255).all()
 
 
+def test_long_names_leave_room_for_the_rest_of_their_line(monkeypatch):
+    said = []
+    monkeypatch.setattr(
+        pictures, "side_by_side", lambda _, rows, feet, head: said.extend([head, *(r.heading for r in rows)])
+    )
+    hr, lr, bicubic = scene()
+    seen = views(hr, bicubic, lr, candidate=bicubic, baseline=hr)
+    names = {"candidate": "a_" + "very_" * 37 + "long_1", "baseline": "imdn"}
+    comparison(seen, choose_box(hr, bicubic), names, "image_" * 30 + "7.png")
+    assert all(len(line) <= 110 for line in said)
+    assert "image_7.png: 96 x 64 px; below" in said[0]
+    assert "long_1 and imdn differ most, " in said[2]
+
+
 def test_saved_crops_are_what_the_record_says(tmp_path):
     hr, lr, bicubic = scene()
     seen = views(hr, bicubic, lr, candidate=hr, baseline=bicubic)

@@ -32,6 +32,7 @@ BAD = {
     "control": lambda made: json.dumps(changed(made, ["networks", "candidate", "name"], "a\x1b[2J\nb")),
     "long": lambda made: json.dumps(changed(made, ["networks", "candidate", "name"], "n" * 10_000)),
     "bidi": lambda made: json.dumps(changed(made, ["networks", "candidate", "name"], "a\u202eb")),
+    "blank": lambda made: json.dumps(changed(made, ["networks", "candidate", "name"], "   ")),
     "path": lambda made: json.dumps(changed(made, ["data", "images", 0, "name"], "../../etc/passwd")),
     "operator": lambda made: json.dumps(
         changed(made, ["networks", "candidate", "complexity", "missed_by_hooks"], {"<img src=x>": 1})

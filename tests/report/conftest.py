@@ -124,3 +124,19 @@ def wide(browser, field_file):
     set_size(browser, 1440, 900)
     yield Page(browser, field_file)
     set_size(browser)
+
+
+@pytest.fixture(scope="session")
+def named_at_length_file(tmp_path_factory, challenge):
+    """A page of networks, a data set and an image whose names are as long as they may be."""
+    folder = tmp_path_factory.mktemp("named_at_length")
+    names = [f"a_{'very_' * 37}long_{number}" for number in range(3)]
+    for number, name in enumerate([*names, "超解像" * 60, "many short words " * 11, "a/b?c=d&e#f"]):
+        made = rankings.document(name, 0.4 + number / 10, seed=number, team="team_" * 40, psnr=28.9 + number / 100)
+        made["data"]["name"] = "a_set_with_a_long_name_" * 8
+        made["data"]["images"][0]["name"] = "image_" * 30
+        rankings.write(made, folder / str(number))
+    collection = collect([folder], whole=True)
+    file = folder / "report.html"
+    file.write_text(html.render(rank_records(collection, challenge), collection.documents), encoding="utf-8")
+    return file

@@ -53,6 +53,53 @@ def test_no_column_is_cut_at_any_width(browser, field_file, width):
         set_size(browser)
 
 
+@pytest.mark.parametrize("width", [1440, 1024, 768, 390])
+def test_names_of_any_length_leave_the_columns_that_matter(browser, named_at_length_file, width):
+    set_size(browser, width, 900)
+    page = Page(browser, named_at_length_file)
+    try:
+        assert {"place", "network", "status", "ratio"} <= set(page.run(SHOWN))
+        boxes = "return [...document.querySelectorAll(arguments[0])].map((one) => one.getBoundingClientRect().right)"
+        assert page.run("return document.documentElement.scrollWidth") <= width
+        for own in ("#table td", "#details > *", ".beside td"):
+            assert max(page.run(boxes, own)) <= width
+        for box in page.run("return [...document.querySelectorAll('#table .pick')].slice(0, 3)"):
+            page.run("arguments[0].click()", box)
+        assert max(page.run(boxes, "#comparison *")) <= width
+        beneath = page.run("return [...document.querySelectorAll('#samples .xtick')].map((one) => one.textContent)")
+        assert [*map(len, beneath)] == [28] * 3
+        labels = page.run("return document.getElementById('chart').layout.annotations.map((one) => one.text)")
+        assert labels
+        assert max(map(len, labels)) <= 28
+        assert page.complaints() == []
+    finally:
+        set_size(browser)
+
+
+def test_long_names_cover_nothing_on_paper(browser, named_at_length_file):
+    page = Page(browser, named_at_length_file)
+    page.print_media(True)
+    try:
+        overlap = page.run(
+            "return [...document.querySelectorAll('#table tbody :is(th > a, td > span)')].filter((one) =>"
+            "one.getBoundingClientRect().right > one.parentElement.getBoundingClientRect().right + 1).length"
+        )
+        assert page.run("const page = document.documentElement; return page.scrollWidth - page.clientWidth") <= 0
+        assert overlap == 0
+    finally:
+        page.print_media(False)
+
+
+def test_every_control_has_a_name(browser, field_file):
+    page = Page(browser, field_file)
+    named = {"button", "link", "checkbox", "combobox", "searchbox", "slider", "region"}
+    nodes = browser.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+    found = [(node["role"]["value"], node.get("name", {}).get("value")) for node in nodes if not node["ignored"]]
+    assert {"button", "link", "checkbox", "combobox", "searchbox", "region"} <= {role for role, _ in found}
+    assert not [role for role, name in found if role in named and not name]
+    assert page.complaints() == []
+
+
 def test_columns_are_chosen_and_the_address_keeps_them(browser, wide, field_file):
     wide.run("document.querySelector('#columns').open = true")
     wide.find('#columns input[value="macs"]').click()
@@ -117,6 +164,9 @@ def test_a_filter_that_finds_nothing_says_so_and_is_cleared(wide):
     assert wide.find("#nothing").text.startswith("No network matches “zzz”.")
     assert filtered(wide, "parms < 1") == []
     assert wide.find("#nothing").text.startswith("There is no column parms. Columns: #, PSNR div2k valid, ms, ")
+    for unfinished in ("params < 0,3", "params <", "< 3", "status=ranked"):
+        assert filtered(wide, unfinished) == []
+        assert "is no condition: write a column, a sign and a number" in wide.find("#nothing").text
     wide.find("#clear").click()
     assert not wide.find("#nothing").is_displayed()
     assert len(rows(wide)) > 40

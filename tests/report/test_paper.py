@@ -43,6 +43,40 @@ def test_a_whole_field_fits_two_columns_without_an_overfull_box(tmp_path, field,
     assert r"\tiny" not in "".join(texts)
 
 
+LONG = [f"a_{'very_' * 37}long_{number}" for number in range(2)] + ["超解像" * 60, "one short word " * 13 + "x"]
+
+
+@pytest.fixture
+def named_at_length(field):
+    """The field with four networks, a team and a data set whose names are as long as they may be."""
+    ranking, _ = field
+
+    def renamed(row, key):
+        figures = replace(row.entry.figures, psnr_rgb={"a_set_with_a_long_name_" * 8: 29.0})
+        return replace(row, entry=replace(row.entry, key=key, team="team_" * 40, figures=figures))
+
+    rows = [renamed(row, key) for row, key in zip(ranking.rows, LONG, strict=False)]
+    rows[0] = replace(rows[0], notes=(f"PSNR on {'a_set_with_a_long_name_' * 8} is lower",))
+    conditions = ("a_set_with_a_long_name_" * 8, *ranking.conditions)
+    return replace(ranking, rows=(*rows, *ranking.rows[len(LONG) :]), conditions=conditions)
+
+
+def test_names_of_any_length_fit_a_paper(tmp_path, named_at_length):
+    texts = [latex.render(named_at_length), latex.render(named_at_length, ["network", "team", "ratio"])]
+    assert "Overfull" not in compiled(tmp_path, *texts)
+    assert all(r"\_0" in text and r"\_1" in text for text in texts)
+    assert all(r"\ldots{}" in text for text in texts)
+
+
+def test_names_of_any_length_leave_a_chart_its_room(named_at_length):
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed: esr[dev]")
+    for plot in plots.PLOTS:
+        text = plots.render(named_at_length, plot, "svg").decode()
+        named = re.findall(r"<!-- (.*?) -->", text)
+        assert any("long_0" in name for name in named)
+        assert max(map(len, named)) <= 48
+
+
 def test_the_estimated_width_is_not_below_latexs_own(tmp_path, field):
     ranking, _ = field
     grid = latex._fitting(table.ranking_grid(ranking))

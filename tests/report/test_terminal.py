@@ -7,6 +7,7 @@ import re
 import pytest
 from helpers import rankings
 from helpers.participants import SMALL
+from rich.cells import cell_len
 
 from esr.cli import command
 from esr.records.files import Record, decode, load_record
@@ -17,6 +18,7 @@ from esr.report.fitting import fitted, texts
 from esr.report.record_table import MOST_LINES, MOST_NOTES, print_record
 from esr.report.wording import footnotes
 from esr.system.console import captured
+from esr.text import one_line
 
 WIDTHS = (80, 120)
 
@@ -53,7 +55,7 @@ def check_screen(text, width, wanted):
     assert len(lines) <= MOST_LINES
     table = [line for line in lines if not re.match(r"(record|picture|every figure|\d+ more notes)", line)]
     assert max(map(len, table)) <= width
-    assert not [line for line in table if "…" in line or "..." in line]
+    assert not re.search(r"\d…|…\d|\.\.\.", text)
     missing = [figure for figure in wanted if figure not in text]
     assert not missing
 
@@ -136,6 +138,44 @@ def test_no_figure_of_a_record_is_cut(width, detail):
     assert "377.9" not in text
     bullets = [line for line in text.splitlines() if line.startswith("·") and "not shown" not in line]
     assert detail != "first look" or len(bullets) <= MOST_NOTES
+
+
+LONG = {
+    "letters": f"a_{'very_' * 37}long_network",
+    "wide": "超解像ネットワーク改良版第二" * 6,
+    "right to left": "شبكة_فائقة_الدقة_" * 11,
+    "words": "one more word " * 13 + "at last",
+}
+
+
+@pytest.mark.parametrize("width", [60, 80, 140])
+@pytest.mark.parametrize("name", LONG.values(), ids=LONG)
+def test_a_name_of_any_length_leaves_room_for_the_figures(name, width):
+    made = record(name, 0.4)
+    for detail in ("first look", "figures"):
+        text = captured(lambda screen, detail=detail: print_record(made, screen, detail), width)
+        lines = text.splitlines()
+        assert len(lines) <= MOST_LINES
+        assert max(map(cell_len, lines)) <= width
+        assert "2.5" in text
+        assert "100.00" in text
+        assert {"29.08", "0.300 M"} <= {word for line in lines for word in re.split(" {2,}", line)}
+        assert all(line.count("[") == line.count("]") for line in lines if re.search(r"\d, \d", line))
+    assert one_line(name) in " ".join(captured(lambda screen: print_record(made, screen, "everything"), 500).split())
+
+
+@pytest.mark.parametrize("width", [60, 80, 140])
+def test_networks_whose_long_names_differ_at_an_end_are_told_apart_everywhere(capsys, tmp_path, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    for number in range(3):
+        rankings.write(plain(f"a_{'very_' * 37}long_{number}", 0.4 + number / 10), tmp_path / str(number))
+    one, other = tmp_path / "0", tmp_path / "1"
+    for words in (["rank", tmp_path], ["compare", tmp_path], ["compare", one, other], ["compare", one, one]):
+        _, out = esr(capsys, *words)
+        assert max(map(cell_len, out.splitlines())) <= width
+        assert "very_long_0" in "".join(out.split())
+        assert (words[0] == "compare" and words[-1] == one) or "long_1" in out
+        assert not re.search(r"\d…|\[[\d.]+,\s*\n", out)
 
 
 def crowded():
@@ -279,6 +319,16 @@ def test_the_comparison_of_a_network_with_itself_begins_with_its_outcome(capsys,
         before = [tmp_path / "before"]
     _, out = esr(capsys, "compare", *before, tmp_path / "later")
     assert re.match(f"{answer}\n", out)
+
+
+def test_a_damaged_record_among_several_is_left_out_by_name(capsys, folder):
+    (folder / "b" / "record.json").write_text("{")
+    code = command.run(["compare", str(folder)])
+    printed = capsys.readouterr()
+    assert code == 3
+    assert printed.out.startswith("c is ")
+    assert printed.err.startswith(f"esr: left out {folder}/b/record.json: not JSON")
+    assert printed.err.count("record.json") == 1
 
 
 @pytest.mark.parametrize("width", WIDTHS)

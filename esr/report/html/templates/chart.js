@@ -94,7 +94,7 @@ const chart = {
     pen.font = `12px ${getComputedStyle(document.body).fontFamily}`;
     const sizes = chart.sizes(indices);
     const spots = indices.map((i, at) => ({
-      x: xaxis.d2p(x.values[i]), y: yaxis.d2p(y.values[i]), r: sizes[at] / 2, name: chart.data.networks[i].key,
+      x: xaxis.d2p(x.values[i]), y: yaxis.d2p(y.values[i]), r: sizes[at] / 2, name: page.brief(chart.data.networks[i].key),
     }));
     const disc = ({ x: across, y: up, r }) => ({ left: across - r, right: across + r, top: up - r, bottom: up + r });
     const taken = spots.map(disc);
@@ -173,10 +173,10 @@ const chart = {
     const ranges = chart.framed(x, y);
     const layout = page.layout({
       xaxis: {
-        title: { text: page.plain(x.label) }, type: x.log ? "log" : "linear", range: ranges.x,
+        title: { text: page.plain(page.brief(x.label, 50)) }, type: x.log ? "log" : "linear", range: ranges.x,
         ...(x.log ? { tickvals: chart.ticks(ranges.x), tickformat: "~g" } : {}),
       },
-      yaxis: { title: { text: page.plain(y.label) }, range: ranges.y },
+      yaxis: { title: { text: page.plain(page.brief(y.label, 40)) }, range: ranges.y },
       legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
       margin: { l: 60, r: 16, t: 40, b: 52 }, shapes: gate, hovermode: "closest", annotations: [],
       ...page.size(page.narrow() ? 400 : 460),

@@ -18,9 +18,12 @@ const compare = {
     const row = (tag, texts) => page.make("tr", {}, ...texts.map((text, i) =>
       page.make(i ? tag : "th", { textContent: text, className: i ? "figure" : "", scope: i ? "" : "row" })));
     return page.make("table", { className: "plain" },
-      page.make("thead", {}, row("th", ["", ...all.map((one) => one.name)])),
-      page.make("tbody", {}, ...labels.map((label) => row("td", [label, ...all.map((one) => value(one, label))]))));
+      page.make("thead", {}, row("th", ["", ...all.map((one) => page.brief(one.name))])),
+      page.make("tbody", {}, ...labels.map((label) => row("td", [page.brief(label, 40), ...all.map((one) => value(one, label))]))));
   },
+
+  /** A name in lines that fit below a violin on a phone. */
+  folded: (name) => page.brief(name).match(/.{1,12}/gu).map(page.plain).join("<br>"),
 
   /** One panel for the ratios of the rounds and one for the passes, beside or below each other. */
   panels(all) {
@@ -39,11 +42,11 @@ const compare = {
     panels.forEach(([, title], i) => {
       const [n, span] = [i ? i + 1 : "", panels.length > 1 ? [[0, 0.45], [0.55, 1]][i] : [0, 1]];
       const up = stacked && panels.length > 1 ? [[0.58, 1], [0, 0.42]][i] : [0, 1];
-      layout[`xaxis${n}`] = { ...axis, domain: stacked ? [0, 1] : span, anchor: `y${n}`, type: "category" };
+      layout[`xaxis${n}`] = { ...axis, domain: stacked ? [0, 1] : span, anchor: `y${n}`, range: [-0.6, all.length - 0.4], tickvals: all.map((_, at) => at), ticktext: all.map((one) => compare.folded(one.name)), tickangle: 0 };
       layout[`yaxis${n}`] = { ...axis, domain: up, anchor: `x${n}`, title: { text: title, font: { size: 12 } } };
     });
     const traces = panels.flatMap(([kind], i) => all.map((one, at) => ({
-      type: "violin", name: page.plain(one.name), y: one[kind] ?? [], x: (one[kind] ?? []).map(() => page.plain(one.name)),
+      type: "violin", name: page.plain(one.name), y: one[kind] ?? [], x: (one[kind] ?? []).map(() => at),
       xaxis: `x${i ? i + 1 : ""}`, yaxis: `y${i ? i + 1 : ""}`, box: { visible: true, width: 0.15 },
       points: (one[kind]?.length ?? 0) <= 60 ? "all" : "outliers", jitter: 0.4, pointpos: 0, spanmode: "hard",
       marker: { size: 4, opacity: 0.7 }, line: { color: page.colour(compare.colours[at]), width: 1.3 },

@@ -38,6 +38,12 @@ const filter = {
     };
   },
 
+  /** A word that is no part of a condition. */
+  complete(word) {
+    if (/[<>=≤≥]/u.test(word)) throw new RangeError(`“${word}” is no condition: write a column, a sign and a number, as params < 0.3.`);
+    return word;
+  },
+
   /** A tag is matched whole, as it stands in the row; any other word is searched for. */
   word(text) {
     const word = text.toLowerCase();
@@ -50,7 +56,7 @@ const filter = {
     const quoted = filter.tags.filter((tag) => tag.includes(" "))
       .reduce((all, tag) => all.replace(new RegExp(`(^|\\s)${tag}(?=\\s|$)`, "gi"), `$1"${tag}"`), text);
     return [...quoted.matchAll(filter.term)].map(([, column, sign, number, phrase, word]) =>
-      sign ? filter.condition(column, sign, number) : filter.word(phrase ?? word)).filter(Boolean);
+      sign ? filter.condition(column, sign, number) : filter.word(phrase ?? filter.complete(word))).filter(Boolean);
   },
 
   apply() {

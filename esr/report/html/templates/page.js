@@ -14,6 +14,9 @@ const page = {
     return element;
   },
 
+  /** A name cut in the middle: names often differ only at an end. */
+  brief: (name, most = 28) => name.length <= most ? name : `${name.slice(0, most / 2)}…${name.slice(1 - most / 2)}`,
+
   /** A stranger's string for Plotly, which interprets some tags. */
   plain: (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;"),
 
@@ -24,7 +27,7 @@ const page = {
   printing: () => "printing" in document.documentElement.dataset,
 
   /** A chart's size: on paper, which is measured only after charts are drawn, that of the sheet's text. */
-  size: (height) => page.printing() ? { width: 940, height: Math.min(height, 340), autosize: false } : { height, autosize: true },
+  size: (height) => page.printing() ? { width: 940, height: Math.min(height, 280), autosize: false } : { height, autosize: true },
 
   /** Layout that all charts share, in the page's colours. */
   layout(more) {
