@@ -10,6 +10,10 @@ class EsrError(Exception):
 
     exit_code = 2
 
+    def __str__(self) -> str:
+        """The line; one stays one, whatever the value in it."""
+        return " ".join(super().__str__().splitlines())
+
 
 class ConfigError(EsrError):
     """An unknown key, a wrong type, an unknown choice or a value out of range."""

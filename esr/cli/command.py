@@ -63,6 +63,8 @@ def run(words: Sequence[str]) -> int:
     """
     if not words:
         raise ConfigError("nothing to do: esr model=NAME measures a network, esr show lists them, esr --help says more")
+    if not all(word.strip() for word in words):
+        raise ConfigError("'': a word without letters among the arguments; leave it out")
     if list(words) == ["--version"]:
         from esr import __version__  # noqa: PLC0415 - reads the installed package
 

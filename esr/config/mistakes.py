@@ -51,8 +51,8 @@ def refuse_lists(overrides: Sequence[str]) -> None:
         key, equals, value = word.partition("=")
         if equals and not key.strip("+~"):
             raise ConfigError(f"{word}: expected KEY=VALUE; esr --help says more")
-        if key in _ONE_OF_EACH and any(_NO_NAME.fullmatch(part.strip()) for part in value.split(",")):
-            raise ConfigError(f"{word}: no such choice; {_for_number(key, value)}")
+        if key.lstrip("+~") in _ONE_OF_EACH and any(_NO_NAME.fullmatch(part.strip()) for part in value.split(",")):
+            raise ConfigError(f"{word}: no such choice; {_for_number(key.lstrip('+~'), value)}")
         if key == "data" and "/" in value and "(" not in value:
             raise ConfigError(f"{word}: no such set; a folder of images is {_folder(value)}")
         if key in _ONE_OF_EACH and value.startswith("["):
