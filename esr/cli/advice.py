@@ -46,7 +46,7 @@ OPTIONS = {
 OWN_FILES = "model=PATH.yaml names a network of your own, data=folder data.root=DIR images, challenge=PATH.yaml rules"
 _REFUSED = {
     "--experimental-rerun": "esr rerun RECORD measures a record again",
-    **dict.fromkeys(("--config-path", "--config-name", "--config-dir"), OWN_FILES),
+    **dict.fromkeys(("--config-path", "--config-name"), OWN_FILES),
     **dict.fromkeys(("--half", "--fp16", "--amp"), "networks are measured in float32, as in the challenge"),
     **dict.fromkeys(("-b", "--batch", "--batch-size"), "each pass takes one image, as in the challenge"),
 }

@@ -36,7 +36,7 @@ Quotes:
   other values with commas, brackets or equals signs take a second pair: "model.args.mode='a,b'"
 
 Hydra's own options:
-  --cfg job, --info, -m (multirun), --hydra-help; esr model=NAME --help shows the composed values
+  --cfg job, --info, -m (multirun), --config-dir DIR, --hydra-help; esr model=NAME --help shows the composed values
   tab completion in bash: eval "$(esr -sc install=bash)"
 
 Output:

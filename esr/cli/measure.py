@@ -16,7 +16,7 @@ _MODES = ("run", "multirun", "cfg", "info", "shell_completion")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Errors of a disk, a quota or a limit that is used up."""
 _FLAGS = ["--help -h", "--hydra-help", "--version", "--resolve", "--run -r", "--multirun -m", "--shell-completion -sc"]
-_VALUES = ["--package -p"]
+_VALUES = ["--package -p", "--config-dir -cd"]
 """Hydra's options without and with a value, apart from those that take one of a few, or read YAMLs without a limit."""
 _OURS = ("overrides", "verbose", "format")
 """Words and options that Hydra is not given as options."""
@@ -61,10 +61,13 @@ def run(options: argparse.Namespace) -> int:
     from hydra.errors import HydraException  # noqa: PLC0415
     from omegaconf.errors import OmegaConfBaseException  # noqa: PLC0415
 
+    from esr.config import yaml_files  # noqa: PLC0415
     from esr.config.mistakes import explain, refuse_lists  # noqa: PLC0415
     from esr.config.repository_words import expand  # noqa: PLC0415
     from esr.multirun import task as multirun  # noqa: PLC0415
 
+    if options.config_dir:
+        yaml_files.check_folder(options.config_dir)
     refuse_lists(options.overrides)
     options.overrides = expand(options.overrides, several=options.multirun)
     multirun.register()

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TypeVar
 
 import yaml
+from omegaconf import OmegaConf
 from yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, Event, ScalarEvent
 
 from esr.errors import ConfigError
-from esr.text import one_line
+from esr.text import one_line, shown_path
 
 MOST_BYTES = 100_000
 MOST_NODES = 10_000
@@ -37,6 +38,18 @@ def read_yaml(file: Path, read: Callable[[str], ReadT], shown: str, see: str) ->
         return read(text)
     except Exception as error:  # OmegaConf and its parser raise nearly anything for a stranger's text
         raise ConfigError(f"{shown}: not valid YAML ({reason(error)}); {see}") from error
+
+
+def check_folder(folder: str) -> None:
+    """Reads every YAML of a folder for `--config-dir` before Hydra does, which has no limits.
+
+    Raises:
+        ConfigError: There is no such folder, or one of its files is refused.
+    """
+    if not os.path.isdir(folder):
+        raise ConfigError(f"--config-dir {folder}: no such folder")
+    for file in sorted((*Path(folder).rglob("*.yaml"), *Path(folder).rglob("*.yml"))):
+        read_yaml(file, OmegaConf.create, shown_path(file), "--config-dir takes a folder as esr's conf/")
 
 
 def reason(error: Exception) -> str:

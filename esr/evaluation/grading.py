@@ -70,11 +70,11 @@ class Grading:
         """Compares one network's SR with HR."""
         self._graded.append((subject, self._submit(quality.measure, sr, hr, self._border)))
 
-    def compare_bicubic(self, image: int, hr: ImageArray) -> None:
-        """Compares bicubic interpolation with HR."""
+    def compare_bicubic(self, lr: ImageArray, hr: ImageArray) -> None:
+        """Compares bicubic interpolation of LR with HR."""
 
         def compare() -> float:
-            return quality.psnr(bicubic_upscale(self._pairs[image].lr()), hr, self._border)
+            return quality.psnr(bicubic_upscale(lr), hr, self._border)
 
         self._compared.append(self._submit(compare))
 

@@ -242,7 +242,7 @@ def measure_quality(evaluation: Evaluation) -> None:
                     if hr is not None:
                         grading.grade(subject, sr, hr)
             if hr is not None and outputs:
-                grading.compare_bicubic(index, hr)
+                grading.compare_bicubic(evaluation.inputs.lr(Pass(index)), hr)
             evaluation.gallery.add(index, pair, hr, outputs)
             progress.advance()
     for subject in evaluation.subjects:

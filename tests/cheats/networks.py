@@ -809,6 +809,23 @@ class FusesInEachPass(Honest):
         return bicubic(x) + 0.02 * functional.pixel_shuffle(self.tail(y), 4)
 
 
+class Pruned(Honest):
+    """Multiplies weights by masks in each pass, as torch.nn.utils.prune does, and widens small filters."""
+
+    def __init__(self):
+        super().__init__()
+        for number, layer in enumerate(self.body):
+            self.register_buffer(f"mask{number}", (torch.rand_like(layer.weight) < 0.7).float())
+        self.points = nn.Parameter(0.1 * torch.randn(24, 24, 1, 1))
+
+    def compute(self, x):
+        y = torch.relu(self.head(x))
+        for number, layer in enumerate(self.body):
+            y = torch.relu(functional.conv2d(y, layer.weight * getattr(self, f"mask{number}"), padding=1))
+        y = y + functional.conv2d(y, functional.pad(self.points, (1, 1, 1, 1)), padding=1)
+        return bicubic(x) + 0.02 * functional.pixel_shuffle(self.tail(y), 4)
+
+
 class PlacesInTables(Honest):
     """Has attention look up what it adds by a table of places, as windows do."""
 

@@ -11,7 +11,7 @@ from . import networks
 ODD = (
     "Honest", "TablesOfOtherTypes", "CachesATableFromNumPy", "AnotherMemoryFormat", "ReturnsViews", "WritesInPlace",
     "WeightNormalised", "FiltersInAttributes", "FixedFilters", "CachesAMask", "KeepsTensors", "HasThreadsOfItsOwn",
-    "TurnsItsFilters", "FusesInEachPass", "PlacesInTables",
+    "TurnsItsFilters", "FusesInEachPass", "PlacesInTables", "Pruned",
 )  # fmt: skip
 WRITTEN_AROUND = {"ShowsAnother": "rewritten", "WritesIntoFeatures": "rewritten", "FillsAnEmptyTensor": "filled"}
 

@@ -69,7 +69,7 @@ def test_hydras_options_are_all_declared():
     declared = {word for action in ours._actions for word in action.option_strings}
     assert declared - set(theirs) == {"--verbose", "-v", "--format"}  # which Hydra is not given
     assert set(theirs) - declared == {
-        *("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd", "--experimental-rerun"),
+        *("--config-path", "-cp", "--config-name", "-cn", "--experimental-rerun"),
     }
 
 

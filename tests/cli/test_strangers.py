@@ -138,6 +138,21 @@ def test_a_class_that_cannot_be_had_ends_every_command_in_one_line(
     assert words in run.err
 
 
+def test_a_folder_of_ones_own_configurations_is_read_within_limits(run_esr: RunEsr, participant: Path) -> None:
+    (participant / "own" / "timing").mkdir(parents=True)
+    (participant / "own" / "timing" / "mine.yaml").write_text("protocol: paired\nrounds: 7\n")
+    words = ("model=imdn", "--config-dir", "own", "timing=mine", "--cfg", "job")
+    run = run_esr(*words, cwd=participant)
+    assert run.code == 0
+    assert "rounds: 7" in run.out
+    for content in ("a: \xe9".encode("latin-1"), b"[" * 9000, b"a: &a [1,1]\nb: &b [*a,*a]\nb: 1\n", b"a: {"):
+        (participant / "own" / "bad.yaml").write_bytes(content)
+        run = run_esr(*words, cwd=participant)
+        assert run.code == 2
+        assert run.err.startswith("esr: own/bad.yaml: ")
+        assert len(run.err.splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "words", "never"),
     [
@@ -151,7 +166,7 @@ def test_a_class_that_cannot_be_had_ends_every_command_in_one_line(
         (["-m", "model=imdn", "timing.seed=interval(0,1)"], "as KEY=1,2,3 or KEY=range(1,4)", "did you mean"),
         (["model=imdn", "--experimental-rerun", "tiny.yaml"], "esr rerun RECORD measures a record again", "did you"),
         (["model=imdn", "--config-name", "tiny"], "model=PATH.yaml names a network of your own", "did you mean"),
-        (["model=imdn", "--config-dir", "."], "model=PATH.yaml names a network of your own", "did you mean"),
+        (["model=imdn", "--config-dir", "nowhere"], "--config-dir nowhere: no such folder", "did you mean"),
         (["model=imdn", "hydra.searchpath=[images]"], "model=PATH.yaml names a network of your own", "did you mean"),
         (["model=imdn", "repo=nowhere"], "repo=nowhere: no use without model=repo or baseline=repo", "known"),
         (["model=imdn", "id=3"], "id=3: no use without model=repo", "known"),

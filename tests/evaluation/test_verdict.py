@@ -90,7 +90,7 @@ def differing(subject):
 
 
 def worse(subject):
-    subject.on_timed.add(OUTPUT, OUTPUT + 12, OUTPUT + 6)
+    subject.on_timed.add(OUTPUT, OUTPUT + 12, OUTPUT + 9)
 
 
 def flat(subject):
@@ -307,10 +307,21 @@ def test_inputs_that_are_harder_for_both_networks_are_no_reason():
 def test_noise_outweighs_the_errors_on_smooth_images_whatever_the_network():
     subjects = [measured(), measured("baseline")]
     for subject, now in zip(subjects, (0.35, 0.36), strict=True):
-        subject.on_images, subject.on_timed = (Likeness(2, error, 1.0, 1.0, 1.0) for error in (0.1, now))
+        subject.on_images, subject.on_timed = (Likeness(2, 20 * error, 20.0, 1.0, 1.0) for error in (0.1, now))
     assert judged(subjects).status == "clean"
-    subjects[0].on_timed = Likeness(2, 0.45, 1.0, 1.0, 1.0)
+    subjects[0].on_timed = Likeness(2, 9.0, 20.0, 1.0, 1.0)
     assert [(one.reason, one.role) for one in judged(subjects).reasons] == [("quality_differs", "candidate")]
+
+
+def test_a_network_that_smooths_says_little_of_how_much_noise_adds_to_a_better_one():
+    subjects = [measured(), measured("baseline")]
+    for subject, before, now in zip(subjects, (0.763, 0.508), (0.8, 0.642), strict=True):
+        subject.on_images, subject.on_timed = (Likeness(30, 270 * error, 270.0, 1.0, 1.0) for error in (before, now))
+    assert judged(subjects).status == "clean"
+    subjects[1].on_timed = Likeness(30, 270 * 0.75, 270.0, 1.0, 1.0)
+    assert [(one.reason, one.role) for one in judged(subjects).reasons] == [("quality_differs", "baseline")]
+    subjects[1].model = ModelConf(_target_="esr.models.imdn.IMDN")
+    assert judged(subjects).status == "clean"
 
 
 def test_noise_adds_to_the_errors_of_a_better_network_and_of_a_worse_one_alike():

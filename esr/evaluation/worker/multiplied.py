@@ -18,7 +18,8 @@ _MOST_COMPARED = 2**20
 """Numbers of a tensor whose filters are compared with each other."""
 _INDEXED = re.compile(r"aten\.(?:_?index|_unsafe_index|gather|take|embedding|scatter)\w*")
 """Operators whose integers are places."""
-_FLOAT = 4
+_FLOAT, _BITS = 4, 32
+"""Bytes and bits of a number as parameters hold it."""
 
 
 class Multiplied:
@@ -84,7 +85,8 @@ class Multiplied:
         self._used |= origins & self._sources.keys()
         if storage_of(tensor) not in self._counted and (parents := origins & self._counted.keys()):
             self._parents |= parents
-            self._made.setdefault(_digest(tensor), _distinct(tensor))
+            # Filters may be widened by zeros.
+            self._made.setdefault(_digest(tensor), min(_distinct(tensor), int(torch.count_nonzero(tensor))))
 
     def _of(self, tensor: Tensor) -> set[int]:
         storage = storage_of(tensor)
@@ -106,7 +108,15 @@ def _numbers(tensor: Tensor) -> int:
     if tensor.layout != torch.strided:
         return tensor.numel()
     held = tensor.untyped_storage().nbytes() // tensor.element_size()
-    return held if held > tensor.numel() else _distinct(tensor)
+    if held > tensor.numel():
+        return held
+    return tensor.numel() // _BITS if _is_mask(tensor) else _distinct(tensor)
+
+
+def _is_mask(tensor: Tensor) -> bool:
+    """True for numbers of one bit each, as pruning multiplies weights by."""
+    fits = _BITS < tensor.numel() <= _MOST_COMPARED
+    return fits and torch.unique(tensor.detach()).numel() <= 2  # noqa: PLR2004
 
 
 def _distinct(tensor: Tensor) -> int:
