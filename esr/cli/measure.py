@@ -5,6 +5,7 @@ import errno
 import logging
 import os
 import sys
+from collections.abc import Sequence
 
 from esr.cli import advice
 from esr.cli.conditions import explained
@@ -49,13 +50,7 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigError(f"{' '.join(modes)}: only one of them at a time; esr --help says more")
 
     advice.refuse_bare_words([], options.overrides)
-    for word in options.overrides:
-        if word.startswith("out=") and not word.removeprefix("out=").strip(" \t'\""):  # Hydra would make the folder
-            raise ConfigError(f"{word}: no folder given; out=. is the current one")
-
-        if why := next((why for key, why in _REFUSED.items() if word.lstrip("+").startswith(key)), None):
-            raise ConfigError(f"{word}: {why}")
-
+    _refuse(options.overrides)
     # Hydra and its dependencies take a third of a second to import, which subcommands do without.
     import hydra  # noqa: PLC0415
     from hydra.errors import HydraException  # noqa: PLC0415
@@ -100,6 +95,15 @@ def run(options: argparse.Namespace) -> int:
             os.environ.pop("HYDRA_FULL_ERROR", None)  # or another command in this process would have it
         code = task.close()
     return code
+
+
+def _refuse(overrides: Sequence[str]) -> None:
+    """Refuses what Hydra would take, and esr does not."""
+    for word in overrides:
+        if word.startswith("out=") and not word.removeprefix("out=").strip(" \t'\""):  # Hydra would make the folder
+            raise ConfigError(f"{word}: no folder given; out=. is the current one")
+        if why := next((why for key, why in _REFUSED.items() if word.lstrip("+").startswith(key)), None):
+            raise ConfigError(f"{word}: {why}")
 
 
 def _hydra_words(options: argparse.Namespace) -> list[str]:

@@ -90,7 +90,7 @@ def differing(subject):
 
 
 def worse(subject):
-    subject.on_timed.add(OUTPUT, OUTPUT + 12, OUTPUT + 9)
+    subject.on_timed.add(OUTPUT, OUTPUT + 12, OUTPUT + 7.5)
 
 
 def flat(subject):

@@ -168,8 +168,10 @@ def _become(*streams: int) -> None:
 
 def _forget_modules_of(folder: str) -> None:
     files = {name: getattr(module, "__file__", None) or "" for name, module in sys.modules.items()}
-    for name in [name for name, file in files.items() if file.startswith(f"{folder}/") and name not in OURS]:
-        del sys.modules[name]
+    installed = f"{sys.prefix}/"  # may lie below
+    for name, file in files.items():
+        if file.startswith(f"{folder}/") and not file.startswith(installed) and name not in OURS:
+            del sys.modules[name]
 
 
 class Forking(subprocess.Popen):  # type: ignore[type-arg]
