@@ -22,6 +22,17 @@ LONG = "x" * 400
 ESR = Path(sys.executable).with_name("esr")
 
 
+@pytest.fixture(autouse=True)
+def heeded():
+    """Signals that whoever started the tests had ignored, as `nohup` and a shell's background do."""
+    before = {one: signal.getsignal(one) for one in (signal.SIGHUP, signal.SIGINT)}
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    for one, handler in before.items():
+        signal.signal(one, handler)
+
+
 def started(cwd, *words):
     settings = {"ESR_OFFLINE": "1", "ESR_LOCK_DIR": str(cwd / "locks"), "COLUMNS": "200"}
     return Forked(words, cwd, {**os.environ, **settings})

@@ -133,6 +133,7 @@ def _command(
     gc.freeze()  # a collection would look at all that was inherited, and copy its pages
     with open(os.devnull) as nothing, out, err:
         _become(nothing.fileno(), out.fileno(), err.fileno())
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which `nohup make test` ignores
     os.environ.clear()
     os.environ.update(environment)
     tempfile.tempdir = None  # which is remembered

@@ -152,7 +152,7 @@ def test_no_figure_no_chart(field):
 
 def test_without_matplotlib_one_line_says_what_to_install(monkeypatch, field):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ConfigError, match=r"--format svg needs matplotlib.*pip install 'esr\[plots\]'"):
+    with pytest.raises(ConfigError, match=r"--format svg needs matplotlib.*pip install matplotlib"):
         plots.render(field[0], "runtime", "svg")
 
 

@@ -55,7 +55,8 @@ class Multiplied:
         """
         storage = storage_of(tensor)
         key = storage if held else -len(self._sources) - 1
-        self._sources.setdefault(key, _numbers(tensor))
+        if key not in self._sources:
+            self._sources[key] = _numbers(tensor)
         self._origins[storage] = {key}
 
     def note(self, name: str, read: Sequence[Tensor], result: Any, *, multiplies: bool, masked: bool) -> None:
@@ -77,7 +78,7 @@ class Multiplied:
         if multiplies:  # a product of parameters is no more than they are
             origins -= self._counted.keys()
         for leaf in tree_leaves(result):
-            if isinstance(leaf, Tensor) and (storage := storage_of(leaf)) not in self._sources | self._counted:
+            if isinstance(leaf, Tensor) and not self._is_given(storage := storage_of(leaf)):
                 self._origins[storage] = origins
 
     def _note_multiplied(self, tensor: Tensor) -> None:
@@ -90,7 +91,10 @@ class Multiplied:
 
     def _of(self, tensor: Tensor) -> set[int]:
         storage = storage_of(tensor)
-        return self._origins.get(storage, set()) | ({storage} & (self._sources.keys() | self._counted.keys()))
+        return self._origins.get(storage, set()) | ({storage} if self._is_given(storage) else set())
+
+    def _is_given(self, storage: int) -> bool:
+        return storage in self._sources or storage in self._counted
 
 
 def _unregistered(network: nn.Module) -> dict[int, int]:
