@@ -40,6 +40,8 @@ from esr.system.console import console
 
 SECONDS = float(os.environ.get("ESR_FUZZ_SECONDS", "0"))
 """Per target; 0: a fixed, small number of examples."""
+SEED = int(os.environ.get("ESR_FUZZ_SEED") or time.time_ns())
+"""Of the first examples; the next ones are those of the next numbers."""
 EXAMPLES = 25
 SLOW = {"test_overrides": 6, "test_commands": 12, "test_records": 10, "test_changed_records": 10}
 """Targets that take more than milliseconds -> their number of examples."""
@@ -83,7 +85,7 @@ def few(target: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(target)
     def for_a_while(*arguments: object, **more: object) -> None:
-        end, number = time.monotonic() + SECONDS, time.time_ns()
+        end, number = time.monotonic() + SECONDS, SEED
         while time.monotonic() < end:
             number += 1
             seed(number)(prepared)(*arguments, **more)
