@@ -25,9 +25,12 @@ _EXPECTED = {
 }
 """End of OmegaConf's line -> what the key takes."""
 _ONE_OF_EACH = (*NETWORK_GROUPS, "data", "timing", "device", "cudnn", "telemetry")
+_GROUPS = (*_ONE_OF_EACH, "train", "challenge", "repository", "hydra")
 _NUMBERS = {"device": "device.index", "timing": "timing.rounds"}
 """Group -> the key that is meant by a number."""
 
+_NAME = re.compile(r"(?:[A-Za-z_][\w./-]*)?")
+"""An option's name, or none, after which Hydra leaves a group out."""
 _NO_NAME = re.compile(r"[+-]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(e[+-]?\d+)?|[+-]?(inf|nan)|true|false|\{.*", re.IGNORECASE)
 """A number, a truth value or a mapping in Hydra's grammar, for which Hydra has a traceback where a name is expected."""
 
@@ -49,10 +52,13 @@ def refuse_lists(overrides: Sequence[str]) -> None:
     """
     for word in overrides:
         key, equals, value = word.partition("=")
-        if equals and not key.strip("+~"):
+        group = key.lstrip("+~").partition("@")[0]
+        if equals and not group:
             raise ConfigError(f"{word}: expected KEY=VALUE; esr --help says more")
-        if key.lstrip("+~") in _ONE_OF_EACH and any(_NO_NAME.fullmatch(part.strip()) for part in value.split(",")):
-            raise ConfigError(f"{word}: no such choice; {_for_number(key.lstrip('+~'), value)}")
+        left_out = key.startswith("~") and "." not in key and not _NAME.fullmatch(value)
+        is_group = group in _GROUPS or "/" in group or "@" in key
+        if left_out or (is_group and any(_NO_NAME.fullmatch(part.strip()) for part in value.split(","))):
+            raise ConfigError(f"{word}: no such choice; {_for_number(group, value)}")
         if key == "data" and "/" in value and "(" not in value:
             raise ConfigError(f"{word}: no such set; a folder of images is {_folder(value)}")
         if key in _ONE_OF_EACH and value.startswith("["):
