@@ -75,6 +75,8 @@ def test_what_is_no_range_of_cpus_is_refused_in_one_line(word):
         (["~model=0"], "~model=0: no such choice; esr --help lists those of model"),
         (["model=imdn", "~timing=nan"], "~timing=nan: no such choice"),
         (["~model=[]"], "~model=[]: no such choice"),
+        (["model=null"], "model=null: no such choice"),
+        (["model=imdn", "hydra/launcher=NULL"], "hydra/launcher=NULL: no such choice"),
         (["model=imdn", "~hydra/launcher=3"], "~hydra/launcher=3: no such choice"),
         (["+model@baseline=3"], "+model@baseline=3: no such choice"),
         (["model=imdn", "~challenge=1"], "~challenge=1: no such choice"),
