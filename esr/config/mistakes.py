@@ -31,8 +31,10 @@ _NUMBERS = {"device": "device.index", "timing": "timing.rounds"}
 
 _NAME = re.compile(r"(?:[A-Za-z_][\w./-]*)?")
 """An option's name, or none, after which Hydra leaves a group out."""
-_NO_NAME = re.compile(r"[+-]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(e[+-]?\d+)?|[+-]?(inf|nan)|true|false|null|\{.*", re.IGNORECASE)
-"""A number, a truth value, `null` or a mapping in Hydra's grammar, for which Hydra has a traceback where a name is expected."""
+_NO_NAME = re.compile(
+    r"[+-]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(e[+-]?\d+)?|[+-]?(inf|nan)|true|false|null|\{.*", re.IGNORECASE
+)
+"""A number, a truth value, `null` or a mapping in Hydra's grammar, which has a traceback where it expects a name."""
 
 
 @contextmanager
