@@ -107,6 +107,8 @@ def _team_id(name: str) -> float:
     return float("inf")
 
 
+SHIPPED = "esr.models."
+"""Beginning of the class path of every shipped network."""
 RECOGNISED = "esr.networks.recognised.Recognised"
 """The class in `conf/repository/spandrel.yaml`: no class, since only the weight file tells which it is."""
 NO_FILE = "spandrel: the weight file tells the architecture; add weights=FILE to model=spandrel"

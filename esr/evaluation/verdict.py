@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import cast
 
+from esr.config.cards import SHIPPED
 from esr.config.terms import Precision as PrecisionClass
 from esr.config.terms import Role, Severity
 from esr.evaluation.subject import Subject
@@ -27,8 +28,6 @@ LEAST_NOISE, NOISE = 1.3, 2.0
 """Grey levels that noise and borders inside altered inputs add to an error, at least and at most: 1.3 to 1.8 for four
 networks on a photograph, sharp or blurred. On smooth images that is a multiple of the error; a network that smooths
 adds less, and says little of another."""
-SHIPPED = "esr.models."
-"""Package of networks that do the same with every input."""
 ANOTHER_SPREAD = 2.0
 """Factor between the spreads of outputs, over those of inputs, on timed inputs and on images."""
 MORE_MACS = 1.05
@@ -209,7 +208,7 @@ def _most_harder(subject: Subject, error: float) -> float:
 
 def _worse(subject: Subject, other: Subject) -> str | None:
     truth = compare_truth(subject, other)
-    if truth is not None and not subject.model._target_.startswith(SHIPPED):
+    if truth is not None and not subject.model._target_.startswith(SHIPPED):  # our code does the same with every input
         harder = _harder(subject, other, truth.quality) if truth.quality < 1 else None
         chance = FEW_SAMPLES / math.sqrt(max(1, truth.passes))
         most = (WORSE + chance) * max(1.0, harder) if harder else _most_harder(subject, truth.quality) + chance

@@ -5,7 +5,7 @@ from weakref import WeakKeyDictionary
 
 from torch import nn
 
-from esr.config.cards import Card
+from esr.config.cards import SHIPPED, Card
 from esr.config.schema import TileConf
 
 
@@ -23,7 +23,7 @@ _KNOWN: "WeakKeyDictionary[nn.Module, Facts]" = WeakKeyDictionary()
 def remember(network: nn.Module, facts: Facts) -> None:
     """Notes a network's facts for as long as the network lives; a shipped one also gets the attribute `card`."""
     _KNOWN[network] = facts
-    if type(network).__module__.startswith("esr.models."):
+    if type(network).__module__.startswith(SHIPPED):
         network.card = facts.card  # type: ignore[assignment]
 
 
