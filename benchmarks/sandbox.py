@@ -1,16 +1,19 @@
 """Cost of the sandbox: seconds that a worker needs to start, and the ratio of a network inside to the same outside.
 
-Pairs of workers, one in a sandbox and one without, are started and timed in turn.
+Pairs of workers, one in a sandbox and one without, are started and timed in turn. Where a process's memory lies decides
+more than a turn does, so the interval is over pairs: twenty are known to about 0.8 %, sixty to 0.5 %.
 
   python benchmarks/sandbox.py --pairs 5
 """
 
 import argparse
+import math
 import random
 import statistics
 import time
 
 import numpy as np
+from scipy import stats
 
 from esr.config.compose import compose
 from esr.evaluation.worker.messages import LoadRequest, OpenRequest, PassRequest
@@ -51,7 +54,8 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=64, help="side of the LR image in pixels")
     options = parser.parse_args()
     order = random.Random(0)
-    ratios, added = [], []
+    ratios: list[float] = []
+    added: list[float] = []
     for _ in range(options.pairs):
         modes: list[Mode] = ["auto", "off"]
         order.shuffle(modes)
@@ -59,6 +63,7 @@ def main() -> None:
         added.append(workers["auto"][1] - workers["off"][1])
         for worker, _ in workers.values():
             worker.pause()
+        logs = []
         for _ in range(TURNS):
             ms = {}
             order.shuffle(modes)
@@ -67,12 +72,14 @@ def main() -> None:
                 worker.resume()
                 ms[mode] = timed(worker, options.side)
                 worker.pause()
-            ratios.append(ms["auto"] / ms["off"])
+            logs.append(math.log(ms["auto"] / ms["off"]))
+        ratios.append(statistics.median(logs))
         for worker, _ in workers.values():
             worker.close()
-    low, middle, high = statistics.quantiles(ratios, n=4)
+    middle, error = statistics.mean(ratios), stats.sem(ratios)
+    low, high = stats.t.interval(0.95, len(ratios) - 1, middle, error)
     print(f"start: {statistics.median(added):+.3f} s (median of {options.pairs} pairs)")
-    print(f"ratio with / without: {middle:.4f} (quartiles {low:.4f} to {high:.4f} of {len(ratios)} turns)")
+    print(f"ratio with / without: {math.exp(middle):.4f} (95 % of {math.exp(low):.4f} to {math.exp(high):.4f})")
 
 
 if __name__ == "__main__":

@@ -197,6 +197,11 @@ class OperatorMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTor
         self.ns = 0
         """Nanoseconds inside operators and in the reports of them."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """False: passes run as written, and asking the compiler to skip this would import it, for a second."""
+        return False
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:

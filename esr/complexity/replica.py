@@ -51,7 +51,9 @@ def observe(network: nn.Module, height: int, width: int, observer: Observer[Seen
     if any(is_lazy(tensor) for tensor in registered(network)):
         raise NetworkError(f"{name} has lazy parameters without a shape: pass one image through it first")
     reason: Exception | None = None
-    with torch.inference_mode(), as_written(), _without_fast_path():
+    # Imports the compiler, which operators without values need: under a mode, that would take three times as long.
+    eager: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
+    with torch.inference_mode(), eager, _without_fast_path():
         for device in dict.fromkeys((META, _device(network))):
             try:
                 return _observe_on(device, network, (height, width), observer)

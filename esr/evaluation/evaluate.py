@@ -220,7 +220,7 @@ def _verify(evaluation: Evaluation, number: int) -> None:
     if not alive(evaluation.subjects):
         return
     with _workers(evaluation, number):
-        steps.calibrate(evaluation)
+        steps.observe(evaluation)
         steps.load(evaluation, again=True)
         steps.verify(evaluation)
 

@@ -23,7 +23,7 @@ from esr.evaluation.inputs import Inputs
 from esr.evaluation.outside import Outside
 from esr.evaluation.passes import Passed, calibrate_harness, check_finite, run_pass, values_of
 from esr.evaluation.reproduction import WHITE, add_image, difference, tolerance
-from esr.evaluation.subject import Subject, WatchedImage, alive, answers, recorded
+from esr.evaluation.subject import Subject, WatchedImage, alive, answers, answers_at_once, recorded
 from esr.evaluation.turns import compare_repeated, time_passes
 from esr.evaluation.worker import messages
 from esr.evaluation.worker.output_sample import positions
@@ -102,15 +102,21 @@ def calibrate(evaluation: Evaluation) -> None:
     """Measures the harness beside each worker, before that knows a stranger's code, and how fast the device is."""
     shapes = [pair.lr_shape for pair in evaluation.dataset.pairs]
     evaluation.progress.stage("measuring the harness itself", len(evaluation.subjects))
+    observe(evaluation)
     for subject in alive(evaluation.in_turn):
         with recorded(subject):
-            subject.outside = Outside(subject.worker.pid)
-            subject.outside.learn()
             subject.cost = calibrate_harness(subject.worker, shapes, subject.outside.processor_seconds)
-            subject.outside.context_mib = subject.outside.device_mib(_uuid(subject))
             rate = 1e9 * (subject.worker.ask(messages.RateRequest()).gmacs_per_s or 0.0)
             evaluation.macs_per_s = max(evaluation.macs_per_s, rate)
         evaluation.progress.advance()
+
+
+def observe(evaluation: Evaluation) -> None:
+    """Learns from the kernel and the driver how each worker is, before it knows a stranger's code."""
+    for subject in alive(evaluation.in_turn):
+        subject.outside = Outside(subject.worker.pid)
+        subject.outside.learn()
+        subject.outside.context_mib = subject.outside.device_mib(_uuid(subject))
 
 
 def load(evaluation: Evaluation, *, again: bool = False) -> None:
@@ -288,12 +294,22 @@ def _require_same(sr: messages.Pixels, passed: Passed) -> None:
 def verify(evaluation: Evaluation) -> None:
     """Repeats timed passes in a process that has seen none of them, and counts; one repetition is watched."""
     evaluation.progress.stage("verifying", len(evaluation.subjects))
+    _count(evaluation)
     for subject in alive(evaluation.subjects):
         with recorded(subject):
             _verify(evaluation, subject)
         subject.switches_changed |= subject.outside.changed
         subject.replaced |= subject.worker.replaced
         evaluation.progress.advance()
+
+
+def _count(evaluation: Evaluation) -> None:
+    """Counts without values, in both networks at once: the first time, torch imports its compiler for a second."""
+    conf = evaluation.settings.complexity
+    request = messages.ComplexityRequest(conf.height, conf.width)
+    for subject, answer in answers_at_once(_measured_anew(evaluation), request):
+        subject.complexity, subject.uncounted = answer.complexity, answer.uncounted
+        subject.padded_to = answer.padded_to
 
 
 def _verify(evaluation: Evaluation, subject: Subject) -> None:
@@ -326,12 +342,8 @@ def _measure_later_pass(evaluation: Evaluation, subject: Subject, timed: Passed)
 
 
 def _inspect(evaluation: Evaluation, subject: Subject, timed: Passed, image: Passed | None) -> None:
-    """Repeats one timed pass, and one over an image as it is, under watch, and counts."""
-    conf = evaluation.settings.complexity
+    """Repeats one timed pass, and one over an image as it is, under watch, and counts for their sizes."""
     subject.inspected = _watch(evaluation, subject, timed)
-    answer = subject.worker.ask(messages.ComplexityRequest(conf.height, conf.width))
-    subject.complexity, subject.uncounted = answer.complexity, answer.uncounted
-    subject.padded_to = answer.padded_to
     subject.tiles, subject.extrapolated = _count_for(subject, timed.lr.shape[:2])
     if image is not None:
         found = _watch(evaluation, subject, image)

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,8 @@ ROOT = Path(__file__).resolve().parents[2]
 CONTEXT = ("Dockerfile", ".dockerignore", "docker", "esr", "hydra_plugins", "models", "conf", "model_zoo",
            "pyproject.toml", "README.md", "LICENSE")  # fmt: skip
 VERSION = "1.2.3"
+PYTHON, INSIDE = "/opt/esr/bin/python3", "/work"
+"""The image's Python, and the folder of a test in it."""
 BASE = "localhost/esr-test-base:bookworm"
 HARDENED = ("--network", "none", "--read-only", "--tmpfs", "/tmp:rw,size=64m", "--cap-drop", "all", "--security-opt",
             "no-new-privileges", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024")  # fmt: skip
@@ -273,7 +276,7 @@ def test_the_root_file_system_is_read_only(container):
 def test_a_network_is_contained_without_any_capability(container):
     options = (
         "--entrypoint",
-        "/opt/esr/bin/python3",
+        PYTHON,
         "--volume",
         f"{ROOT / 'tests'}:/tests:ro",
         "-e",
@@ -288,6 +291,25 @@ def test_a_network_is_contained_without_any_capability(container):
     assert (found["strays"], found["left"], found["scratch_left"]) == (0, 0, False)
     run = container(*TINY, "sandbox=require")
     assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tests", ["test_containment.py", "test_protocol.py test_watch.py test_in_a_process.py"])
+def test_cheats_are_caught_without_any_capability(container, tests):
+    """The same tests as on the host, as the image's own user; pytest is the one thing that the image lacks."""
+    packages, sources = container.folder / "packages", container.folder / "tests"
+    version = container("-c", "import sys; print(*sys.version_info[:2], sep='.')", options=("--entrypoint", PYTHON))
+    wanted = [f"{name}=={metadata.version(name)}" for name in ("pytest", "pytest-timeout", "hypothesis")]
+    choice = ["--only-binary=:all:", "--python-version", version.stdout.strip(), "--target", str(packages)]
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *choice, *wanted], check=True)
+    shutil.copytree(ROOT / "tests", sources, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", container.folder)
+    options = ("--entrypoint", PYTHON, "-e", f"PYTHONPATH={INSIDE}/packages", "-e", "OMP_NUM_THREADS=1", "--tmpfs",
+               "/tmp:rw,size=512m")  # fmt: skip
+    files = [f"tests/cheats/{name}" for name in tests.split()]
+    run = container("-m", "pytest", "-q", "-p", "no:cacheprovider", *files, options=options)
+    assert run.returncode == 0, run.stdout[-5000:] + run.stderr[-2000:]
+    assert " passed" in run.stdout
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="the simulated GPU needs a C compiler")
