@@ -37,7 +37,7 @@ REASONS = {
     "time_impossible": "the worker claims less time than the device takes for the network's multiplications",
     "work_uncounted": "work that no count shows: outside PyTorch's operators, or other than on the counted input",
     "parameters_uncounted": "numbers that the network computes with are not registered as parameters or buffers",
-    "memory_uncounted": "passes take more memory than was measured: later ones, or by the driver's account",
+    "memory_uncounted": "passes need more memory than was measured: later, taken before, or by the driver's account",
     "harness_replaced": "the network replaced functions that measure, in its own process",
     "launch_bound": "the GPU waited for the host to launch its work: runtime and ratio measure the host",
     "not_captured": "the network could not be captured as a CUDA graph: the host launched its work in every pass",

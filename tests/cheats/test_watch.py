@@ -36,12 +36,17 @@ def test_an_honest_network_that_looks_odd_leaves_the_watch_silent(name):
     found = watched(name)
     assert (found.precisions, found.switches, found.connected) == ({}, {}, True)
     assert (found.hidden, found.outside, found.products, found.rewritten, found.filled) == (0, 0, 0, 0, 0)
-    assert found.macs > 0
+    assert (found.macs > 0, found.workspace) == (True, 0)
 
 
 @pytest.mark.parametrize("name", WRITTEN_AROUND)
 def test_what_is_written_around_the_watch_is_counted(name):
     assert getattr(watched(name), WRITTEN_AROUND[name]) > 0
+
+
+@pytest.mark.parametrize("name", ["WorksInHeldMemory", "WorksInItsBuffers"])
+def test_memory_that_a_pass_works_in_and_does_not_allocate_is_counted(name):
+    assert watched(name).workspace == 2 * 24 * 40 * 44 * 4
 
 
 @pytest.mark.parametrize("name", HIDING)

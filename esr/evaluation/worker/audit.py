@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 from esr.complexity import operators
 from esr.complexity.counting import in_every_thread, unseen
+from esr.complexity.flow import written
 from esr.complexity.memory import Ledger
 from esr.complexity.replica import as_written, registered
 from esr.evaluation.worker.contents import Contents
@@ -54,8 +55,10 @@ class _Inspection:
         self._pixels = lr.numel() // lr.shape[1]
         self._share = lr.numel() // _IMAGE_SHARE
         self._ledger = Ledger(network, lr)
-        self._before = _alive()
-        self._from_input = {storage_of(lr)}
+        self._before = _alive()  # holds them, so that no new tensor gets an address of theirs
+        self._workspace: dict[int, int] = {}
+        self._input = storage_of(lr)
+        self._from_input = {self._input}
         self.multiplied = Multiplied(network)
         self._outside = 0
         self.unknown: set[str] = set()
@@ -71,6 +74,11 @@ class _Inspection:
         """Products of single values of features with numbers that do not follow from the input, if they are many."""
         return self._products if self._products > _FEWEST_PRODUCTS * self._pixels else 0
 
+    @property
+    def workspace(self) -> int:
+        """Bytes that the pass writes to and did not allocate."""
+        return sum(self._workspace.values())
+
     def compare_settings(self) -> None:
         """Notes the settings that have changed."""
         now = devices.read_settings()
@@ -80,6 +88,7 @@ class _Inspection:
         """Called after each operator."""
         self.compare_settings()  # here, since a network may restore them before it returns
         self._compare_devices(result)
+        self._note_workspace(operator, arguments)
         counted = operators.macs(operator, arguments, result)
         if counted is None:
             self.unknown.add(operators.name(operator))
@@ -100,6 +109,12 @@ class _Inspection:
         for leaf in tree_leaves(result):
             if isinstance(leaf, Tensor) and leaf.device != self._device and leaf.device.type not in ("cpu", "meta"):
                 self.changed["device"] = str(leaf.device)
+
+    def _note_workspace(self, operator: Any, arguments: Sequence[Any]) -> None:
+        for one in written(operator, arguments):
+            storage = storage_of(one)
+            if storage in self._before and storage != self._input:
+                self._workspace[storage] = one.untyped_storage().nbytes()
 
     def _note_products(self, name: str, arguments: Sequence[Any], result: Any) -> None:
         """Adds up products of features with numbers that do not follow from the input, single ones included."""
@@ -149,10 +164,9 @@ class _Inspection:
         return isinstance(output, Tensor) and storage_of(output) in self._from_input
 
 
-def _alive() -> set[int]:
-    """Storages of all tensors that Python holds."""
-    tensors = [one for one in gc.get_objects() if issubclass(type(one), Tensor)]
-    return {storage_of(one) for one in tensors}
+def _alive() -> dict[int, Tensor]:
+    """Storages of all tensors that Python holds, with one of these."""
+    return {storage_of(one): one for one in gc.get_objects() if issubclass(type(one), Tensor)}
 
 
 def inspect(
@@ -191,4 +205,5 @@ def inspect(
         products=watched.products,
         rewritten=watched.contents.rewritten,
         filled=watched.contents.filled,
+        workspace=watched.workspace,
     )

@@ -147,6 +147,8 @@ class InspectAnswer(Answer, frozen=True, tag="inspect"):
     """Likewise in tensors that an operator had made empty or constant, as kernels do that are launched directly."""
     unknown: Annotated[tuple[_Word, ...], Meta(max_length=1000)] = ()
     """Operators that may multiply, and for which there is no formula."""
+    workspace: Count = 0
+    """Bytes of tensors that the pass writes to and did not allocate."""
 
 
 class KernelsAnswer(Answer, frozen=True, tag="kernels"):
