@@ -37,7 +37,7 @@ LARGER_MACS = 1.5
 MORE_NUMBERS, FEWEST_SHARE = 1.5, 0.05
 """Numbers in a weight file over those registered, and parameters over numbers in the file: buffers may be many."""
 PRODUCTS_SHARE = 0.2
-"""Products of single values over multiply-accumulates; under a hundredth in all shipped networks."""
+"""Values combined with weights one by one over multiply-accumulates; under a hundredth in all shipped networks."""
 OUTSIDE_SHARE = 0.5
 """Fraction of a pass without multiplications that is spent outside PyTorch's operators."""
 LATER_MEMORY, LATER_MIB = 1.5, 32.0
@@ -259,7 +259,7 @@ def _not_multiplied(subject: Subject, found: InspectAnswer) -> str | None:
     if unseen := _outside(subject, found):
         return f"{unseen} outside PyTorch's operators"
     if found.products > PRODUCTS_SHARE * found.macs:
-        return f"{found.products} products of single values with weights, {found.macs} multiply-accumulates counted"
+        return f"{found.products} values combined with weights one by one, {found.macs} multiply-accumulates counted"
     counted = subject.complexity
     if counted is not None and (unknown := sorted({*found.unknown} - counted.without_formula.keys())):
         return f"{unknown[0]}, which has no formula, on a real input only"

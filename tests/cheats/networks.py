@@ -520,6 +520,31 @@ class MultipliesByInterpolation(MultipliesOneByOne):
         return torch.lerp(nothing, parts, weight.flatten(1)[None, :, :, None]).sum(2).unflatten(-1, x.shape[-2:])
 
 
+class MultipliesByLogarithms(MultipliesOneByOne):
+    def convolve(self, x, weight):
+        parts, rows = functional.unfold(x, 3, padding=1)[:, None], weight.flatten(1)[None, :, :, None]
+        return (parts.clamp(min=1e-6).log() + rows.abs().log()).exp().sum(2).unflatten(-1, x.shape[-2:])
+
+
+class MultipliesBySquares(MultipliesOneByOne):
+    def convolve(self, x, weight):
+        parts, rows = functional.unfold(x, 3, padding=1)[:, None], weight.flatten(1)[None, :, :, None]
+        return ((parts + rows).square().sum(2) - (parts - rows).square().sum(2)).div(4).unflatten(-1, x.shape[-2:])
+
+
+class MultipliesByActivation(MultipliesOneByOne):
+    """By the slope of PReLU for negative values."""
+
+    def convolve(self, x, weight):
+        parts = functional.unfold(x, 3, padding=1).abs().neg().repeat(1, weight.shape[0], 1)
+        return (
+            functional.prelu(parts, weight.flatten())
+            .unflatten(1, (weight.shape[0], -1))
+            .sum(2)
+            .unflatten(-1, x.shape[-2:])
+        )
+
+
 class TransformsWhereItIsReal(Honest):
     """Has convolutions counted; filters real images by Fourier transforms, which no formula covers."""
 

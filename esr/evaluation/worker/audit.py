@@ -17,7 +17,7 @@ from esr.complexity.memory import Ledger
 from esr.complexity.replica import as_written, registered
 from esr.evaluation.worker.contents import Contents
 from esr.evaluation.worker.messages import InspectAnswer
-from esr.evaluation.worker.multiplied import Multiplied, storage_of
+from esr.evaluation.worker.multiplied import INDEXED, Multiplied, storage_of
 from esr.networks import devices
 from esr.records.network import SettingValue
 
@@ -30,14 +30,9 @@ _IMAGE_SHARE = 8
 _SHAPE_ONLY = re.compile(r"aten\.(?:new_(?:empty|zeros|ones|full)\w*|(?:empty|zeros|ones|full|randn?|randint)_like)")
 """Operators whose result has nothing of their argument but its shape."""
 _FEWEST_PRODUCTS = 100
-"""Products of single values per LR pixel, fewer of which are gains and masks."""
-_PRODUCTS = frozenset(
-    f"aten.{name}{place}" for name in ("mul", "div", "addcmul", "addcdiv", "lerp") for place in ("", "_")
-)
-_SCALED_SUMS = frozenset(f"aten.{name}{place}" for name in ("add", "sub") for place in ("", "_"))
-"""Operators whose third argument multiplies the second, where it is given."""
-_SCALE = 2
-"""Its place."""
+"""Products in disguise per LR pixel, fewer of which are gains and masks."""
+_BY_NUMBERS = re.compile(r"aten\.(?:r?sub|add|mul|div|addcmul|addcdiv|lerp|pow)_?")
+"""Operators whose plain numbers may be weights."""
 
 
 class _Inspection:
@@ -71,7 +66,7 @@ class _Inspection:
 
     @property
     def products(self) -> int:
-        """Products of single values of features with numbers that do not follow from the input, if they are many."""
+        """Values made of features and of numbers that do not follow from the input by no product, if they are many."""
         return self._products if self._products > _FEWEST_PRODUCTS * self._pixels else 0
 
     @property
@@ -97,7 +92,8 @@ class _Inspection:
         inputs = [leaf for leaf in tree_leaves(arguments) if isinstance(leaf, Tensor)]
         self.fixed += 0 if any(storage_of(leaf) in self._from_input for leaf in inputs) else macs
         masked = "attention" in operators.name(operator)  # whose mask is no weight
-        self._note_products(operators.name(operator), arguments, result)
+        if counted == 0:
+            self._note_products(operator, arguments, result)
         reads = [] if _SHAPE_ONLY.fullmatch(operators.name(operator)) else arguments
         follows = self._note_origins(operators.name(operator), reads, result, multiplies=macs > 0, masked=masked)
         if follows or macs:  # a table in half precision is no computation
@@ -116,15 +112,22 @@ class _Inspection:
             if storage in self._before and storage != self._input:
                 self._workspace[storage] = one.untyped_storage().nbytes()
 
-    def _note_products(self, name: str, arguments: Sequence[Any], result: Any) -> None:
-        """Adds up products of features with numbers that do not follow from the input, single ones included."""
-        scaled = name in _SCALED_SUMS and len(arguments) > _SCALE
-        if not (scaled or name in _PRODUCTS) or not isinstance(result, Tensor):
+    def _note_products(self, operator: Any, arguments: Sequence[Any], result: Any) -> None:
+        """Adds up values that an operator without multiply-accumulates makes of features and of other numbers.
+
+        Any such operator will do for a product: sums of logarithms or of squares, activations, normalisation, tables.
+        """
+        name = operators.name(operator)
+        if _SHAPE_ONLY.fullmatch(name) or (operators.is_aten(operator) and operators.is_view(operator)):
             return
-        factors = arguments[1:] if scaled else arguments
-        follows = [isinstance(one, Tensor) and storage_of(one) in self._from_input for one in factors]
-        if any(follows) and not all(follows):
-            self._products += result.numel()
+        leaves = tree_leaves(arguments)
+        inputs = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        features = [leaf for leaf in inputs if storage_of(leaf) in self._from_input]
+        values = [leaf for leaf in inputs if leaf.is_floating_point() or not INDEXED.fullmatch(name)]
+        numbers = _BY_NUMBERS.fullmatch(name) and any(isinstance(leaf, (int, float)) for leaf in leaves)
+        if features and (numbers or any(storage_of(leaf) not in self._from_input for leaf in values)):
+            made = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+            self._products += max(leaf.numel() for leaf in (*features, *made))
 
     def _note_origins(
         self, name: str, arguments: Sequence[Any], result: Any, *, multiplies: bool, masked: bool

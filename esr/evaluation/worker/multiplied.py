@@ -16,7 +16,7 @@ _MOST_MADE = 1.5
 """Factor of numbers made from parameters without multiplying, over those parameters: more were packed into them."""
 _MOST_COMPARED = 2**20
 """Numbers of a tensor whose filters are compared with each other."""
-_INDEXED = re.compile(r"aten\.(?:_?index|_unsafe_index|gather|take|embedding|scatter)\w*")
+INDEXED = re.compile(r"aten\.(?:_?index|_unsafe_index|gather|take|embedding|scatter)\w*")
 """Operators whose integers are places."""
 _FLOAT, _BITS = 4, 32
 """Bytes and bits of a number as parameters hold it."""
@@ -71,7 +71,7 @@ class Multiplied:
         """
         origins: set[int] = set()
         for tensor in read:
-            if tensor.is_floating_point() or tensor.is_complex() or not _INDEXED.fullmatch(name):
+            if tensor.is_floating_point() or tensor.is_complex() or not INDEXED.fullmatch(name):
                 origins |= self._of(tensor)
             if multiplies and not masked:
                 self._note_multiplied(tensor)
