@@ -131,7 +131,7 @@ workflows: $(STAMP)  ## let actionlint check .github/workflows; its package down
 fuzz: $(STAMP)  ## type and send nonsense for SECONDS=3600 in all: overrides, commands, YAMLs, records, weights, images, repositories
 	ESR_FUZZ_SECONDS=$$(($(SECONDS) / 8)) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -o timeout=0 tests/fuzz $(ARGS)
 
-test-honest: $(STAMP)  ## measure every shipped network on one small photograph: none may be suspected of anything; ten minutes
+test-honest: $(STAMP)  ## measure every shipped network on one small photograph: none may be suspected of anything; five minutes
 	ESR_TEST_HONEST=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -v tests/cheats/test_honest.py $(ARGS)
 
 test-export: $(STAMP)  ## export every network to ONNX and run it in onnxruntime; ten minutes

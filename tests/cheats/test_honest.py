@@ -53,7 +53,7 @@ def suspicions(run):
 WORDS = ("data=folder", "data.root=images", "timing=quick", "device=cpu", "device.threads=1", "telemetry=off")
 
 
-@pytest.mark.skipif(os.environ.get("ESR_TEST_HONEST") != "1", reason="ten minutes; make test-honest")
+@pytest.mark.skipif(os.environ.get("ESR_TEST_HONEST") != "1", reason="five minutes; make test-honest")
 @pytest.mark.parametrize("name", model_names())
 def test_a_shipped_network_is_not_suspected(run_esr, images, name, monkeypatch):
     published = REFERENCE / "model_zoo"
