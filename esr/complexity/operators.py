@@ -89,6 +89,8 @@ Fourier transforms, grid sampling, distances and matrix decompositions are absen
 accepted formula covers, so they are named.
 """
 
+_NUMBERS = ("number", "Optional[number]")
+"""Types in a schema of plain numbers that are computed with."""
 BOOKKEEPING = ("prim", "profiler")
 """Namespaces of operators that query tensors or mark regions of code."""
 
@@ -150,6 +152,13 @@ def _base(operator: Any) -> str:
     """The name that an in-place operator shares with its ordinary form: `relu` for `relu_`."""
     base = str(operator.overloadpacket).removeprefix("aten.")
     return base if base.endswith("__") else base.removesuffix("_")
+
+
+def numbers(operator: Any, arguments: Sequence[Any]) -> list[complex]:
+    """Plain numbers among an operator's arguments that it computes with, other than places, sizes and flags."""
+    stated = operator._schema.arguments if is_aten(operator) else ()
+    pairs = zip(stated, arguments, strict=False)
+    return [value for one, value in pairs if str(one.type) in _NUMBERS and isinstance(value, (int, float, complex))]
 
 
 def is_view(operator: Any) -> bool:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 import msgspec
+import numpy as np
 import psutil
 import torch
 from torch.autograd import DeviceType  # type: ignore[attr-defined]
@@ -43,6 +44,7 @@ _KERNELS_BY_DEFAULT = 1024
 _PRODUCT_SIDES, _PRODUCTS, _LONG_S = (512, 1024, 2048, 4096, 8192), 4, 0.015
 """Sides of the matrices whose product tells the rate of multiplications, repetitions, and seconds that are enough."""
 
+_DENORMAL = 1e-40
 _FLOAT32_BACKENDS = ("mkldnn.conv", "mkldnn.matmul", "cudnn.conv", "cuda.matmul")
 """Below `torch.backends`: settings of torch 2.9 and later for the precision in which float32 is multiplied."""
 
@@ -296,6 +298,7 @@ def read_settings() -> dict[str, SettingValue]:
     return {
         **msgspec.structs.asdict(read_switches()),
         "fp32_precision": _lowered_float32(),
+        "flush_denormal": bool(np.float32(_DENORMAL) * np.float32(1) == 0),
         "threads": torch.get_num_threads(),
         "cpus": bound_cpus(),
         "priority": os.getpriority(os.PRIO_PROCESS, 0) if hasattr(os, "getpriority") else None,

@@ -234,6 +234,12 @@ class TurnsSwitches(Honest):
         return self.compute(x)
 
 
+class FlushesDenormals(Honest):
+    def forward(self, x):
+        torch.set_flush_denormal(True)
+        return self.compute(x)
+
+
 class MoreThreads(Honest):
     def forward(self, x):
         threads = torch.get_num_threads()
@@ -459,6 +465,7 @@ def test_a_promise_instead_of_a_tensor_is_refused(measured):
     ("name", "changed"),
     [
         ("TurnsSwitches", "benchmark=true"),
+        ("FlushesDenormals", "flush_denormal=true"),
         ("MoreThreads", "threads=4"),
         ("AnotherPriority", "priority="),
         ("AnotherPolicyBesides", "policy=batch"),

@@ -95,7 +95,7 @@ class _Inspection:
         if counted == 0:
             self._note_products(operator, arguments, result)
         reads = [] if _SHAPE_ONLY.fullmatch(operators.name(operator)) else arguments
-        follows = self._note_origins(operators.name(operator), reads, result, multiplies=macs > 0, masked=masked)
+        follows = self._note_origins(operator, reads, result, multiplies=macs > 0, masked=masked)
         if follows or macs:  # a table in half precision is no computation
             self._note_types(operators.name(operator), arguments, result, multiplies=macs > 0)
         self.contents.after(operator, arguments, result)
@@ -130,7 +130,7 @@ class _Inspection:
             self._products += max(leaf.numel() for leaf in (*features, *made))
 
     def _note_origins(
-        self, name: str, arguments: Sequence[Any], result: Any, *, multiplies: bool, masked: bool
+        self, operator: Any, arguments: Sequence[Any], result: Any, *, multiplies: bool, masked: bool
     ) -> bool:
         """True if the result follows from the input."""
         inputs = [leaf for leaf in tree_leaves(arguments) if isinstance(leaf, Tensor)]
@@ -142,8 +142,10 @@ class _Inspection:
                 self._outside += leaf.numel() if leaf.numel() > _FEW else 0
                 self._ledger.enter(leaf)
         others = [leaf for leaf in inputs if storage_of(leaf) not in self._from_input]
-        self.multiplied.note(name, others, result, multiplies=multiplies, masked=masked)
+        self.multiplied.note(operators.name(operator), others, result, multiplies=multiplies, masked=masked)
         follows = len(others) < len(inputs)
+        if not follows and (numbers := operators.numbers(operator, arguments)):
+            self.multiplied.note_numbers(numbers, result)
         for leaf in tree_leaves(result):
             if isinstance(leaf, Tensor):
                 (self._from_input.add if follows else self._from_input.discard)(storage_of(leaf))

@@ -18,6 +18,8 @@ _MOST_COMPARED = 2**20
 """Numbers of a tensor whose filters are compared with each other."""
 INDEXED = re.compile(r"aten\.(?:_?index|_unsafe_index|gather|take|embedding|scatter)\w*")
 """Operators whose integers are places."""
+_WORD = 2**31
+"""A larger integer can hold two numbers."""
 _FLOAT, _BITS = 4, 32
 """Bytes and bits of a number as parameters hold it."""
 
@@ -58,6 +60,14 @@ class Multiplied:
         if key not in self._sources:
             self._sources[key] = _numbers(tensor)
         self._origins[storage] = {key}
+
+    def note_numbers(self, numbers: Sequence[complex], result: Any) -> None:
+        """Notes plain numbers that an operator made a tensor of, or changed one by."""
+        key = -len(self._sources) - 1
+        self._sources[key] = sum(2 if type(one) is complex or abs(one) > _WORD else 1 for one in numbers)
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, Tensor):
+                self._origins[storage_of(leaf)] = self._origins.get(storage_of(leaf), set()) | {key}
 
     def note(self, name: str, read: Sequence[Tensor], result: Any, *, multiplies: bool, masked: bool) -> None:
         """Called after each operator.
