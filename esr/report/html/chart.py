@@ -22,6 +22,8 @@ MOST_BUBBLES = 2000
 class Bubble(msgspec.Struct, frozen=True):
     """A network in the chart."""
 
+    index: int
+    """Of its row in the ranking."""
     key: str
     kind: str
     flag: str | None
@@ -54,11 +56,12 @@ class Chart(msgspec.Struct, frozen=True):
 
 
 def chart(ranking: Ranking) -> Chart:
-    """The chart of a ranking's first networks; axes on which nothing is known are left out."""
-    ranking = msgspec.structs.replace(ranking, rows=ranking.rows[:MOST_BUBBLES])
+    """The chart of a ranking's first networks and of every baseline; axes on which nothing is known are left out."""
+    kept = [at for at, row in enumerate(ranking.rows) if at < MOST_BUBBLES or row.entry.reference]
+    ranking = msgspec.structs.replace(ranking, rows=[ranking.rows[at] for at in kept])
     networks = [
-        Bubble(row.entry.key, kind(row), flag(row), row.entry.figures.params, _hover(row, ranking.baseline))
-        for row in ranking.rows
+        Bubble(at, row.entry.key, kind(row), flag(row), row.entry.figures.params, _hover(row, ranking.baseline))
+        for at, row in zip(kept, ranking.rows, strict=True)
     ]
     across = [axis for axis in _runtime_axes(ranking) if _known(axis.values)]
     return Chart(networks, across, [axis for axis in _quality_axes(ranking) if _known(axis.values)])
