@@ -38,9 +38,12 @@ class Contest(msgspec.Struct, frozen=True):
 
 
 def are_different(a: Record, b: Record) -> bool:
-    """True for records of different networks; a network under another name is the same one."""
+    """True for records of different networks.
+
+    Name, team and arguments that agree make one network, and so do weights and counts that agree.
+    """
     one, other = (record.candidate for record in (a, b))
-    if one.name == other.name:
+    if _called(a) == _called(b):
         return False
     return one.weights.sha256 != other.weights.sha256 or _counts(a) != _counts(b)
 
@@ -81,6 +84,11 @@ def judge(ratio: Estimate | None) -> tuple[ContestOutcome, str]:
     if ratio.low <= 1 <= ratio.high:
         return "inconclusive", "the interval includes 1; more rounds (timing.max_seconds) narrow it"
     return ("faster" if ratio.high < 1 else "slower"), "the interval excludes 1"
+
+
+def _called(record: Record) -> object:
+    model = record.document.load_config().get("model")
+    return record.candidate.name, record.candidate.card.team, model.get("args") if isinstance(model, dict) else None
 
 
 def _counts(record: Record) -> object:

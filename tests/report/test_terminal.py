@@ -321,6 +321,22 @@ def test_the_comparison_of_a_network_with_itself_begins_with_its_outcome(capsys,
     assert re.match(f"{answer}\n", out)
 
 
+@pytest.mark.parametrize("by", ["args", "team"])
+def test_networks_of_one_name_are_told_apart(capsys, tmp_path, by):
+    for word, ratio, params in (("red", 0.8, 300_000), ("blue", 0.4, 200_000)):
+        made = plain("mine", ratio, networks__candidate__complexity__params=params)
+        made["config"] = {"model": {"args": {"kind": word if by == "args" else "any"}}}
+        made["networks"]["candidate"]["card"]["team"] = word if by == "team" else None
+        rankings.write(made, tmp_path / word)
+    for words in ([tmp_path / "red", tmp_path / "blue"], [tmp_path]):
+        code, out = esr(capsys, "compare", *words)
+        assert code == 3
+        assert re.match(r"mine \(.*blue.*\) is (1\.9|2\.0)\d× faster than mine \(.*red.*\) \(95 % CI", out)
+    rankings.write(made, tmp_path / "again")
+    command.run(["compare", str(tmp_path)])
+    assert capsys.readouterr().err == "esr: left out 1 older or failed records of the same networks\n"
+
+
 def test_a_damaged_record_among_several_is_left_out_by_name(capsys, folder):
     (folder / "b" / "record.json").write_text("{")
     code = command.run(["compare", str(folder)])
