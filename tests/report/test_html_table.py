@@ -54,6 +54,27 @@ def test_no_column_is_cut_at_any_width(browser, field_file, width):
 
 
 @pytest.mark.parametrize("width", [1440, 1024, 768, 390])
+def test_no_example_of_a_filter_and_no_correlation_is_cut_or_broken(browser, field_file, width):
+    set_size(browser, width, 900)
+    page = Page(browser, field_file)
+    try:
+        example = (
+            "const box = page.byId('filter'), pen = document.createElement('canvas').getContext('2d');"
+            "pen.font = getComputedStyle(box).font;"
+            "return box.clientWidth - 18 - pen.measureText(box.placeholder).width"
+        )
+        assert page.run(example) > 0
+        broken = (
+            "return [...document.querySelectorAll('.beside .figure')].filter((cell) => {"
+            "const range = document.createRange(); range.selectNodeContents(cell);"
+            "return range.getClientRects().length > 1; }).map((cell) => cell.textContent)"
+        )
+        assert page.run(broken) == []
+    finally:
+        set_size(browser)
+
+
+@pytest.mark.parametrize("width", [1440, 1024, 768, 390])
 def test_names_of_any_length_leave_the_columns_that_matter(browser, named_at_length_file, width):
     set_size(browser, width, 900)
     page = Page(browser, named_at_length_file)
