@@ -1,5 +1,6 @@
 """Answers to commands that do not exist but that people try: the words to type instead."""
 
+import difflib
 import shlex
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -51,6 +52,8 @@ _REFUSED = {
     **dict.fromkeys(("-b", "--batch", "--batch-size"), "each pass takes one image, as in the challenge"),
 }
 """Option of other programs -> why a measurement has none."""
+_ALMOST = 0.8
+"""Similarity of a misspelt option to the one that was meant."""
 _YAML, _WEIGHTS = (".yaml", ".yml"), (".pth", ".pt", ".ckpt", ".safetensors")
 _FORMATS = ("onnx", "torchscript", "safetensors")
 _FILES = {
@@ -140,8 +143,10 @@ def option(name: str) -> str:
     """Words to type instead of an option that a measurement does not have; empty where none are known.
 
     Args:
-        name: The option, as `--device`.
+        name: The option, as `--device`; it may be misspelt.
     """
+    if name not in OPTIONS and name[2:]:
+        (name,) = difflib.get_close_matches(name, [*OPTIONS, *_REFUSED], 1, _ALMOST) or [name]
     if name in OPTIONS:
         return f"write {OPTIONS[name]}"
     if name in _REFUSED:
