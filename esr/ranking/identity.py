@@ -147,7 +147,8 @@ def _told_apart(entries: Sequence[Entry], submissions: Sequence[Submission]) -> 
 def _aspects(entries: Sequence[Entry], submissions: Sequence[Submission]) -> Mapping[str, list[str]]:
     """In the order in which people tell networks apart; each with a short word per network."""
     models = [dict(leaves(_model(one))) for one in submissions]
-    found = {"team": [f"{one.team or 'no team'}, {'-' if one.team_id is None else one.team_id}" for one in entries]}
+    ids = ["" if one.team_id is None else f", {one.team_id}" for one in entries]
+    found = {"team": [f"{one.team or 'no team'}{own}" for one, own in zip(entries, ids, strict=True)]}
     for key in dict.fromkeys(key for model in models for key in model if key != "source"):
         found[key] = [f"{key.rpartition('.')[2]}={_short(model.get(key, '-'))}" for model in models]
     found["source"] = _folders([str(model.get("source") or "") for model in models])

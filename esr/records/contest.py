@@ -42,10 +42,8 @@ def are_different(a: Record, b: Record) -> bool:
 
     Name, team and arguments that agree make one network, and so do weights and counts that agree.
     """
-    one, other = (record.candidate for record in (a, b))
-    if _called(a) == _called(b):
-        return False
-    return one.weights.sha256 != other.weights.sha256 or _counts(a) != _counts(b)
+    one, other = (record.candidate.weights.sha256 for record in (a, b))
+    return _called(a) != _called(b) and (one != other or _counts(a) != _counts(b))
 
 
 def contest(a: Record, b: Record, *, force: bool = False, tainted: bool = False) -> Contest:

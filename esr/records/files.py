@@ -72,8 +72,7 @@ class Record(msgspec.Struct, frozen=True):
 
     def named(self, name: str) -> "Record":
         """The same with another name of the candidate."""
-        networks = self.document.networks
-        networks = replace(networks, candidate=replace(networks.candidate, name=name))
+        networks = replace(self.document.networks, candidate=replace(self.candidate, name=name))
         return replace(self, document=replace(self.document, networks=networks))
 
 

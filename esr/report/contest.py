@@ -22,13 +22,10 @@ def answer(one: Contest) -> str:
     """Which of two networks is faster, by how much, with which certainty."""
     a, b = one.a.candidate.name, one.b.candidate.name
     if one.ratio is None or one.ratio.low is None or one.outcome == "inconclusive":
-        return one_line(f"inconclusive: {a} against {b}{_measured(one)}: {one.why}")
+        ratio = f", ratio {number(one.ratio.value, 3)}{bounds(one.ratio, 3)}" if one.ratio else ""
+        return one_line(f"inconclusive: {a} against {b}{ratio}: {one.why}")
     said = faster_or_slower(a, b, one.ratio, one.a.document.timing.confidence)
     return one_line(f"{said}, {_psnr(one)}")
-
-
-def _measured(one: Contest) -> str:
-    return f", ratio {number(one.ratio.value, 3)}{bounds(one.ratio, 3)}" if one.ratio else ""
 
 
 def _psnr(one: Contest) -> str:
@@ -39,12 +36,13 @@ def _psnr(one: Contest) -> str:
 
 
 def notes(contests: Sequence[Contest]) -> list[str]:
-    """Common baseline, grounds and differences, each once."""
+    """Common baseline, grounds and differences, each once; without the first one's grounds, which its answer gives."""
     first = contests[0].a
     said = [f"each was measured beside {first.baseline.name} on {first.document.data.name}; their ratios are divided"]
     for one in contests:
         pair = f"{one.a.candidate.name} and {one.b.candidate.name}"
-        said += [f"{pair}: {one.why}"] if one.outcome == "inconclusive" or "tainted" in one.why else []
+        told = one is contests[0] and one.outcome == "inconclusive"
+        said += [f"{pair}: {one.why}"] if not told and (one.outcome == "inconclusive" or "tainted" in one.why) else []
         said += [f"{pair}: void, {found.key} differs" for found in one.voiding]
     return [one_line(line) for line in dict.fromkeys(said)]
 

@@ -297,6 +297,7 @@ def test_two_networks_are_compared_through_their_baseline(capsys, folder):
     code, out = esr(capsys, "compare", folder / "b", folder / "c")
     assert code == 4
     assert out.startswith("inconclusive: b against c, ratio 1.0")
+    assert out.count("the interval includes 1") == 1
 
 
 @pytest.mark.parametrize(

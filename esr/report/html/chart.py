@@ -122,9 +122,8 @@ def _runtime_axis(
 ) -> Axis:
     known = _known(values)
     logarithmic = bool(known) and name != "rank" and max(known) > LOGARITHMIC_FROM * min(known)
-    low, high = [one[0] for one in intervals], [one[1] for one in intervals]
-    if not _known(low):
-        return Axis(name, label, values, log=logarithmic)
+    bars = ([one[end] for one in intervals] for end in (0, 1))
+    low, high = bars if any(one[0] is not None for one in intervals) else (None, None)
     return Axis(name, label, values, low=low, high=high, log=logarithmic)
 
 
