@@ -52,8 +52,6 @@ _REFUSED = {
     **dict.fromkeys(("-b", "--batch", "--batch-size"), "each pass takes one image, as in the challenge"),
 }
 """Option of other programs -> why a measurement has none."""
-_ALMOST = 0.8
-"""Similarity of a misspelt option to the one that was meant."""
 _YAML, _WEIGHTS = (".yaml", ".yml"), (".pth", ".pt", ".ckpt", ".safetensors")
 _FORMATS = ("onnx", "torchscript", "safetensors")
 _FILES = {
@@ -146,7 +144,7 @@ def option(name: str) -> str:
         name: The option, as `--device`; it may be misspelt.
     """
     if name not in OPTIONS and name[2:]:
-        (name,) = difflib.get_close_matches(name, [*OPTIONS, *_REFUSED], 1, _ALMOST) or [name]
+        (name,) = difflib.get_close_matches(name, [*OPTIONS, *_REFUSED], 1, 0.8) or [name]
     if name in OPTIONS:
         return f"write {OPTIONS[name]}"
     if name in _REFUSED:

@@ -42,8 +42,8 @@ def are_different(a: Record, b: Record) -> bool:
 
     Name, team and arguments that agree make one network, and so do weights and counts that agree.
     """
-    one, other = (record.candidate.weights.sha256 for record in (a, b))
-    return _called(a) != _called(b) and (one != other or _counts(a) != _counts(b))
+    one, other = must_agree(a), must_agree(b)
+    return _called(a) != _called(b) and any(one[key] != other[key] for key in (f"{_OWN}weights", f"{_OWN}counts"))
 
 
 def contest(a: Record, b: Record, *, force: bool = False, tainted: bool = False) -> Contest:
@@ -87,10 +87,6 @@ def judge(ratio: Estimate | None) -> tuple[ContestOutcome, str]:
 def _called(record: Record) -> object:
     model = record.document.load_config().get("model")
     return record.candidate.name, record.candidate.card.team, model.get("args") if isinstance(model, dict) else None
-
-
-def _counts(record: Record) -> object:
-    return must_agree(record)[f"{_OWN}counts"]
 
 
 def _shared(record: Record) -> dict[str, object]:
