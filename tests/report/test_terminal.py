@@ -362,6 +362,22 @@ def test_several_networks_become_a_matrix_whose_cells_agree_with_its_sentence(ca
     assert pairs["a", "b"]["ratio"]["value"] == pytest.approx(1 / pairs["b", "a"]["ratio"]["value"])
 
 
+@pytest.mark.parametrize("width", [60, 120])
+def test_the_grounds_of_many_pairs_stand_once(capsys, tmp_path, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    for number in range(8):
+        made = plain(f"net{number}", 0.5)
+        if number == 7:
+            made["verdict"] = {"status": "tainted", "reasons": [reason("warmup_cap", "candidate")]}
+        rankings.write(made, tmp_path / str(number))
+    for form in ([], ["--format", "markdown"]):
+        code, out = esr(capsys, "compare", tmp_path, *form)
+        assert code == 4
+        assert len(out.splitlines()) <= MOST_LINES
+        assert " ".join(out.split()).count("the interval includes 1") == 2  # the answer's pair and the others
+        assert "net0 and net2, net0 and net3 and 25 more pairs: the interval includes 1" in " ".join(out.split())
+
+
 def test_networks_measured_on_different_machines_are_compared_only_by_force(capsys, folder):
     other = copy.deepcopy(plain("d", 0.2))
     other["networks"]["candidate"]["worker"]["threads"] = 8
