@@ -59,8 +59,10 @@ def test_every_make_target_of_the_workflows_exists():
 def test_the_apptainer_image_is_made_from_what_the_container_is_made_from():
     container = (ROOT / "Dockerfile").read_text(encoding="utf-8")
     definition = (ROOT / "docker" / "apptainer.def").read_text(encoding="utf-8")
-    base = re.search(r"^ARG BASE_IMAGE=docker\.io/(\S+)$", container, flags=re.MULTILINE)[1]
-    assert f"From: {base}\n" in definition
+    pinned = re.search(r"^ARG BASE_IMAGE=docker\.io/(\S+):(\S+)(@\S+)$", container, flags=re.MULTILINE)
+    name, tag, digest = pinned.groups()
+    assert f"# {tag}; " in definition
+    assert f"From: {name}{digest}\n" in definition, "apptainer refuses a tag beside a digest"
     files = {line.split()[0] for line in definition.partition("%files")[2].partition("%post")[0].splitlines() if line}
     assert all((ROOT / name).exists() for name in files)
     torch = (ROOT / "docker" / "torch-cu126.in").read_text().strip().removeprefix("torch==")

@@ -1,5 +1,6 @@
 """Answers to commands that do not exist but that people try: the words to type instead."""
 
+import difflib
 import shlex
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -140,8 +141,10 @@ def option(name: str) -> str:
     """Words to type instead of an option that a measurement does not have; empty where none are known.
 
     Args:
-        name: The option, as `--device`.
+        name: The option, as `--device`; it may be misspelt.
     """
+    if name not in OPTIONS and name[2:]:
+        (name,) = difflib.get_close_matches(name, [*OPTIONS, *_REFUSED], 1, 0.8) or [name]
     if name in OPTIONS:
         return f"write {OPTIONS[name]}"
     if name in _REFUSED:

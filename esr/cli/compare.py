@@ -108,23 +108,25 @@ def _contests(records: Sequence["Record"], options: argparse.Namespace) -> int:
 
 
 def _apart(records: Sequence["Record"], shown: str) -> list["Record"]:
-    """The newest successful record of each network.
+    """The newest clean record of each network, under a name that tells it from the others.
 
     Raises:
         RecordError: There are too few networks, or too many.
     """
-    newest: dict[str, Record] = {}
-    for record in sorted(records, key=lambda one: (not one.failed, one.document.ended)):
-        newest[record.candidate.name] = record
-    if older := len(records) - len(newest):
+    from esr.ranking.collection import collect_records  # noqa: PLC0415 - one network needs no names
+
+    collection = collect_records(records)
+    if older := len(collection.left_out):
         print(f"esr: left out {older} older or failed records of the same networks", file=sys.stderr)
-    if len(newest) < 2:  # noqa: PLR2004 - one network alone
-        raise RecordError(f"{shown}: nothing to compare with {', '.join(map(one_line, newest))}; name another record")
-    if len(newest) > MOST_NETWORKS:
+    at = {str(record.path): record for record in records}
+    named = [at[one.entry.path or ""].named(one.entry.key) for one in collection.kept]
+    if len(named) < 2:  # noqa: PLR2004 - one network alone
+        raise RecordError(f"{shown}: nothing to compare with {one_line(named[0].candidate.name)}; name another record")
+    if len(named) > MOST_NETWORKS:
         raise RecordError(
-            f"{shown}: {len(newest)} networks, too many for a matrix ({MOST_NETWORKS}); esr rank ranks them"
+            f"{shown}: {len(named)} networks, too many for a matrix ({MOST_NETWORKS}); esr rank ranks them"
         )
-    return [*newest.values()]
+    return named
 
 
 def records_at(path: Path) -> list["Record"]:

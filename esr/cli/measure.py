@@ -48,6 +48,8 @@ def run(options: argparse.Namespace) -> int:
     modes = [f"--{mode.replace('_', '-')}" for mode in _MODES if getattr(options, mode)]
     if len(modes) > 1:
         raise ConfigError(f"{' '.join(modes)}: only one of them at a time; esr --help says more")
+    if options.resolve and not (options.cfg or options.help):
+        raise ConfigError("--resolve: belongs to --cfg job, which prints the configuration")
 
     advice.refuse_bare_words([], options.overrides)
     _refuse(options.overrides)

@@ -13,6 +13,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from esr.config.cards import card_of_model
+from esr.config.digest import CARD_KEYS
 from esr.config.schema import TimingConf
 from esr.config.terms import Ending, Protocol
 from esr.evaluation.steps import Evaluation
@@ -189,13 +190,16 @@ def _timing(
         spread=document.Dispersion(*statistics.spreads(per_round.tolist(), kept)) if kept else None,
         precision=precision(ratio, plan.precision, ending) if ratio else None,
         processes=tuple(processes),
-        aa=_same(evaluation.candidate, evaluation.baseline),
+        aa=same_network(evaluation.candidate, evaluation.baseline),
         dependence=intervals.dependence(per_round.tolist(), kept) if kept else None,
         cycles=second_opinion.cycles(evaluation.subjects, tables, owners, telemetry, conf),
         energy=second_opinion.energy_ratio(evaluation.subjects, tables, owners, telemetry, conf),
     )
 
 
-def _same(one: Subject, other: Subject) -> bool:
-    built = [(network._target_, network.args, network.repository) for network in (one.model, other.model)]
-    return built[0] == built[1] and one.weights.sha256 == other.weights.sha256
+def same_network(one: Subject, other: Subject) -> bool:
+    """True for one network twice, whatever it is called."""
+    names = (*CARD_KEYS, "name", "checkpoint")
+    built = [{key: value for key, value in vars(each.model).items() if key not in names} for each in (one, other)]
+    loaded = [(each.weights.sha256, each.code_sha256, each.model.checkpoint.state_dict_under) for each in (one, other)]
+    return built[0] == built[1] and loaded[0] == loaded[1]

@@ -9,8 +9,6 @@ from esr.multirun.outcomes import NetworkOutcome
 from esr.system.console import StageBars
 from esr.text import duration
 
-_STYLES = {"failed": "red", "refused": "red"}
-
 
 def time_left(seconds: float, measured: int, left: int) -> float | None:
     """Seconds for the rest at the pace so far; `None` before anything was measured.
@@ -70,6 +68,6 @@ class Overview(StageBars):
         rest = f"{elapsed} elapsed" + (f", {until(left)}" if left else "")
         times = "; ".join(filter(None, (duration(outcome.seconds) if tried else "", rest)))
         line = f"{self._ended}/{self._networks} {outcome.network}: {outcome.status}, {outcome.detail}"
-        self.screen.print(f"{line} ({times})", soft_wrap=True, style=_STYLES.get(outcome.status))
+        self.screen.print(f"{line} ({times})", soft_wrap=True, style="red" * (outcome.status in ("failed", "refused")))
         self.live.update(self._all, completed=self._ended, description=f"networks, {rest}")
         self.end_stage()

@@ -104,26 +104,26 @@ def _model(one: Submission) -> dict[str, Any]:
 
 
 def keys(entries: Sequence[Entry], submissions: Sequence[Submission]) -> tuple[list[str], list[str]]:
-    """A distinct key for each network, and a sentence for each name that several share: how they differ."""
+    """A distinct key for each network, and sentences on the names that several share: how they differ."""
     same: dict[str, list[int]] = defaultdict(list)
     for index, entry in enumerate(entries):
         same[entry.name].append(index)
     named = [entry.name for entry in entries]
-    notes = []
+    notes: dict[str, list[str]] = defaultdict(list)
     for name, indices in same.items():
         if len(indices) > 1:
             words, differing = _told_apart([entries[at] for at in indices], [submissions[at] for at in indices])
             for index, word in zip(indices, words, strict=True):
                 named[index] = f"{name} ({word})" if word else name
-            notes.append(
-                f"{name}: {len(indices)} networks of this name differ in {', '.join(differing) or 'nothing known'}"
+            notes[f"{len(indices)} networks of this name differ in {', '.join(differing) or 'nothing known'}"].append(
+                name
             )
     taken: Counter[str] = Counter()
     distinct = []
     for key in named:
         taken[key] += 1
         distinct.append(key if taken[key] == 1 else f"{key} #{taken[key]}")
-    return distinct, notes
+    return distinct, [f"{', '.join(names)}: {note}" for note, names in notes.items()]
 
 
 def _told_apart(entries: Sequence[Entry], submissions: Sequence[Submission]) -> tuple[list[str], list[str]]:
@@ -147,7 +147,8 @@ def _told_apart(entries: Sequence[Entry], submissions: Sequence[Submission]) -> 
 def _aspects(entries: Sequence[Entry], submissions: Sequence[Submission]) -> Mapping[str, list[str]]:
     """In the order in which people tell networks apart; each with a short word per network."""
     models = [dict(leaves(_model(one))) for one in submissions]
-    found = {"team": [f"{one.team or 'no team'}, {'-' if one.team_id is None else one.team_id}" for one in entries]}
+    ids = ["" if one.team_id is None else f", {one.team_id}" for one in entries]
+    found = {"team": [f"{one.team or 'no team'}{own}" for one, own in zip(entries, ids, strict=True)]}
     for key in dict.fromkeys(key for model in models for key in model if key != "source"):
         found[key] = [f"{key.rpartition('.')[2]}={_short(model.get(key, '-'))}" for model in models]
     found["source"] = _folders([str(model.get("source") or "") for model in models])

@@ -38,11 +38,12 @@ class Contest(msgspec.Struct, frozen=True):
 
 
 def are_different(a: Record, b: Record) -> bool:
-    """True for records of different networks; a network under another name is the same one."""
-    one, other = (record.candidate for record in (a, b))
-    if one.name == other.name:
-        return False
-    return one.weights.sha256 != other.weights.sha256 or _counts(a) != _counts(b)
+    """True for records of different networks.
+
+    Name, team and arguments that agree make one network, and so do weights and counts that agree.
+    """
+    one, other = must_agree(a), must_agree(b)
+    return _called(a) != _called(b) and any(one[key] != other[key] for key in (f"{_OWN}weights", f"{_OWN}counts"))
 
 
 def contest(a: Record, b: Record, *, force: bool = False, tainted: bool = False) -> Contest:
@@ -83,8 +84,9 @@ def judge(ratio: Estimate | None) -> tuple[ContestOutcome, str]:
     return ("faster" if ratio.high < 1 else "slower"), "the interval excludes 1"
 
 
-def _counts(record: Record) -> object:
-    return must_agree(record)[f"{_OWN}counts"]
+def _called(record: Record) -> object:
+    model = record.document.load_config().get("model")
+    return record.candidate.name, record.candidate.card.team, model.get("args") if isinstance(model, dict) else None
 
 
 def _shared(record: Record) -> dict[str, object]:

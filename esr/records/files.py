@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from esr.config.terms import ROLES, Role
 from esr.errors import RecordError
@@ -68,6 +69,11 @@ class Record(msgspec.Struct, frozen=True):
     def failed(self) -> tuple[Role, ...]:
         """Roles of the networks whose measurement failed."""
         return tuple(role for role in ROLES if self.document.networks.of(role).failure)
+
+    def named(self, name: str) -> "Record":
+        """The same with another name of the candidate."""
+        networks = replace(self.document.networks, candidate=replace(self.candidate, name=name))
+        return replace(self, document=replace(self.document, networks=networks))
 
 
 def decode(raw: bytes) -> Document:

@@ -22,13 +22,10 @@ def answer(one: Contest) -> str:
     """Which of two networks is faster, by how much, with which certainty."""
     a, b = one.a.candidate.name, one.b.candidate.name
     if one.ratio is None or one.ratio.low is None or one.outcome == "inconclusive":
-        return one_line(f"inconclusive: {a} against {b}{_measured(one)}: {one.why}")
+        ratio = f", ratio {number(one.ratio.value, 3)}{bounds(one.ratio, 3)}" if one.ratio else ""
+        return one_line(f"inconclusive: {a} against {b}{ratio}: {one.why}")
     said = faster_or_slower(a, b, one.ratio, one.a.document.timing.confidence)
     return one_line(f"{said}, {_psnr(one)}")
-
-
-def _measured(one: Contest) -> str:
-    return f", ratio {number(one.ratio.value, 3)}{bounds(one.ratio, 3)}" if one.ratio else ""
 
 
 def _psnr(one: Contest) -> str:
@@ -39,14 +36,20 @@ def _psnr(one: Contest) -> str:
 
 
 def notes(contests: Sequence[Contest]) -> list[str]:
-    """Common baseline, grounds and differences, each once."""
+    """Common baseline, grounds and differences, each once; without the first one's grounds, which its answer gives."""
     first = contests[0].a
     said = [f"each was measured beside {first.baseline.name} on {first.document.data.name}; their ratios are divided"]
-    for one in contests:
-        pair = f"{one.a.candidate.name} and {one.b.candidate.name}"
-        said += [f"{pair}: {one.why}"] if one.outcome == "inconclusive" or "tainted" in one.why else []
-        said += [f"{pair}: void, {found.key} differs" for found in one.voiding]
-    return [one_line(line) for line in dict.fromkeys(said)]
+    grounds: dict[str, list[str]] = {}
+    for at, one in enumerate(contests):
+        if any(one.a is other.b and one.b is other.a for other in contests[:at]):
+            continue
+        own = [one.why] if (at if one.outcome == "inconclusive" else "tainted" in one.why) else []
+        for why in [*own, *(f"void, {found.key} differs" for found in one.voiding)]:
+            grounds.setdefault(why, []).append(f"{one.a.candidate.name} and {one.b.candidate.name}")
+    for why, pairs in grounds.items():
+        more = f" and {left} more pair{'s' * (left != 1)}" if (left := len(pairs) - 2) > 0 else ""
+        said.append(f"{', '.join(pairs[:2])}{more}: {why}")
+    return [one_line(line) for line in said]
 
 
 def _grid(records: Sequence[Record], contests: Sequence[Contest]) -> Grid[Record]:
@@ -76,17 +79,13 @@ def print_contests(records: Sequence[Record], contests: Sequence[Contest], scree
         screen: Where it is printed.
     """
     screen.print(brief(answer(contests[0]), *records), style="bold")
-    shown = contests[:1]
     if len(records) > 2:  # noqa: PLR2004 - two need no matrix
         screen.print(f"\n{_TITLE}; ?: inconclusive")
         left_out = print_fitting(
             _grid(records, contests), screen, [str(at) for at in range(len(records) - 1, 0, -1)], named, gap=2
         )
         print_left_out(left_out, "--format markdown shows them", screen)
-        shown = [
-            one for at, one in enumerate(contests) if not any(one.a is e.b and one.b is e.a for e in contests[:at])
-        ]
-    for line in notes(shown):
+    for line in notes(contests):
         screen.print(f"· {brief(line, *records)}")
 
 

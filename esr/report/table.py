@@ -152,8 +152,9 @@ def _published_grid(ranking: Ranking) -> Grid[Row] | None:
         _column_beside("ratio", f"ratio to {ranking.baseline}", "runtime", 3),
     ]
     for metric in counts(ranking):
-        shown = COUNTS[metric]
-        if metric != "macs" and not (metric == "memory" and CPU_NOTE in ranking.notes):  # macs: printed nowhere
+        shown, known = COUNTS[metric], any(row.entry.figures.metric(metric) is not None for row in rows)
+        # The dispatcher's count is printed nowhere, and a CPU's memory compares with none.
+        if known and metric != "macs" and not (metric == "memory" and CPU_NOTE in ranking.notes):
             columns.append(_column_beside(metric, shown.header, metric, shown.digits, shown.unit))
     return Grid(columns, rows)
 

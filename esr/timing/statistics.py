@@ -127,5 +127,6 @@ def dependent(timing: Timing) -> str | None:
     found, rounds = timing.dependence, len(timing.ratio_per_round)
     if found is None or found.correlation < max(DEPENDENT, 2 / np.sqrt(rounds)):
         return None
-    independent = f"{rounds} rounds are worth {found.independent_rounds:.0f} independent ones"
+    least = max(round(found.independent_rounds), 1)
+    independent = f"{rounds} rounds are worth {least} independent one{'s' * (least != 1)}"
     return f"correlation of neighbouring rounds {found.correlation:.2f}: {independent}"

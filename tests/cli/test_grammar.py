@@ -31,6 +31,11 @@ from esr.errors import ConfigError
         ),
         (["train", "fast"], r"^fast: expected KEY=VALUE"),
         (["rnak"], r"^rnak: no such command; did you mean rank\?"),
+        (["model=imdn", "--resolve"], r"^--resolve: belongs to --cfg job"),
+        (["model=imdn", "--outt", "x"], r"^--outt: no such option; write out=DIR; esr --help"),
+        (["model=imdn", "--devcie=cpu"], r"^--devcie: no such option; write device=cuda"),
+        (["model=imdn", "--batchsize", "3"], r"^--batchsize: no such option; each pass takes one image"),
+        (["model=imdn", "--cgf", "job"], r"^--cgf: no such option; did you mean --cfg\?"),
         (["model=imdn", "--multirum"], r"^--multirum: no such option; did you mean --multirun\?; esr --help"),
     ],
 )

@@ -229,14 +229,14 @@ def test_networks_of_two_teams_may_share_a_name(tmp_path):
     for team in ("red", "blue"):
         rankings.write(rankings.document("net", team=team), tmp_path / team)
     collection = collect([tmp_path])
-    assert names(collection) == {"net (red, -)", "net (blue, -)"}
+    assert names(collection) == {"net (red)", "net (blue)"}
     assert collection.left_out == ()
 
 
 def test_a_network_cannot_take_anothers_key(tmp_path):
-    for folder, name, team in (("1", "net", "red"), ("2", "net", "blue"), ("3", "net (red, -)", None)):
+    for folder, name, team in (("1", "net", "red"), ("2", "net", "blue"), ("3", "net (red)", None)):
         rankings.write(rankings.document(name, team=team), tmp_path / folder)
-    assert names(collect([tmp_path])) == {"net (red, -)", "net (blue, -)", "net (red, -) #2"}
+    assert names(collect([tmp_path])) == {"net (red)", "net (blue)", "net (red) #2"}
 
 
 def of_another(made, what):

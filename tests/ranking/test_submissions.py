@@ -45,6 +45,14 @@ def test_two_checkpoints_of_one_network_are_two_rows_that_say_so(tmp_path):
     ranking = ranked(tmp_path)
     assert keys(ranking) == ["net (weights first.pth)", "net (weights second.pth)"]
     assert "net: 2 networks of this name differ in weights" in ranking.notes
+
+
+def test_names_that_differ_alike_are_one_note(tmp_path):
+    for name in ("net", "other"):
+        for file in ("first", "second"):
+            written(tmp_path / name / file, rankings.document(name, 0.5), weights=f"/w/{file}.pth")
+    notes = [note for note in ranked(tmp_path).notes if "of this name" in note]
+    assert notes == ["net, other: 2 networks of this name differ in weights"]
     assert collect([tmp_path]).left_out == ()
 
 

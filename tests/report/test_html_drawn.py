@@ -156,3 +156,22 @@ def test_a_page_still_goes_through_a_pipe(run_esr):
     assert run.code == 0
     assert run.out.startswith("<!DOCTYPE html>")
     assert f'data-first="{html.FIRST_ROWS}"' in run.out
+
+
+def test_a_thinned_chart_keeps_the_baseline_and_opens_the_network_that_is_clicked(
+    browser, tmp_path, field, monkeypatch
+):
+    monkeypatch.setattr(sys.modules["esr.report.html.chart"], "MOST_BUBBLES", 3)
+    ranking, documents = field
+    file = tmp_path / "report.html"
+    file.write_text(html.render(ranking, documents), encoding="utf-8")
+    page = Page(browser, file)
+    *first, last = page.run("return chart.data.networks.map((one) => one.index)")
+    assert (first, ranking.rows[last].entry.reference) == ([0, 1, 2], True)
+    page.find("#filter").send_keys("baseline")
+    shown = "return page.byId('chart').data.flatMap((one) => one.customdata ?? [])"
+    assert page.run(shown) == [last]
+    page.run("page.byId('chart').emit('plotly_click', { points: [{ customdata: arguments[0] }] })", last)
+    page.soon("#details h3", ranking.rows[last].entry.key)
+    marked = "return page.byId('chart').data.find((one) => one.name === 'baseline').marker.line.width"
+    assert page.run(marked) == [3]

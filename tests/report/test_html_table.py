@@ -53,6 +53,39 @@ def test_no_column_is_cut_at_any_width(browser, field_file, width):
         set_size(browser)
 
 
+BROKEN = """
+return [...document.querySelectorAll(".beside td, .beside th, #comparison td, #comparison th")].flatMap((cell) => {
+  const text = cell.firstChild, range = document.createRange();
+  return [...cell.textContent.matchAll(/[^ ]+/g)].filter((word) => {
+    range.setStart(text, word.index);
+    range.setEnd(text, word.index + word[0].length);
+    return new Set([...range.getClientRects()].map(({ top }) => top)).size > 1;
+  }).map(String);
+});
+"""
+"""Words and intervals that stand in more than one line."""
+
+
+@pytest.mark.parametrize("width", [1440, 1024, 768, 390])
+def test_no_example_of_a_filter_is_cut_and_no_word_of_a_small_table_is_broken(browser, field, field_file, width):
+    ranking, _ = field
+    set_size(browser, width, 900)
+    page = Page(browser, field_file, "#" + "&".join(f"select={row.entry.key}" for row in ranking.rows[:3]))
+    try:
+        room = (
+            "const box = page.byId('filter'), pen = document.createElement('canvas').getContext('2d');"
+            "pen.font = getComputedStyle(box).font;"
+            "return box.clientWidth - 18 - pen.measureText(box.placeholder).width"
+        )
+        assert page.run(room) > 0
+        assert page.run("return document.querySelectorAll('#comparison td').length") > 20
+        assert page.run(BROKEN) == []
+        wide = "return [...document.querySelectorAll('.beside .scroll, #comparison .scroll')]"
+        assert not any(page.run(f"{wide}.map((one) => one.scrollWidth > one.clientWidth)"))
+    finally:
+        set_size(browser)
+
+
 @pytest.mark.parametrize("width", [1440, 1024, 768, 390])
 def test_names_of_any_length_leave_the_columns_that_matter(browser, named_at_length_file, width):
     set_size(browser, width, 900)

@@ -147,6 +147,18 @@ def test_published_stands_beside_measured(measured):
     assert re.search(r"\| net00 \| 1 \(1\) \| 0\.40\d \(0\.533\) \| 1\.200 \(0\.317\) \|", text)
 
 
+def test_a_figure_that_no_network_has_is_no_column_beside_the_published(measured):
+    def keys(ranking):
+        (_, _, grid), *_ = table.grids_beside(ranking)
+        return [column.key for column in grid.columns]
+
+    def bare(row):
+        return replace(row, entry=replace(row.entry, figures=replace(row.entry.figures, activations=None)))
+
+    assert "activations" in keys(measured)
+    assert "activations" not in keys(replace(measured, rows=tuple(map(bare, measured.rows))))
+
+
 def test_csv_is_read_back_unrounded(measured):
     rows = list(csv.DictReader(io.StringIO(data.to_csv(measured))))
     assert [row["network"] for row in rows] == [row.entry.key for row in measured.rows]

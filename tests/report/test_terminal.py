@@ -297,6 +297,7 @@ def test_two_networks_are_compared_through_their_baseline(capsys, folder):
     code, out = esr(capsys, "compare", folder / "b", folder / "c")
     assert code == 4
     assert out.startswith("inconclusive: b against c, ratio 1.0")
+    assert out.count("the interval includes 1") == 1
 
 
 @pytest.mark.parametrize(
@@ -321,6 +322,22 @@ def test_the_comparison_of_a_network_with_itself_begins_with_its_outcome(capsys,
     assert re.match(f"{answer}\n", out)
 
 
+@pytest.mark.parametrize("by", ["args", "team"])
+def test_networks_of_one_name_are_told_apart(capsys, tmp_path, by):
+    for word, ratio, params in (("red", 0.8, 300_000), ("blue", 0.4, 200_000)):
+        made = plain("mine", ratio, networks__candidate__complexity__params=params)
+        made["config"] = {"model": {"args": {"kind": word if by == "args" else "any"}}}
+        made["networks"]["candidate"]["card"]["team"] = word if by == "team" else None
+        rankings.write(made, tmp_path / word)
+    for words in ([tmp_path / "red", tmp_path / "blue"], [tmp_path]):
+        code, out = esr(capsys, "compare", *words)
+        assert code == 3
+        assert re.match(r"mine \(.*blue.*\) is (1\.9|2\.0)\d× faster than mine \(.*red.*\) \(95 % CI", out)
+    rankings.write(made, tmp_path / "again")
+    command.run(["compare", str(tmp_path)])
+    assert capsys.readouterr().err == "esr: left out 1 older or failed records of the same networks\n"
+
+
 def test_a_damaged_record_among_several_is_left_out_by_name(capsys, folder):
     (folder / "b" / "record.json").write_text("{")
     code = command.run(["compare", str(folder)])
@@ -343,6 +360,22 @@ def test_several_networks_become_a_matrix_whose_cells_agree_with_its_sentence(ca
     assert len(pairs) == 6
     assert pairs["b", "a"]["outcome"] == "faster"
     assert pairs["a", "b"]["ratio"]["value"] == pytest.approx(1 / pairs["b", "a"]["ratio"]["value"])
+
+
+@pytest.mark.parametrize("width", [60, 120])
+def test_the_grounds_of_many_pairs_stand_once(capsys, tmp_path, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    for number in range(8):
+        made = plain(f"net{number}", 0.5)
+        if number == 7:
+            made["verdict"] = {"status": "tainted", "reasons": [reason("warmup_cap", "candidate")]}
+        rankings.write(made, tmp_path / str(number))
+    for form in ([], ["--format", "markdown"]):
+        code, out = esr(capsys, "compare", tmp_path, *form)
+        assert code == 4
+        assert len(out.splitlines()) <= MOST_LINES
+        assert " ".join(out.split()).count("the interval includes 1") == 2  # the answer's pair and the others
+        assert "net0 and net2, net0 and net3 and 25 more pairs: the interval includes 1" in " ".join(out.split())
 
 
 def test_networks_measured_on_different_machines_are_compared_only_by_force(capsys, folder):

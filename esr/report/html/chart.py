@@ -22,6 +22,8 @@ MOST_BUBBLES = 2000
 class Bubble(msgspec.Struct, frozen=True):
     """A network in the chart."""
 
+    index: int
+    """Of its row in the ranking."""
     key: str
     kind: str
     flag: str | None
@@ -54,11 +56,12 @@ class Chart(msgspec.Struct, frozen=True):
 
 
 def chart(ranking: Ranking) -> Chart:
-    """The chart of a ranking's first networks; axes on which nothing is known are left out."""
-    ranking = msgspec.structs.replace(ranking, rows=ranking.rows[:MOST_BUBBLES])
+    """The chart of a ranking's first networks and of every baseline; axes on which nothing is known are left out."""
+    kept = [at for at, row in enumerate(ranking.rows) if at < MOST_BUBBLES or row.entry.reference]
+    ranking = msgspec.structs.replace(ranking, rows=[ranking.rows[at] for at in kept])
     networks = [
-        Bubble(row.entry.key, kind(row), flag(row), row.entry.figures.params, _hover(row, ranking.baseline))
-        for row in ranking.rows
+        Bubble(at, row.entry.key, kind(row), flag(row), row.entry.figures.params, _hover(row, ranking.baseline))
+        for at, row in zip(kept, ranking.rows, strict=True)
     ]
     across = [axis for axis in _runtime_axes(ranking) if _known(axis.values)]
     return Chart(networks, across, [axis for axis in _quality_axes(ranking) if _known(axis.values)])
@@ -119,9 +122,8 @@ def _runtime_axis(
 ) -> Axis:
     known = _known(values)
     logarithmic = bool(known) and name != "rank" and max(known) > LOGARITHMIC_FROM * min(known)
-    low, high = [one[0] for one in intervals], [one[1] for one in intervals]
-    if not _known(low):
-        return Axis(name, label, values, log=logarithmic)
+    bars = ([one[end] for one in intervals] for end in (0, 1))
+    low, high = bars if any(one[0] is not None for one in intervals) else (None, None)
     return Axis(name, label, values, low=low, high=high, log=logarithmic)
 
 

@@ -38,7 +38,7 @@ const chart = {
     const indices = chart.shown(x, y).filter((i) => networks[i].kind === kind);
     const colour = page.colour(kind);
     return {
-      type: "scatter", mode: "markers", name, customdata: indices, legendgroup: name, showlegend: false,
+      type: "scatter", mode: "markers", name, customdata: indices.map((i) => networks[i].index), legendgroup: name, showlegend: false,
       x: indices.map((i) => x.values[i]), y: indices.map((i) => y.values[i]),
       error_x: { ...chart.bars(x, indices), color: colour },
       hoverinfo: "text", hovertext: indices.map(chart.hover),
@@ -46,8 +46,8 @@ const chart = {
         color: colour, size: chart.sizes(indices), sizemode: "diameter",
         symbol: indices.map((i) => networks[i].flag ? "circle-open" : "circle"),
         opacity: 0.8,
-        line: { width: indices.map((i) => i === chart.chosen ? 3 : networks[i].flag ? 2 : 0.5),
-                color: indices.map((i) => i === chart.chosen ? page.colour("ink") : networks[i].flag ? colour : page.colour("paper")) },
+        line: { width: indices.map((i) => networks[i].index === chart.chosen ? 3 : networks[i].flag ? 2 : 0.5),
+                color: indices.map((i) => networks[i].index === chart.chosen ? page.colour("ink") : networks[i].flag ? colour : page.colour("paper")) },
       },
     };
   },
@@ -60,7 +60,7 @@ const chart = {
 
   /** Networks that the filter leaves, and whose figures are known on both axes. */
   shown: (x, y) => chart.data.networks.map((_, i) => i).filter((i) =>
-    x.values[i] !== null && y.values[i] !== null && (tables.left === null || tables.left.has(i))),
+    x.values[i] !== null && y.values[i] !== null && (tables.left === null || tables.left.has(chart.data.networks[i].index))),
 
   /** Ranked networks, which pass the gate, that no other beats on both axes, from left to right. */
   pareto(x, y) {
