@@ -13,6 +13,7 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock, Timeout
 
 from esr.errors import DeviceError
+from esr.system import files
 from esr.system.progress import Progress
 from esr.text import file_stem
 
@@ -41,6 +42,7 @@ def measuring(device: str, what: str, when_held: str, progress: Progress) -> Ite
     file = _folder() / f"{file_stem(device, 'device')}.lock"
     lock = FileLock(file, mode=_SHARED_FILE)
     with _in_one_line(f"{file}: cannot be locked"):
+        files.require_makeable(file)
         _acquire(lock, file, device, when_held, progress)
     note = _note(file)
     try:

@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 from urllib3.exceptions import HTTPError
 
 from esr.errors import DownloadError
+from esr.system import files
 from esr.text import one_line
 from esr.zoo.connection import CHECK_NETWORK, CHECK_URL, ELSEWHERE, Patience, explained, session, shown
 
@@ -85,6 +86,7 @@ def download(
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         lock = target.with_name(f".{target.name}.lock")
+        files.require_makeable(lock)
         with FileLock(lock, timeout=patience.lock_s):
             try:
                 if not target.exists():
