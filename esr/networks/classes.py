@@ -4,7 +4,9 @@ import builtins
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dis import opname
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,31 @@ def factory(target: str) -> Callable[..., Any]:
     return made
 
 
+@contextmanager
+def strangers_code(fault: str) -> Iterator[None]:
+    """Runs a stranger's code in the block: whatever it raises becomes a `NetworkError`, whose line begins with `fault`.
+
+    Raises:
+        NetworkError: It raised anything.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and not _is_stated(error):
+            raise
+        ending = "" if isinstance(error, Exception) else "; a network's code must not end the program"
+        raise NetworkError(f"{fault} ({described(error)}){ending}") from error
+
+
+def _is_stated(error: KeyboardInterrupt) -> bool:
+    """True if a statement of Python raised it, as in a stranger's code; False for Ctrl-C and other signals."""
+    last = error.__traceback__
+    while last and last.tb_next:
+        last = last.tb_next
+    code = last.tb_frame.f_code.co_code[last.tb_lasti] if last else 0
+    return type(error) is KeyboardInterrupt and opname[code] == "RAISE_VARARGS"
+
+
 def _module(names: Sequence[str], key: str) -> tuple[Any, Sequence[str]]:
     """The module in which the path ends, and the rest of the path."""
     for length in range(len(names) - 1, 0, -1):
@@ -60,8 +87,9 @@ def _module(names: Sequence[str], key: str) -> tuple[Any, Sequence[str]]:
             missing = error.name or ""
             if not (path == missing or path.startswith(f"{missing}.")):
                 raise NetworkError(f"{key}: {_needed(path, missing)}") from error
-        except (Exception, SystemExit) as error:  # a stranger's module may do anything while it is imported
-            raise NetworkError(f"{key}: {path} cannot be imported ({described(error)})") from error
+        except BaseException:  # a stranger's module may do anything while it is imported
+            with strangers_code(f"{key}: {path} cannot be imported"):
+                raise
     raise NetworkError(f"{key}: cannot be imported, there is no module {names[0]}; looked up in {PLACES}")
 
 

@@ -74,7 +74,7 @@ class Child:
             return _refusal(kind, str(error), error)
         except EsrError as error:
             return _refusal("user", str(error), error)
-        except (Exception, SystemExit, KeyboardInterrupt) as error:
+        except BaseException as error:
             # The boundary to a stranger's code: whatever it raises is its result, not ours.
             kind = "out_of_memory" if devices.is_out_of_memory(error) else "exception"
             return _refusal(kind, described(error), error)
