@@ -117,8 +117,8 @@ class Task:
             jobs: Overrides of each job.
 
         Raises:
-            ConfigError: The command names a choice that does not exist, no job can be composed, or two would write one
-                folder; nothing was measured yet.
+            ConfigError: The command names a choice that does not exist, or no network, no job can be composed, or two
+                would write one folder; nothing was measured yet.
         """
         self.labels |= labels(jobs)
         folders_of = self._folders
@@ -127,7 +127,9 @@ class Task:
         for overrides in jobs:
             try:
                 with in_one_line(overrides):
-                    sweep = compose(overrides).hydra.sweep
+                    config = compose(overrides)
+                    composition.require_network(config)
+                    sweep = config.hydra.sweep
                     folder = f"{sweep.dir}/{sweep.subdir}"
                 sound.append(overrides)
                 folders_of.setdefault(folder, []).append(overrides)
