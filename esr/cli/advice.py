@@ -1,7 +1,9 @@
 """Answers to commands that do not exist but that people try: the words to type instead."""
 
+import re
 import shlex
 from collections.abc import Collection, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from esr.errors import ConfigError
@@ -51,6 +53,8 @@ _REFUSED = {
     **dict.fromkeys(("-b", "--batch", "--batch-size"), "each pass takes one image, as in the challenge"),
 }
 """Option of other programs -> why a measurement has none."""
+_ALIKE = 0.83
+"""Least likeness of an option and its misspelling, as difflib measures it."""
 _YAML, _WEIGHTS = (".yaml", ".yml"), (".pth", ".pt", ".ckpt", ".safetensors")
 _FORMATS = ("onnx", "torchscript", "safetensors")
 _FILES = {
@@ -136,18 +140,23 @@ def refuse_networks(words: Sequence[str], remedy: str) -> None:
         raise ConfigError(f"{first}: a network, and no record; {typed}")
 
 
-def option(name: str) -> str:
+def option(name: str, value: str) -> str:
     """Words to type instead of an option that a measurement does not have; empty where none are known.
 
     Args:
-        name: The option, as `--device`.
+        name: The option, as `--device`, `--divice` or `-device`.
+        value: Its value; empty without one.
     """
-    if name in OPTIONS:
-        return f"write {OPTIONS[name]}"
-    if name in _REFUSED:
-        return _REFUSED[name]
-    key = name.lstrip("-").replace("-", "_")
-    return f"write {key}=VALUE" if key in known_keys() else ""
+    dashed = f"--{name.lstrip('-').replace('_', '-')}" if name[2:] else name
+    known = {f"--{key.replace('_', '-')}": f"{key}=VALUE" for key in known_keys()} | OPTIONS
+    near = get_close_matches(dashed, [*known, *_REFUSED], 1, _ALIKE)
+    if not near or near[0] in _REFUSED:
+        return _REFUSED[near[0]] if near else ""
+    words = known[near[0]]
+    if value and words.startswith("data=folder") and not Path(value).is_dir():
+        words = "data=NAME"
+    filled = re.match(r"((?:[\w.]+=\w+ )?[\w.]+=)[A-Z]+\b", words) if value else None
+    return f"write {filled[1]}{shlex.quote(value)}" if filled else f"write {words}"
 
 
 def _is_meant(word: str) -> bool:

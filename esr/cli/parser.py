@@ -26,8 +26,8 @@ class Parser(argparse.ArgumentParser):
         self._known: list[str] = []
         self.formats: Collection[str] = ()
         """Choices of `--format`."""
-        self.advise: Callable[[str], str] = lambda _: ""
-        """Words to type instead of an unknown option."""
+        self.advise: Callable[[str, str], str] = lambda _, __: ""
+        """Words to type instead of an unknown option, by its name and its value."""
         description, _, epilog = (text or "").partition("\n\n")
         super().__init__(prog, None, description, epilog, add_help=text is not None, formatter_class=_Formatter)
 
@@ -42,12 +42,18 @@ class Parser(argparse.ArgumentParser):
         Raises:
             ConfigError: An option or its value is unknown, or a word is missing or superfluous.
         """
+        for word, following in zip(words, [*words[1:], "-"], strict=True):
+            name, _, value = word.partition("=")
+            if name.startswith("-") and not any(known.startswith(name) for known in self._option_string_actions):
+                value = value or ("" if "=" in following or following.startswith("-") else following)
+                if meant := self.advise(name, value):
+                    self.error(f"{name}: no such option; {meant}")
         options, unknown = self.parse_known_intermixed_args(list(words))
         for word in unknown:
             name = word.partition("=")[0]
             if not name.startswith("-"):
                 self.error(f"{word}: unexpected")
-            self.error("; ".join(filter(None, (f"{name}: no such option", self.advise(name) or self._near(name)))))
+            self.error("; ".join(filter(None, (f"{name}: no such option", self._near(name)))))
         return options
 
     def _near(self, name: str) -> str:
