@@ -72,7 +72,9 @@ def unknown_command(words: Sequence[str], commands: Sequence[str]) -> str:
     first, keys = words[0], known_keys()
     if first in keys:
         return _of_key(words, keys)
-    near = did_you_mean(first, keys if "." in first else commands)
+    near = did_you_mean(first, keys)
+    if "." not in first or near.startswith("known"):
+        near = did_you_mean(first, commands)
     return f"{one_line(first)}: no such command; {_meant(words, keys) or f'{near}; an override is written KEY=VALUE'}"
 
 
@@ -140,23 +142,23 @@ def refuse_networks(words: Sequence[str], remedy: str) -> None:
         raise ConfigError(f"{first}: a network, and no record; {typed}")
 
 
-def option(name: str, value: str) -> str:
-    """Words to type instead of an option that a measurement does not have; empty where none are known.
+def option(name: str, value: str, keys: Collection[str] | None) -> str:
+    """Words to type instead of an option that a command does not have; empty where none are known.
 
     Args:
         name: The option, as `--device`, `--divice` or `-device`.
         value: Its value; empty without one.
+        keys: The command's; `None`: those of a measurement, of which more is known.
     """
     dashed = f"--{name.lstrip('-').replace('_', '-')}" if name[2:] else name
-    known = {f"--{key.replace('_', '-')}": f"{key}=VALUE" for key in known_keys()} | OPTIONS
-    near = get_close_matches(dashed, [*known, *_REFUSED], 1, _ALIKE)
-    if not near or near[0] in _REFUSED:
-        return _REFUSED[near[0]] if near else ""
-    words = known[near[0]]
-    if value and words.startswith("data=folder") and not Path(value).is_dir():
-        words = "data=NAME"
-    filled = re.match(r"((?:[\w.]+=\w+ )?[\w.]+=)[A-Z]+\b", words) if value else None
-    return f"write {filled[1]}{shlex.quote(value)}" if filled else f"write {words}"
+    known = {f"--{key.replace('_', '-')}": f"write {key}=VALUE" for key in (known_keys() if keys is None else keys)}
+    if keys is None:
+        known |= {name: f"write {words}" for name, words in OPTIONS.items()} | _REFUSED
+    words = "".join(known[near] for near in get_close_matches(dashed, known, 1, _ALIKE))
+    if value and words.startswith("write data=folder") and not Path(value).is_dir():
+        words = "write data=NAME"
+    filled = re.match(r"(write (?:[\w.]+=\w+ )?[\w.]+=)[A-Z]+\b", words) if value else None
+    return f"{filled[1]}{shlex.quote(value)}" if filled else words
 
 
 def _is_meant(word: str) -> bool:

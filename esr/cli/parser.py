@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, NoReturn, TypeVar
 
+from esr.cli.advice import option
 from esr.errors import ConfigError
 from esr.text import did_you_mean, indented
 
@@ -26,8 +27,8 @@ class Parser(argparse.ArgumentParser):
         self._known: list[str] = []
         self.formats: Collection[str] = ()
         """Choices of `--format`."""
-        self.advise: Callable[[str, str], str] = lambda _, __: ""
-        """Words to type instead of an unknown option, by its name and its value."""
+        self.keys: Collection[str] | None = ()
+        """Keys that people type as options; `None`: those of a measurement."""
         description, _, epilog = (text or "").partition("\n\n")
         super().__init__(prog, None, description, epilog, add_help=text is not None, formatter_class=_Formatter)
 
@@ -46,7 +47,7 @@ class Parser(argparse.ArgumentParser):
             name, _, value = word.partition("=")
             if name.startswith("-") and not any(known.startswith(name) for known in self._option_string_actions):
                 value = value or ("" if "=" in following or following.startswith("-") else following)
-                if meant := self.advise(name, value):
+                if meant := option(name, value, self.keys):
                     self.error(f"{name}: no such option; {meant}")
         options, unknown = self.parse_known_intermixed_args(list(words))
         for word in unknown:

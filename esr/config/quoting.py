@@ -64,13 +64,10 @@ def _cpus(value: str, *, several: bool = False) -> str:
         raise ConfigError(f"{_CPUS}={value}: expected numbers of CPUs, as 0-3 or 0,2,5-7")
     found: list[int] = []
     for part in inner.split(","):
-        low, dash, high = part.partition("-")
+        low, _, high = part.partition("-")
         first, last = int(low), int(high or low)
-        if not dash:
-            found.append(first)
-            continue
         if last < first or last >= _MOST_CPUS:
-            raise ConfigError(f"{_CPUS}={value}: {part.strip()} is no range of CPUs, as 0-3 is")
+            raise ConfigError(f"{_CPUS}={value}: {part.strip()} must be a CPU or a range of them, as 0-3")
         found += range(first, last + 1)
     return f"[{','.join(map(str, found))}]"
 

@@ -127,9 +127,7 @@ class Task:
         for overrides in jobs:
             try:
                 with in_one_line(overrides):
-                    config = compose(overrides)
-                    composition.require_network(config)
-                    sweep = config.hydra.sweep
+                    sweep = composition.require_network(compose(overrides)).hydra.sweep
                     folder = f"{sweep.dir}/{sweep.subdir}"
                 sound.append(overrides)
                 folders_of.setdefault(folder, []).append(overrides)

@@ -54,16 +54,6 @@ def replace(target: Path, content: bytes) -> None:
         part.unlink(missing_ok=True)
 
 
-def require_makeable(file: Path) -> None:
-    """Tries to make a file beside one that is not there, since filelock waits for ever where none can be, as in /proc.
-
-    Raises:
-        OSError: No file can be made there.
-    """
-    if not os.path.lexists(file):
-        tempfile.TemporaryFile(dir=file.parent).close()
-
-
 def _umask() -> int:
     current = os.umask(0)
     os.umask(current)

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from filelock import BaseFileLock, FileLock, Timeout
 
 from esr.errors import DeviceError
-from esr.system import files
 from esr.system.progress import Progress
 from esr.text import file_stem
 
@@ -40,9 +40,8 @@ def measuring(device: str, what: str, when_held: str, progress: Progress) -> Ite
         DeviceError: The device is in use and `when_held` is `fail`, or the lock folder cannot be used.
     """
     file = _folder() / f"{file_stem(device, 'device')}.lock"
-    lock = FileLock(file, mode=_SHARED_FILE)
     with _in_one_line(f"{file}: cannot be locked"):
-        files.require_makeable(file)
+        lock = file_lock(file, mode=_SHARED_FILE)
         _acquire(lock, file, device, when_held, progress)
     note = _note(file)
     try:
@@ -54,7 +53,7 @@ def measuring(device: str, what: str, when_held: str, progress: Progress) -> Ite
         lock.release()
 
 
-def _acquire(lock: FileLock, file: Path, device: str, when_held: str, progress: Progress) -> None:
+def _acquire(lock: BaseFileLock, file: Path, device: str, when_held: str, progress: Progress) -> None:
     with contextlib.suppress(Timeout):
         lock.acquire(timeout=0)
         return
@@ -64,16 +63,30 @@ def _acquire(lock: FileLock, file: Path, device: str, when_held: str, progress: 
     wait_for(lock, f"{holder}; lock=fail ends instead", progress)
 
 
+def file_lock(file: Path, **settings: Any) -> BaseFileLock:
+    """A lock on a file beside which one can be made: where none can, as below /proc, filelock waits for ever.
+
+    Args:
+        file: Made where it is missing.
+        settings: As for `filelock.FileLock`.
+
+    Raises:
+        OSError: No file can be made there.
+    """
+    if not os.path.lexists(file):
+        tempfile.TemporaryFile(dir=file.parent).close()
+    return FileLock(file, **settings)
+
+
 def wait_for(lock: BaseFileLock, what: str, progress: Progress) -> None:
     """Acquires a lock, and says at once and then each minute what it waits for."""
+    seconds = 0.0
     while True:
         with contextlib.suppress(Timeout):
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=seconds, poll_interval=_POLL_S)
             return
         progress.waiting(what)
-        with contextlib.suppress(Timeout):
-            lock.acquire(timeout=_AGAIN_S, poll_interval=_POLL_S)
-            return
+        seconds = _AGAIN_S
 
 
 def _folder() -> Path:
