@@ -53,8 +53,6 @@ _REFUSED = {
     **dict.fromkeys(("-b", "--batch", "--batch-size"), "each pass takes one image, as in the challenge"),
 }
 """Option of other programs -> why a measurement has none."""
-_ALIKE = 0.83
-"""Least likeness of an option and its misspelling, as difflib measures it."""
 _YAML, _WEIGHTS = (".yaml", ".yml"), (".pth", ".pt", ".ckpt", ".safetensors")
 _FORMATS = ("onnx", "torchscript", "safetensors")
 _FILES = {
@@ -72,9 +70,7 @@ def unknown_command(words: Sequence[str], commands: Sequence[str]) -> str:
     first, keys = words[0], known_keys()
     if first in keys:
         return _of_key(words, keys)
-    near = did_you_mean(first, keys)
-    if "." not in first or near.startswith("known"):
-        near = did_you_mean(first, commands)
+    near = did_you_mean(first, keys if "." in first and get_close_matches(first, keys) else commands)
     return f"{one_line(first)}: no such command; {_meant(words, keys) or f'{near}; an override is written KEY=VALUE'}"
 
 
@@ -154,7 +150,7 @@ def option(name: str, value: str, keys: Collection[str] | None) -> str:
     known = {f"--{key.replace('_', '-')}": f"write {key}=VALUE" for key in (known_keys() if keys is None else keys)}
     if keys is None:
         known |= {name: f"write {words}" for name, words in OPTIONS.items()} | _REFUSED
-    words = "".join(known[near] for near in get_close_matches(dashed, known, 1, _ALIKE))
+    words = "".join(known[near] for near in get_close_matches(dashed, known, 1, cutoff=0.83))
     if value and words.startswith("write data=folder") and not Path(value).is_dir():
         words = "write data=NAME"
     filled = re.match(r"(write (?:[\w.]+=\w+ )?[\w.]+=)[A-Z]+\b", words) if value else None

@@ -43,7 +43,7 @@ class Parser(argparse.ArgumentParser):
         Raises:
             ConfigError: An option or its value is unknown, or a word is missing or superfluous.
         """
-        for word, following in zip(words, [*words[1:], "-"], strict=True):
+        for word, following in zip(words, [*words, "-"][1:], strict=True):
             name, _, value = word.partition("=")
             if name.startswith("-") and not any(known.startswith(name) for known in self._option_string_actions):
                 value = value or ("" if "=" in following or following.startswith("-") else following)

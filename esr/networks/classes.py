@@ -62,7 +62,7 @@ def strangers_code(fault: str) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        if isinstance(error, KeyboardInterrupt) and not _is_stated(error):
+        if isinstance(error, KeyboardInterrupt) and not (type(error) is KeyboardInterrupt and _is_stated(error)):
             raise
         ending = "" if isinstance(error, Exception) else "; a network's code must not end the program"
         raise NetworkError(f"{fault} ({described(error)}){ending}") from error
@@ -73,8 +73,7 @@ def _is_stated(error: KeyboardInterrupt) -> bool:
     last = error.__traceback__
     while last and last.tb_next:
         last = last.tb_next
-    code = last.tb_frame.f_code.co_code[last.tb_lasti] if last else 0
-    return type(error) is KeyboardInterrupt and opname[code] == "RAISE_VARARGS"
+    return last is not None and opname[last.tb_frame.f_code.co_code[last.tb_lasti]] == "RAISE_VARARGS"
 
 
 def _module(names: Sequence[str], key: str) -> tuple[Any, Sequence[str]]:

@@ -39,10 +39,17 @@ def measuring(device: str, what: str, when_held: str, progress: Progress) -> Ite
     Raises:
         DeviceError: The device is in use and `when_held` is `fail`, or the lock folder cannot be used.
     """
-    file = _folder() / f"{file_stem(device, 'device')}.lock"
-    with _in_one_line(f"{file}: cannot be locked"):
+    folder = Path(os.environ.get(FOLDER_VARIABLE) or f"{tempfile.gettempdir()}/esr-locks")
+    file = folder / f"{file_stem(device, 'device')}.lock"
+    try:
+        if not folder.is_dir():
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(_SHARED)  # only a new folder: an existing one may be somebody's home
         lock = file_lock(file, mode=_SHARED_FILE)
         _acquire(lock, file, device, when_held, progress)
+    except OSError as error:
+        fault = f"{file}: cannot be locked ({error.strerror})"
+        raise DeviceError(f"{fault}; choose another folder with {FOLDER_VARIABLE}=DIR") from error
     note = _note(file)
     try:
         _write(note, what)
@@ -87,25 +94,6 @@ def wait_for(lock: BaseFileLock, what: str, progress: Progress) -> None:
             return
         progress.waiting(what)
         seconds = _AGAIN_S
-
-
-def _folder() -> Path:
-    named = os.environ.get(FOLDER_VARIABLE)
-    folder = Path(named) if named else Path(tempfile.gettempdir()) / "esr-locks"
-    with _in_one_line(f"{folder}: cannot be used for locks"):
-        if not folder.is_dir():
-            folder.mkdir(parents=True, exist_ok=True)
-            folder.chmod(_SHARED)  # only a new folder: an existing one may be somebody's home
-    return folder
-
-
-@contextmanager
-def _in_one_line(trouble: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        fault = f"{trouble} ({error.strerror})"
-        raise DeviceError(f"{fault}; choose another folder with {FOLDER_VARIABLE}=DIR") from error
 
 
 def _note(file: Path) -> Path:

@@ -94,7 +94,7 @@ def test_a_folder_that_cannot_be_made_is_named_with_the_remedy(tmp_path, monkeyp
     (tmp_path / "file").write_text("")
     monkeypatch.setenv(lock.FOLDER_VARIABLE, str(tmp_path / "file" / "locks"))
     with (
-        pytest.raises(DeviceError, match=r"cannot be used for locks.*ESR_LOCK_DIR=DIR"),
+        pytest.raises(DeviceError, match=r"file/locks/host\.lock: cannot be locked .*ESR_LOCK_DIR=DIR"),
         lock.measuring("host", "model=mine", "fail", Silent()),
     ):
         pass
