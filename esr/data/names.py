@@ -94,11 +94,15 @@ def _without_lr_mark(stem: str) -> tuple[str, int | None] | None:
     return (rest, int(found["scale"]) if found["scale"] else None) if rest else None
 
 
-def split(files: Sequence[Path]) -> Split:
+def split(files: Sequence[Path], elsewhere: Sequence[Path] = ()) -> Split:
     """Tells HR, LR and everything else in one folder apart.
 
     Where some names say that they are HR, a name without a mark is none: it is LR if every HR image has such a
     partner and nothing else is LR, and otherwise a result of another method.
+
+    Args:
+        files: Of one folder.
+        elsewhere: LR files of another one.
     """
     results = _marked_results(files)
     marked = [file for file in files if is_hr(file.stem)]
@@ -115,7 +119,7 @@ def split(files: Sequence[Path]) -> Split:
     known = {folded(file.stem) for file in plain} | {folded(name) for file in lr for name in lr_names(file.stem)[1:]}
     other_scales = [file for file in others if known & {folded(name) for name in lr_names(file.stem)[1:]}]
     hr = plain + [file for file in others if file not in other_scales]  # names that only look like a scale
-    results += results_among(hr, lr)
+    results += results_among(hr, [*lr, *elsewhere])
     return Split([file for file in hr if file not in results], lr, [*results, *other_scales])
 
 

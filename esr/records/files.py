@@ -96,7 +96,7 @@ def _second_try(raw: bytes, error: Exception) -> Document:
         remedy = altered if was_one else f"name a {FILE_NAME}, or its folder"
         raise RecordError(f"not JSON ({wrong}); {remedy}") from None
     if not isinstance(plain, dict) or plain.get("format") != FORMAT:
-        raise NotARecord(f"not a record of esr: no 'format': '{FORMAT}' in it")
+        raise NotARecord(f"not a record of esr: no 'format': '{FORMAT}' in it; name a {FILE_NAME}, or its folder")
     version: Any = plain.get("version")
     if version == VERSION:
         raise RecordError(str(error))

@@ -177,6 +177,12 @@ def test_results_of_any_method_beside_a_single_image_are_no_hr(tmp_path: Path) -
     assert [str(one) for one in dataset.skipped] == ["a_HAT-L.png, a_SwinIR.png (2 images, neither HR nor LR)"]
 
 
+def test_an_image_with_lr_in_another_folder_is_no_result(tmp_path: Path) -> None:
+    for name in ("a", "a_day"):
+        save_pair(tmp_path / f"{name}.png", tmp_path / "LR_x4" / f"{name}.png")
+    assert names(load_dataset(folder(tmp_path))) == ["a", "a_day"]
+
+
 def test_names_that_only_look_like_results_or_scales_stay_images(tmp_path: Path) -> None:
     for name in ("img_1", "img_1_2", "img_2", "phoenix2", "cat_out", "dog"):
         save(tmp_path / f"{name}.png")
