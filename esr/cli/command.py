@@ -92,7 +92,3 @@ def run(words: Sequence[str]) -> int:
     command.add(parser)
     code: int = command.run(parser.parse(rest))
     return code
-
-
-if __name__ == "__main__":
-    main()

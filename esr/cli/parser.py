@@ -2,9 +2,9 @@
 
 import argparse
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any, NoReturn, TypeVar
+from typing import NoReturn, TypeVar
 
-from esr.cli.advice import option
+from esr.cli import advice
 from esr.errors import ConfigError
 from esr.text import did_you_mean, indented
 
@@ -24,18 +24,12 @@ class Parser(argparse.ArgumentParser):
             prog: The command, as `esr rank`.
             text: Its help: a line, an empty line, and examples; `None`: no option `--help` of its own.
         """
-        self._known: list[str] = []
         self.formats: Collection[str] = ()
         """Choices of `--format`."""
         self.keys: Collection[str] | None = ()
         """Keys that people type as options; `None`: those of a measurement."""
         description, _, epilog = (text or "").partition("\n\n")
         super().__init__(prog, None, description, epilog, add_help=text is not None, formatter_class=_Formatter)
-
-    def add_argument(self, *names: str, **more: Any) -> argparse.Action:
-        """As argparse's, and keeps the names for messages."""
-        self._known += [name for name in names if name.startswith("--")]
-        return super().add_argument(*names, **more)
 
     def parse(self, words: Sequence[str]) -> argparse.Namespace:
         """The options in `words`.
@@ -47,7 +41,7 @@ class Parser(argparse.ArgumentParser):
             name, _, value = word.partition("=")
             if name.startswith("-") and not any(known.startswith(name) for known in self._option_string_actions):
                 value = value or ("" if "=" in following or following.startswith("-") else following)
-                if meant := option(name, value, self.keys):
+                if meant := advice.option(name, value, self.keys):
                     self.error(f"{name}: no such option; {meant}")
         options, unknown = self.parse_known_intermixed_args(list(words))
         for word in unknown:
@@ -61,10 +55,11 @@ class Parser(argparse.ArgumentParser):
         """Options that were probably meant; of a letter those that begin with it."""
         if name[2:] in self.formats and name.startswith("--"):
             return f"write --format {name[2:]}"
+        known = [option for option in self._option_string_actions if option.startswith("--")]
         if not name.startswith("--"):
-            near = " or ".join(known for known in self._known if known[2:3] == name[1:2])
+            near = " or ".join(option for option in known if option[2:3] == name[1:2])
             return f"did you mean {near}?" if near else ""
-        near = did_you_mean(name, self._known, limit=1)
+        near = did_you_mean(name, known, limit=1)
         return near if near.startswith("did") else ""
 
     def error(self, message: str) -> NoReturn:

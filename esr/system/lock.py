@@ -50,7 +50,7 @@ def measuring(device: str, what: str, when_held: str, progress: Progress) -> Ite
     except OSError as error:
         fault = f"{file}: cannot be locked ({error.strerror})"
         raise DeviceError(f"{fault}; choose another folder with {FOLDER_VARIABLE}=DIR") from error
-    note = _note(file)
+    note = file.with_suffix(".json")
     try:
         _write(note, what)
         yield
@@ -96,10 +96,6 @@ def wait_for(lock: BaseFileLock, what: str, progress: Progress) -> None:
         seconds = _AGAIN_S
 
 
-def _note(file: Path) -> Path:
-    return file.with_suffix(".json")
-
-
 def _write(note: Path, what: str) -> None:
     since = datetime.now().astimezone().strftime("%H:%M:%S")
     holder = {"pid": os.getpid(), "user": _user(), "since": since, "what": what}
@@ -121,7 +117,7 @@ def _user() -> str:
 
 def _holder(file: Path) -> str:
     try:
-        note = json.loads(_note(file).read_text(encoding="utf-8"))
+        note = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
         return f"esr {note['what']} (process {note['pid']} of {note['user']}, since {note['since']})"
     except (OSError, ValueError, KeyError, TypeError):
         return "another esr"
