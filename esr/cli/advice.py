@@ -26,7 +26,7 @@ _OTHERS = {
 OPTIONS = {
     **dict.fromkeys(("-o", "--out", "--output", "--outdir", "--output-dir", "--save-dir"), "out=DIR"),
     **dict.fromkeys(("-d", "--data", "--dataset", "--input", "--images"), "data=folder data.root=DIR"),
-    **dict.fromkeys(("--gpu", "--device", "--cuda"), "device=cuda, or device.index=N for one of several GPUs"),
+    **dict.fromkeys(("--gpu", "--cuda"), "device=cuda, or device.index=N for one of several GPUs"),
     **dict.fromkeys(("--cpu", "--no-cuda"), "device=cpu"),
     **dict.fromkeys(("-w", "--weights", "--ckpt", "--checkpoint", "--pretrained"), "weights=PATH"),
     **dict.fromkeys(("-n", "--rounds", "--repeat", "--iterations", "--iters", "--runs"), "timing.rounds=N"),
@@ -49,7 +49,7 @@ OWN_FILES = "model=PATH.yaml names a network of your own, data=folder data.root=
 _REFUSED = {
     "--experimental-rerun": "esr rerun RECORD measures a record again",
     **dict.fromkeys(("--config-path", "--config-name"), OWN_FILES),
-    **dict.fromkeys(("--half", "--fp16", "--amp"), "networks are measured in float32, as in the challenge"),
+    **dict.fromkeys(("--half", "--fp16", "--bf16", "--amp", "--dtype", "--precision"), "networks are measured in float32, as in the challenge"),
     **dict.fromkeys(("-b", "--batch", "--batch-size"), "each pass takes one image, as in the challenge"),
 }
 """Option of other programs -> why a measurement has none."""

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Collection, Iterable, Sequence
+from difflib import get_close_matches
 from typing import NoReturn, TypeVar
 
 from esr.cli import advice
@@ -59,8 +60,7 @@ class Parser(argparse.ArgumentParser):
         if not name.startswith("--"):
             near = " or ".join(option for option in known if option[2:3] == name[1:2])
             return f"did you mean {near}?" if near else ""
-        near = did_you_mean(name, known, limit=1)
-        return near if near.startswith("did") else ""
+        return "".join(f"did you mean {option}?" for option in get_close_matches(name, known, 1, cutoff=0.75))
 
     def error(self, message: str) -> NoReturn:
         """Raises `ConfigError`; argparse would print the usage."""
