@@ -49,7 +49,7 @@ OWN_FILES = "model=PATH.yaml names a network of your own, data=folder data.root=
 _REFUSED = {
     "--experimental-rerun": "esr rerun RECORD measures a record again",
     **dict.fromkeys(("--config-path", "--config-name"), OWN_FILES),
-    **dict.fromkeys(("--half", "--fp16", "--bf16", "--amp", "--dtype", "--precision"), "networks are measured in float32, as in the challenge"),
+    **dict.fromkeys(("--half", "--fp16", "--amp", "--dtype", "--precision"), "networks are measured in float32"),
     **dict.fromkeys(("-b", "--batch", "--batch-size"), "each pass takes one image, as in the challenge"),
 }
 """Option of other programs -> why a measurement has none."""
