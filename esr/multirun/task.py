@@ -1,5 +1,6 @@
 """The task that Hydra runs: one evaluation or, with `-m`, one for each network, shown and summed up."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -208,17 +209,21 @@ def labels(jobs: Sequence[Sequence[str]]) -> dict[tuple[str, ...], str]:
     ['a', 'b']
     >>> list(labels([["model=rlfn", "weights=one.pth"], ["model=rlfn", "weights=two.pth"]]).values())
     ['weights=one.pth', 'weights=two.pth']
+    >>> list(labels([["model=rlfn", "weights=a/w.pth"], ["model=rlfn", "weights=b/w.pth"]]).values())
+    ['weights=a/w.pth', 'weights=b/w.pth']
     """
     shared = set.intersection(*(set(job) for job in jobs)) if jobs else set()
     paths: dict[str, set[str]] = {}
     for job in jobs:
         paths.setdefault(Path(_model(job)).stem, set()).add(_model(job))
+    names = Counter(Path(_value(word)).name for word in {word for job in jobs for word in job})
     found = {}
     for job in jobs:
         chosen = _model(job)
         folder = [str(Path(chosen).parent)] if len(paths[Path(chosen).stem]) > 1 else []
-        varied = [f"{word.partition('=')[0].rpartition('.')[2]}={Path(_value(word)).name}"
-                  for word in job if word not in shared and not word.startswith("model=")]  # fmt: skip
+        varied = [f"{word.partition('=')[0].rpartition('.')[2]}={_value(word) if names[name] > 1 else name}"
+                  for word in job if word not in shared and not word.startswith("model=")
+                  for name in [Path(_value(word)).name]]  # fmt: skip
         found[_key(job)] = " ".join(folder + varied)
     return found
 

@@ -55,9 +55,8 @@ def _materialise(network: nn.Module, key: str) -> None:
     if not any(is_lazy(one) for one in (*network.parameters(), *network.buffers())):
         return
     network.eval()
-    size = f"1×3×{_LAZY_SIDE}×{_LAZY_SIDE}"
-    with strangers_code(f"{key}: lazy parameters need a pass, which fails on {size}"), torch.no_grad():
-        network(torch.zeros(1, 3, _LAZY_SIDE, _LAZY_SIDE))
+    with strangers_code(f"{key}: lazy parameters need a pass, which fails on 1×3×{_LAZY_SIDE}×{_LAZY_SIDE}"):
+        torch.no_grad()(network)(torch.zeros(1, 3, _LAZY_SIDE, _LAZY_SIDE))
 
 
 def load(

@@ -62,18 +62,19 @@ def strangers_code(fault: str) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        if isinstance(error, KeyboardInterrupt) and not (type(error) is KeyboardInterrupt and _is_stated(error)):
+        if is_ctrl_c(error):
             raise
         ending = "" if isinstance(error, Exception) else "; a network's code must not end the program"
         raise NetworkError(f"{fault} ({described(error)}){ending}") from error
 
 
-def _is_stated(error: KeyboardInterrupt) -> bool:
-    """True if a statement of Python raised it, as in a stranger's code; False for Ctrl-C and other signals."""
+def is_ctrl_c(error: BaseException) -> bool:
+    """True for an interrupt by a signal; False for one that a statement raises, as in a stranger's code."""
     last = error.__traceback__
     while last and last.tb_next:
         last = last.tb_next
-    return last is not None and opname[last.tb_frame.f_code.co_code[last.tb_lasti]] == "RAISE_VARARGS"
+    stated = last is not None and opname[last.tb_frame.f_code.co_code[last.tb_lasti]] == "RAISE_VARARGS"
+    return isinstance(error, KeyboardInterrupt) and not (stated and type(error) is KeyboardInterrupt)
 
 
 def _module(names: Sequence[str], key: str) -> tuple[Any, Sequence[str]]:

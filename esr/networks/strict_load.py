@@ -11,6 +11,7 @@ from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from esr.networks.classes import is_ctrl_c
 from esr.networks.weight_files import Versions
 from esr.text import escaped, listed, one_line
 
@@ -97,7 +98,9 @@ def _load_and_check(
     try:
         with torch.no_grad(), watch:
             result = network.load_state_dict(entries)
-    except (Exception, SystemExit) as error:  # a stranger's code may raise anything
+    except BaseException as error:  # a stranger's code may raise anything
+        if is_ctrl_c(error):
+            raise
         raise Misfit(escaped(one_line(str(error)).rstrip(".:"), longest=300) or type(error).__name__) from error
     after = own_entries(network)
     held = _storages(after.values())
