@@ -138,7 +138,7 @@ def results_among(files: Sequence[Path], lr: Iterable[Path] = ()) -> list[Path]:
     tails: dict[str, list[tuple[str, Path]]] = defaultdict(list)
     for stem, file in stems.items():
         for cut in (match.start() for match in re.finditer(r"[_\-. ]", stem)):
-            if stem[:cut] in stems and not stem[cut + 1 :].isdigit():
+            if stem[:cut] in stems and not (stem[cut + 1 :].isdigit() or is_hr(stem)):
                 tails[stem[cut:]].append((stem[:cut], file))
     partners = {folded(name) for file in lr for name in lr_names(file.stem)}
     owned = {file for found in tails.values() for _, file in found}

@@ -316,6 +316,12 @@ HELPERS = {
         "mynet/deep/x.py": "x = 1",
     },
     "a file that is run": {"mynet.py": "exec(open('part.txt').read())", "part.py": "x = 1"},
+    "a text that names a file": {"mynet.py": "W = open('part/w.json').read()", "part/w.json": "{}"},
+    "a file beside a helper": {
+        "mynet.py": "import parts.conv",
+        "parts/conv.py": "p = __file__.replace('conv.py', 'w.npy')",
+        "parts/w.npy": "1",
+    },
     "lazy names": {
         "mynet/__init__.py": "def __getattr__(name):\\n    return __import__('mynet.' + name)",
         "mynet/lazy.py": "x = 1",
