@@ -26,7 +26,7 @@ _MODULE_SUFFIXES = (".py", *EXTENSION_SUFFIXES)
 _DYNAMIC = {
     *("__import__", "import_module", "exec", "eval", "execfile", "compile", "run_path", "run_module"),
     *("spec_from_file_location", "SourceFileLoader", "load_source", "walk_packages", "iter_modules", "resolve_name"),
-    *("find_spec", "ExtensionFileLoader", "load", "load_inline", "load_library", "CDLL"),
+    *("find_spec", "addsitedir", "extend_path", "ExtensionFileLoader", "load", "load_inline", "load_library", "CDLL"),
 }
 """Names whose call may bring in code that no import names; `load` is `torch.utils.cpp_extension.load`, for one."""
 _SOURCES = (".py", ".so", ".cpp", ".cc", ".cu", ".cuh", ".h", ".hpp", ".c")
@@ -193,6 +193,7 @@ def _imports(file: Path, module: str, stamp: tuple[int, int]) -> tuple[frozenset
         elif isinstance(node, ast.Name | ast.Attribute):
             called = node.id if isinstance(node, ast.Name) else node.attr
             dynamic |= called in _DYNAMIC and not _of_torch(node)
+            dynamic |= called == "path" and ast.unparse(node) == "sys.path"
     return frozenset(filter(None, names)), dynamic
 
 
