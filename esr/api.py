@@ -220,10 +220,13 @@ def compare(
 
     Raises:
         RecordError: A file is not a record, or a difference voids the comparison.
+        ConfigError: The margin is no fraction.
     """
     from esr.records.compare import compare as judge  # noqa: PLC0415 - see `rank`
     from esr.records.files import load_record  # noqa: PLC0415
 
+    if not 0 <= margin < 1:
+        raise ConfigError(f"margin={margin}: expected a fraction from 0 to below 1, as 0.02 for 2 %")
     left, right = (one if isinstance(one, Record) else load_record(one) for one in (a, b))
     return judge(left, right, margin, force=force, tainted=tainted)
 
@@ -233,7 +236,7 @@ def _folder(overrides: Sequence[str], settings: Mapping[str, object], out: str) 
     if "out" not in settings and not any(word.startswith("out=") for word in overrides):
         return None
     now = datetime.now()
-    return exclusive(Path(out, "outputs", f"{now:%Y-%m-%d}", f"{now:%H-%M-%S}"))
+    return exclusive(Path(os.path.expanduser(out), "outputs", f"{now:%Y-%m-%d}", f"{now:%H-%M-%S}"))
 
 
 def _quoted(value: object) -> str:

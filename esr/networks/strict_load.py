@@ -11,7 +11,6 @@ from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from esr.networks.classes import is_ctrl_c
 from esr.networks.weight_files import Versions
 from esr.text import escaped, listed, one_line
 
@@ -98,9 +97,7 @@ def _load_and_check(
     try:
         with torch.no_grad(), watch:
             result = network.load_state_dict(entries)
-    except BaseException as error:  # a stranger's code may raise anything
-        if is_ctrl_c(error):
-            raise
+    except (Exception, SystemExit) as error:  # a stranger's code may raise anything
         raise Misfit(escaped(one_line(str(error)).rstrip(".:"), longest=300) or type(error).__name__) from error
     after = own_entries(network)
     held = _storages(after.values())
