@@ -236,7 +236,7 @@ def _folder(overrides: Sequence[str], settings: Mapping[str, object], out: str) 
     if "out" not in settings and not any(word.startswith("out=") for word in overrides):
         return None
     now = datetime.now()
-    return exclusive(Path(os.path.expanduser(out), "outputs", f"{now:%Y-%m-%d}", f"{now:%H-%M-%S}"))
+    return exclusive(Path(out, "outputs", f"{now:%Y-%m-%d}", f"{now:%H-%M-%S}"))
 
 
 def _quoted(value: object) -> str:

@@ -75,6 +75,7 @@ def check(config: DictConfig) -> EsrConf:
     require_network(config)
     OmegaConf.resolve(config)
     settings = typed(EsrConf, OmegaConf.to_container(config))  # plain: a key added by + would pass unread
+    settings.out = os.path.expanduser(settings.out)
     settings.model, settings.baseline = complete(settings.model), complete(settings.baseline)
     check_settings(settings)
     return settings

@@ -122,6 +122,7 @@ class Task:
                 would write one folder; nothing was measured yet.
         """
         self.labels |= labels(jobs)
+        networks, self.networks = self.networks, 0  # nothing to sum up where an error ends all
         folders_of = self._folders
         sound: list[Sequence[str]] = []
         refused: list[tuple[Sequence[str], EsrError]] = []
@@ -134,16 +135,14 @@ class Task:
                 folders_of.setdefault(folder, []).append(overrides)
             except EsrError as error:
                 if isinstance(error.__cause__, MissingConfigException):
-                    self.networks = 0  # nothing to sum up
                     raise
                 refused.append((overrides, error))
         if refused and not sound:
-            self.networks = 0
             raise refused[0][1]
         for folder, several in folders_of.items():
             if len(several) > 1:
-                self.networks = 0
                 raise ConfigError(_meeting(several, folder))
+        self.networks = networks
         for overrides, reason in refused:
             self.end(NetworkOutcome(self.network(overrides), "refused", str(reason), None))
         return sound

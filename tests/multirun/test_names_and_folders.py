@@ -46,6 +46,7 @@ def test_no_folder_for_results_is_a_mistake_and_nothing_is_written(participant, 
 def test_results_go_to_the_users_home_where_a_shell_left_the_tilde(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert run_folder("~/x", "day", "time") == str(tmp_path / "x" / "outputs" / "day" / "time")
+    assert composition.compose(["model=rlfn", "out=~/x"]).out == str(tmp_path / "x")
     register()
     assert OmegaConf.create({"dir": "${esr.expanded:${out}}", "out": "~/x"}).dir == str(tmp_path / "x")
 
