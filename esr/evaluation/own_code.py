@@ -110,7 +110,8 @@ def _closure(start: _Module, model: ModelConf) -> dict[str, Path]:
         status = module.file.stat()
         names, dynamic = _imports(module.file, module.name, (status.st_size, status.st_mtime_ns))
         for name in names:
-            found |= {f"{key}: {name}": at / name for at in (module.root, module.file.parent) if os.path.isfile(at / name)}
+            folders = (module.root, module.file.parent)
+            found |= {f"{key}: {name}": each / name for each in folders if os.path.isfile(each / name)}
             if _belongs(name, start):
                 waiting += next(([one] for root in searched if (one := _located(root, name))), [])
         if dynamic and not _is_shipped(start):
