@@ -150,9 +150,10 @@ def rank(
     from esr.ranking.collection import collect, collect_records, rank_records  # noqa: PLC0415
     from esr.ranking.eligibility import eligibility  # noqa: PLC0415
 
-    for key, value, known in (("constraints", constraints, CONSTRAINTS), ("ranges", ranges, RANGES)):
-        if value not in known:
-            raise ConfigError(f"{key}={value}: no such choice; {did_you_mean(value, known)}")
+    if constraints not in CONSTRAINTS:
+        raise ConfigError(f"constraints={constraints}: no such choice; {did_you_mean(constraints, CONSTRAINTS)}")
+    if ranges not in RANGES:
+        raise ConfigError(f"ranges={ranges}: no such choice; {did_you_mean(ranges, RANGES)}")
     given = [results] if isinstance(results, str | PathLike | Record) else list(results)
     records = [one for one in given if isinstance(one, Record)]
     paths = [one for one in given if not isinstance(one, Record)]
