@@ -100,8 +100,8 @@ def evaluate(
     if isinstance(overrides, str):
         raise ConfigError(f"overrides: expected a list, as [{overrides!r}]")
     data_sets = {file.stem for file in (folder().parent / "data").glob("*.yaml")}
-    is_name = data is None or data in data_sets or (isinstance(data, str) and not _is_folder(data))
-    images = {"data": data} if is_name else {"data": "folder", "data.root": data}
+    named = data is None or data in data_sets or (isinstance(data, str) and not (os.sep in data or Path(data).is_dir()))
+    images = {"data": data} if named else {"data": "folder", "data.root": data}
     chosen: dict[str, object] = {"baseline": baseline, "weights": weights, **images}
     is_module = model is not None and not isinstance(model, str | PathLike)
     if args and not is_module:
@@ -220,10 +220,13 @@ def compare(
 
     Raises:
         RecordError: A file is not a record, or a difference voids the comparison.
+        ConfigError: The margin is no fraction.
     """
     from esr.records.compare import compare as judge  # noqa: PLC0415 - see `rank`
     from esr.records.files import load_record  # noqa: PLC0415
 
+    if not 0 <= margin < 1:
+        raise ConfigError(f"margin={margin}: expected a fraction from 0 to below 1, as 0.02 for 2 %")
     left, right = (one if isinstance(one, Record) else load_record(one) for one in (a, b))
     return judge(left, right, margin, force=force, tainted=tainted)
 
@@ -234,10 +237,6 @@ def _folder(overrides: Sequence[str], settings: Mapping[str, object], out: str) 
         return None
     now = datetime.now()
     return exclusive(Path(out, "outputs", f"{now:%Y-%m-%d}", f"{now:%H-%M-%S}"))
-
-
-def _is_folder(data: str) -> bool:
-    return os.sep in data or Path(data).is_dir()
 
 
 def _quoted(value: object) -> str:

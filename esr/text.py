@@ -40,7 +40,7 @@ def described(error: BaseException) -> str:
     >>> described(ValueError("not\na number"))
     'ValueError: not a number'
     """
-    return f"{type(error).__name__}: {one_line(str(error))}"
+    return f"{type(error).__name__}: {one_line(str(error))}".removesuffix(": ")
 
 
 def quoted(text: str, longest: int = 60) -> str:

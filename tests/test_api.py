@@ -155,6 +155,9 @@ def test_records_are_ranked_and_compared_as_by_the_command(tmp_path):
     assert esr.rank(files).rows
     record = esr.load_record(files[0])
     assert esr.compare(record, files[1]).a is record
+    for margin in (-1, 1, float("nan")):
+        with pytest.raises(ConfigError, match="expected a fraction from 0 to below 1"):
+            esr.compare(record, files[1], margin=margin)
     assert len(repr(record)) < 300
     for wrong in ({"require": "best"}, {"constraints": "some"}, {"exclude": {"three": "x"}}):
         with pytest.raises(ConfigError):

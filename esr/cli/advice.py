@@ -1,8 +1,9 @@
 """Answers to commands that do not exist but that people try: the words to type instead."""
 
-import difflib
+import re
 import shlex
 from collections.abc import Collection, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from esr.errors import ConfigError
@@ -25,7 +26,7 @@ _OTHERS = {
 OPTIONS = {
     **dict.fromkeys(("-o", "--out", "--output", "--outdir", "--output-dir", "--save-dir"), "out=DIR"),
     **dict.fromkeys(("-d", "--data", "--dataset", "--input", "--images"), "data=folder data.root=DIR"),
-    **dict.fromkeys(("--gpu", "--device", "--cuda"), "device=cuda, or device.index=N for one of several GPUs"),
+    **dict.fromkeys(("--gpu", "--cuda"), "device=cuda, or device.index=N for one of several GPUs"),
     **dict.fromkeys(("--cpu", "--no-cuda"), "device=cpu"),
     **dict.fromkeys(("-w", "--weights", "--ckpt", "--checkpoint", "--pretrained"), "weights=PATH"),
     **dict.fromkeys(("-n", "--rounds", "--repeat", "--iterations", "--iters", "--runs"), "timing.rounds=N"),
@@ -48,7 +49,7 @@ OWN_FILES = "model=PATH.yaml names a network of your own, data=folder data.root=
 _REFUSED = {
     "--experimental-rerun": "esr rerun RECORD measures a record again",
     **dict.fromkeys(("--config-path", "--config-name"), OWN_FILES),
-    **dict.fromkeys(("--half", "--fp16", "--amp"), "networks are measured in float32, as in the challenge"),
+    **dict.fromkeys(("--half", "--fp16", "--amp", "--dtype", "--precision"), "networks are measured in float32"),
     **dict.fromkeys(("-b", "--batch", "--batch-size"), "each pass takes one image, as in the challenge"),
 }
 """Option of other programs -> why a measurement has none."""
@@ -69,7 +70,7 @@ def unknown_command(words: Sequence[str], commands: Sequence[str]) -> str:
     first, keys = words[0], known_keys()
     if first in keys:
         return _of_key(words, keys)
-    near = did_you_mean(first, keys if "." in first else commands)
+    near = did_you_mean(first, keys if "." in first and get_close_matches(first, keys) else commands)
     return f"{one_line(first)}: no such command; {_meant(words, keys) or f'{near}; an override is written KEY=VALUE'}"
 
 
@@ -137,20 +138,23 @@ def refuse_networks(words: Sequence[str], remedy: str) -> None:
         raise ConfigError(f"{first}: a network, and no record; {typed}")
 
 
-def option(name: str) -> str:
-    """Words to type instead of an option that a measurement does not have; empty where none are known.
+def option(name: str, value: str, keys: Collection[str] | None) -> str:
+    """Words to type instead of an option that a command does not have; empty where none are known.
 
     Args:
-        name: The option, as `--device`; it may be misspelt.
+        name: The option, as `--device`, `--divice` or `-device`.
+        value: Its value; empty without one.
+        keys: The command's; `None`: those of a measurement, of which more is known.
     """
-    if name not in OPTIONS and name[2:]:
-        (name,) = difflib.get_close_matches(name, [*OPTIONS, *_REFUSED], 1, 0.8) or [name]
-    if name in OPTIONS:
-        return f"write {OPTIONS[name]}"
-    if name in _REFUSED:
-        return _REFUSED[name]
-    key = name.lstrip("-").replace("-", "_")
-    return f"write {key}=VALUE" if key in known_keys() else ""
+    dashed = f"--{name.lstrip('-').replace('_', '-')}" if name[2:] else name
+    known = {f"--{key.replace('_', '-')}": f"write {key}=VALUE" for key in (known_keys() if keys is None else keys)}
+    if keys is None:
+        known |= {name: f"write {words}" for name, words in OPTIONS.items()} | _REFUSED
+    words = "".join(known[near] for near in get_close_matches(dashed, known, 1, cutoff=0.83))
+    if value and words.startswith("write data=folder") and not Path(value).is_dir():
+        words = "write data=NAME"
+    filled = re.match(r"(write (?:[\w.]+=\w+ )?[\w.]+=)[A-Z]+\b", words) if value else None
+    return f"{filled[1]}{shlex.quote(value)}" if filled else words
 
 
 def _is_meant(word: str) -> bool:

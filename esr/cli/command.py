@@ -80,7 +80,7 @@ def run(words: Sequence[str]) -> int:
     conditions.require()
     first = words[0]
     if first == "help":
-        raise ConfigError(unknown_command([words[1].partition("=")[0]], COMMANDS))
+        raise ConfigError(unknown_command([words[1].partition("=")[0] or words[1]], COMMANDS))
     if first in COMMANDS:
         name, rest = first, words[1:]
     elif "=" in first or first.startswith(("-", "~")):
@@ -92,7 +92,3 @@ def run(words: Sequence[str]) -> int:
     command.add(parser)
     code: int = command.run(parser.parse(rest))
     return code
-
-
-if __name__ == "__main__":
-    main()

@@ -29,6 +29,7 @@ MOST_SECONDS = 1e6
 
 def add(parser: Parser) -> None:
     """Declares the command's grammar."""
+    parser.keys = None
     parser.add_argument(
         "--image", action="store_true", help="only what applies to an image during its build: no GPU needed"
     )

@@ -22,6 +22,7 @@ KEYS = ("model", "format", "out", "weights")
 
 def add(parser: Parser) -> None:
     """Declares the command's grammar."""
+    parser.keys = KEYS
     parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help=", ".join(KEYS))
 
 

@@ -39,7 +39,7 @@ def add(parser: Parser) -> None:
     parser.add_argument("--cfg", "-c", type=one_of(("job", "hydra", "all")))
     parser.add_argument("--verbose", "-v", action="store_true")
     add_format(parser)
-    parser.advise = advice.option
+    parser.keys = None
     parser.add_argument("--info", "-i", type=one_of(_INFO), nargs="?", const="all")
 
 

@@ -2,8 +2,10 @@
 
 import argparse
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any, NoReturn, TypeVar
+from difflib import get_close_matches
+from typing import NoReturn, TypeVar
 
+from esr.cli import advice
 from esr.errors import ConfigError
 from esr.text import did_you_mean, indented
 
@@ -23,18 +25,12 @@ class Parser(argparse.ArgumentParser):
             prog: The command, as `esr rank`.
             text: Its help: a line, an empty line, and examples; `None`: no option `--help` of its own.
         """
-        self._known: list[str] = []
         self.formats: Collection[str] = ()
         """Choices of `--format`."""
-        self.advise: Callable[[str], str] = lambda _: ""
-        """Words to type instead of an unknown option."""
+        self.keys: Collection[str] | None = ()
+        """Keys that people type as options; `None`: those of a measurement."""
         description, _, epilog = (text or "").partition("\n\n")
         super().__init__(prog, None, description, epilog, add_help=text is not None, formatter_class=_Formatter)
-
-    def add_argument(self, *names: str, **more: Any) -> argparse.Action:
-        """As argparse's, and keeps the names for messages."""
-        self._known += [name for name in names if name.startswith("--")]
-        return super().add_argument(*names, **more)
 
     def parse(self, words: Sequence[str]) -> argparse.Namespace:
         """The options in `words`.
@@ -42,23 +38,29 @@ class Parser(argparse.ArgumentParser):
         Raises:
             ConfigError: An option or its value is unknown, or a word is missing or superfluous.
         """
+        for word, following in zip(words, [*words, "-"][1:], strict=True):
+            name, _, value = word.partition("=")
+            if name.startswith("-") and not any(known.startswith(name) for known in self._option_string_actions):
+                value = value or ("" if "=" in following or following.startswith("-") else following)
+                if meant := advice.option(name, value, self.keys):
+                    self.error(f"{name}: no such option; {meant}")
         options, unknown = self.parse_known_intermixed_args(list(words))
         for word in unknown:
             name = word.partition("=")[0]
             if not name.startswith("-"):
                 self.error(f"{word}: unexpected")
-            self.error("; ".join(filter(None, (f"{name}: no such option", self.advise(name) or self._near(name)))))
+            self.error("; ".join(filter(None, (f"{name}: no such option", self._near(name)))))
         return options
 
     def _near(self, name: str) -> str:
         """Options that were probably meant; of a letter those that begin with it."""
         if name[2:] in self.formats and name.startswith("--"):
             return f"write --format {name[2:]}"
+        known = [option for option in self._option_string_actions if option.startswith("--")]
         if not name.startswith("--"):
-            near = " or ".join(known for known in self._known if known[2:3] == name[1:2])
+            near = " or ".join(option for option in known if option[2:3] == name[1:2])
             return f"did you mean {near}?" if near else ""
-        near = did_you_mean(name, self._known, limit=1)
-        return near if near.startswith("did") else ""
+        return "".join(f"did you mean {option}?" for option in get_close_matches(name, known, 1, cutoff=0.75))
 
     def error(self, message: str) -> NoReturn:
         """Raises `ConfigError`; argparse would print the usage."""

@@ -55,6 +55,7 @@ _EXCLUDE = "exclude="
 
 def add(parser: Parser) -> None:
     """Declares the command's grammar."""
+    parser.keys = (*DEFAULTS, "exclude")
     parser.add_argument("words", nargs="*", metavar="RESULTS", help="record files or folders of them, and KEY=VALUE")
     parser.add_argument("--published", action="store_true", help="rank a challenge's published figures")
     parser.add_argument(

@@ -19,6 +19,7 @@ from esr.text import printable
 
 def add(parser: Parser) -> None:
     """Declares the command's grammar."""
+    parser.keys = ("model", "train", "data_root", "validate_root", "init", "out")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="model, data_root, and whatever else changes")
 
 

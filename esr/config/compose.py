@@ -53,8 +53,8 @@ def compose_unchecked(name: str, overrides: Sequence[str]) -> DictConfig:
         return hydra_compose(name, overrides=list(overrides))
 
 
-def require_network(config: DictConfig) -> None:
-    """Refuses a configuration without a network.
+def require_network(config: DictConfig) -> DictConfig:
+    """A configuration as it is, if it has a network.
 
     Raises:
         ConfigError: Neither `model=…` nor `+model._target_=…` was given.
@@ -62,6 +62,7 @@ def require_network(config: DictConfig) -> None:
     if OmegaConf.is_missing(config.model, "_target_"):
         names = ", ".join(model_names())
         raise ConfigError(f"no network chosen: add model=NAME ({names}) or model=PATH.yaml")
+    return config
 
 
 def check(config: DictConfig) -> EsrConf:
@@ -74,6 +75,7 @@ def check(config: DictConfig) -> EsrConf:
     require_network(config)
     OmegaConf.resolve(config)
     settings = typed(EsrConf, OmegaConf.to_container(config))  # plain: a key added by + would pass unread
+    settings.out = os.path.expanduser(settings.out)
     settings.model, settings.baseline = complete(settings.model), complete(settings.baseline)
     check_settings(settings)
     return settings

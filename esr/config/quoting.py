@@ -39,11 +39,9 @@ def readable(words: Sequence[str], *, several: bool = False) -> list[str]:
 def _readable(word: str, *, several: bool) -> str:
     key, equals, value = word.partition("=")
     name = key.lstrip("+")
-    if not equals or not value:
-        return word
-    if name == _CPUS:
+    if equals and name == _CPUS:
         return f"{key}={_cpus(value, several=several)}"
-    if not (name in _PATHS or (name in _YAMLS and value.endswith((".yaml", ".yml")))):
+    if not value or not (name in _PATHS or (name in _YAMLS and value.endswith((".yaml", ".yml")))):
         return word
     if _parses(word, several=several):
         return word
@@ -51,25 +49,25 @@ def _readable(word: str, *, several: bool) -> str:
     return f"{key}={','.join(part if _parses(f'{key}={part}', several=False) else quoted(part) for part in parts)}"
 
 
-def _cpus(value: str, *, several: bool) -> str:
-    """`0-3,8` or `[0-3,8]` as `[0,1,2,3,8]`; anything else, and a sweep, as it is."""
-    inner = value.strip().removeprefix("[").removesuffix("]")
-    listed = value.strip().startswith("[")
-    if several and not listed and "," in inner:
+def _cpus(value: str, *, several: bool = False) -> str:
+    """`0-3,8` or `[0-3,8]` as `[0,1,2,3,8]`, in a sweep each of its choices; `null`, `[]` and functions as they are.
+
+    Raises:
+        ConfigError: It is anything else.
+    """
+    if value.strip() in ("null", "[]") or re.search(r"\(|\$\{", value):
         return value
+    if several and len(choices := re.findall(r"\[[^\]]*\]|[^,\[\]]+", value)) > 1:
+        return ",".join(map(_cpus, choices))
+    inner = value.strip().strip("'\"").removeprefix("[").removesuffix("]")
     if not _RANGES.fullmatch(inner):
-        if re.match(r"\s*-?\d", inner):
-            raise ConfigError(f"{_CPUS}={value}: expected numbers of CPUs, as 0-3 or 0,2,5-7")
-        return value
+        raise ConfigError(f"{_CPUS}={value}: expected numbers of CPUs, as 0-3 or 0,2,5-7")
     found: list[int] = []
     for part in inner.split(","):
-        low, dash, high = part.partition("-")
+        low, _, high = part.partition("-")
         first, last = int(low), int(high or low)
-        if not dash:
-            found.append(first)
-            continue
         if last < first or last >= _MOST_CPUS:
-            raise ConfigError(f"{_CPUS}={value}: {part.strip()} is no range of CPUs, as 0-3 is")
+            raise ConfigError(f"{_CPUS}={value}: {part.strip()} must be a CPU or a range of them, as 0-3")
         found += range(first, last + 1)
     return f"[{','.join(map(str, found))}]"
 

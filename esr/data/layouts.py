@@ -204,9 +204,9 @@ def _parts(hr: _Folder | None, lr: _Folder | None, top: _Folder | None) -> Split
     if hr is None:
         return Split([], found, skipped)
     if hr is top:
-        above = split(hr.images)
+        above = split(hr.images, found)
         return Split(above.hr, found, [*skipped, *above.lr, *above.skipped])
-    results = results_among(hr.images)
+    results = results_among(hr.images, found)
     return Split([file for file in hr.images if file not in results], found, [*skipped, *results])
 
 

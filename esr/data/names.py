@@ -94,11 +94,15 @@ def _without_lr_mark(stem: str) -> tuple[str, int | None] | None:
     return (rest, int(found["scale"]) if found["scale"] else None) if rest else None
 
 
-def split(files: Sequence[Path]) -> Split:
+def split(files: Sequence[Path], elsewhere: Sequence[Path] = ()) -> Split:
     """Tells HR, LR and everything else in one folder apart.
 
     Where some names say that they are HR, a name without a mark is none: it is LR if every HR image has such a
     partner and nothing else is LR, and otherwise a result of another method.
+
+    Args:
+        files: Of one folder.
+        elsewhere: LR files of another one.
     """
     results = _marked_results(files)
     marked = [file for file in files if is_hr(file.stem)]
@@ -115,7 +119,7 @@ def split(files: Sequence[Path]) -> Split:
     known = {folded(file.stem) for file in plain} | {folded(name) for file in lr for name in lr_names(file.stem)[1:]}
     other_scales = [file for file in others if known & {folded(name) for name in lr_names(file.stem)[1:]}]
     hr = plain + [file for file in others if file not in other_scales]  # names that only look like a scale
-    results += results_among(hr)
+    results += results_among(hr, [*lr, *elsewhere])
     return Split([file for file in hr if file not in results], lr, [*results, *other_scales])
 
 
@@ -124,21 +128,31 @@ def _marked_results(files: Sequence[Path]) -> list[Path]:
     return [file for file in files if folded(_RESULT.sub("", file.stem)) in stems - {folded(file.stem)}]
 
 
-def results_among(files: Sequence[Path]) -> list[Path]:
-    """Results of other methods among HR images: `a_SR.png` beside `a.png`, or one ending beside every image."""
+def results_among(files: Sequence[Path], lr: Iterable[Path] = ()) -> list[Path]:
+    """Results of other methods among HR images: `a_SR.png` beside `a.png`, or one ending beside every image.
+
+    Beside a single image, any ending that has its size; no image with an LR of its own is a result.
+    """
     stems = {folded(file.stem): file for file in files}
     results = _marked_results(files)
     tails: dict[str, list[tuple[str, Path]]] = defaultdict(list)
     for stem, file in stems.items():
-        for cut in (match.start() for match in re.finditer(r"[_\-]", stem)):
-            if stem[:cut] in stems and not stem[cut + 1 :].isdigit():
+        for cut in (match.start() for match in re.finditer(r"[_\-. ]", stem)):
+            if stem[:cut] in stems and not (stem[cut + 1 :].isdigit() or is_hr(stem)):
                 tails[stem[cut:]].append((stem[:cut], file))
+    partners = {folded(name) for file in lr for name in lr_names(file.stem)}
     owned = {file for found in tails.values() for _, file in found}
     bases = [stem for stem, file in stems.items() if file not in owned]
     for found in tails.values():
-        if len(bases) > 1 and {base for base, _ in found} == set(bases):
-            results += [file for _, file in found if file not in results]
+        if {base for base, _ in found} == set(bases) and (len(bases) > 1 or _of_one_size(stems[bases[0]], found[0][1])):
+            results += [file for _, file in found if file not in results and folded(file.stem) not in partners]
     return results
+
+
+def _of_one_size(one: Path, other: Path) -> bool:
+    from esr.images.files import size_of  # noqa: PLC0415 - names alone do without OpenCV
+
+    return size_of(one) == size_of(other) is not None
 
 
 def pair_names(lr: Iterable[Path], hr: Iterable[Path]) -> tuple[list[tuple[Path, Path]], list[Path], list[Path]]:

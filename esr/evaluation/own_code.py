@@ -1,7 +1,8 @@
 """The source files of a network, found without importing any: those that importing its class brings in.
 
 Imports are read from the syntax tree, wherever in a file they stand. A file that imports by name at run time, or runs
-another file, may bring in anything: then every source file below its package, or its folder, belongs to the network.
+another file, may bring in anything: then every source file below its package, or its folder, belongs to the network. So
+do files that a text in it names, as `widths.json`.
 """
 
 import ast
@@ -25,7 +26,7 @@ _MODULE_SUFFIXES = (".py", *EXTENSION_SUFFIXES)
 _DYNAMIC = {
     *("__import__", "import_module", "exec", "eval", "execfile", "compile", "run_path", "run_module"),
     *("spec_from_file_location", "SourceFileLoader", "load_source", "walk_packages", "iter_modules", "resolve_name"),
-    *("find_spec", "ExtensionFileLoader", "load", "load_inline", "load_library", "CDLL"),
+    *("find_spec", "addsitedir", "extend_path", "ExtensionFileLoader", "load", "load_inline", "load_library", "CDLL"),
 }
 """Names whose call may bring in code that no import names; `load` is `torch.utils.cpp_extension.load`, for one."""
 _SOURCES = (".py", ".so", ".cpp", ".cc", ".cu", ".cuh", ".h", ".hpp", ".c")
@@ -72,12 +73,6 @@ def code_digest(model: ModelConf) -> str | None:
     return whole.hexdigest()
 
 
-def _stamp(file: Path) -> tuple[int, int]:
-    """Size and time of the last change: as long as they stay, a multirun's networks need not read a file again."""
-    status = file.stat()
-    return status.st_size, status.st_mtime_ns
-
-
 def _target(model: ModelConf) -> _Module | None:
     names = model._target_.rpartition(".")[0].split(".")
     for root in roots(model):
@@ -112,8 +107,11 @@ def _closure(start: _Module, model: ModelConf) -> dict[str, Path]:
         waiting += _parents(module)
         if module.file.suffix != ".py":
             continue
-        names, dynamic = _imports(module.file, module.name, _stamp(module.file))
+        status = module.file.stat()
+        names, dynamic = _imports(module.file, module.name, (status.st_size, status.st_mtime_ns))
         for name in names:
+            folders = (module.root, module.file.parent)
+            found |= {f"{key}: {name}": each / name for each in folders if os.path.isfile(each / name)}
             if _belongs(name, start):
                 waiting += next(([one] for root in searched if (one := _located(root, name))), [])
         if dynamic and not _is_shipped(start):
@@ -166,12 +164,12 @@ def _around(module: _Module) -> Iterator[Path]:
 
 @lru_cache(maxsize=_MOST_FILES)
 def _imports(file: Path, module: str, stamp: tuple[int, int]) -> tuple[frozenset[str], bool]:
-    """Names of modules that a file may import, and True if it may bring in others.
+    """Names of modules that a file may import and of files that it may read, and True if it may bring in others.
 
     Args:
         file: The source.
         module: Its own name, which relative imports start from.
-        stamp: Its size and the time of its last change.
+        stamp: Its size and the time of its last change; as long as they stay, a multirun's networks need not read it.
     """
     if stamp[0] > _MOST_PARSED:
         return frozenset(), True
@@ -190,9 +188,12 @@ def _imports(file: Path, module: str, stamp: tuple[int, int]) -> tuple[frozenset
             names.add(start)
             names.update(f"{start}.{alias.name}".strip(".") for alias in node.names)
             dynamic |= node.module is None and any(alias.name == "*" for alias in node.names)  # what `__all__` lists
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and "." in node.value:
+            names.add(node.value)
         elif isinstance(node, ast.Name | ast.Attribute):
             called = node.id if isinstance(node, ast.Name) else node.attr
             dynamic |= called in _DYNAMIC and not _of_torch(node)
+            dynamic |= called == "path" and ast.unparse(node) == "sys.path"
     return frozenset(filter(None, names)), dynamic
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from esr.config.schema import EsrConf
 from esr.config.terms import Ending
 from esr.evaluation.inputs import Inputs
-from esr.evaluation.passes import Passed, run_pass
+from esr.evaluation.passes import run_pass
 from esr.evaluation.reproduction import add_pass
 from esr.evaluation.subject import Subject, alive, recorded
 from esr.evaluation.turns import time_passes, warm_up
@@ -180,11 +180,7 @@ class Measurement:
         wall_ms = sum(each.parent_ms for each in passed)
         block = Block(number, round_, self.process, wall_ms, tuple(sorted(reasons)))
         subject.add_block(block, passed, self.shapes)
-        for each in _some(passed):
+        # As many, at random, as can be compared with HR in little time.
+        for each in passed if len(passed) <= COMPARED else secrets.SystemRandom().sample(passed, COMPARED):
             add_pass(subject.on_timed, self.inputs, each)
         return block
-
-
-def _some(passed: Sequence[Passed]) -> Sequence[Passed]:
-    """All passes of a turn, or as many of them, at random, as can be compared with HR in little time."""
-    return passed if len(passed) <= COMPARED else secrets.SystemRandom().sample(passed, COMPARED)

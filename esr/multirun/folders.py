@@ -24,13 +24,14 @@ _DIGITS = 8
 def register() -> None:
     """Lets `conf/config.yaml` name a multirun's folder, `${esr.sweep:}`, and a network's below it, `${esr.job:}`."""
     OmegaConf.register_new_resolver("esr.run", run_folder, replace=True, use_cache=True)
+    OmegaConf.register_new_resolver("esr.expanded", os.path.expanduser, replace=True)
     OmegaConf.register_new_resolver("esr.sweep", sweep_folder, replace=True)
     OmegaConf.register_new_resolver("esr.job", job_folder, replace=True)
 
 
 def run_folder(out: str, day: str, time: str) -> str:
     """Folder of one evaluation, which no other run is given: `OUT/outputs/DAY/TIME`, numbered where that is taken."""
-    return str(exclusive(Path(out, "outputs", day, time)))
+    return str(exclusive(Path(os.path.expanduser(out), "outputs", day, time)))
 
 
 def sweep_folder(*, _root_: DictConfig) -> str:

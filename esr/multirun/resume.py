@@ -10,7 +10,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,18 +68,14 @@ def _name(config: DictConfig) -> str:
     return network_name(typed(ModelConf, OmegaConf.to_container(config.model, resolve=True)))
 
 
-def _claimed(folder: Path, progress: Progress) -> AbstractContextManager[object]:
+@contextmanager
+def _claimed(folder: Path, progress: Progress) -> Iterator[None]:
     """Locks the folder against another `esr` with the same command, until the end of the `with` block."""
     lock = FileLock(folder / _LOCK)
     try:
         wait_for(lock, f"another esr with the same command measures {shown_path(folder)}", progress)
-        return _released(lock)
     except OSError as error:
         raise RecordError(f"{folder / _LOCK}: cannot be locked ({error.strerror}); {ANOTHER_OUT}") from error
-
-
-@contextmanager
-def _released(lock: FileLock) -> Iterator[None]:
     try:
         yield
     finally:

@@ -1,5 +1,6 @@
 """The task that Hydra runs: one evaluation or, with `-m`, one for each network, shown and summed up."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -117,32 +118,31 @@ class Task:
             jobs: Overrides of each job.
 
         Raises:
-            ConfigError: The command names a choice that does not exist, no job can be composed, or two would write one
-                folder; nothing was measured yet.
+            ConfigError: The command names a choice that does not exist, or no network, no job can be composed, or two
+                would write one folder; nothing was measured yet.
         """
         self.labels |= labels(jobs)
+        networks, self.networks = self.networks, 0  # nothing to sum up where an error ends all
         folders_of = self._folders
         sound: list[Sequence[str]] = []
         refused: list[tuple[Sequence[str], EsrError]] = []
         for overrides in jobs:
             try:
                 with in_one_line(overrides):
-                    sweep = compose(overrides).hydra.sweep
+                    sweep = composition.require_network(compose(overrides)).hydra.sweep
                     folder = f"{sweep.dir}/{sweep.subdir}"
                 sound.append(overrides)
                 folders_of.setdefault(folder, []).append(overrides)
             except EsrError as error:
                 if isinstance(error.__cause__, MissingConfigException):
-                    self.networks = 0  # nothing to sum up
                     raise
                 refused.append((overrides, error))
         if refused and not sound:
-            self.networks = 0
             raise refused[0][1]
         for folder, several in folders_of.items():
             if len(several) > 1:
-                self.networks = 0
                 raise ConfigError(_meeting(several, folder))
+        self.networks = networks
         for overrides, reason in refused:
             self.end(NetworkOutcome(self.network(overrides), "refused", str(reason), None))
         return sound
@@ -208,17 +208,21 @@ def labels(jobs: Sequence[Sequence[str]]) -> dict[tuple[str, ...], str]:
     ['a', 'b']
     >>> list(labels([["model=rlfn", "weights=one.pth"], ["model=rlfn", "weights=two.pth"]]).values())
     ['weights=one.pth', 'weights=two.pth']
+    >>> list(labels([["model=rlfn", "weights=a/w.pth"], ["model=rlfn", "weights=b/w.pth"]]).values())
+    ['weights=a/w.pth', 'weights=b/w.pth']
     """
     shared = set.intersection(*(set(job) for job in jobs)) if jobs else set()
     paths: dict[str, set[str]] = {}
     for job in jobs:
         paths.setdefault(Path(_model(job)).stem, set()).add(_model(job))
+    names = Counter(Path(_value(word)).name for word in {word for job in jobs for word in job})
     found = {}
     for job in jobs:
         chosen = _model(job)
         folder = [str(Path(chosen).parent)] if len(paths[Path(chosen).stem]) > 1 else []
-        varied = [f"{word.partition('=')[0].rpartition('.')[2]}={Path(_value(word)).name}"
-                  for word in job if word not in shared and not word.startswith("model=")]  # fmt: skip
+        varied = [f"{word.partition('=')[0].rpartition('.')[2]}={_value(word) if names[name] > 1 else name}"
+                  for word in job if word not in shared and not word.startswith("model=")
+                  for name in [Path(_value(word)).name]]  # fmt: skip
         found[_key(job)] = " ".join(folder + varied)
     return found
 

@@ -12,11 +12,11 @@ from esr.config.cards import card_of_model, is_as_shipped
 from esr.config.class_path import check_class_path, methods
 from esr.config.schema import ModelConf
 from esr.errors import NetworkError
-from esr.networks.classes import factory
+from esr.networks.classes import factory, strangers_code
 from esr.networks.facts import Facts, remember
 from esr.networks.state_dicts import load_weights, random_weights
 from esr.records.network import Weights
-from esr.text import described, did_you_mean
+from esr.text import did_you_mean
 
 _LAZY_SIDE = 64
 """Pixels."""
@@ -37,11 +37,9 @@ def build(model: ModelConf) -> nn.Module:
         if folder is not None and str(folder) not in sys.path and not model._target_.startswith("esr."):
             sys.path.insert(0, str(folder))
     make = factory(model._target_)
-    try:
+    given = f"{dict(model.args)}; it takes ({_parameters(make)})"
+    with strangers_code(f"{key}: cannot be built with args {given}"):
         network = make(**model.args)
-    except (Exception, SystemExit) as error:  # a stranger's code may raise anything
-        given = f"{dict(model.args)}; it takes ({_parameters(make)})"
-        raise NetworkError(f"{key}: cannot be built with args {given} ({described(error)})") from error
     if not isinstance(network, nn.Module):
         raise NetworkError(f"{key}: gave a {type(network).__name__}, expected a torch.nn.Module")
     _materialise(network, key)
@@ -57,12 +55,8 @@ def _materialise(network: nn.Module, key: str) -> None:
     if not any(is_lazy(one) for one in (*network.parameters(), *network.buffers())):
         return
     network.eval()
-    try:
-        with torch.no_grad():
-            network(torch.zeros(1, 3, _LAZY_SIDE, _LAZY_SIDE))
-    except Exception as error:  # a stranger's code may raise anything
-        size = f"1×3×{_LAZY_SIDE}×{_LAZY_SIDE}"
-        raise NetworkError(f"{key}: lazy parameters need a pass, which fails on {size} ({described(error)})") from error
+    with strangers_code(f"{key}: lazy parameters need a pass, which fails on 1×3×{_LAZY_SIDE}×{_LAZY_SIDE}"):
+        torch.no_grad()(network)(torch.zeros(1, 3, _LAZY_SIDE, _LAZY_SIDE))
 
 
 def load(
@@ -127,10 +121,8 @@ def _call(network: nn.Module, name: str) -> nn.Module:
         fault = f"no module of {type(network).__name__} has this method"
         raise NetworkError(f"{key}: {fault}; {did_you_mean(method, known)}")
     for owner in owners:
-        try:
+        with strangers_code(f"{key}: it is called without arguments, and fails"):
             returned = getattr(owner, method)()
-        except (Exception, SystemExit) as error:  # a stranger's code may raise anything
-            raise NetworkError(f"{key}: fails ({described(error)}); it is called without arguments") from error
         if owner is network and isinstance(returned, nn.Module):
             return returned
     return network

@@ -4,7 +4,9 @@ import builtins
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dis import opname
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,31 @@ def factory(target: str) -> Callable[..., Any]:
     return made
 
 
+@contextmanager
+def strangers_code(fault: str) -> Iterator[None]:
+    """Runs a stranger's code in the block: whatever it raises becomes a `NetworkError`, whose line begins with `fault`.
+
+    Raises:
+        NetworkError: It raised anything.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if is_ctrl_c(error):
+            raise
+        ending = "" if isinstance(error, Exception) else "; a network's code must not end the program"
+        raise NetworkError(f"{fault} ({described(error)}){ending}") from error
+
+
+def is_ctrl_c(error: BaseException) -> bool:
+    """True for an interrupt by a signal; False for one that a statement raises, as in a stranger's code."""
+    last = error.__traceback__
+    while last and last.tb_next:
+        last = last.tb_next
+    stated = last is not None and opname[last.tb_frame.f_code.co_code[last.tb_lasti]] == "RAISE_VARARGS"
+    return isinstance(error, KeyboardInterrupt) and not (stated and type(error) is KeyboardInterrupt)
+
+
 def _module(names: Sequence[str], key: str) -> tuple[Any, Sequence[str]]:
     """The module in which the path ends, and the rest of the path."""
     for length in range(len(names) - 1, 0, -1):
@@ -60,8 +87,9 @@ def _module(names: Sequence[str], key: str) -> tuple[Any, Sequence[str]]:
             missing = error.name or ""
             if not (path == missing or path.startswith(f"{missing}.")):
                 raise NetworkError(f"{key}: {_needed(path, missing)}") from error
-        except (Exception, SystemExit) as error:  # a stranger's module may do anything while it is imported
-            raise NetworkError(f"{key}: {path} cannot be imported ({described(error)})") from error
+        except BaseException:  # a stranger's module may do anything while it is imported
+            with strangers_code(f"{key}: {path} cannot be imported"):
+                raise
     raise NetworkError(f"{key}: cannot be imported, there is no module {names[0]}; looked up in {PLACES}")
 
 

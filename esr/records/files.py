@@ -3,6 +3,7 @@
 import os
 import shutil
 import stat
+from codecs import BOM_UTF8
 from pathlib import Path
 from typing import Any
 
@@ -97,10 +98,11 @@ def _second_try(raw: bytes, error: Exception) -> Document:
         plain = msgspec.json.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as wrong:
         altered = "esr writes records whole, so this file was truncated or altered"
-        remedy = altered if raw[:1] == b"{" else f"name a {FILE_NAME}, or its folder"
+        was_one = raw.lstrip(b"\0 \t\r\n")[:1] in (b"{", b"", b"\xff", b"\xfe")  # or UTF-16, as PowerShell writes
+        remedy = altered if was_one else f"name a {FILE_NAME}, or its folder"
         raise RecordError(f"not JSON ({wrong}); {remedy}") from None
     if not isinstance(plain, dict) or plain.get("format") != FORMAT:
-        raise NotARecord(f"not a record of esr: no 'format': '{FORMAT}' in it")
+        raise NotARecord(f"not a record of esr: no 'format': '{FORMAT}' in it; name a {FILE_NAME}, or its folder")
     version: Any = plain.get("version")
     if version == VERSION:
         raise RecordError(str(error))
@@ -144,7 +146,7 @@ def read_bytes(file: Path) -> bytes:
             raise RecordError("not a file")
         if status.st_size > LARGEST_BYTES:
             raise RecordError(f"larger than {LARGEST_BYTES >> 20} MiB")
-        return file.read_bytes()
+        return file.read_bytes().removeprefix(BOM_UTF8)  # which an editor may have put there
     except OSError as error:
         raise RecordError(f"cannot be read ({error.strerror})") from error
 

@@ -20,7 +20,7 @@ from esr.sandbox.layers import Order, SandboxLayer, Started, tell
 from esr.sandbox.policy import Policy
 from esr.sandbox.supervisor import LISTENER, WORKER_ENDED, Supervisor
 
-_IGNORED = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+_IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 """A scheduler signals every process of a job; the parent decides about this one."""
 _FILE_BYTES = 1 << 30
 _LINUX = sys.platform == "linux"

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from filelock import BaseFileLock, FileLock, Timeout
 
@@ -38,11 +39,18 @@ def measuring(device: str, what: str, when_held: str, progress: Progress) -> Ite
     Raises:
         DeviceError: The device is in use and `when_held` is `fail`, or the lock folder cannot be used.
     """
-    file = _folder() / f"{file_stem(device, 'device')}.lock"
-    lock = FileLock(file, mode=_SHARED_FILE)
-    with _in_one_line(f"{file}: cannot be locked"):
+    folder = Path(os.environ.get(FOLDER_VARIABLE) or f"{tempfile.gettempdir()}/esr-locks")
+    file = folder / f"{file_stem(device, 'device')}.lock"
+    try:
+        if not folder.is_dir():
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(_SHARED)  # only a new folder: an existing one may be somebody's home
+        lock = file_lock(file, mode=_SHARED_FILE)
         _acquire(lock, file, device, when_held, progress)
-    note = _note(file)
+    except OSError as error:
+        fault = f"{file}: cannot be locked ({error.strerror})"
+        raise DeviceError(f"{fault}; choose another folder with {FOLDER_VARIABLE}=DIR") from error
+    note = file.with_suffix(".json")
     try:
         _write(note, what)
         yield
@@ -52,7 +60,7 @@ def measuring(device: str, what: str, when_held: str, progress: Progress) -> Ite
         lock.release()
 
 
-def _acquire(lock: FileLock, file: Path, device: str, when_held: str, progress: Progress) -> None:
+def _acquire(lock: BaseFileLock, file: Path, device: str, when_held: str, progress: Progress) -> None:
     with contextlib.suppress(Timeout):
         lock.acquire(timeout=0)
         return
@@ -62,39 +70,30 @@ def _acquire(lock: FileLock, file: Path, device: str, when_held: str, progress: 
     wait_for(lock, f"{holder}; lock=fail ends instead", progress)
 
 
+def file_lock(file: Path, **settings: Any) -> BaseFileLock:
+    """A lock on a file beside which one can be made: where none can, as below /proc, filelock waits for ever.
+
+    Args:
+        file: Made where it is missing.
+        settings: As for `filelock.FileLock`.
+
+    Raises:
+        OSError: No file can be made there.
+    """
+    if not os.path.lexists(file):
+        tempfile.TemporaryFile(dir=file.parent).close()
+    return FileLock(file, **settings)
+
+
 def wait_for(lock: BaseFileLock, what: str, progress: Progress) -> None:
     """Acquires a lock, and says at once and then each minute what it waits for."""
+    seconds = 0.0
     while True:
         with contextlib.suppress(Timeout):
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=seconds, poll_interval=_POLL_S)
             return
         progress.waiting(what)
-        with contextlib.suppress(Timeout):
-            lock.acquire(timeout=_AGAIN_S, poll_interval=_POLL_S)
-            return
-
-
-def _folder() -> Path:
-    named = os.environ.get(FOLDER_VARIABLE)
-    folder = Path(named) if named else Path(tempfile.gettempdir()) / "esr-locks"
-    with _in_one_line(f"{folder}: cannot be used for locks"):
-        if not folder.is_dir():
-            folder.mkdir(parents=True, exist_ok=True)
-            folder.chmod(_SHARED)  # only a new folder: an existing one may be somebody's home
-    return folder
-
-
-@contextmanager
-def _in_one_line(trouble: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        fault = f"{trouble} ({error.strerror})"
-        raise DeviceError(f"{fault}; choose another folder with {FOLDER_VARIABLE}=DIR") from error
-
-
-def _note(file: Path) -> Path:
-    return file.with_suffix(".json")
+        seconds = _AGAIN_S
 
 
 def _write(note: Path, what: str) -> None:
@@ -118,7 +117,7 @@ def _user() -> str:
 
 def _holder(file: Path) -> str:
     try:
-        note = json.loads(_note(file).read_text(encoding="utf-8"))
+        note = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
         return f"esr {note['what']} (process {note['pid']} of {note['user']}, since {note['since']})"
     except (OSError, ValueError, KeyError, TypeError):
         return "another esr"

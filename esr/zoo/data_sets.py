@@ -7,12 +7,11 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from filelock import FileLock
-
 from esr.config.schema import DataConf
 from esr.data import layouts
 from esr.data.pairing import paired
 from esr.errors import DataError, DownloadError
+from esr.system.lock import file_lock
 from esr.zoo.catalogue import Asset, Remote
 from esr.zoo.download import FetchError, download, mirrored, mismatch
 from esr.zoo.unpack import UnpackError, unpack
@@ -68,7 +67,7 @@ def _counted(images: int, complete: int | None) -> str:
 def _held(file: Path, report: StepDone) -> Iterator[None]:
     """One process at a time; another one that waited finds the set there afterwards."""
     report("waiting for another esr fetch" if file.exists() else "looking", 0, None)
-    with FileLock(file):
+    with file_lock(file):
         try:
             yield
         finally:

@@ -17,10 +17,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import requests
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from urllib3.exceptions import HTTPError
 
 from esr.errors import DownloadError
+from esr.system.lock import file_lock
 from esr.text import one_line
 from esr.zoo.connection import CHECK_NETWORK, CHECK_URL, ELSEWHERE, Patience, explained, session, shown
 
@@ -85,7 +86,7 @@ def download(
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         lock = target.with_name(f".{target.name}.lock")
-        with FileLock(lock, timeout=patience.lock_s):
+        with file_lock(lock, timeout=patience.lock_s):
             try:
                 if not target.exists():
                     _Transfer(url, target, bytes, sha256, progress, patience, setting).run()

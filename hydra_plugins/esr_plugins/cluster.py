@@ -104,7 +104,7 @@ class SubmititLauncher(NetworkLauncher):
         """
         with self.task.watched(len(job_overrides)):
             executor = self.executor()
-            waiting = list(enumerate(self.task.composable(self.compose, job_overrides), initial_job_idx))
+            waiting = list(enumerate(self.sound(job_overrides), initial_job_idx))
             running: list[_Submitted] = []
             while waiting or running:
                 room = self.parallel() - len(running)

@@ -3,7 +3,6 @@
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -12,7 +11,7 @@ from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, configure_log, setup_globals
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from esr.errors import ConfigError
 from hydra_plugins.esr_plugins._base import NetworkLauncher
@@ -42,9 +41,6 @@ class Every(Sweeper):
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         swept = [f"{key}={value}" for key, value in self.params.items()]
         jobs = combinations(parser.parse_overrides([*swept, *arguments]))
-        folder = Path(self.config.hydra.sweep.dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(self.config, folder / "multirun.yaml")
         size = self.max_batch_size or max(1, len(jobs))
         returned = []
         for start in range(0, max(1, len(jobs)), size):
@@ -99,8 +95,7 @@ class Sequential(NetworkLauncher):
         setup_globals()
         returned = []
         with self.task.watched(len(job_overrides)):
-            sound = self.task.composable(self.compose, job_overrides)
-            for number, overrides in enumerate(sound, initial_job_idx):
+            for number, overrides in enumerate(self.sound(job_overrides), initial_job_idx):
                 returned.append(self.run(overrides, number, number))
                 configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         return returned

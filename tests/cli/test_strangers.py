@@ -123,6 +123,7 @@ def test_in_a_multirun_only_the_network_whose_yaml_is_broken_fails(run_esr: RunE
         ("export", "../../x.Y", "is a file's path; put the file beside the YAML"),
         ("show", "needy.Net", "needs the package nobodys_package (pip install nobodys_package)"),
         ("export", "quits.Net", "quits cannot be imported (SystemExit: 0)"),
+        ("show", "stops.Net", "stops cannot be imported (KeyboardInterrupt); a network's code must not end"),
     ],
 )
 def test_a_class_that_cannot_be_had_ends_every_command_in_one_line(
@@ -130,6 +131,7 @@ def test_a_class_that_cannot_be_had_ends_every_command_in_one_line(
 ) -> None:
     (tmp_path / "needy.py").write_text("import nobodys_package\n")
     (tmp_path / "quits.py").write_text("import sys; sys.exit(0)\n")
+    (tmp_path / "stops.py").write_text("raise KeyboardInterrupt\n")
     (tmp_path / "net.yaml").write_text(f"_target_: {target}\n")
     how = ["net.yaml"] if command == "show" else ["model=net.yaml", "format=torchscript", "weights=random"]
     run = run_esr(command, *how)

@@ -53,15 +53,27 @@ def test_a_yaml_and_a_sweep_of_yamls_keep_their_odd_names(tmp_path, monkeypatch)
 
 @pytest.mark.parametrize(
     ("word", "cpus"),
-    [("0-1", [0, 1]), ("0", [0]), ("0,1", [0, 1]), ("[0-1]", [0, 1]), ("0-2,5", [0, 1, 2, 5]), ("[1, 3]", [1, 3])],
+    [
+        *(("0-1", [0, 1]), ("0", [0]), ("0,1", [0, 1]), ("[0-1]", [0, 1]), ("0-2,5", [0, 1, 2, 5]), ("[1, 3]", [1, 3])),
+        *(("'0-1'", [0, 1]), ("null", None)),
+    ],
 )
 def test_cpus_are_typed_as_taskset_takes_them(word, cpus):
     assert compose(["model=imdn", f"device.cpus={word}"]).device.cpus == cpus
 
 
-@pytest.mark.parametrize("word", ["3-1", "0-99999", "a-b", "0-1-2", "1.5"])
+@pytest.mark.parametrize("word", ["3-1", "0-99999", "a-b", "0-1-2", "1.5", "", "all", "'0;1'", "[a]", "0-1,x", "-1"])
 def test_what_is_no_range_of_cpus_is_refused_in_one_line(word):
-    assert "device.cpus" in message("model=imdn", f"device.cpus={word}")
+    for typed in (["model=imdn"], ["-m", "model=imdn"]):
+        line = message(*typed, f"device.cpus={word}")
+        assert line.startswith("device.cpus=")
+        assert "as 0-3" in line
+
+
+def test_a_sweep_takes_ranges_of_cpus():
+    words = ("device.cpus=0-1,3", "device.cpus=[0-1],[3]", "device.cpus=[0-1,3]", "device.cpus=null,0")
+    made = ("[0,1],[3]", "[0,1],[3]", "[0,1,3]", "null,[0]")
+    assert readable(words, several=True) == [f"device.cpus={one}" for one in made]
 
 
 @pytest.mark.parametrize(
@@ -107,11 +119,29 @@ def test_what_is_no_range_of_cpus_is_refused_in_one_line(word):
         (["list"], "that is esr show"),
         (["diff", "a", "b"], "that is esr compare a b"),
         (["shwo"], "did you mean show"),
-        (["model=imdn", "-o", "x"], "write out=DIR"),
-        (["model=imdn", "--output", "x"], "write out=DIR"),
-        (["--model", "imdn"], "write model=NAME"),
+        (["model=imdn", "-o", "x"], "write out=x"),
+        (["model=imdn", "--output"], "write out=DIR"),
+        (["--model", "imdn"], "write model=imdn"),
+        (["--modle=rlfn"], "--modle: no such option; write model=rlfn"),
+        (["--model=rlfn", "-v"], "write model=rlfn"),
+        (["-model", "rlfn", "data=set5"], "-model: no such option; write model=rlfn"),
+        (["-m", "--model", "a b.yaml"], "write model='a b.yaml'"),
+        (["model=imdn", "--data", "set5"], "write data=set5"),
+        (["model=imdn", "--dataset", "."], "write data=folder data.root=."),
+        (["model=imdn", "--baseline_weights=w.pth"], "write baseline_weights=w.pth"),
+        (["model=imdn", "--timing.rounds", "20"], "write timing.rounds=20"),
+        (["model=imdn", "--data.root", "x"], "write data.root=x"),
+        (["--model"], "write model=NAME"),
+        (["export", "--model=rlfn", "--format=onnx"], "--model: no such option; write model=rlfn"),
+        (["export", "model=rlfn", "--fromat", "onnx"], "write format=onnx"),
+        (["train", "--data-root", "images"], "write data_root=images"),
+        (["rank", "x", "--chalenge", "ntire2024"], "write challenge=ntire2024"),
         (["model=imdn", "--gpu"], "write device=cuda"),
-        (["model=imdn", "--lock", "fail"], "write lock=VALUE"),
+        (["model=imdn", "--divice", "cpu"], "write device=cpu"),
+        (["model=imdn", "--precision", "fp16"], "networks are measured in float32"),
+        (["show", "--model", "imdn"], "--model: no such option; esr show --help says more"),
+        (["doctor", "--out", "x"], "--out: no such option; write out=x"),
+        (["model=imdn", "--lock", "fail"], "write lock=fail"),
         (["model=imdn", "--verbos1"], "did you mean --verbose?"),
         (["rank", "x", "-f", "html"], "did you mean --format?"),
         (["rank", "x", "-o", "y"], "did you mean --out?"),
@@ -137,6 +167,8 @@ def test_what_is_no_range_of_cpus_is_refused_in_one_line(word):
         (["help", "timing"], "esr config timing explains it"),
         (["help", "shwo"], "did you mean show"),
         (["help", "run"], "a measurement needs none"),
+        (["help", "=3"], "=3: no such command; known: check"),
+        (["zzz.qqq"], "zzz.qqq: no such command; known: check, compare"),
         (["--models"], "write esr show"),
         (["--list"], "write esr show"),
         (["--datasets"], "write esr fetch --list"),

@@ -121,6 +121,8 @@ def test_images_that_are_left_out_are_counted_with_the_reason(tmp_path: Path) ->
         (["a", "ax4m", "b", "bx4m"], ["a", "b"], 0),
         (["a", "ax4", "ax2"], ["a"], 1),
         (["a", "b", "a_rlfn", "b_rlfn", "ax4", "bx4"], ["a", "b"], 2),
+        (["a", "a_SwinIR", "ax4"], ["a"], 1),
+        (["a", "a_day", "ax4", "a_dayx4"], ["a", "a_day"], 0),
     ],
 )
 def test_files_of_a_flat_folder_are_told_apart(
@@ -164,6 +166,21 @@ def test_results_beside_hr_are_no_hr(tmp_path: Path, suffix: str) -> None:
     save(tmp_path / f"a_{suffix}.png")
     dataset = load_dataset(folder(tmp_path))
     assert (names(dataset), dataset.lr_origin, dataset.skipped[0].images) == (["a"], "bicubic", 1)
+
+
+def test_results_of_any_method_beside_a_single_image_are_no_hr(tmp_path: Path) -> None:
+    for name in ("a", "a_SwinIR", "a_HAT-L"):
+        save(tmp_path / f"{name}.png")
+    save(tmp_path / "a_crop.png", photograph(24, 24))
+    dataset = load_dataset(folder(tmp_path))
+    assert names(dataset) == ["a", "a_crop"]
+    assert [str(one) for one in dataset.skipped] == ["a_HAT-L.png, a_SwinIR.png (2 images, neither HR nor LR)"]
+
+
+def test_an_image_with_lr_in_another_folder_is_no_result(tmp_path: Path) -> None:
+    for name in ("a", "a_day"):
+        save_pair(tmp_path / f"{name}.png", tmp_path / "LR_x4" / f"{name}.png")
+    assert names(load_dataset(folder(tmp_path))) == ["a", "a_day"]
 
 
 def test_names_that_only_look_like_results_or_scales_stay_images(tmp_path: Path) -> None:

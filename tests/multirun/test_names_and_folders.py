@@ -10,12 +10,13 @@ import pytest
 from helpers.participants import SMALL
 from helpers.sweeps import network
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 
 from esr.config import compose as composition
 from esr.config.schema import CheckpointConf
 from esr.errors import ConfigError
 from esr.evaluation.evaluate import evaluate, require_recordable
-from esr.multirun.folders import run_folder
+from esr.multirun.folders import register, run_folder
 from esr.networks import state_dicts, weight_files
 from esr.system.files import exclusive
 from esr.system.limits import time_limit
@@ -40,6 +41,14 @@ def test_no_folder_for_results_is_a_mistake_and_nothing_is_written(participant, 
         run = run_esr(*mode, *SMALL, word, cwd=participant)
         assert (run.code, run.err) == (2, f"esr: {word}: no folder given; out=. is the current one\n")
     assert sorted(participant.rglob("*")) == before
+
+
+def test_results_go_to_the_users_home_where_a_shell_left_the_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert run_folder("~/x", "day", "time") == str(tmp_path / "x" / "outputs" / "day" / "time")
+    assert composition.compose(["model=rlfn", "out=~/x"]).out == str(tmp_path / "x")
+    register()
+    assert OmegaConf.create({"dir": "${esr.expanded:${out}}", "out": "~/x"}).dir == str(tmp_path / "x")
 
 
 def test_an_empty_variable_is_none(monkeypatch):

@@ -316,6 +316,16 @@ HELPERS = {
         "mynet/deep/x.py": "x = 1",
     },
     "a file that is run": {"mynet.py": "exec(open('part.txt').read())", "part.py": "x = 1"},
+    "a folder put on the path": {
+        "mynet.py": "import sys\\nsys.path.insert(0, 'lib')\\nimport far",
+        "lib/far.py": "x = 1",
+    },
+    "a text that names a file": {"mynet.py": "W = open('part/w.json').read()", "part/w.json": "{}"},
+    "a file beside a helper": {
+        "mynet.py": "import parts.conv",
+        "parts/conv.py": "p = __file__.replace('conv.py', 'w.npy')",
+        "parts/w.npy": "1",
+    },
     "lazy names": {
         "mynet/__init__.py": "def __getattr__(name):\\n    return __import__('mynet.' + name)",
         "mynet/lazy.py": "x = 1",
@@ -338,7 +348,7 @@ def test_a_changed_module_of_the_submission_is_other_code(tmp_path, monkeypatch,
     last.write_text(last.read_text() + "\n# changed\n")
     after = code_digest(model)
     assert after != before
-    if kind != "a file that is run":
+    if kind not in ("a file that is run", "a folder put on the path"):
         (tmp_path / "unrelated.py").write_text("x = 2")
         assert code_digest(model) == after
 

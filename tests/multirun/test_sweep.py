@@ -110,6 +110,7 @@ def test_a_mistake_that_spoils_every_network_is_said_once_with_exit_code_2(run_e
     assert len(said) == 1, run.out + run.err
     assert all(word in run.out + run.err for word in words)
     assert not run.records
+    assert (participant / "multirun").exists() == ("2 refused" in words)
 
 
 def test_a_launcher_without_its_extra_is_named(monkeypatch):

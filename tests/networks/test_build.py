@@ -119,6 +119,10 @@ def leave():
     sys.exit(0)
 
 
+def interrupt():
+    raise KeyboardInterrupt
+
+
 made = partial(Plain)
 cached = lru_cache(Plain)
 instance = Plain()
@@ -189,6 +193,7 @@ def test_classes_and_functions_that_return_a_module_build_one(source: str, name:
         ("strangers_net.number", "is a int"),
         ("strangers_net.wrong", "gave a int, expected a torch.nn.Module"),
         ("strangers_net.leave", "cannot be built with args {}; it takes () (SystemExit: 0)"),
+        ("strangers_net.interrupt", "cannot be built with args {}; it takes () (KeyboardInterrupt); a network's code"),
         ("strangers_net.Plane", "strangers_net has no Plane; did you mean Plain?"),
         ("strangers_net.Plain.Inner", "strangers_net.Plain has no Inner"),
         ("nowhere_at_all.Net", "there is no module nowhere_at_all; looked up in the YAML's folder"),
@@ -218,7 +223,10 @@ def test_what_is_no_class_path_is_refused(source: str, target: str) -> None:
         ("from strangers_blocks.missing import X", "needs the module strangers_blocks.missing, which is not there"),
         ("from strangers_blocks import X", "strangers_net cannot be imported (ImportError: cannot import name 'X'"),
         ("raise RuntimeError('not\\ntoday')", "strangers_net cannot be imported (RuntimeError: not today)"),
-        ("import sys; sys.exit(0)", "strangers_net cannot be imported (SystemExit: 0)"),
+        ("import sys; sys.exit(0)", "strangers_net cannot be imported (SystemExit: 0); a network's code must"),
+        ("raise KeyboardInterrupt", "cannot be imported (KeyboardInterrupt); a network's code must not end"),
+        ("raise GeneratorExit(1)", "cannot be imported (GeneratorExit: 1); a network's code must not"),
+        ("class Stop(BaseException): pass\nraise Stop('enough')", "cannot be imported (Stop: enough); a network"),
         ("class Net(:", "strangers_net cannot be imported (SyntaxError: "),
     ],
 )
@@ -231,6 +239,12 @@ def test_an_import_that_fails_is_named_as_it_is(source: str, code: str, words: s
         build(conf(source, "strangers_net.Net"))
     assert words in str(caught.value)
     assert str(caught.value).isprintable()
+
+
+def test_ctrl_c_while_a_module_is_imported_stays_ctrl_c(source: str) -> None:
+    Path(source).with_name("strangers_net.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)\n")
+    with pytest.raises(KeyboardInterrupt):
+        build(conf(source, "strangers_net.Net"))
 
 
 def test_a_network_that_learns_its_shapes_from_the_first_input_gets_one(source: str) -> None:
@@ -266,7 +280,7 @@ def test_a_method_may_return_the_network_to_measure(source: str) -> None:
     ("method", "words"),
     [
         ("switch_to_deploi", "no module of FusesItself has this method; did you mean switch_to_deploy"),
-        ("breaks", "fails (ValueError: no); it is called without arguments"),
+        ("breaks", "it is called without arguments, and fails (ValueError: no)"),
         ("trunk.fuse", "FusesItself has no module trunk"),
     ],
 )

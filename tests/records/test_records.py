@@ -101,6 +101,33 @@ def test_a_missing_record_is_named(tmp_path):
         load_record(tmp_path / "nowhere.json")
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\0" * 4096, "not JSON .*truncated or altered"),
+        (b"\0{}", "not JSON .*truncated or altered"),
+        (b"", "not JSON .*truncated or altered"),
+        ('{"format": "esr-record"}'.encode("utf-16"), "not JSON .*truncated or altered"),
+        (b"\xef\xbb\xbf{}", "not a record of esr"),
+        (b"[{}, {}]", "not a record of esr"),
+        (b'"esr-record"', "not a record of esr"),
+        (b"[1, 2", "not JSON .*name a record.json, or its folder"),
+        (b"\x89PNG", "not JSON .*name a record.json, or its folder"),
+    ],
+)
+def test_a_file_that_begins_otherwise_is_told_whether_it_was_a_record(tmp_path, content, words):
+    file = tmp_path / "bad.json"
+    file.write_bytes(content)
+    with pytest.raises(RecordError, match=words):
+        load_record(file)
+
+
+def test_a_record_that_an_editor_saved_with_a_byte_order_mark_is_read(document, tmp_path):
+    file = write_record(document, tmp_path).path
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert load_record(file).document.id == document.id
+
+
 def test_a_truncated_record_is_refused(document, tmp_path):
     file = write_record(document, tmp_path).path
     file.write_text(file.read_text()[:200])

@@ -94,7 +94,7 @@ def test_a_folder_that_cannot_be_made_is_named_with_the_remedy(tmp_path, monkeyp
     (tmp_path / "file").write_text("")
     monkeypatch.setenv(lock.FOLDER_VARIABLE, str(tmp_path / "file" / "locks"))
     with (
-        pytest.raises(DeviceError, match=r"cannot be used for locks.*ESR_LOCK_DIR=DIR"),
+        pytest.raises(DeviceError, match=r"file/locks/host\.lock: cannot be locked .*ESR_LOCK_DIR=DIR"),
         lock.measuring("host", "model=mine", "fail", Silent()),
     ):
         pass
@@ -122,6 +122,15 @@ def test_a_folder_that_was_there_keeps_its_permissions_and_a_new_one_is_everybod
     monkeypatch.setenv(lock.FOLDER_VARIABLE, str(mine))
     with lock.measuring("host", "model=mine", "fail", Silent()):
         assert mine.stat().st_mode & 0o7777 == 0o700
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/1"), reason="no /proc here")
+@pytest.mark.parametrize("when_held", ["wait", "fail"])
+def test_a_folder_in_which_no_file_can_be_made_is_named_instead_of_waited_for(monkeypatch, when_held):
+    monkeypatch.setenv(lock.FOLDER_VARIABLE, "/proc/1")
+    words = r"/proc/1/host\.lock: cannot be locked .*ESR_LOCK_DIR=DIR"
+    with pytest.raises(DeviceError, match=words), lock.measuring("host", "model=mine", when_held, Silent()):
+        pass
 
 
 def test_a_folder_in_place_of_a_lock_is_named(locks):

@@ -137,10 +137,11 @@ def test_a_hostile_archive_from_the_user_is_refused_and_stays(shop, tmp_path, mo
     assert tree(tmp_path / "here") == ["set5.zip"]
 
 
-def test_a_folder_that_cannot_be_written_is_one_line(shop, tmp_path):
+@pytest.mark.parametrize("folder", ["here", "/proc/1"])
+def test_a_folder_that_cannot_be_written_is_one_line(shop, tmp_path, folder):
     (tmp_path / "here").write_text("in the way")
     for name in ("net", "set5"):
-        code, _, err = shop.fetch(name, "--folder", str(tmp_path / "here"))
+        code, _, err = shop.fetch(name, "--folder", str(tmp_path / folder))
         assert code == 2
         assert "cannot be written" in err
         assert "Traceback" not in err

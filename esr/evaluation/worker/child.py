@@ -74,7 +74,7 @@ class Child:
             return _refusal(kind, str(error), error)
         except EsrError as error:
             return _refusal("user", str(error), error)
-        except (Exception, SystemExit, KeyboardInterrupt) as error:
+        except BaseException as error:
             # The boundary to a stranger's code: whatever it raises is its result, not ours.
             kind = "out_of_memory" if devices.is_out_of_memory(error) else "exception"
             return _refusal(kind, described(error), error)
@@ -137,8 +137,9 @@ class Child:
         )
         self.network, self.model = loaded.network, loaded.model
         form = training_form(self.network, methods(self.model.after_load))
+        form = form and one_line(form)[: to.MESSAGE_LIMIT]
         registered = sum(one.numel() for one in (*self.network.parameters(), *self.network.buffers()))
-        return to.LoadAnswer(_shortened(form), loaded.findings, registered, overrides_loading(self.network))
+        return to.LoadAnswer(form, loaded.findings, registered, overrides_loading(self.network))
 
     @handle.register
     def count(self, request: to.ComplexityRequest) -> to.ComplexityAnswer:
@@ -275,10 +276,6 @@ class Child:
 
     def _forward(self, lr: Tensor) -> Tensor:
         return inference.forward(self.network, lr, self.model.tile)
-
-
-def _shortened(text: str | None) -> str | None:
-    return None if text is None else one_line(text)[: to.MESSAGE_LIMIT]
 
 
 class _Nearest(nn.Module):

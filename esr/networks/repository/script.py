@@ -81,7 +81,7 @@ def select(conf: RepositoryConf, device: torch.device, *, random: bool = False) 
             returned = _call(layout, entry, device)
         except EsrError as error:
             raise NetworkError(f"{key}: {error}") from error
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             raise NetworkError(f"{key}: {_explained(error, layout.root)}") from error
     try:
         return _checked(returned, entry, tuple(sorted(finder.used)))
