@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from esr.system.files import exclusive
 
 MULTIRUN, LATEST = "multirun", "latest"
 """Folder of all multiruns in `conf/config.yaml`, and in it a link to the one that ran last."""
+_HYDRAS = frozenset({".hydra", "esr.log"})
+"""What Hydra writes before an evaluation begins."""
 _OF_THE_CANDIDATE = ("model", "model_submission", "weights")
 _WEIGHTS = ("weights", "baseline_weights")
 _DIGITS = 8
@@ -32,6 +35,15 @@ def register() -> None:
 def run_folder(out: str, day: str, time: str) -> str:
     """Folder of one evaluation, which no other run is given: `OUT/outputs/DAY/TIME`, numbered where that is taken."""
     return str(exclusive(Path(os.path.expanduser(out), "outputs", day, time)))
+
+
+def forget(folder: Path) -> None:
+    """Removes the folder of an evaluation that never began, unless somebody else's files lie in it."""
+    with contextlib.suppress(OSError):
+        if {one.name for one in folder.iterdir()} <= _HYDRAS:
+            shutil.rmtree(folder)
+            for parent in folder.parents[:2]:  # of that day
+                parent.rmdir()
 
 
 def sweep_folder(*, _root_: DictConfig) -> str:

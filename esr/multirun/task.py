@@ -76,6 +76,8 @@ class Task:
                 self._evaluate(config, folder)
             except Exception as error:  # the caller of Hydra raises it
                 self.error = error
+                if isinstance(error, EsrError) and not isinstance(error, EvaluationFailed):
+                    folders.forget(folder)
             return None
         label = self.labels.get(_key(hydra.overrides.task), "")
         if self.overview is None:

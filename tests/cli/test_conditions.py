@@ -16,6 +16,7 @@ from helpers.participants import SMALL
 
 from esr.cli import signals
 from esr.evaluation.crew import Crew, Start
+from esr.multirun import folders
 from esr.sandbox.process import ContainedProcess, Wishes
 
 LONG = "x" * 400
@@ -221,3 +222,18 @@ def test_without_a_home_no_command_ends_in_a_traceback(tmp_path, words):
     run = subprocess.run([ESR, *words], capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
     assert "Traceback" not in run.stderr
     assert run.returncode in (0, 2)
+
+
+@pytest.mark.parametrize("words", [["data=demo"], ["model=imdn", "weights=gone.pth"], ["model=imdn", "data.root=gone"]])
+def test_a_mistake_leaves_no_folder_behind(run_esr, tmp_path, words):
+    assert run_esr(*words, cwd=tmp_path).code == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mistake_leaves_what_others_put_into_the_folder(tmp_path):
+    folder = tmp_path / "outputs" / "day" / "time"
+    folder.mkdir(parents=True)
+    (folder / "esr.log").touch()
+    (folder / "notes.txt").touch()
+    folders.forget(folder)
+    assert sorted(one.name for one in folder.iterdir()) == ["esr.log", "notes.txt"]
