@@ -141,5 +141,7 @@ def test_scripts_whose_networks_cannot_be_told_are_refused(script, message, tmp_
 def test_several_scripts_are_not_guessed_between(tmp_path):
     for name in ("one.py", "two.py"):
         (tmp_path / name).write_text("def select_model(args, device):\n    if args.model_id == 0:\n        x = 1\n")
-    with pytest.raises(ConfigError, match="several files define select_model"):
+    with pytest.raises(
+        ConfigError, match=r"several files define select_model \(one.py, two.py\): give the folder of one"
+    ):
         expand(["model=repo", f"repo={tmp_path}", "id=0"])
