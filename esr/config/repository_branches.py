@@ -134,8 +134,7 @@ def _id_names(function: Function, passed: Sequence[tuple[str, str]]) -> tuple[st
         found.update(map(last_name, _looked_up(node)))
     copied = {name for name, source in copies if name and _ID.search(source)}
     likely = [name for name in found if (_LIKELY.search(name) and "gpu" not in name) or name in copied]
-    first = max(likely, key=lambda name: (bool(_ID.search(name)) or name in copied, found[name]), default="")
-    names = [first] if first else []
+    names = [max(likely, key=lambda name: (bool(_ID.search(name)) or name in copied, found[name]))] if likely else []
     for name in names:  # which grows
         names += sorted({other for pair in copies if name in pair for other in pair} - {*names, ""})
     return tuple(names)

@@ -92,6 +92,10 @@ def test_words_are_completed_and_checked(repository):
     assert compose(["model=imdn", "baseline=repo", f"repo={repository}"]).baseline.repository.id == 0
     mixed = compose(["model=repo", f"repo={repository}", "id=7", "baseline_id=2"])
     assert mixed.baseline.repository.id == 2
+    words = expand(["model=repo", f"repo={repository}", "id=7", "model.requirements=needs.txt"])
+    assert "baseline.requirements=needs.txt" in words  # one script imports the packages of both
+    words = expand(["model=repo", f"repo={repository}", "id=7", "baseline=imdn", "model.requirements=needs.txt"])
+    assert not [word for word in words if word.startswith("baseline.requirements")]
 
 
 @pytest.mark.parametrize(

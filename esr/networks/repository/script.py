@@ -292,11 +292,10 @@ def on_device(device: torch.device) -> Iterator[None]:
         where = map_location if str(map_location) in ("cpu", "meta") else device  # a table or a function names GPUs
         return torch_load(file, where, *args, **kwargs | {"weights_only": True})
 
-    def open_safely(file: Any, framework: str, where: Any = "cpu", **kwargs: Any) -> Any:
+    def open_safely(file: Any, framework: str, device: Any = "cpu", *, chosen: str = str(device), **kwargs: Any) -> Any:
         _refuse_pointer(file)
-        where = kwargs.pop("device", where)
         with open(file, "rb"):  # seen by whoever watches opened files, unlike what comes now
-            return safe_open(file, framework, str(device) if _is_cuda(where) or type(where) is int else where, **kwargs)
+            return safe_open(file, framework, chosen if _is_cuda(device) or type(device) is int else device, **kwargs)
 
     to: Any = nn.Module.to
     torch_load, safe_open = torch.load, safetensors.safe_open
