@@ -111,8 +111,8 @@ def _image() -> to.Pixels:
 
 
 def _in_folder(folder: Path) -> Iterator[HandedIn]:
-    if folder.is_file():
-        other = HandedIn(folder, folder.name, problems=["a single file: hand in a folder, unpacked"])
+    if os.path.lexists(folder) and not folder.is_dir():
+        other = HandedIn(folder, folder.name, problems=["no folder: hand in a folder, unpacked"])
         yield _of_yaml(folder) if folder.suffix in (".yaml", ".yml") else other
         return
     if not folder.is_dir():
