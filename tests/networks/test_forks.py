@@ -583,3 +583,27 @@ def _repeat(root: Path, number: int, pipe: Connection) -> None:
 
 def test_a_watched_pass_draws_the_random_numbers_of_the_pass_that_it_repeats(tmp_path: Path) -> None:
     assert in_a_process(_repeat, make_repository(tmp_path / "r"), 13) is True
+
+
+def _count_twice(root: Path, number: int, pipe: Connection) -> None:
+    torch.set_num_threads(1)
+    child, settings = Child(), EsrConf(model=ModelConf("x"))
+    settings.device.kind, settings.device.threads = "cpu", 1
+    child.answer(to.OpenRequest(settings.device, settings.cudnn))
+    model = complete(ModelConf("x", repository=RepositoryConf(str(root), number)))
+    child.answer(to.LoadRequest(model, Weights("repository"), 0))
+    counted = []
+    for _ in range(2):
+        counted.append(child.answer(to.ComplexityRequest(64, 64)).complexity)
+        torch.rand(7)
+    first, second = counted
+    pipe.send((first.macs, first.flops_fvcore) == (second.macs, second.flops_fvcore))
+    os._exit(0)
+
+
+def test_counts_of_a_network_that_works_at_random_are_the_same_every_time(tmp_path: Path) -> None:
+    root = make_fork(tmp_path / "fork", ONE)
+    file = root / "models" / "team01.py"
+    drawn = "        self.features(x[..., : int(torch.randint(4, 60, ()))])\n        return self.upsampler("
+    file.write_text(file.read_text().replace("        return self.upsampler(", drawn))
+    assert in_a_process(_count_twice, root, 1) is True
