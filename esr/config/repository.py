@@ -146,7 +146,7 @@ def _read(folder: Path, script: Path, _: int) -> Layout:
     return Layout(
         root=root,
         script=script,
-        takes_id=any(one.arg in names for one in (*function.args.posonlyargs, *function.args.args)),
+        takes_id=any(isinstance(one, ast.arg) and one.arg in names for one in ast.walk(function.args)),
         id_names=tuple(dict.fromkeys([*names, _DEFAULT])),
         arguments=options,
         entries=tuple(entries[number] for number in sorted(entries)),

@@ -89,7 +89,7 @@ def examine(layout: Layout, entry: Branch) -> Sources:
 
 
 def _is_missing(package: str) -> bool:
-    if package in sys.stdlib_module_names or package in TOOLS or not package.isidentifier():
+    if package in sys.stdlib_module_names or package in (*TOOLS, "models", "utils") or not package.isidentifier():
         return False
     try:
         return importlib.util.find_spec(package) is None

@@ -284,6 +284,12 @@ FORKS: dict[str, tuple[str, dict[int, str]]] = {
         "    if options.model_id == 1 and options.scale == 4:\n        return load(1), '01_Net', 1.0, None\n",
         {1: "01_Net"},
     ),
+    "keywords alone": (
+        "def select_model(*, number, device='cuda'):\n"
+        "    model_id = number\n"
+        "    if model_id == 1:\n        return load(1).to(device), '01_Net', 1.0, None\n",
+        {1: "01_Net"},
+    ),
     "its own parameter for the id": (
         "def select_model(number, device):\n"
         "    model_id = number\n"
@@ -496,6 +502,13 @@ def test_a_pointer_of_git_lfs_is_named_before_anything_is_run_and_after(tmp_path
         ("input('Ready? ')\n" + ONE, "asks for a line from the keyboard"),
         (ONE.replace("load(1)", "load(args.width)"), "'Namespace' object has no attribute 'width'"),
         ("import models.team01.more\n" + ONE, "the repository has no module models.team01.more"),
+        ("import shutil\nshutil.rmtree('models')\n" + ONE, "the repository has no module models"),
+        (
+            "def select_model(args, device):\n    which = int(os.environ.get('MODEL_ID', 2))\n"
+            "    if which == 1:\n        return load(1), '01_Net', 1.0, None\n"
+            "    elif which == 2:\n        return load(2), '02_Net', 1.0, None\n",
+            "its script built 02_Net instead, and takes the id from elsewhere",
+        ),
         ("import models.ops\n" + ONE, "no module models.ops for this Python (ops.cpython-27-arm.so is there)"),
         (ONE.replace("load(1)", "torch.load('away.pth')"), "away.pth leads out of the repository by a link"),
         ("if __name__ == '__main__':\n    " + ONE.replace("\n", "\n    "), "no select_model when it is imported"),

@@ -81,14 +81,16 @@ def select(conf: RepositoryConf, device: torch.device, *, random: bool = False) 
         except (Exception, SystemExit) as error:
             raise NetworkError(f"{key}: {_explained(error, layout.root)}") from error
     try:
-        return _checked(returned, entry, tuple(sorted(finder.used)))
+        selected = _checked(returned, entry, tuple(sorted(finder.used)))
     except (TypeError, ValueError) as error:
         raise NetworkError(f"{key}: select_model returned {error}, expected (network, name, range, tile)") from error
+    if selected.name != entry.name and selected.name in [other.name for other in layout.entries]:
+        raise NetworkError(f"{key}: its script built {escaped(selected.name)} instead, and takes the id from elsewhere")
+    return selected
 
 
 def _call(layout: Layout, entry: Branch, device: torch.device) -> object:
-    known = "model_id" in layout.arguments
-    argv = [str(layout.script), *(["--model_id", str(entry.key)] if known else [])]
+    argv = [str(layout.script), *(["--model_id", str(entry.key)] if "model_id" in layout.arguments else [])]
     with patch.object(sys, "argv", argv):  # a script may read it when it is imported
         module = _imported(layout)
         function = getattr(module, "select_model", None)
@@ -174,7 +176,7 @@ def _explained(error: BaseException, root: Path) -> str:
 
 def _absent(module: str, root: Path) -> str:
     package = module.partition(".")[0]
-    if (root / package).exists() or (root / f"{package}.py").exists():
+    if package in ("models", "utils") or (root / package).exists() or (root / f"{package}.py").exists():
         stem = root.joinpath(*module.split("."))
         other = listed(one.name for one in stem.parent.glob(f"{stem.name}.*"))
         return f"the repository has no module {escaped(module)}" + f" for this Python ({other} is there)" * bool(other)
