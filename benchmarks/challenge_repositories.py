@@ -175,7 +175,10 @@ def _measured(layout: Layout, number: int, timeout: float) -> Result:
         facts["seconds"] = round(time.monotonic() - started, 1)
         if not run.records:
             lines = [line for line in run.err.splitlines() if line.strip()]
-            reason = next((line for line in lines if line.startswith("esr: ")), lines[-1] if lines else "no reason")
+            # The last: before it may stand that the machine was waited for.
+            reason = next(
+                (line for line in lines[::-1] if line.startswith("esr: ")), lines[-1] if lines else "no reason"
+            )
             return Result(**facts, outcome=reason.removeprefix("esr: ")[:600])  # type: ignore[arg-type]
         record = load_record(run.records[0])
     network = record.candidate

@@ -54,15 +54,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _plain(one: "HandedIn") -> dict[str, object]:
     """A submission for other programs."""
-    return {
-        "network": one.name,
-        "folder": shown_path(one.path),
-        "ready": one.ready,
-        "complexity": one.complexity,
-        "claims": one.claims,
-        "problems": one.problems,
-        "notes": one.notes,
-    }
+    facts = ("ready", "complexity", "claims", "problems", "notes")
+    return {"network": one.name, "folder": shown_path(one.path), **{name: getattr(one, name) for name in facts}}
 
 
 def _row(one: "HandedIn") -> tuple[str, ...]:

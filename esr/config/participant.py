@@ -53,8 +53,8 @@ def _check(config: DictConfig, shown: str) -> None:
             raise ConfigError(f"{shown}: {misplaced}; {SEE}") from error
         key = str(error.full_key or error.key)
         unknown = "not in" in str(error.msg)
-        hint = f"; {did_you_mean(key, all_keys(OmegaConf.structured(ModelConf)))}" if unknown else ""
-        raise ConfigError(f"{shown}: {escaped(key)}: {one_line(first_line(error))}{hint}") from error
+        hint = did_you_mean(key, all_keys(OmegaConf.structured(ModelConf))) if unknown else SEE
+        raise ConfigError(f"{shown}: {escaped(key)}: {one_line(first_line(error))}; {hint}") from error
     except Exception as error:  # as for a value that refers to itself
         raise ConfigError(f"{shown}: {reason(error)}; {SEE}") from error
     if isinstance(model, ModelConf):

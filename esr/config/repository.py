@@ -8,13 +8,13 @@ import ast
 import fnmatch
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 import msgspec
 
-from esr.config.repository_branches import IdKey, arguments, choices, imports_by_name, known_id, last_name, number_of
+from esr.config.repository_branches import Function, IdKey, arguments, choices, imports_by_name, known_id, number_of
 from esr.config.repository_values import assign, constant, texts
 from esr.errors import ConfigError
 from esr.text import listed, one_line, shown_path
@@ -133,35 +133,30 @@ def _read(folder: Path, script: Path, _: int) -> Layout:
     if function is None:
         raise ConfigError(f"{shown_path(script)}: no function {FUNCTION}")
     root = _root(folder, script, tree)
-    name, found = choices(tree, function, root)
+    names, found = choices(tree, function, root, script)
     options = arguments(tree)
     entries: dict[int, Branch] = {}
-    for keys, body in found:
-        for key in keys or _rest(options, name, alone=len(found) == 1):
+    for choice in found:
+        for key in choice.keys or _rest(options, names, alone=len(found) == 1):
             if (number := number_of(key)) not in entries:
-                entries[number] = _entry(key, name, body, function, root)
+                entries[number] = _entry(key, names, choice.body, function, root)
     if not entries:
-        raise ConfigError(
-            f"{shown_path(script)}: {FUNCTION} is no chain of `if model_id == N`, nor like one, so its networks "
-            "cannot be told; write a YAML for each, see docs/own-network.md"
-        )
-    parameters = [one.arg for one in (*function.args.posonlyargs, *function.args.args)]
+        what = f"{FUNCTION} is no chain of `if model_id == N`, nor like one, so its networks cannot be told"
+        raise ConfigError(f"{shown_path(script)}: {what}; write a YAML for each, see docs/own-network.md")
     return Layout(
         root=root,
         script=script,
-        takes_id=name in parameters,
-        id_names=tuple(dict.fromkeys([*filter(None, (name, _DEFAULT)), *_sources(function, name)])),
+        takes_id=any(isinstance(one, ast.arg) and one.arg in names for one in ast.walk(function.args)),
+        id_names=tuple(dict.fromkeys([*names, _DEFAULT])),
         arguments=options,
         entries=tuple(entries[number] for number in sorted(entries)),
     )
 
 
-def _rest(options: Mapping[str, object], name: str, *, alone: bool) -> list[IdKey]:
+def _rest(options: Mapping[str, object], names: Sequence[str], *, alone: bool) -> list[IdKey]:
     """The id that a last `else`, or a function without a choice, is taken for: the command line's default."""
-    default = options.get(name, options.get(_DEFAULT))
-    if isinstance(default, int):
-        return [default]
-    return [0] if alone else []
+    default = next((options[name] for name in (*names, _DEFAULT) if name in options), None)
+    return [default] if isinstance(default, int) else [0] * alone
 
 
 def _script(folder: Path) -> Path:
@@ -182,7 +177,8 @@ def _script(folder: Path) -> Path:
         return chosen[0]
     if chosen:
         names = listed(str(file.relative_to(folder)) for file in chosen)
-        raise ConfigError(f"repo={shown_path(folder)}: several files define {FUNCTION} ({names}), none is {SCRIPT}")
+        remedy = f"give the folder of one, or call one {SCRIPT}"
+        raise ConfigError(f"repo={shown_path(folder)}: several files define {FUNCTION} ({names}): {remedy}")
     if broken:
         raise broken[0]
     raise ConfigError(f"repo={shown_path(folder)}: no {SCRIPT} that defines {FUNCTION}: not a challenge's repository")
@@ -191,7 +187,8 @@ def _script(folder: Path) -> Path:
 def _defining(folder: Path, main: Path) -> Path | None:
     """The script, or the file of the repository from which it imports `select_model`."""
     tree = parsed(main)
-    if _function(tree):
+    own = _function(tree)
+    if own in tree.body:
         return main
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module and FUNCTION in [one.name for one in node.names]:
@@ -199,7 +196,7 @@ def _defining(folder: Path, main: Path) -> Path | None:
             for file in (Path(f"{stem}.py"), stem / "__init__.py"):
                 if os.path.isfile(file) and _function(parsed(file)):
                     return file
-    return None
+    return main if own else None
 
 
 def _root(folder: Path, script: Path, tree: ast.Module) -> Path:
@@ -239,21 +236,17 @@ def _bytes(file: Path) -> bytes:
         raise ConfigError(f"{shown_path(file)}: cannot be read ({error.strerror})") from error
 
 
-def _function(tree: ast.Module) -> ast.FunctionDef | None:
-    """The last definition of `select_model`, which is the one in force."""
-    found = [one for one in tree.body if isinstance(one, ast.FunctionDef) and one.name == FUNCTION]
-    return found[-1] if found else None
+def _function(tree: ast.Module) -> Function | None:
+    """The last definition of `select_model` outside of functions and classes, which is the one in force."""
+    nodes: list[ast.AST] = [*tree.body]
+    for node in nodes:  # which grow
+        nodes += ast.iter_child_nodes(node) if isinstance(node, (ast.If, ast.Try, ast.With, ast.ExceptHandler)) else ()
+    found = [one for one in nodes if isinstance(one, Function) and one.name == FUNCTION]
+    return max(found, key=lambda one: one.lineno, default=None)
 
 
-def _sources(function: ast.FunctionDef, name: str) -> list[str]:
-    """Attributes from which the id is assigned: `number` in `model_id = args.number`."""
-    assigned = (one for one in ast.walk(function) if isinstance(one, ast.Assign))
-    found = [last_name(one.value) for one in assigned if name and name in map(last_name, one.targets)]
-    return [one for one in found if one]
-
-
-def _entry(key: IdKey, id_name: str, statements: list[ast.stmt], function: ast.FunctionDef, root: Path) -> Branch:
-    known = known_id(id_name, key)
+def _entry(key: IdKey, names: Sequence[str], statements: list[ast.stmt], function: Function, root: Path) -> Branch:
+    known = known_id(names, key)
     body = ast.Module(statements, [])
     for node in ast.walk(body):
         if isinstance(node, ast.Assign):

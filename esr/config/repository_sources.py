@@ -11,7 +11,7 @@ import msgspec
 
 from esr.config.repository import Branch, Layout, parsed
 from esr.config.repository_branches import imports_by_name
-from esr.config.repository_values import called, constant
+from esr.config.repository_values import called, constant, dotted
 from esr.errors import ConfigError
 from esr.text import one_line
 
@@ -35,15 +35,17 @@ _CALLS = {
     "Thread": "starts threads",
     "Popen": "starts a program",
     "set_num_threads": "sets threads",
-    "compile": "torch.compile",
+    "torch.compile": "torch.compile",
+    "subprocess.run": "starts a program",
     "CUDAGraph": "captures a CUDA graph",
     "gumbel_softmax": "random at inference",
     "rand_like": "may be random at inference",
     "randn_like": "may be random at inference",
 }
-"""Called name -> what a reader should know. Of `compile` and `run` only those of torch and subprocess count."""
-_OWNERS = {"compile": "torch", "run": "subprocess"}
+"""Called name, whole or its last part -> what a reader should know."""
 _SWITCHES = ("benchmark", "deterministic", "allow_tf32", "fp32_precision")
+_LATER = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.Try)
+"""Kinds of nodes that are not carried out when a module is imported, or whose failure a handler catches."""
 _OVERRIDDEN = ("to", "cuda", "eval", "load_state_dict", "__call__")
 """Methods of a network that do more than they say where they are redefined."""
 
@@ -87,7 +89,7 @@ def examine(layout: Layout, entry: Branch) -> Sources:
 
 
 def _is_missing(package: str) -> bool:
-    if package in sys.stdlib_module_names or package in TOOLS or not package.isidentifier():
+    if package in sys.stdlib_module_names or package in (*TOOLS, "models", "utils") or not package.isidentifier():
         return False
     try:
         return importlib.util.find_spec(package) is None
@@ -97,7 +99,7 @@ def _is_missing(package: str) -> bool:
 
 def _imported(tree: ast.AST, *, whole: bool) -> Iterator[str]:
     """Dotted names of imported modules; relative ones begin with their dots."""
-    for node in ast.walk(tree) if whole else _at_import(tree):
+    for node in ast.walk(tree) if whole else _networks(tree, _LATER):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -106,18 +108,6 @@ def _imported(tree: ast.AST, *, whole: bool) -> Iterator[str]:
             yield from (f"{base}{between}{alias.name}" for alias in node.names)
         elif imports_by_name(node) and isinstance(name := constant(node.args[0], {}), str):
             yield name
-
-
-def _at_import(tree: ast.AST) -> Iterator[ast.AST]:
-    """Nodes that are carried out when a module is imported, without attempts that a handler catches."""
-    waiting = list(ast.iter_child_nodes(tree))
-    while waiting:
-        node = waiting.pop(0)
-        skipped = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.Try)
-        if _is_main(node) or isinstance(node, skipped):
-            continue
-        yield node
-        waiting += ast.iter_child_nodes(node)
 
 
 def _is_main(node: ast.AST) -> bool:
@@ -155,17 +145,15 @@ def _in_branch(entry: Branch, layout: Layout) -> Iterator[str]:
                 yield f"strict=False ({where})"
             if called(node) in ("model", "net", "network"):
                 yield f"passes before any clock runs ({where})"
-            if called(node) == "run" and getattr(getattr(node.func, "value", None), "id", "") == "subprocess":
-                yield f"starts a program ({where})"
+            if reason := _CALLS.get(dotted(node.func)) or _CALLS.get(called(node)):
+                yield f"{reason} ({where})"
 
 
 def _suspicious(tree: ast.Module, name: str) -> Iterator[str]:
     for node in _networks(tree):
         line = f"{name}:{getattr(node, 'lineno', 0)}"
-        if isinstance(node, ast.Call) and (reason := _CALLS.get(called(node))):
-            owner = getattr(getattr(node.func, "value", None), "id", "")
-            if called(node) not in _OWNERS or owner == _OWNERS[called(node)]:
-                yield f"{reason} ({line})"
+        if isinstance(node, ast.Call) and (reason := _CALLS.get(dotted(node.func)) or _CALLS.get(called(node))):
+            yield f"{reason} ({line})"
         elif isinstance(node, ast.Assign):
             for target in node.targets:
                 if isinstance(target, ast.Attribute) and target.attr in _SWITCHES:
@@ -174,12 +162,12 @@ def _suspicious(tree: ast.Module, name: str) -> Iterator[str]:
             yield from _in_class(node, name)
 
 
-def _networks(tree: ast.Module) -> Iterator[ast.AST]:
-    """Every node outside `if __name__ == "__main__"`."""
-    waiting: list[ast.AST] = [tree]
+def _networks(tree: ast.AST, skipped: tuple[type[ast.AST], ...] = ()) -> Iterator[ast.AST]:
+    """Every node outside `if __name__ == "__main__"` and of no skipped kind."""
+    waiting = [tree]
     while waiting:
         node = waiting.pop(0)
-        if not _is_main(node):
+        if not _is_main(node) and not isinstance(node, skipped):
             yield node
             waiting += ast.iter_child_nodes(node)
 
@@ -200,10 +188,6 @@ def _in_class(node: ast.ClassDef, name: str) -> Iterator[str]:
 
 def _is_pass(call: ast.Call) -> bool:
     """`self(…)`, `self.cuda()(…)` or `self.forward(…)`."""
-    function = call.func
-    if isinstance(function, ast.Call):
-        function = function.func
-        return isinstance(function, ast.Attribute) and getattr(function.value, "id", "") == "self"
-    if isinstance(function, ast.Attribute):
-        return function.attr == "forward" and getattr(function.value, "id", "") == "self"
-    return getattr(function, "id", "") == "self"
+    function = call.func.func if isinstance(call.func, ast.Call) else call.func
+    owner, _, method = dotted(function).partition(".")
+    return owner == "self" and (method in ("", "forward") or (function is not call.func and "." not in method))

@@ -48,6 +48,8 @@ def expand(words: Sequence[str], *, several: bool = False) -> list[str]:
         changed["id"] = _ids(given.get("id", ""), layout, several=several)
     if "baseline" in chosen and "baseline" not in given:
         changed["baseline"] = CHOICE
+    if chosen == ["model", "baseline"] and "model.requirements" in given:  # of one script
+        changed["baseline.requirements"] = given.get("baseline.requirements", given["model.requirements"])
     if given.get("baseline_id", "null") not in ("", "null"):
         _ids(given["baseline_id"], layout, several=False, key="baseline_id")
     kept = [word for word in words if word.partition("=")[0] not in changed]

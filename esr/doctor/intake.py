@@ -111,8 +111,8 @@ def _image() -> to.Pixels:
 
 
 def _in_folder(folder: Path) -> Iterator[HandedIn]:
-    if folder.is_file():
-        other = HandedIn(folder, folder.name, problems=["a single file: hand in a folder, unpacked"])
+    if os.path.lexists(folder) and not folder.is_dir():
+        other = HandedIn(folder, folder.name, problems=["no folder: hand in a folder, unpacked"])
         yield _of_yaml(folder) if folder.suffix in (".yaml", ".yml") else other
         return
     if not folder.is_dir():
@@ -172,11 +172,8 @@ def _class_problems(target: str, folder: Path) -> list[str]:
     stem = folder.joinpath(*module.split("."))
     source = next((one for one in (Path(f"{stem}.py"), stem / "__init__.py") if os.path.isfile(one)), None)
     if source is None:
-        return (
-            []
-            if module.startswith("esr.")
-            else [f"_target_={target}: no {module.replace('.', '/')}.py beside the YAML"]
-        )
+        absent = f"_target_={target}: no {module.replace('.', '/')}.py beside the YAML"
+        return [] if module.startswith("esr.") else [absent]
     try:
         names = {node.name for node in ast.walk(parsed(source)) if isinstance(node, (ast.ClassDef, ast.FunctionDef))}
     except ConfigError as error:
@@ -224,9 +221,8 @@ def _of_repository(folder: Path) -> Iterator[HandedIn]:
         one = HandedIn(folder, entry.name, complete(conf), is_baseline=is_baseline)
         missing = [name for name in entry.weights if not os.path.isfile(layout.root / name)]
         one.problems += [f"{listed(missing)} is not there"] if missing and len(missing) == len(entry.weights) else []
-        one.problems += [
-            problem for name in entry.weights if name not in missing for problem in _weight_problems(layout.root / name)
-        ]
+        there = [layout.root / name for name in entry.weights if name not in missing]
+        one.problems += [problem for path in there for problem in _weight_problems(path)]
         sources = examine(layout, entry)
         one.problems += [f"needs packages: {' '.join(sources.packages)}"] if sources.packages else []
         one.notes += dict.fromkeys(reason.partition(" (")[0] for reason in sources.suspicious)
@@ -266,17 +262,11 @@ def _bare(folder: Path) -> HandedIn:
 
 def _outermost(tree: ast.Module) -> Iterator[ast.ClassDef]:
     """Classes with a `forward` that no other class of the file mentions."""
-    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
-    mentioned = {
-        name.id
-        for node in tree.body
-        for name in ast.walk(node)
-        if isinstance(name, ast.Name) and not (isinstance(node, ast.ClassDef) and node.name == name.id)
-        if isinstance(node, (ast.ClassDef, ast.FunctionDef))
-    }
-    for node in classes:
+    users = [node for node in tree.body if isinstance(node, (ast.ClassDef, ast.FunctionDef))]
+    mentioned = {it.id for node in users for it in ast.walk(node) if isinstance(it, ast.Name) and it.id != node.name}
+    for node in users:
         methods = {one.name for one in node.body if isinstance(one, ast.FunctionDef)}
-        if "forward" in methods and node.name not in mentioned:
+        if isinstance(node, ast.ClassDef) and "forward" in methods and node.name not in mentioned:
             yield node
 
 

@@ -57,7 +57,7 @@ def load(
         NetworkError: It cannot be built.
         WeightsError: The weights do not fit.
     """
-    _seed(seed)
+    seed_generators(seed)
     used: tuple[str, ...] = ()
     with watching.watched() as seen:
         if model._target_ == RECOGNISED:
@@ -77,7 +77,7 @@ def load(
         if any(one.device != device for one in (*network.parameters(), *network.buffers())):
             network.to(device)  # once: a network may make passes in it
     changed = _reset(settings)
-    _seed(seed)
+    seed_generators(seed)
     return Loaded(network, model, _findings(model, network, seen, changed, used))
 
 
@@ -118,7 +118,8 @@ def _reset(settings: Mapping[str, SettingValue]) -> dict[str, SettingValue]:
     return changed
 
 
-def _seed(seed: int) -> None:
+def seed_generators(seed: int) -> None:
+    """Seeds every generator that a network may draw from."""
     random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 - the state that networks use
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - the state that networks use
     torch.manual_seed(seed)

@@ -134,17 +134,18 @@ def _install(file: Path, lines: list[str], pinned: list[str], folder: Path) -> N
         constraints, wanted = Path(scratch, "constraints.txt"), Path(scratch, "wanted.txt")
         constraints.write_text("\n".join(pinned), encoding="utf-8")
         wanted.write_text("\n".join(lines), encoding="utf-8")
-        pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"), "install", "--quiet"]
-        words = ["--disable-pip-version-check", "--only-binary", ":all:", "-c", str(constraints), "-r", str(wanted)]
+        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", str(folder / "bin" / "python")]
+        words = [*pip, "install", "--quiet", "--only-binary", ":all:", "-c", str(constraints), "-r", str(wanted)]
         try:
             # In an empty folder: pip would take a name for a file that lies there.
-            done = subprocess.run(
-                [*pip, *words], cwd=scratch, capture_output=True, text=True, timeout=_PIP_SECONDS, check=False
-            )
+            done = subprocess.run(words, cwd=scratch, capture_output=True, text=True, timeout=_PIP_SECONDS, check=False)
         except (OSError, subprocess.TimeoutExpired) as error:
             raise ConfigError(f"{shown_path(file)}: pip did not finish ({one_line(str(error))}); {_REMEDY}") from error
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or [done.stderr]
         telling = [line for line in errors if "ResolutionImpossible" not in line] or errors
-        raise ConfigError(f"{shown_path(file)}: {one_line(telling[-1])[:400]}; {_REMEDY}")
+        fault = one_line(telling[-1]).removeprefix("ERROR: ").replace("No matching distribution", "No matching wheel")
+        fault = re.sub(r"because these package.*", "beside the versions that esr's environment keeps", fault)[:400]
+        fault += " (an index cannot be reached)" * ("connection broken" in done.stderr)
+        raise ConfigError(f"{shown_path(file)}: {fault}; {_REMEDY}")
     (folder / _COMPLETE).touch()

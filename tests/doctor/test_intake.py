@@ -84,7 +84,9 @@ def test_archives_stray_files_and_folders_in_folders(tmp_path):
     (unpacked / "its own folder" / "LICENSE").rename(unpacked / "its own folder" / "License.md")
     found = submissions([packed, tmp_path / "loose.zip", unpacked])
     assert "unpack network.zip" in found[0].problems[0]
-    assert found[1].problems == ["a single file: hand in a folder, unpacked"]
+    assert found[1].problems == ["no folder: hand in a folder, unpacked"]
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    assert submissions([tmp_path / "link"])[0].problems == ["no folder: hand in a folder, unpacked"]
     assert (found[2].name, found[2].problems) == ("its own folder", [])
 
 

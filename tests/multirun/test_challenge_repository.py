@@ -92,6 +92,10 @@ def test_words_are_completed_and_checked(repository):
     assert compose(["model=imdn", "baseline=repo", f"repo={repository}"]).baseline.repository.id == 0
     mixed = compose(["model=repo", f"repo={repository}", "id=7", "baseline_id=2"])
     assert mixed.baseline.repository.id == 2
+    words = expand(["model=repo", f"repo={repository}", "id=7", "model.requirements=needs.txt"])
+    assert "baseline.requirements=needs.txt" in words  # one script imports the packages of both
+    words = expand(["model=repo", f"repo={repository}", "id=7", "baseline=imdn", "model.requirements=needs.txt"])
+    assert not [word for word in words if word.startswith("baseline.requirements")]
 
 
 @pytest.mark.parametrize(
@@ -141,5 +145,7 @@ def test_scripts_whose_networks_cannot_be_told_are_refused(script, message, tmp_
 def test_several_scripts_are_not_guessed_between(tmp_path):
     for name in ("one.py", "two.py"):
         (tmp_path / name).write_text("def select_model(args, device):\n    if args.model_id == 0:\n        x = 1\n")
-    with pytest.raises(ConfigError, match="several files define select_model"):
+    with pytest.raises(
+        ConfigError, match=r"several files define select_model \(one.py, two.py\): give the folder of one"
+    ):
         expand(["model=repo", f"repo={tmp_path}", "id=0"])

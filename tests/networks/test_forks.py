@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.challenge_repository import FORK, make_fork, make_repository
+from safetensors.torch import save_file
 
 from esr.config.repository import read_layout
 from esr.config.repository_sources import examine
@@ -21,6 +22,7 @@ from esr.errors import ConfigError, EsrError, WeightsError
 from esr.evaluation.worker import messages as to
 from esr.evaluation.worker.child import Child
 from esr.networks.repository.script import select
+from esr.networks.watching import watched
 from esr.records.network import Weights
 from esr.zoo.repository import weights_of
 
@@ -184,6 +186,116 @@ FORKS: dict[str, tuple[str, dict[int, str]]] = {
         "    if args.model_id == 1:\n        name, data_range = '01_Net', 1.0\n        return load(1)\n",
         {1: "01_Net"},
     ),
+    "a new name in a test": (
+        "def select_model(args, device):\n"
+        "    if (m := args.model_id) == 1:\n"
+        "        model, name = load(m), f'{m:02}_Net'\n"
+        "    elif args.model_id == 2:\n"
+        "        model, name = load(2), '02_Net'\n"
+        "    return model, name, 1.0, None\n",
+        {1: "01_Net", 2: "02_Net"},
+    ),
+    "an async function": (
+        "async def select_model(args, device):\n"
+        "    if args.model_id == 1:\n        return load(1), '01_Net', 1.0, None\n",
+        {1: "01_Net"},
+    ),
+    "constants": (
+        "ID_A = 1\n"
+        "IDS_B: list = [2, 3]\n"
+        "def select_model(args, device):\n"
+        "    if args.model_id == ID_A:\n        return load(1), '01_Net', 1.0, None\n"
+        "    elif args.model_id in IDS_B:\n        return load(2), f'{args.model_id:02}_Net', 1.0, None\n",
+        {1: "01_Net", 2: "02_Net", 3: "03_Net"},
+    ),
+    "members of an Enum": (
+        "from enum import Enum\n"
+        "class Team(Enum):\n    A = 1\n    B = 2\n"
+        "def select_model(args, device):\n"
+        "    team = Team(args.model_id)\n"
+        "    if team is Team.A:\n        model, name = load(team.value), '01_A'\n"
+        "    elif team == Team.B:\n        model, name = load(Team.B.value), '02_B'\n"
+        "    return model, name, 1.0, None\n",
+        {1: "01_A", 2: "02_B"},
+    ),
+    "cases of an Enum": (
+        "import enum\n"
+        "class Team(enum.IntEnum):\n    A = 1\n    B = 2\n"
+        "def select_model(args, device):\n"
+        "    match Team(args.model_id):\n"
+        "        case Team.A:\n            return load(1), '01_A', 1.0, None\n"
+        "        case Team.B as chosen:\n            return load(chosen), '02_B', 1.0, None\n",
+        {1: "01_A", 2: "02_B"},
+    ),
+    "a function in a function": (
+        "def select_model(args, device):\n"
+        "    def built(number):\n"
+        "        if number == 1:\n            return load(1), '01_Net', 1.0, None\n"
+        "        elif number == 2:\n            return load(2), '02_Net', 1.0, None\n"
+        "    return built(args.model_id)\n",
+        {1: "01_Net", 2: "02_Net"},
+    ),
+    "a table, then a change to one network": (
+        "NETWORKS = {1: lambda: load(1), 2: lambda: load(2)}\n"
+        "def select_model(args, device):\n"
+        "    if args.model_id not in NETWORKS:\n        raise NotImplementedError\n"
+        "    if args.model_id in NETWORKS.keys():\n        model = NETWORKS[args.model_id]()\n"
+        "    if args.model_id == 2:\n        model.float()\n"
+        "    return model, f'team{args.model_id:02}', 1.0, None\n",
+        {1: "team01", 2: "team02"},
+    ),
+    "an attribute by its text": (
+        "def select_model(args, device):\n"
+        "    options = vars(args)\n"
+        "    if options['model_id'] == 1:\n        return load(1), '01_Net', 1.0, None\n"
+        "    if getattr(args, 'model_id', 0) == 2:\n        return load(2), '02_Net', 1.0, None\n",
+        {1: "01_Net", 2: "02_Net"},
+    ),
+    "a definition in an attempt": (
+        "try:\n    from an_absent_package import select_model\n"
+        "except ImportError:\n"
+        "    def select_model(args, device):\n"
+        "        if args.model_id == 1:\n            return load(1), '01_Net', 1.0, None\n",
+        {1: "01_Net"},
+    ),
+    "options as a dictionary": (
+        "def select_model(config, device):\n"
+        "    if config['model_id'] == 1:\n        return load(1), '01_Net', 1.0, None\n",
+        {1: "01_Net"},
+    ),
+    "an import in an attempt": (
+        "try:\n    import tensorboardX\nexcept ImportError:\n    tensorboardX = None\n"
+        "import ptflops\n"
+        "def select_model(args, device):\n"
+        "    if args.model_id == 1 and not tensorboardX:\n        return load(1), '01_Net', 1.0, None\n",
+        {1: "01_Net"},
+    ),
+    "a return at the end": (
+        "def select_model(args, device):\n"
+        "    if args.model_id == 1:\n        return load(1), '01_Net', 1.0, None\n"
+        "    return load(2), 'ours', 1.0, None\n"
+        "def main():\n    argparse.ArgumentParser().add_argument('--model_id', default=22, type=int)\n",
+        {1: "01_Net", 22: "ours"},
+    ),
+    "defaults in a dataclass": (
+        "import dataclasses\n"
+        "@dataclasses.dataclass\nclass Options:\n    model_id: int = 1\n    scale: int = 4\n"
+        "def select_model(options: Options, device):\n"
+        "    if options.model_id == 1 and options.scale == 4:\n        return load(1), '01_Net', 1.0, None\n",
+        {1: "01_Net"},
+    ),
+    "keywords alone": (
+        "def select_model(*, number, device='cuda'):\n"
+        "    model_id = number\n"
+        "    if model_id == 1:\n        return load(1).to(device), '01_Net', 1.0, None\n",
+        {1: "01_Net"},
+    ),
+    "its own parameter for the id": (
+        "def select_model(number, device):\n"
+        "    model_id = number\n"
+        "    if model_id == 1:\n        return load(1), '01_Net', 1.0, None\n",
+        {1: "01_Net"},
+    ),
 }
 """Way of choosing -> the script's end, and the names by id."""
 
@@ -238,19 +350,64 @@ BUILT = {
     "with a train that returns nothing": "silent(load(1))",
     "on a GPU by its number": "load(1).to(0).to(device=0)",
     "on several GPUs": "torch.nn.DataParallel(load(1)).cuda()",
+    "with streams and events of a GPU": "timed(load(1))",
+    "from safetensors": "stored()",
 }
+
+
+HELPERS = """
+import safetensors.torch
+
+def silent(network):
+    network.train = lambda mode=True: None
+    return network
+
+def timed(network):
+    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    begin.record()
+    torch.cuda.current_stream().synchronize()
+    end.record(torch.cuda.current_stream())
+    assert begin.elapsed_time(end) >= 0
+    forward = network.forward
+    def passed(x):
+        with torch.cuda.stream(torch.cuda.Stream(priority=-1)):
+            y = forward(x)
+        torch.cuda.synchronize()
+        return y
+    network.forward = passed
+    return network
+
+def stored():
+    model = importlib.import_module("models.team01").Net()
+    model.load_state_dict(safetensors.torch.load_file("model_zoo/one.safetensors", device="cuda:0"))
+    return model
+
+"""
 
 
 @pytest.mark.parametrize("way", BUILT)
 def test_networks_of_other_kinds_are_built(way: str, tmp_path: Path) -> None:
-    silent = "\ndef silent(network):\n    network.train = lambda mode=True: None\n    return network\n"
-    root = make_fork(tmp_path / "fork", silent + ONE.replace("load(1)", BUILT[way]))
+    root = make_fork(tmp_path / "fork", HELPERS + ONE.replace("load(1)", BUILT[way]))
     scripted = torch.jit.script(torch.nn.Sequential(torch.nn.Conv2d(3, 48, 1), torch.nn.PixelShuffle(4)))
     scripted.save(root / "model_zoo" / "scripted.pt")
+    save_file(torch.load(root / "model_zoo" / "team01.pth"), root / "model_zoo" / "one.safetensors")
     assert built(root, 1) == ("01_Net", (1, 3, 32, 32))
 
 
 ONE = "def select_model(args, device):\n    if args.model_id == 1:\n        return load(1), '01_Net', 1.0, None\n"
+
+
+def _opened(root: Path, number: int, pipe: Connection) -> None:
+    with watched() as seen:
+        select(RepositoryConf(str(root), number), torch.device("cpu"))
+    pipe.send([Path(path).name for path in seen.opened])
+    os._exit(0)
+
+
+def test_files_that_safetensors_opens_are_seen(tmp_path: Path) -> None:
+    root = make_fork(tmp_path / "fork", HELPERS + ONE.replace("load(1)", "stored()"))
+    save_file(torch.load(root / "model_zoo" / "team01.pth"), root / "model_zoo" / "one.safetensors")
+    assert "one.safetensors" in in_a_process(_opened, root, 1)
 
 
 def test_a_moved_function_is_found_with_its_own_imports(tmp_path: Path) -> None:
@@ -345,11 +502,23 @@ def test_a_pointer_of_git_lfs_is_named_before_anything_is_run_and_after(tmp_path
         ("input('Ready? ')\n" + ONE, "asks for a line from the keyboard"),
         (ONE.replace("load(1)", "load(args.width)"), "'Namespace' object has no attribute 'width'"),
         ("import models.team01.more\n" + ONE, "the repository has no module models.team01.more"),
+        ("import shutil\nshutil.rmtree('models')\n" + ONE, "the repository has no module models"),
+        (
+            "def select_model(args, device):\n    which = int(os.environ.get('MODEL_ID', 2))\n"
+            "    if which == 1:\n        return load(1), '01_Net', 1.0, None\n"
+            "    elif which == 2:\n        return load(2), '02_Net', 1.0, None\n",
+            "its script built 02_Net instead, and takes the id from elsewhere",
+        ),
+        ("import models.ops\n" + ONE, "no module models.ops for this Python (ops.cpython-27-arm.so is there)"),
+        (ONE.replace("load(1)", "torch.load('away.pth')"), "away.pth leads out of the repository by a link"),
+        ("if __name__ == '__main__':\n    " + ONE.replace("\n", "\n    "), "no select_model when it is imported"),
     ],
 )
 def test_what_cannot_be_built_says_why_in_one_line(script: str, reason: str, tmp_path: Path) -> None:
     root = make_fork(tmp_path / "fork", script)
     torch.jit.script(torch.nn.ReLU()).save(root / "scripted.pt")
+    (root / "models" / "ops.cpython-27-arm.so").touch()
+    (root / "away.pth").symlink_to(tmp_path / "elsewhere.pth")
     outcome = str(built(root, 1))
     assert reason in outcome
     assert outcome.startswith("id=1 of fork: ")
@@ -364,6 +533,14 @@ def test_what_cannot_be_built_says_why_in_one_line(script: str, reason: str, tmp
         ("def select_model(args, device):\n    if args.model == 'rlfn':\n        return 1\n", "no chain of"),
         ("def select_model(args, device):\n    print 'two'\n", "not valid Python"),
         ("def select_model(args, device):\n    if args.model_id == 1:\n        print('later')\n", "no chain of"),
+        (
+            ONE + "    elif args.model_id == teams.B:\n        return 2\n",
+            r"\.py:\d+: the ids that `args.model_id == teams.B` stands",
+        ),
+        (
+            ONE + "    elif 2 <= args.model_id < 5:\n        return 2\n",
+            "cannot be told without running it; compare with num",
+        ),
     ],
 )
 def test_what_cannot_be_told_is_refused(script: str, message: str, tmp_path: Path) -> None:
@@ -419,3 +596,27 @@ def _repeat(root: Path, number: int, pipe: Connection) -> None:
 
 def test_a_watched_pass_draws_the_random_numbers_of_the_pass_that_it_repeats(tmp_path: Path) -> None:
     assert in_a_process(_repeat, make_repository(tmp_path / "r"), 13) is True
+
+
+def _count_twice(root: Path, number: int, pipe: Connection) -> None:
+    torch.set_num_threads(1)
+    child, settings = Child(), EsrConf(model=ModelConf("x"))
+    settings.device.kind, settings.device.threads = "cpu", 1
+    child.answer(to.OpenRequest(settings.device, settings.cudnn))
+    model = complete(ModelConf("x", repository=RepositoryConf(str(root), number)))
+    child.answer(to.LoadRequest(model, Weights("repository"), 0))
+    counted = []
+    for _ in range(2):
+        counted.append(child.answer(to.ComplexityRequest(64, 64)).complexity)
+        torch.rand(7)
+    first, second = counted
+    pipe.send((first.macs, first.flops_fvcore) == (second.macs, second.flops_fvcore))
+    os._exit(0)
+
+
+def test_counts_of_a_network_that_works_at_random_are_the_same_every_time(tmp_path: Path) -> None:
+    root = make_fork(tmp_path / "fork", ONE)
+    file = root / "models" / "team01.py"
+    drawn = "        self.features(x[..., : int(torch.randint(4, 60, ()))])\n        return self.upsampler("
+    file.write_text(file.read_text().replace("        return self.upsampler(", drawn))
+    assert in_a_process(_count_twice, root, 1) is True

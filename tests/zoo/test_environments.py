@@ -46,12 +46,27 @@ def test_offline_a_line_says_what_is_missing(submission, monkeypatch):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("line", ["no-such-package-at-all", "numpy==0.0.1"])
-def test_what_cannot_be_had_beside_the_pinned_ones_is_one_line(submission, tmp_path, line):
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("no-such-package-at-all", "No matching wheel found for no-such-package-at-all;"),
+        ("numpy==0.0.1", "esr's environment keeps its versions"),
+        ("numpy<0.1", "Cannot install numpy<0.1 beside the versions that esr's environment keeps;"),
+    ],
+)
+def test_what_cannot_be_had_beside_the_pinned_ones_is_one_line(submission, tmp_path, line, fault):
     (tmp_path / "needs.txt").write_text(f"--no-index\n{line}\n")
     with pytest.raises(ConfigError, match="leave `requirements` out") as caught:
         environments.packages_of(submission)
+    assert fault in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_an_index_that_cannot_be_reached_is_told_from_a_package_that_is_not_there(submission, tmp_path, monkeypatch):
+    monkeypatch.setenv("PIP_RETRIES", "1")
+    (tmp_path / "needs.txt").write_text("--index-url http://127.0.0.1:9/simple\nno-such-package-at-all\n")
+    with pytest.raises(ConfigError, match=r"no-such-package-at-all \(an index cannot be reached\); install"):
+        environments.packages_of(submission)
 
 
 def test_without_requirements_nothing_is_made(tmp_path):

@@ -2,7 +2,6 @@
 
 import os
 import platform
-import random
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -144,6 +143,7 @@ class Child:
     @handle.register
     def count(self, request: to.ComplexityRequest) -> to.ComplexityAnswer:
         """Counts parameters, operations, activations, convolutions and live memory."""
+        loading.seed_generators(0)  # what a network does may depend on what it draws
         try:
             counted = complexity.measure(self.network, request.height, request.width)
             # Of a copy, which a network may make otherwise than it is itself.
@@ -214,9 +214,7 @@ class Child:
         """The request's input, the last one's output released before."""
         self.output = None
         self.lr = inference.to_tensor(request.image, self.model.data_range, self.device.torch_device)
-        random.seed(request.seed)
-        np.random.seed(request.seed % 2**32)  # noqa: NPY002 - a stranger's network may use these generators
-        torch.manual_seed(request.seed)
+        loading.seed_generators(request.seed)
         return self.lr
 
     def _pass(self, lr: Tensor) -> Callable[[], Tensor]:

@@ -1,5 +1,7 @@
 """Calls the `select_model` of a challenge's script for one network, on the chosen device."""
 
+import argparse
+import asyncio
 import errno
 import functools
 import importlib.abc
@@ -8,17 +10,11 @@ import inspect
 import os
 import re
 import sys
-from argparse import Namespace
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from importlib.machinery import (
-    EXTENSION_SUFFIXES,
-    SOURCE_SUFFIXES,
-    ExtensionFileLoader,
-    FileFinder,
-    ModuleSpec,
-    SourceFileLoader,
-)
+from importlib import machinery
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from traceback import extract_tb
 from types import ModuleType
@@ -26,6 +22,7 @@ from typing import Any, NamedTuple
 from unittest.mock import patch
 from urllib.error import URLError
 
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
@@ -35,7 +32,7 @@ from esr.config.schema import RepositoryConf
 from esr.errors import EsrError, NetworkError
 from esr.networks.build import frozen
 from esr.networks.repository.stand_ins import stand_ins
-from esr.text import described, escaped, one_line
+from esr.text import described, escaped, listed, one_line
 
 _PARTS = 4
 """Of what `select_model` returns: network, name, range of values, tile."""
@@ -84,33 +81,41 @@ def select(conf: RepositoryConf, device: torch.device, *, random: bool = False) 
         except BaseException as error:
             raise NetworkError(f"{key}: {_explained(error, layout.root)}") from error
     try:
-        return _checked(returned, entry, tuple(sorted(finder.used)))
+        selected = _checked(returned, entry, tuple(sorted(finder.used)))
     except (TypeError, ValueError) as error:
         raise NetworkError(f"{key}: select_model returned {error}, expected (network, name, range, tile)") from error
+    if selected.name != entry.name and selected.name in [other.name for other in layout.entries]:
+        raise NetworkError(f"{key}: its script built {escaped(selected.name)} instead, and takes the id from elsewhere")
+    return selected
 
 
 def _call(layout: Layout, entry: Branch, device: torch.device) -> object:
-    known = "model_id" in layout.arguments
-    argv = [str(layout.script), *(["--model_id", str(entry.key)] if known else [])]
+    argv = [str(layout.script), *(["--model_id", str(entry.key)] if "model_id" in layout.arguments else [])]
     with patch.object(sys, "argv", argv):  # a script may read it when it is imported
         module = _imported(layout)
         function = getattr(module, "select_model", None)
         if not callable(function):
-            raise NetworkError(f"{layout.script.name} defines no select_model")
+            raise NetworkError(f"{layout.script.name} defines no select_model when it is imported")
         vars(module).setdefault("device", device)
         bound = _arguments(inspect.signature(function), layout, entry, device)
         with torch.inference_mode(False), torch.enable_grad():
-            return function(*bound.args, **bound.kwargs)
+            returned = function(*bound.args, **bound.kwargs)
+            return asyncio.run(returned) if inspect.iscoroutine(returned) else returned
 
 
-def _arguments(
-    signature: inspect.Signature, layout: Layout, entry: Branch, device: torch.device
-) -> inspect.BoundArguments:
+class Namespace(argparse.Namespace):
+    """Options of the command line, which a script may read as a dictionary, too."""
+
+    def __getitem__(self, name: str) -> object:
+        return getattr(self, name)
+
+
+def _arguments(asked: inspect.Signature, layout: Layout, entry: Branch, device: torch.device) -> inspect.BoundArguments:
     """What `select_model` is called with: the id, or the script's arguments with it, and the device."""
-    bound = signature.bind_partial()
+    bound = asked.bind_partial()
     attributes = Namespace(**{**layout.arguments, **dict.fromkeys(layout.id_names, entry.key)})
     waiting: list[object] = [device] if layout.takes_id else [attributes, device]
-    for name, one in signature.parameters.items():
+    for name, one in asked.parameters.items():
         if "device" in name.lower():
             bound.arguments[name] = device
             waiting = [other for other in waiting if other is not device]
@@ -126,15 +131,12 @@ def _arguments(
 
 
 def _imported(layout: Layout) -> ModuleType:
-    parts = layout.script.relative_to(layout.root).with_suffix("").parts
-    if len(parts) > 1 and all(part.isidentifier() for part in parts):
-        return importlib.import_module(".".join(parts))
-    script = layout.script
-    spec = importlib.util.spec_from_file_location(script.stem, script, loader=_FromSource(script.stem, str(script)))
+    script, name = layout.script, ".".join(layout.script.relative_to(layout.root).with_suffix("").parts)
+    spec = importlib.util.spec_from_file_location(name, script, loader=_FromSource(name, str(script)))
     if spec is None or spec.loader is None:
         raise NetworkError(f"{script.name} is not a Python file")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[script.stem] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
 
@@ -148,8 +150,7 @@ def _checked(returned: object, entry: Branch, used: tuple[str, ...]) -> Selected
     try:
         limit, side = float(data_range), None if tile is None else int(tile)
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
-        what = f"{type(data_range).__name__} and a {type(tile).__name__} as its range and tile"
-        raise TypeError(f"a {what}") from error
+        raise TypeError(f"a {type(data_range).__name__} and a {type(tile).__name__} as its range and tile") from error
     if not limit > 0:
         raise ValueError(f"the range {limit:g}")
     return Selected(frozen(network), str(name), limit, side, used)
@@ -175,8 +176,10 @@ def _explained(error: BaseException, root: Path) -> str:
 
 def _absent(module: str, root: Path) -> str:
     package = module.partition(".")[0]
-    if (root / package).exists() or (root / f"{package}.py").exists():
-        return f"the repository has no module {escaped(module)}"
+    if package in ("models", "utils") or (root / package).exists() or (root / f"{package}.py").exists():
+        stem = root.joinpath(*module.split("."))
+        other = listed(one.name for one in stem.parent.glob(f"{stem.name}.*"))
+        return f"the repository has no module {escaped(module)}" + f" for this Python ({other} is there)" * bool(other)
     if package in sys.stdlib_module_names:
         return f"this Python has no module {escaped(module)}"
     return f"needs the package {escaped(package)}: pip install {escaped(package)}"
@@ -185,15 +188,18 @@ def _absent(module: str, root: Path) -> str:
 def _of_system(error: SystemExit | OSError) -> str | None:
     if isinstance(error, SystemExit):
         return f"its script ends the program (exit code {escaped(str(error.code or 0))}) instead of returning a network"
+    path, root = Path(os.path.abspath(str(error.filename))), Path.cwd()
+    if path.is_relative_to(root) and not path.resolve().is_relative_to(root):
+        return f"{escaped(str(error.filename))} leads out of the repository by a link: put the file itself there"
     if isinstance(error, URLError):
         return "downloads while it is built, and networks have no connection: put the file where its script looks"
     if isinstance(error, FileNotFoundError) and error.filename:
         if any(one.name == "_execute_child" for one in extract_tb(error.__traceback__)):
             return f"starts the program {escaped(str(error.filename))}, which is not installed"
         return f"{escaped(str(error.filename))} is missing: fetch it, or `git lfs pull` in the repository"
-    if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM) and error.filename:
-        return f"opens {escaped(str(error.filename))}, which it may not: it reads its repository and writes nothing"
-    return None
+    is_denied = error.errno in (errno.EACCES, errno.EROFS, errno.EPERM) and error.filename
+    opens = f"opens {escaped(str(error.filename))}, which it may not: it reads its repository and writes nothing"
+    return opens if is_denied else None
 
 
 class _RepositoryFirst(importlib.abc.MetaPathFinder):
@@ -207,13 +213,13 @@ class _RepositoryFirst(importlib.abc.MetaPathFinder):
         for folder in [self._root] if path is None else map(Path, path):
             if not folder.is_relative_to(self._root):
                 continue
-            spec = FileFinder(str(folder), *_LOADERS).find_spec(fullname)
+            spec = machinery.FileFinder(str(folder), *_LOADERS).find_spec(fullname)
             if spec is not None and (spec.loader is not None or spec.submodule_search_locations):
                 return spec
         return None
 
 
-class _FromSource(SourceFileLoader):
+class _FromSource(machinery.SourceFileLoader):
     """Leaves the repository as it is, and does not execute compiled files that lie in it."""
 
     def path_stats(self, path: str) -> Mapping[str, Any]:
@@ -221,7 +227,7 @@ class _FromSource(SourceFileLoader):
         raise OSError(path)
 
 
-_LOADERS = ((_FromSource, SOURCE_SUFFIXES), (ExtensionFileLoader, EXTENSION_SUFFIXES))
+_LOADERS = ((_FromSource, machinery.SOURCE_SUFFIXES), (machinery.ExtensionFileLoader, machinery.EXTENSION_SUFFIXES))
 
 
 class _OnDevice(TorchFunctionMode):
@@ -231,11 +237,24 @@ class _OnDevice(TorchFunctionMode):
         super().__init__()
         self._device = device
 
-    def __torch_function__(
-        self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
+    def __torch_function__(self, func: Any, _: Any, args: Sequence[Any] = (), kwargs: Any = None) -> Any:
         moved = {name: self._device if _is_cuda(value) else value for name, value in (kwargs or {}).items()}
         return func(*(self._device if _is_cuda(value) else value for value in args), **moved)
+
+
+class _Immediate(torch.cpu.Stream, torch.cpu.Event):
+    """A stream or an event of `torch.cuda` on a CPU, where a call returns when its work is done."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self._at = 0.0
+
+    def record(self, _: object = None) -> None:
+        """Notes the time."""
+        self._at = time.perf_counter()
+
+    def elapsed_time(self, end: "_Immediate") -> float:
+        """Milliseconds from this event to another."""
+        return (end._at - self._at) * 1000
 
 
 class _AnyState(dict[str, Any]):
@@ -251,6 +270,7 @@ def _without_weights() -> Iterator[None]:
     nothing = nn.modules.module._IncompatibleKeys([], [])
     with (
         patch.object(torch, "load", lambda *_, **__: _AnyState()),
+        patch.object(safetensors.torch, "load_file", lambda *_, **__: _AnyState()),
         patch.object(nn.Module, "load_state_dict", lambda *_, **__: nothing),
     ):
         yield
@@ -260,7 +280,7 @@ def _without_weights() -> Iterator[None]:
 def on_device(device: torch.device) -> Iterator[None]:
     """Makes `.cuda()` mean the chosen device, and `torch.load` load to it, tensors only.
 
-    `.cuda()` keeps that meaning after the block, where passes may call it.
+    `.cuda()`, and on a CPU the streams and events of `torch.cuda`, stay so after the block: passes may use them.
     """
 
     def module_to(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
@@ -270,24 +290,38 @@ def on_device(device: torch.device) -> Iterator[None]:
         return to(self, *with_device, **kwargs)
 
     def load(file: Any, map_location: Any = None, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(file, (str, os.PathLike)) and is_pointer(Path(file)):
-            raise NetworkError(f"{escaped(str(file))} is a Git LFS pointer, not the weights: run `git lfs pull`")
+        _refuse_pointer(file)
         where = map_location if str(map_location) in ("cpu", "meta") else device  # a table or a function names GPUs
         return torch_load(file, where, *args, **kwargs | {"weights_only": True})
 
+    def open_safely(file: Any, framework: str, device: Any = "cpu", *, chosen: str = str(device), **kwargs: Any) -> Any:
+        _refuse_pointer(file)
+        with open(file, "rb"):  # seen by whoever watches opened files, unlike what comes now
+            return safe_open(file, framework, chosen if _is_cuda(device) or type(device) is int else device, **kwargs)
+
     to: Any = nn.Module.to
-    torch_load = torch.load
+    torch_load, safe_open = torch.load, safetensors.safe_open
     nn.Module.cuda = lambda self, _=None: self.to(device)  # type: ignore[assignment]
     Tensor.cuda = lambda self, *_, **__: self.to(device)  # type: ignore[method-assign]
     with ExitStack() as stack:
         stack.enter_context(patch.object(torch, "load", functools.wraps(torch_load)(load)))
+        for module in (safetensors, safetensors.torch):
+            stack.enter_context(patch.object(module, "safe_open", open_safely))
         if device.type == "cpu":
             stack.enter_context(patch.object(nn.Module, "to", module_to))
-            for name in ("synchronize", "set_device"):
-                stack.enter_context(patch.object(torch.cuda, name, lambda *_: None))
+            # Each name has an object of its own: torch's compiler refuses others.
+            for name, value in {"synchronize": None, "set_device": None, "current_device": str(device)}.items():
+                setattr(torch.cuda, name, lambda *_, value=value, **__: value)
+            for name in ("Event", "Stream", "current_stream", "default_stream"):
+                setattr(torch.cuda, name, type(name, (_Immediate,), {}))
             stack.enter_context(_OnDevice(device))
         yield
 
 
 def _is_cuda(value: object) -> bool:
     return isinstance(value, (torch.device, str)) and str(value).startswith("cuda")
+
+
+def _refuse_pointer(file: object) -> None:
+    if isinstance(file, (str, os.PathLike)) and is_pointer(Path(file)):
+        raise NetworkError(f"{escaped(str(file))} is a Git LFS pointer, not the weights: run `git lfs pull`")

@@ -4,6 +4,7 @@ They make an import succeed, and fail as soon as anything of them is called, ins
 missing package remains an ImportError, so that code which falls back on something else still does.
 """
 
+import ast
 import importlib
 import importlib.abc
 import importlib.util
@@ -19,8 +20,9 @@ from typing import Any
 
 import torch
 
+from esr.config.repository import parsed
 from esr.config.repository_sources import TOOLS
-from esr.errors import NetworkError
+from esr.errors import ConfigError, NetworkError
 
 _MOVED = {"torchvision.transforms.functional_tensor": "torchvision.transforms._functional_tensor"}
 """Modules under the name that older packages import -> their present name."""
@@ -39,24 +41,14 @@ class Absent:
         return Absent(f"{self._name}.{name}")
 
     def __call__(self, *_: object, **__: object) -> Any:
-        """Fails: a network uses what is not there."""
+        """Fails: a network uses what is not there. Iteration and a test for truth do the same."""
         raise missing(self._name)
+
+    __iter__ = __bool__ = __call__
 
     def __mro_entries__(self, _: tuple[object, ...]) -> tuple[type, ...]:
         """A base class that cannot be instantiated."""
-
-        def refuse(*_: object, **__: object) -> object:
-            raise missing(self._name)
-
-        return (type("Absent", (), {"__new__": refuse}),)
-
-    def __iter__(self) -> Iterator[Any]:
-        """Fails, as a call does."""
-        raise missing(self._name)
-
-    def __bool__(self) -> bool:
-        """Fails, as a call does."""
-        raise missing(self._name)
+        return (type("Absent", (), {"__new__": self.__call__}),)
 
 
 class _AbsentModule(ModuleType):
@@ -96,13 +88,14 @@ class StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     def find_spec(self, fullname: str, _: object = None, __: object = None) -> ModuleSpec | None:
         """A stand-in's spec; `None` for a package whose absence must show."""
-        package = fullname.partition(".")[0]
+        package, frame = fullname.partition(".")[0], _importing()
         if fullname in _MOVED:
             return importlib.util.spec_from_loader(fullname, self)
-        if package not in self.used and not (package in TOOLS or self._of_script(package)):
-            return None
-        if package in sys.modules and package not in self.used:  # the package is there, and lacks this module
-            return None
+        if package not in self.used:
+            unused = package in TOOLS or self._of_script(package, frame)
+            # Not for a package that is there, and lacks this module.
+            if not unused or _is_attempt(frame) or package in sys.modules:
+                return None
         self.used.add(package)
         return ModuleSpec(fullname, self, is_package=True)
 
@@ -115,28 +108,32 @@ class StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def exec_module(self, module: ModuleType) -> None:
         """Nothing: a stand-in has no code."""
 
-    def _of_script(self, package: str) -> bool:
+    def _of_script(self, package: str, frame: FrameType) -> bool:
         """True if the import stands in the script or in its utilities, and names no part of the repository."""
-        if (self._root / package).is_dir() or (self._root / f"{package}.py").is_file():
+        own = (self._root / package).is_dir() or (self._root / f"{package}.py").is_file()
+        if own or frame.f_code.co_name != "<module>":  # a function, whose caller may catch a failure
             return False
-        importer = _importing_file()
-        if importer is None:
-            return False
-        if importer == self._script:
-            return True
+        importer = Path(frame.f_code.co_filename).resolve()
         inside = importer.relative_to(self._root).parts if importer.is_relative_to(self._root) else ()
-        return len(inside) > 1 and inside[0] not in self._networks
+        return importer == self._script or (len(inside) > 1 and inside[0] not in self._networks)
 
 
-def _importing_file() -> Path | None:
-    """The file whose import statement is being carried out; `None` inside a function, which may catch a failure."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        file = frame.f_code.co_filename
-        if not file.startswith("<frozen") and Path(file).resolve() != Path(__file__).resolve():
-            return Path(file).resolve() if frame.f_code.co_name == "<module>" else None
+def _importing() -> FrameType:
+    """The code whose import statement is being carried out."""
+    frame = sys._getframe(1)
+    while frame.f_back and (frame.f_globals is globals() or frame.f_code.co_filename.startswith("<frozen")):
         frame = frame.f_back
-    return None
+    return frame
+
+
+def _is_attempt(frame: FrameType) -> bool:
+    """True in a `try`, whose handler does without the package."""
+    try:
+        tree = parsed(Path(frame.f_code.co_filename))
+    except ConfigError:  # no file, as for code that is made up
+        return False
+    attempts = (one for one in ast.walk(tree) if isinstance(one, ast.Try) and one.handlers)
+    return any(one.lineno < frame.f_lineno < one.handlers[0].lineno for one in attempts)
 
 
 @contextmanager
@@ -158,11 +155,7 @@ def prepare_torchvision() -> None:
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        try:
-            importlib.import_module("torchvision")
-        except (ImportError, OSError, RuntimeError):
-            _forget("torchvision")
-        else:
+        if _loads("torchvision"):
             return
         source = Path(spec.origin).with_name("_meta_registrations.py")
         library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
@@ -170,15 +163,18 @@ def prepare_torchvision() -> None:
             with suppress(RuntimeError):  # it is there
                 library.define(f"{name}(Tensor anything) -> Tensor")  # type: ignore[no-untyped-call]
         _KEPT.append(library)
-        try:
-            importlib.import_module("torchvision")
-        except (ImportError, OSError, RuntimeError):
-            _forget("torchvision")
+        _loads("torchvision")
 
 
-def _forget(package: str) -> None:
-    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
-        del sys.modules[name]
+def _loads(package: str) -> bool:
+    """Imports a package; one that fails leaves nothing behind."""
+    try:
+        importlib.import_module(package)
+    except (ImportError, OSError, RuntimeError):
+        for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+            del sys.modules[name]
+        return False
+    return True
 
 
 _KEPT: list[Any] = []
