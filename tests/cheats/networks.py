@@ -505,6 +505,19 @@ class WeightsAsNumbers(nn.Module):
         return sum(place * number for place, number in zip(places, row, strict=True))
 
 
+class PositionsByALittleNetwork(Honest):
+    """Makes a table of the image's size in each pass, by a network of a few parameters, as position biases are."""
+
+    def __init__(self):
+        super().__init__()
+        self.positions = nn.Sequential(nn.Linear(2, 16), nn.LayerNorm(16), nn.ReLU(), nn.Linear(16, 3))
+
+    def compute(self, x):
+        rows, columns = (torch.arange(float(side), device=x.device) / side for side in x.shape[-2:])
+        places = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), -1)
+        return super().compute(x + 0.01 * self.positions(places).permute(2, 0, 1))
+
+
 class WeightsFromNumbers(Honest):
     """Makes its weights anew in each pass, of plain numbers one by one."""
 

@@ -12,7 +12,7 @@ from . import networks
 ODD = (
     "Honest", "TablesOfOtherTypes", "CachesATableFromNumPy", "AnotherMemoryFormat", "ReturnsViews", "WritesInPlace",
     "WeightNormalised", "FiltersInAttributes", "FixedFilters", "CachesAMask", "KeepsTensors", "HasThreadsOfItsOwn",
-    "TurnsItsFilters", "FusesInEachPass", "PlacesInTables", "Pruned",
+    "TurnsItsFilters", "FusesInEachPass", "PlacesInTables", "Pruned", "PositionsByALittleNetwork",
 )  # fmt: skip
 WRITTEN_AROUND = {"ShowsAnother": "rewritten", "WritesIntoFeatures": "rewritten", "FillsAnEmptyTensor": "filled"}
 

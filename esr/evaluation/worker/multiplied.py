@@ -20,6 +20,8 @@ INDEXED = re.compile(r"aten\.(?:_?index|_unsafe_index|gather|take|embedding|scat
 """Operators whose integers are places."""
 _WORD = 2**31
 """A larger integer can hold two numbers."""
+_PRODUCT = 0
+"""Origin that stands for a product."""
 _FLOAT, _BITS = 4, 32
 """Bytes and bits of a number as parameters hold it."""
 
@@ -85,8 +87,8 @@ class Multiplied:
                 origins |= self._of(tensor)
             if multiplies and not masked:
                 self._note_multiplied(tensor)
-        if multiplies:  # a product of parameters is no more than they are
-            origins -= self._counted.keys()
+        if multiplies:  # a product of parameters is no more than they are, and its work was counted
+            origins = (origins - self._counted.keys()) | {_PRODUCT}
         for leaf in tree_leaves(result):
             if isinstance(leaf, Tensor) and not self._is_given(storage := storage_of(leaf)):
                 self._origins[storage] = origins
@@ -94,7 +96,11 @@ class Multiplied:
     def _note_multiplied(self, tensor: Tensor) -> None:
         origins = self._of(tensor)
         self._used |= origins & self._sources.keys()
-        if storage_of(tensor) not in self._counted and (parents := origins & self._counted.keys()):
+        if (
+            storage_of(tensor) not in self._counted
+            and _PRODUCT not in origins
+            and (parents := origins & self._counted.keys())
+        ):
             self._parents |= parents
             # Filters may be widened by zeros.
             self._made.setdefault(_digest(tensor), min(_distinct(tensor), int(torch.count_nonzero(tensor))))
