@@ -105,6 +105,9 @@ image:  ## build the container, VARIANT=cu126 by default; see docker/README.md
 image-cpu:  ## build the small container without CUDA; PIP_CONF=pip.conf names the index of torch's CPU build
 	$(MAKE) image VARIANT=cpu
 
+image-submission:  ## an image with SUBMISSION=DIR's packages on top: REQUIREMENTS=needs.txt, BUILD=FOLDER to compile; docker/README.md
+	ENGINE='$(ENGINE)' IMAGE='$(IMAGE)' sh docker/submission.sh '$(SUBMISSION)' '$(REQUIREMENTS)' '$(BUILD)'
+
 run-image:  ## run esr in the container, results in OUT=runs; ARGS='model=rlfn'
 	mkdir -p $(OUT)
 	$(RUN) $(ARGS)

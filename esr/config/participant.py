@@ -1,6 +1,7 @@
 """A network's YAML, read and checked; a participant's gets its name and path filled in."""
 
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from esr.text import did_you_mean, escaped, one_line, shown_path
 
 _MAPPINGS = ("args", "tile", "checkpoint", "published")
 SEE = "see docs/own-network.md"
+BUILT = "ESR_BUILT"
+"""Variable of the environment, in an image made for a submission: its folder whose operator was compiled there."""
 
 
 def read_network(file: Path) -> DictConfig:
@@ -43,9 +46,10 @@ def _check(config: DictConfig, shown: str) -> None:
     for key in ("defaults", "hydra"):
         if key in config:
             raise ConfigError(f"{shown}: {key}: is Hydra's, not a network's; leave it out and write out the keys")
-    if "build" in config:
-        remedy = "build a wheel of the operator, and name it in the file of `requirements`"
-        raise ConfigError(f"{shown}: build: nothing is compiled here; {remedy}; see docs/challenge-repositories.md")
+    if "build" in config and str(built := config.pop("build")) != os.environ.get(BUILT):
+        remedy = "make an image of its own with it (make image-submission), or name a wheel of it in `requirements`"
+        where = "docs/challenge-repositories.md"
+        raise ConfigError(f"{shown}: build: {escaped(str(built))}: nothing is compiled here; {remedy}; see {where}")
     try:
         model = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(ModelConf(_target_="")), config))
     except OmegaConfBaseException as error:

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import platformdirs
+from packaging.requirements import InvalidRequirement, Requirement
 
 from esr.config.schema import ModelConf
 from esr.errors import ConfigError
@@ -45,7 +46,7 @@ _OPTION = re.compile(
 
 
 def packages_of(model: ModelConf) -> Path | None:
-    """Folder of the packages in a network's `requirements` file, installed if necessary; `None` without such a file.
+    """Folder of the packages in a network's `requirements` file, installed if necessary; `None` if none are needed.
 
     Raises:
         ConfigError: The file is not there, asks for more than wheels, or for what cannot be had beside the pinned ones.
@@ -59,6 +60,8 @@ def packages_of(model: ModelConf) -> Path | None:
         raise ConfigError(f"requirements={model.requirements}: no such file in {shown_path(base)}")
     installed = {_plain(one.name): one.version for one in importlib.metadata.distributions() if one.name}
     lines = _wanted(file, installed)
+    if all(_is_here(line, installed) for line in lines):
+        return None
     pinned = sorted(f"{name}=={version}" for name, version in installed.items())
     key = hashlib.sha256("\n".join([sys.version, *pinned, "", *lines]).encode()).hexdigest()[:16]
     folder = platformdirs.user_cache_path("esr") / "environments" / key
@@ -97,6 +100,20 @@ def _wanted(file: Path, installed: Mapping[str, str]) -> list[str]:
         what = "esr's environment keeps its versions; take these lines out, or leave `requirements` out"
         raise ConfigError(f"{shown_path(file)}: {listed(other, most=6)}: {what}")
     return wanted
+
+
+def _is_here(line: str, installed: Mapping[str, str]) -> bool:
+    """True if esr's environment satisfies a line already, as in an image that was made for the submission."""
+    if line.startswith("-"):
+        return True  # says where packages are, and names none
+    try:
+        wanted = Requirement(line.partition(" --hash")[0])
+    except InvalidRequirement:
+        return False
+    if wanted.marker is not None and not wanted.marker.evaluate():
+        return True
+    version = installed.get(_plain(wanted.name))
+    return version is not None and not wanted.extras and wanted.specifier.contains(version, prereleases=True)
 
 
 def _release(version: str) -> str:

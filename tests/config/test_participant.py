@@ -89,3 +89,15 @@ def test_any_bytes_end_in_a_configuration_or_one_line(tmp_path: Path, content: b
     except ConfigError as error:
         line = str(error)
     assert line.isprintable()
+
+
+def test_an_operator_is_compiled_only_in_an_image_that_was_made_for_it(tmp_path, monkeypatch):
+    file = tmp_path / "model.yaml"
+    file.write_text("_target_: net.Net\nbuild: ops\n")
+    with pytest.raises(ConfigError, match=r"build: ops: nothing is compiled here; make an image of its own"):
+        read_network(file)
+    monkeypatch.setenv("ESR_BUILT", "ops")
+    assert "build" not in read_network(file)
+    monkeypatch.setenv("ESR_BUILT", "other")
+    with pytest.raises(ConfigError, match="nothing is compiled here"):
+        read_network(file)

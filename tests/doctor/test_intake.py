@@ -60,7 +60,7 @@ def test_a_table_to_send_back_after_a_dry_run(run_esr, tmp_path):
         (lambda folder: (folder / "tiny.py").write_text("x = 1"), "tiny.py defines no Tiny"),
         (lambda folder: (folder / "tiny.py").unlink(), "no tiny.py beside the YAML"),
         (lambda folder: (folder / "model.yaml").write_text("_target_: tiny.Tiny\nnmae: x"), "did you mean name"),
-        (lambda folder: (folder / "model.yaml").write_text("_target_: tiny.Tiny\nbuild: setup.py"), "build a wheel"),
+        (lambda folder: (folder / "model.yaml").write_text("_target_: tiny.Tiny\nbuild: ops"), "make image-submission"),
     ],
 )
 def test_faults_show_without_running_anything(fault, problem, tmp_path):

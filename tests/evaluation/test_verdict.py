@@ -186,7 +186,7 @@ OF_A_NETWORK = {
     "work_uncounted, at another size": (cheap_where_counted, "100 multiply-accumulates per pixel"),
     "work_uncounted, changed": (rewritten, "3072 numbers changed outside"),
     "work_uncounted, filled": (filled, "3072 numbers changed outside"),
-    "work_uncounted, one by one": (one_by_one, "9000 products of single values with weights, 7200 multiply"),
+    "work_uncounted, one by one": (one_by_one, "9000 values combined with weights one by one, 7200 multiply"),
     "work_uncounted, nothing": (idle, "no multiplication, but 98 of 100 ms"),
     "parameters_uncounted": (hidden, "5000 numbers"),
     "memory_uncounted": (forgetful, "4600 MiB by the driver, 20 MiB reserved"),

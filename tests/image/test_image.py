@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 
@@ -41,6 +41,38 @@ HARDENED = ("--network", "none", "--read-only", "--tmpfs", "/tmp:rw,size=64m", "
             "no-new-privileges", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024")  # fmt: skip
 TINY = ("model=tiny.yaml", "baseline=tiny.yaml", "weights=random", "baseline_weights=random", "timing=quick",
         "data.limit=1")  # fmt: skip
+
+
+OPERATOR = {
+    "ops/setup.py": """
+from setuptools import Extension, setup
+setup(name="fourfold", version="1.0", ext_modules=[Extension("fourfold", ["fourfold.c"])])
+""",
+    "ops/fourfold.c": """
+#include <Python.h>
+static PyObject *scale(PyObject *self, PyObject *args) { return PyLong_FromLong(4); }
+static PyMethodDef methods[] = {{"scale", scale, METH_NOARGS, ""}, {NULL, NULL, 0, NULL}};
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "fourfold", NULL, -1, methods};
+PyMODINIT_FUNC PyInit_fourfold(void) { return PyModule_Create(&module); }
+""",
+    "needs.txt": "einops\nnumpy  # is there\n",
+    "operated.py": """
+import einops
+import fourfold
+from torch import nn
+
+
+class Operated(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3 * fourfold.scale() ** 2, 3, padding=1)
+
+    def forward(self, x):
+        return einops.rearrange(self.conv(x), "n (c i j) h w -> n c (h i) (w j)", i=4, j=4)
+""",
+    "model.yaml": "_target_: operated.Operated\ndata_range: 1.0\nrequirements: needs.txt\nbuild: ops\n",
+}
+"""A submission with a package and an operator to be compiled."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +174,7 @@ class Container:
 
     def __post_init__(self) -> None:
         self.out = self.folder / "out"
-        self.out.mkdir()
+        self.out.mkdir(exist_ok=True)
         self.out.chmod(0o777)
         (self.folder / "tiny.py").write_text(NETWORK)
         (self.folder / "tiny.yaml").write_text("_target_: tiny.Tiny\ndata_range: 1.0\n")
@@ -323,6 +355,33 @@ def test_cheats_are_caught_without_any_capability(container, tests):
     )
     assert run.returncode == 0, run.stdout[-5000:] + run.stderr[-2000:]
     assert " passed" in run.stdout
+
+
+@pytest.mark.slow
+def test_a_submissions_packages_and_operator_in_an_image_of_its_own(podman, image, container):
+    folder = container.folder / "Team 07"
+    (folder / "ops").mkdir(parents=True)
+    for name, text in OPERATOR.items():
+        (folder / name).write_text(text)
+    authority = os.environ.get("PIP_CERT") or os.environ.get("SSL_CERT_FILE")
+    environment = {"ENGINE": " ".join(podman.command), "IMAGE": image, "TAG": "localhost/esr-test:team",
+                   **({"CA": authority} if authority else {})}  # fmt: skip
+    command = ["sh", "docker/submission.sh", str(folder), "needs.txt", "ops", "--isolation=chroot"]
+    built = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+    assert built.returncode == 0, built.stdout[-3000:] + built.stderr[-3000:]
+    words = ("model=Team 07/model.yaml", *TINY[1:], "sandbox=require")
+    refused = container(*words)
+    assert refused.returncode == 2
+    assert "build: ops: nothing is compiled here; make an image of its own" in refused.stderr
+    derived = replace(container, image="localhost/esr-test:team")
+    run = derived(*words)
+    assert run.returncode == 0, run.stderr
+    tools = derived("-c", "command -v g++ cc gcc pip ninja; ls /opt/packages", options=("--entrypoint", "sh"))
+    assert {"einops", "fourfold"} <= {name.partition(".")[0] for name in tools.stdout.split()}
+    assert not {"setuptools", "wheel", "pip"} & set(tools.stdout.split())
+    assert "/bin/" not in tools.stdout
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="the simulated GPU needs a C compiler")

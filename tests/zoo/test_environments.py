@@ -39,6 +39,13 @@ def test_they_are_installed_once_on_top_of_the_pinned_ones(submission, monkeypat
     assert environments.packages_of(submission) == site
 
 
+@pytest.mark.parametrize("lines", ["numpy", "--no-index\nnumpy>=1.20  # of esr", "gone; python_version < '3'"])
+def test_what_is_here_already_needs_no_environment(submission, tmp_path, monkeypatch, lines):
+    monkeypatch.setenv("ESR_OFFLINE", "1")
+    (tmp_path / "needs.txt").write_text(lines)
+    assert environments.packages_of(submission) is None
+
+
 def test_offline_a_line_says_what_is_missing(submission, monkeypatch):
     monkeypatch.setenv("ESR_OFFLINE", "1")
     with pytest.raises(EsrError, match=r"needs\.txt") as caught:
