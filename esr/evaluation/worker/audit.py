@@ -52,8 +52,8 @@ class _Inspection:
         self._ledger = Ledger(network, lr)
         self._before = _alive()  # holds them, so that no new tensor gets an address of theirs
         self._workspace: dict[int, int] = {}
-        self._input = storage_of(lr)
-        self._from_input = {self._input}
+        self._from_input = {storage_of(lr)}
+        self._counted = {storage_of(one) for one in (lr, *network.parameters())}
         self.multiplied = Multiplied(network)
         self._outside = 0
         self.unknown: set[str] = set()
@@ -109,7 +109,7 @@ class _Inspection:
     def _note_workspace(self, operator: Any, arguments: Sequence[Any]) -> None:
         for one in written(operator, arguments):
             storage = storage_of(one)
-            if storage in self._before and storage != self._input:
+            if storage in self._before and storage not in self._counted:
                 self._workspace[storage] = one.untyped_storage().nbytes()
 
     def _note_products(self, operator: Any, arguments: Sequence[Any], result: Any) -> None:
