@@ -818,6 +818,15 @@ class WorksInHeldMemory(Honest):
         return bicubic(x) + 0.02 * functional.pixel_shuffle(self.tail(y), 4)
 
 
+class WorksInHiddenMemory(WorksInHeldMemory):
+    """Sets it apart from what the collector lists."""
+
+    def compute(self, x):
+        result = super().compute(x)
+        gc.freeze()
+        return result
+
+
 class WorksInItsBuffers(WorksInHeldMemory):
     """Likewise in memory that is registered."""
 

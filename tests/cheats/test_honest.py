@@ -9,6 +9,7 @@ import pytest
 from helpers.paths import REFERENCE
 from PIL import Image
 
+import esr
 from esr.config.cards import model_names
 from esr.config.compose import compose
 
@@ -37,7 +38,7 @@ class Compiled(nn.Module):
 @pytest.fixture
 def images(tmp_path):
     """A folder with one small photograph."""
-    demo = Path(__file__).parents[2] / "esr" / "data" / "demo" / "astronaut.png"
+    demo = Path(esr.__file__).parent / "data" / "demo" / "astronaut.png"
     (tmp_path / "images").mkdir()
     Image.open(demo).crop(PIECE).save(tmp_path / "images" / "piece.png")
     return tmp_path

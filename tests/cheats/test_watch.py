@@ -47,7 +47,7 @@ def test_what_is_written_around_the_watch_is_counted(name):
     assert getattr(watched(name), WRITTEN_AROUND[name]) > 0
 
 
-@pytest.mark.parametrize("name", ["WorksInHeldMemory", "WorksInItsBuffers"])
+@pytest.mark.parametrize("name", ["WorksInHeldMemory", "WorksInHiddenMemory", "WorksInItsBuffers"])
 def test_memory_that_a_pass_works_in_and_does_not_allocate_is_counted(name):
     assert watched(name).workspace == 2 * 24 * 40 * 44 * 4
 
