@@ -2,7 +2,7 @@
 
 Imports are read from the syntax tree, wherever in a file they stand. A file that imports by name at run time, or runs
 another file, may bring in anything: then every source file below its package, or its folder, belongs to the network. So
-do files that a text in it names, as `widths.json`.
+do files in its folders that a text in it names, as `widths.json`.
 """
 
 import ast
@@ -16,6 +16,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import NamedTuple
 
+from esr.config.repository_values import dotted
 from esr.config.schema import ModelConf
 from esr.zoo import repository
 from esr.zoo.download import sha256_of_unchanged
@@ -110,13 +111,20 @@ def _closure(start: _Module, model: ModelConf) -> dict[str, Path]:
         status = module.file.stat()
         names, dynamic = _imports(module.file, module.name, (status.st_size, status.st_mtime_ns))
         for name in names:
-            folders = (module.root, module.file.parent)
-            found |= {f"{key}: {name}": each / name for each in folders if os.path.isfile(each / name)}
+            found |= {f"{key}: {name}": file for file in _named(name, module)}
             if _belongs(name, start):
                 waiting += next(([one] for root in searched if (one := _located(root, name))), [])
         if dynamic and not _is_shipped(start):
             found |= {file.relative_to(module.root).as_posix(): file for file in _around(module)}
     return found
+
+
+def _named(name: str, module: _Module) -> Iterator[Path]:
+    """Files that a text in a module may name; none leads out of the folder, as into /proc, where files have no end."""
+    for folder in (module.root, module.file.parent):
+        file = folder / name
+        if os.path.isfile(file) and file.resolve().is_relative_to(folder.resolve()):
+            yield file
 
 
 def _is_shipped(start: _Module) -> bool:
@@ -193,7 +201,7 @@ def _imports(file: Path, module: str, stamp: tuple[int, int]) -> tuple[frozenset
         elif isinstance(node, ast.Name | ast.Attribute):
             called = node.id if isinstance(node, ast.Name) else node.attr
             dynamic |= called in _DYNAMIC and not _of_torch(node)
-            dynamic |= called == "path" and ast.unparse(node) == "sys.path"
+            dynamic |= dotted(node) == "sys.path"
     return frozenset(filter(None, names)), dynamic
 
 

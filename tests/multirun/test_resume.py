@@ -361,6 +361,19 @@ def test_code_that_no_parser_reads_has_a_digest_all_the_same(tmp_path, text):
     assert code_digest(ModelConf(_target_="mynet.Net", source=str(tmp_path / "model.yaml")))
 
 
+def test_a_text_that_leads_out_of_the_submission_names_no_file_of_it(tmp_path):
+    """Below /proc, for one, a file may have no end."""
+    folder, outside = tmp_path / "team", tmp_path / "w.json"
+    folder.mkdir()
+    outside.write_text("1")
+    (folder / "link.json").symlink_to(outside)
+    (folder / "mynet.py").write_text(f"paths = {str(outside)!r}, '../w.json', 'link.json'")
+    model = ModelConf(_target_="mynet.Net", source=str(folder / "model.yaml"))
+    before = code_digest(model)
+    outside.write_text("2")
+    assert code_digest(model) == before
+
+
 def test_a_pipe_and_a_circle_of_imports_end(tmp_path):
     import os
 
