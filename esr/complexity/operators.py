@@ -89,8 +89,8 @@ Fourier transforms, grid sampling, distances and matrix decompositions are absen
 accepted formula covers, so they are named.
 """
 
-_NUMBERS = ("number", "Optional[number]")
-"""Types in a schema of plain numbers that are computed with."""
+_NUMBERS = ("number", "Optional[number]", "Tensor")
+"""Types in a schema of plain numbers that are computed with: `x * 2` gives one where a tensor is stated."""
 BOOKKEEPING = ("prim", "profiler")
 """Namespaces of operators that query tensors or mark regions of code."""
 

@@ -529,9 +529,17 @@ class WeightsFromNumbers(Honest):
     def compute(self, x):
         y = torch.relu(self.head(x))
         for row in self.numbers:
-            weight = torch.stack([torch.full((), number, device=x.device) for number in row]).view(24, 24, 3, 3)
+            weight = torch.stack([self.make(number, x.device) for number in row]).view(24, 24, 3, 3)
             y = torch.relu(functional.conv2d(y, weight, padding=1))
         return bicubic(x) + 0.02 * functional.pixel_shuffle(self.tail(y), 4)
+
+    def make(self, number, device):
+        return torch.full((), number, device=device)
+
+
+class WeightsFromMultiples(WeightsFromNumbers):
+    def make(self, number, device):
+        return torch.ones((), device=device) * number
 
 
 class WeightsAsFactorsOfSums(WeightsAsNumbers):

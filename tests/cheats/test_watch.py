@@ -19,7 +19,7 @@ WRITTEN_AROUND = {"ShowsAnother": "rewritten", "WritesIntoFeatures": "rewritten"
 
 HIDING = (
     "WeightsFromNumPy", "WeightsInCrumbs", "WeightsInIntegerBuffers", "TwoInEachParameter", "TwoByRounding",
-    "ComplexPairs", "WeightsInAListCopied", "WeightsInSlices", "WeightsFromNumbers",
+    "ComplexPairs", "WeightsInAListCopied", "WeightsInSlices", "WeightsFromNumbers", "WeightsFromMultiples",
 )  # fmt: skip
 MULTIPLYING = ("WeightsAsNumbers", "WeightsAsFactorsOfSums", "MultipliesByInterpolation", "MultipliesOneByOne",
                "MultipliesByLogarithms", "MultipliesBySquares", "MultipliesByActivation")  # fmt: skip

@@ -84,27 +84,26 @@ class _Inspection:
         self.compare_settings()  # here, since a network may restore them before it returns
         self._compare_devices(result)
         self._note_workspace(operator, arguments)
-        counted = operators.macs(operator, arguments, result)
+        name, counted = operators.name(operator), operators.macs(operator, arguments, result)
         if counted is None:
-            self.unknown.add(operators.name(operator))
+            self.unknown.add(name)
         macs = counted or 0
         self.macs += macs
-        inputs = [leaf for leaf in tree_leaves(arguments) if isinstance(leaf, Tensor)]
-        self.fixed += 0 if any(storage_of(leaf) in self._from_input for leaf in inputs) else macs
-        masked = "attention" in operators.name(operator)  # whose mask is no weight
-        if counted == 0:
-            self._note_products(operator, arguments, result)
-        reads = [] if _SHAPE_ONLY.fullmatch(operators.name(operator)) else arguments
+        self.fixed += 0 if any(storage_of(one) in self._from_input for one in _tensors(arguments)) else macs
+        masked = "attention" in name  # whose mask is no weight
+        reads = [] if _SHAPE_ONLY.fullmatch(name) else arguments
+        if counted == 0 and not operators.is_view(operator):
+            self._note_products(operator, reads, result)
         follows = self._note_origins(operator, reads, result, multiplies=macs > 0, masked=masked)
         if follows or macs:  # a table in half precision is no computation
-            self._note_types(operators.name(operator), arguments, result, multiplies=macs > 0)
+            self._note_types(name, arguments, result, multiplies=macs > 0)
         self.contents.after(operator, arguments, result)
 
     def _compare_devices(self, result: Any) -> None:
         """Notes a GPU that was not given; tables may be made on the CPU."""
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, Tensor) and leaf.device != self._device and leaf.device.type not in ("cpu", "meta"):
-                self.changed["device"] = str(leaf.device)
+        for one in _tensors(result):
+            if one.device != self._device and one.device.type not in ("cpu", "meta"):
+                self.changed["device"] = str(one.device)
 
     def _note_workspace(self, operator: Any, arguments: Sequence[Any]) -> None:
         for one in written(operator, arguments):
@@ -117,23 +116,18 @@ class _Inspection:
 
         Any such operator will do for a product: sums of logarithms or of squares, activations, normalisation, tables.
         """
-        name = operators.name(operator)
-        if _SHAPE_ONLY.fullmatch(name) or (operators.is_aten(operator) and operators.is_view(operator)):
-            return
-        leaves = tree_leaves(arguments)
-        inputs = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-        features = [leaf for leaf in inputs if storage_of(leaf) in self._from_input]
-        values = [leaf for leaf in inputs if leaf.is_floating_point() or not INDEXED.fullmatch(name)]
-        numbers = _BY_NUMBERS.fullmatch(name) and any(isinstance(leaf, (int, float)) for leaf in leaves)
-        if features and (numbers or any(storage_of(leaf) not in self._from_input for leaf in values)):
-            made = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
-            self._products += max(leaf.numel() for leaf in (*features, *made))
+        name, inputs = operators.name(operator), _tensors(arguments)
+        features = [one for one in inputs if storage_of(one) in self._from_input]
+        values = [one for one in inputs if one.is_floating_point() or not INDEXED.fullmatch(name)]
+        numbers = _BY_NUMBERS.fullmatch(name) and operators.numbers(operator, arguments)
+        if features and (numbers or any(storage_of(one) not in self._from_input for one in values)):
+            self._products += max(one.numel() for one in (*features, *_tensors(result)))
 
     def _note_origins(
         self, operator: Any, arguments: Sequence[Any], result: Any, *, multiplies: bool, masked: bool
     ) -> bool:
         """True if the result follows from the input."""
-        inputs = [leaf for leaf in tree_leaves(arguments) if isinstance(leaf, Tensor)]
+        inputs = _tensors(arguments)
         for leaf in unseen(self._ledger, inputs):
             held = storage_of(leaf) in self._before
             self.multiplied.note_source(leaf, held=held)
@@ -146,17 +140,15 @@ class _Inspection:
         follows = len(others) < len(inputs)
         if not follows and (numbers := operators.numbers(operator, arguments)):
             self.multiplied.note_numbers(numbers, result)
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, Tensor):
-                (self._from_input.add if follows else self._from_input.discard)(storage_of(leaf))
+        for leaf in _tensors(result):
+            (self._from_input.add if follows else self._from_input.discard)(storage_of(leaf))
         self._ledger.enter(result)
         return follows
 
     def _note_types(self, name: str, arguments: Sequence[Any], result: Any, *, multiplies: bool) -> None:
-        given = [leaf.dtype for leaf in tree_leaves(arguments) if isinstance(leaf, Tensor)]
-        masks = all(dtype == torch.bool for dtype in given)
-        for leaf in tree_leaves(result):
-            if not isinstance(leaf, Tensor) or leaf.dtype == torch.float32 or leaf.numel() <= _FEW:
+        masks = all(one.dtype == torch.bool for one in _tensors(arguments))
+        for leaf in _tensors(result):
+            if leaf.dtype == torch.float32 or leaf.numel() <= _FEW:
                 continue
             integers = leaf.dtype in _SMALL_INTEGERS and leaf.numel() >= self._pixels and not masks
             whole = not leaf.is_floating_point() and not leaf.is_complex() and leaf.dtype != torch.bool
@@ -167,6 +159,10 @@ class _Inspection:
     def connects(self, output: object) -> bool:
         """True if the output follows from the input by operators."""
         return isinstance(output, Tensor) and storage_of(output) in self._from_input
+
+
+def _tensors(values: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor)]
 
 
 def _alive() -> dict[int, Tensor]:

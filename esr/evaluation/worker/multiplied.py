@@ -96,11 +96,8 @@ class Multiplied:
     def _note_multiplied(self, tensor: Tensor) -> None:
         origins = self._of(tensor)
         self._used |= origins & self._sources.keys()
-        if (
-            storage_of(tensor) not in self._counted
-            and _PRODUCT not in origins
-            and (parents := origins & self._counted.keys())
-        ):
+        parents = origins & self._counted.keys()
+        if parents and _PRODUCT not in origins and storage_of(tensor) not in self._counted:
             self._parents |= parents
             # Filters may be widened by zeros.
             self._made.setdefault(_digest(tensor), min(_distinct(tensor), int(torch.count_nonzero(tensor))))
