@@ -54,8 +54,15 @@ def run(options: argparse.Namespace) -> int:
 
 def _plain(one: "HandedIn") -> dict[str, object]:
     """A submission for other programs."""
-    facts = ("ready", "complexity", "claims", "problems", "notes")
-    return {"network": one.name, "folder": shown_path(one.path), **{name: getattr(one, name) for name in facts}}
+    return {
+        "network": one.name,
+        "folder": shown_path(one.path),
+        "ready": one.ready,
+        "complexity": one.complexity,
+        "claims": one.claims,
+        "problems": one.problems,
+        "notes": one.notes,
+    }
 
 
 def _row(one: "HandedIn") -> tuple[str, ...]:

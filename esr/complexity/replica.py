@@ -52,8 +52,7 @@ def observe(network: nn.Module, height: int, width: int, observer: Observer[Seen
         raise NetworkError(f"{name} has lazy parameters without a shape: pass one image through it first")
     reason: Exception | None = None
     # Imports the compiler, which operators without values need: under a mode, that would take three times as long.
-    eager: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
-    with torch.inference_mode(), eager, _without_fast_path():
+    with torch.inference_mode(), _eager(), _without_fast_path():
         for device in dict.fromkeys((META, _device(network))):
             try:
                 return _observe_on(device, network, (height, width), observer)
@@ -133,8 +132,10 @@ def _evaluating(network: nn.Module) -> Iterator[None]:
 
 def as_written() -> AbstractContextManager[Any]:
     """Disables compilation, if anything can have been compiled."""
-    if "torch._dynamo" not in sys.modules:
-        return nullcontext()
+    return _eager() if "torch._dynamo" in sys.modules else nullcontext()
+
+
+def _eager() -> AbstractContextManager[Any]:
     stance: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
     return stance
 

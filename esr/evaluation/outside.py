@@ -15,7 +15,7 @@ from esr.records.network import Memory, SettingValue
 from esr.sandbox.process import stat_fields
 from esr.system import nvml
 
-_MIB = 1024.0 * 1024.0
+MIB = 1024.0 * 1024.0
 _KIB = 1024
 _NICE, _POLICY = 16, 38
 """Fields of /proc/PID/task/TID/stat after the command's name, from 0; proc(5) numbers them 19 and 41."""
@@ -145,7 +145,7 @@ class Outside:
             if self.resident is not None:
                 method = "peak RSS above the state before the first forward pass"
                 most = max(self.seen, self._status()["VmHWM"])
-                return Memory(max(0, most - self.resident) / _MIB, method)
+                return Memory(max(0, most - self.resident) / MIB, method)
         return None
 
     @contextmanager
@@ -179,7 +179,7 @@ class Outside:
         def used(library: Any) -> float | None:
             running = library.nvmlDeviceGetComputeRunningProcesses(nvml.find(library, uuid))
             mine = [one.usedGpuMemory for one in running if one.pid == self.pid]
-            return sum(mine) / _MIB if mine and None not in mine else None
+            return sum(mine) / MIB if mine and None not in mine else None
 
         with suppress(ImportError, AttributeError):
             return nvml.ask(used)[0]

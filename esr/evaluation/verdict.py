@@ -8,6 +8,7 @@ from typing import cast
 from esr.config.cards import SHIPPED
 from esr.config.terms import Precision as PrecisionClass
 from esr.config.terms import Role, Severity
+from esr.evaluation.outside import MIB
 from esr.evaluation.subject import Subject
 from esr.evaluation.worker.messages import InspectAnswer
 from esr.records.document import Precision, Process, Reason, Verdict
@@ -45,7 +46,6 @@ LATER_MEMORY, LATER_MIB = 1.5, 32.0
 WORKSPACE_SHARE, LIVE_SHARE = 0.25, 0.4
 """Memory that a pass writes to without allocating it, over its peak; peak over the tensors alive at once, which on a
 CPU was above 1.3 for 88 networks. Half precision halves it, and a compiler may fuse operators."""
-MIB = 2.0**20
 MOST_NAMED = 5
 """Replaced functions that a reason names."""
 DRIVER_MIB = 512.0

@@ -68,6 +68,7 @@ class Overview(StageBars):
         rest = f"{elapsed} elapsed" + (f", {until(left)}" if left else "")
         times = "; ".join(filter(None, (duration(outcome.seconds) if tried else "", rest)))
         line = f"{self._ended}/{self._networks} {outcome.network}: {outcome.status}, {outcome.detail}"
-        self.screen.print(f"{line} ({times})", soft_wrap=True, style="red" * (outcome.status in ("failed", "refused")))
+        style = "red" if outcome.status in ("failed", "refused") else None
+        self.screen.print(f"{line} ({times})", soft_wrap=True, style=style)
         self.live.update(self._all, completed=self._ended, description=f"networks, {rest}")
         self.end_stage()

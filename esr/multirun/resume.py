@@ -14,7 +14,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from filelock import FileLock
 from omegaconf import DictConfig, OmegaConf
 
 from esr.config import compose as composition
@@ -28,7 +27,7 @@ from esr.records.files import FILE_NAME, Record, load_record
 from esr.report.answer import verdict_line
 from esr.report.wording import interval
 from esr.system.files import ANOTHER_OUT
-from esr.system.lock import wait_for
+from esr.system.lock import file_lock, wait_for
 from esr.system.progress import Progress
 from esr.text import shown_path
 from esr.zoo import weights as zoo
@@ -71,8 +70,8 @@ def _name(config: DictConfig) -> str:
 @contextmanager
 def _claimed(folder: Path, progress: Progress) -> Iterator[None]:
     """Locks the folder against another `esr` with the same command, until the end of the `with` block."""
-    lock = FileLock(folder / _LOCK)
     try:
+        lock = file_lock(folder / _LOCK)
         wait_for(lock, f"another esr with the same command measures {shown_path(folder)}", progress)
     except OSError as error:
         raise RecordError(f"{folder / _LOCK}: cannot be locked ({error.strerror}); {ANOTHER_OUT}") from error

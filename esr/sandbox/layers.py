@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -22,7 +22,6 @@ SandboxLayer: TypeAlias = Literal[
     "capabilities dropped",
     "sealed",
 ]
-LAYERS: tuple[SandboxLayer, ...] = get_args(SandboxLayer)
 
 
 class Order(msgspec.Struct, frozen=True):

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import platformdirs
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import NormalizedName, canonicalize_name
 
 from esr.config.schema import ModelConf
 from esr.errors import ConfigError
@@ -58,7 +59,7 @@ def packages_of(model: ModelConf) -> Path | None:
     file = Path(base) / os.path.expanduser(model.requirements)
     if not os.path.isfile(file):
         raise ConfigError(f"requirements={model.requirements}: no such file in {shown_path(base)}")
-    installed = {_plain(one.name): one.version for one in importlib.metadata.distributions() if one.name}
+    installed = {canonicalize_name(one.name): one.version for one in importlib.metadata.distributions() if one.name}
     lines = _wanted(file, installed)
     if all(_is_here(line, installed) for line in lines):
         return None
@@ -71,12 +72,7 @@ def packages_of(model: ModelConf) -> Path | None:
     return _site(folder)
 
 
-def _plain(name: str) -> str:
-    """A package's name in the one spelling that tells packages apart."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def _wanted(file: Path, installed: Mapping[str, str]) -> list[str]:
+def _wanted(file: Path, installed: Mapping[NormalizedName, str]) -> list[str]:
     """Lines of a file of packages: names that wheels can serve, and where to look for them.
 
     Raises:
@@ -93,7 +89,7 @@ def _wanted(file: Path, installed: Mapping[str, str]) -> list[str]:
         is_folder = beside is not None and os.path.isdir(beside)
         wanted.append(f"--find-links {shlex.quote(os.path.abspath(beside))}" if beside and is_folder else line)
         pin = _PIN.fullmatch(line)
-        version = installed.get(_plain(pin[1])) if pin else None
+        version = installed.get(canonicalize_name(pin[1])) if pin else None
         if pin and version and _release(pin[2]) != _release(version):
             other.append(f"{pin[1]}=={pin[2]} ({version} here)")
     if other:
@@ -102,7 +98,7 @@ def _wanted(file: Path, installed: Mapping[str, str]) -> list[str]:
     return wanted
 
 
-def _is_here(line: str, installed: Mapping[str, str]) -> bool:
+def _is_here(line: str, installed: Mapping[NormalizedName, str]) -> bool:
     """True if esr's environment satisfies a line already, as in an image that was made for the submission."""
     if line.startswith("-"):
         return True  # says where packages are, and names none
@@ -112,7 +108,7 @@ def _is_here(line: str, installed: Mapping[str, str]) -> bool:
         return False
     if wanted.marker is not None and not wanted.marker.evaluate():
         return True
-    version = installed.get(_plain(wanted.name))
+    version = installed.get(canonicalize_name(wanted.name))
     return version is not None and not wanted.extras and wanted.specifier.contains(version, prereleases=True)
 
 
