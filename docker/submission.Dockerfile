@@ -16,10 +16,9 @@ RUN apt-get update \
  && apt-get install -y --no-install-recommends python3-pip python3-venv ${BUILD:+g++ ninja-build python3-dev} \
  && rm -rf /var/lib/apt/lists/*
 # Environments on top of esr's, whose packages pip takes for installed, in the versions that they have.
-RUN site=$(/opt/esr/bin/python3 -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
- && for place in /opt/builder /opt/submission; do \
+RUN for place in /opt/builder /opt/submission; do \
       /usr/bin/python3 -m venv --without-pip "$place" \
-      && echo "$site" > "$place/lib/$(basename "$(dirname "$site")")/site-packages/esr.pth"; \
+      && echo /opt/esr/lib/python3*/site-packages > "$(echo "$place"/lib/python3*/site-packages)/esr.pth"; \
     done \
  && /opt/esr/bin/python3 -c 'import importlib.metadata as m; print(*(f"{d.name}=={d.version}" for d in m.distributions()), sep="\n")' \
       > /opt/pinned.txt
@@ -29,16 +28,14 @@ RUN --mount=type=secret,id=pip,target=/run/secrets/pip.conf \
     --mount=type=secret,id=ca,target=/run/secrets/ca.pem \
     if [ -s /run/secrets/pip.conf ]; then export PIP_CONFIG_FILE=/run/secrets/pip.conf; fi \
  && if [ -s /run/secrets/ca.pem ]; then export PIP_CERT=/run/secrets/ca.pem; fi \
- && cd /submission && mkdir /opt/wheels \
+ && mkdir -p /build/wheels && cd /submission \
+ && into() { place=$1 && shift && /usr/bin/python3 -m pip --python "/opt/$place/bin/python3" "$@"; } \
  && if [ -n "${BUILD}" ]; then \
-      /usr/bin/python3 -m pip --python /opt/builder/bin/python3 install setuptools wheel \
-      && PIP_ONLY_BINARY=:none: /usr/bin/python3 -m pip --python /opt/builder/bin/python3 wheel --no-deps --no-build-isolation \
-           --wheel-dir /opt/wheels "./${BUILD}" \
-      && /usr/bin/python3 -m pip --python /opt/submission/bin/python3 install --no-deps --no-index /opt/wheels/*.whl; \
+      into builder install setuptools wheel \
+      && into builder wheel --only-binary=:none: --no-deps --no-build-isolation --wheel-dir /build/wheels "./${BUILD}" \
+      && into submission install --no-deps --no-index /build/wheels/*.whl; \
     fi \
- && if [ -n "${REQUIREMENTS}" ]; then \
-      /usr/bin/python3 -m pip --python /opt/submission/bin/python3 install --find-links /opt/wheels --requirement "${REQUIREMENTS}"; \
-    fi \
+ && if [ -n "${REQUIREMENTS}" ]; then into submission install --find-links /build/wheels --requirement "${REQUIREMENTS}"; fi \
  && rm -f /opt/submission/lib/python3*/site-packages/esr.pth \
  && mv /opt/submission/lib/python3*/site-packages /opt/packages
 
@@ -51,5 +48,5 @@ ENV ESR_BUILT=${BUILD}
 COPY --from=packages /opt/packages /opt/packages
 # hadolint ignore=DL3002
 USER root
-RUN echo /opt/packages > "$(/opt/esr/bin/python3 -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/packages.pth"
+RUN echo /opt/packages > "$(echo /opt/esr/lib/python3*/site-packages)/packages.pth"
 USER 10001:10001

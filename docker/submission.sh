@@ -1,5 +1,6 @@
 #!/bin/sh
-# Builds an image with one submission's packages.   usage: sh docker/submission.sh DIR [REQUIREMENTS] [BUILD] [OPTION OF THE BUILD...]
+# Builds an image with one submission's packages.
+# usage: sh docker/submission.sh DIR [REQUIREMENTS] [BUILD] [OPTION OF THE BUILD...]
 #
 #   DIR           the submission's folder
 #   REQUIREMENTS  a text file of packages in it; empty: none
@@ -26,6 +27,7 @@ set -x
 # ENGINE may bring options, so it is split.
 # shellcheck disable=SC2086
 exec $ENGINE build --tag "${TAG:-esr-${name:-submission}}" --file "$(dirname "$0")/submission.Dockerfile" \
-  --build-arg IMAGE="${IMAGE:-esr}" ${COMPILERS:+--build-arg COMPILERS="$COMPILERS"} --build-arg REQUIREMENTS="$requirements" --build-arg BUILD="$build" \
+  --build-arg IMAGE="${IMAGE:-esr}" ${COMPILERS:+--build-arg COMPILERS="$COMPILERS"} \
+  --build-arg REQUIREMENTS="$requirements" --build-arg BUILD="$build" \
   ${PIP_CONF:+--secret id=pip,src="$PIP_CONF"} ${CA:+--secret id=ca,src="$CA"} \
   "$@" "$folder"
