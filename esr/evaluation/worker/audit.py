@@ -66,7 +66,7 @@ class _Inspection:
 
     @property
     def products(self) -> int:
-        """Values made of features and of numbers that do not follow from the input by no product, if they are many."""
+        """Values made of features and other numbers without a multiply-accumulate, if there are many."""
         return self._products if self._products > _FEWEST_PRODUCTS * self._pixels else 0
 
     @property

@@ -140,8 +140,8 @@ class InspectAnswer(Answer, frozen=True, tag="inspect"):
     changes_input: bool = False
     """The pass wrote to its own input."""
     products: Count = 0
-    """Values that operators without multiply-accumulates make of features and of numbers that do not follow from the
-    input, each of which may be a product in disguise."""
+    """Values made of features and of numbers that do not follow from the input, without a multiply-accumulate: each may
+    be a product in disguise."""
     rewritten: Count = 0
     """Numbers that changed after an operator had made them, by no operator."""
     filled: Count = 0
