@@ -21,7 +21,7 @@ folder=${1:-} requirements=${2:-} build=${3:-}
 : "${ENGINE:=docker}"
 command -v "${ENGINE%% *}" > /dev/null 2>&1 || wrong "${ENGINE%% *} is not here: install docker or podman, or say ENGINE=…"
 if [ $# -gt 3 ]; then shift 3; else set --; fi
-name=$(basename "$(cd "$folder" && pwd)" | tr 'A-Z' 'a-z' | sed 's/[^a-z0-9]/-/g; s/^-*//; s/-*$//')
+name=$(basename "$(cd "$folder" && pwd)" | tr '[:upper:]' '[:lower:]' | sed 's/[^a-z0-9]/-/g; s/^-*//; s/-*$//')
 
 set -x
 # ENGINE may bring options, so it is split.

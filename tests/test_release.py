@@ -1,7 +1,10 @@
 """What releases are made from: workflows, the apptainer image, the devcontainer, the changelog and the citation."""
 
 import json
+import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -47,6 +50,31 @@ def test_nothing_is_pushed_before_the_checks_have_passed():
     assert waits == {"check": set(), "wheel": {"check"}, "image": {"check"}, "publish": {"wheel", "image"}}
     writing = {name for name, job in release.items() if "write" in job["permissions"].values()}
     assert "check" not in writing
+
+
+def executable(path: Path, script: str) -> None:
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="docker/build.sh asks git for the commit")
+def test_the_pushed_image_bears_the_tags_version_and_what_is_signed_is_its_digest(tmp_path):
+    steps = jobs(ROOT / ".github" / "workflows" / "release.yml")["image"]["steps"]
+    (script,) = [step["run"] for step in steps if "--push" in step.get("run", "")]
+    executable(tmp_path / "docker", f'printf "%s\\n" "$@" >> {tmp_path}/words')
+    executable(tmp_path / "jq", "echo sha256:0123")
+    environment = os.environ | {
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "REPOSITORY": "Someone/esr",
+        "TAG": "v1.2.3",
+        "GITHUB_ENV": str(tmp_path / "env"),
+    }
+    subprocess.run(["bash", "-e", "-c", script], cwd=ROOT, env=environment, check=True, capture_output=True)
+    words = (tmp_path / "words").read_text().splitlines()
+    tags = [words[index + 1] for index, word in enumerate(words) if word == "--tag"]
+    assert tags == ["ghcr.io/someone/esr:1.2.3", "ghcr.io/someone/esr:latest"]
+    assert "VERSION=1.2.3" in words
+    assert (tmp_path / "env").read_text() == "IMAGE=ghcr.io/someone/esr@sha256:0123\n"
 
 
 def test_every_make_target_of_the_workflows_exists():
