@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -82,6 +83,7 @@ class Challenge(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         return named.get(set_key(data)) or named.get("any")
 
 
+@lru_cache(maxsize=1024)
 def set_key(name: str) -> str:
     """A data set's name in one spelling: lower case, words apart by underscores, without its mark of HR or LR.
 

@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
+from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,8 +40,8 @@ MIXABLE = ("device", "settings")
 _IN_HEAD = ("data set", "device", "settings", "timing protocol")
 _COUNTS = ("params", "flops", "flops_fvcore", "macs", "activations", "convolutions")
 _SWITCHES = ("allow_tf32", "benchmark", "deterministic")
-_MANY, _MOST_PROCESSES = 1000, 16
-"""Records from which on several processes read them."""
+_MANY, _PART, _MOST_PROCESSES = 1000, 100, 16
+"""Records from which on several processes read them, so many at a time."""
 _CLEANEST: Mapping[Status, int] = {"clean": 3, "imprecise": 2, "tainted": 1, "failed": 0}
 
 
@@ -139,7 +140,7 @@ def collect(paths: Sequence[str | os.PathLike[str]], *, whole: bool = False) -> 
         RecordError: A path does not exist.
     """
     left_out: list[LeftOut] = []
-    read = _read([*json_files(paths, left_out)])
+    read = _read(json_files(paths, left_out))
     return _collected((one for one in read if one is not None), left_out, whole)
 
 
@@ -149,20 +150,29 @@ def collect_records(records: Sequence[Record]) -> Collection:
     return _collected(map(_rankable, named), [], whole=False)
 
 
-def _read(files: Sequence[tuple[Path, bool]]) -> Iterator[_Read | LeftOut | None]:
+def _read(files: Iterator[tuple[Path, bool]]) -> Iterator[_Read | LeftOut | None]:
     """Every record, or why it is left out; `None` for a file that is no record and was not named as one.
 
     Many records are read by all cores: each is recomputed from its samples, which takes most of a ranking's time.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    if len(files) < _MANY or cores == 1:
+    first = [*islice(files, _MANY)]
+    files = chain(first, files)
+    if len(first) < _MANY or cores == 1:
         yield from map(_read_one, files)
         return
     from concurrent.futures import ProcessPoolExecutor  # noqa: PLC0415 - usual rankings do without
     from multiprocessing import get_context  # noqa: PLC0415
 
     with ProcessPoolExecutor(min(cores, _MOST_PROCESSES), get_context("fork")) as pool:
-        yield from pool.map(_read_one, files, chunksize=100)
+        parts = iter(lambda: [*islice(files, _PART)], [])
+        read = [pool.submit(_read_all, part) for part in parts]  # the first ones while others are still found
+        for part in read:
+            yield from part.result()
+
+
+def _read_all(files: Sequence[tuple[Path, bool]]) -> list[_Read | LeftOut | None]:
+    return [*map(_read_one, files)]
 
 
 def _read_one(file: tuple[Path, bool]) -> _Read | LeftOut | None:
