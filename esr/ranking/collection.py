@@ -40,8 +40,8 @@ MIXABLE = ("device", "settings")
 _IN_HEAD = ("data set", "device", "settings", "timing protocol")
 _COUNTS = ("params", "flops", "flops_fvcore", "macs", "activations", "convolutions")
 _SWITCHES = ("allow_tf32", "benchmark", "deterministic")
-_MANY, _PART, _MOST_PROCESSES = 1000, 100, 16
-"""Records from which on several processes read them, so many at a time."""
+_MANY, _MOST_PROCESSES = 1000, 16
+"""Records from which on several processes read them."""
 _CLEANEST: Mapping[Status, int] = {"clean": 3, "imprecise": 2, "tainted": 1, "failed": 0}
 
 
@@ -165,14 +165,7 @@ def _read(files: Iterator[tuple[Path, bool]]) -> Iterator[_Read | LeftOut | None
     from multiprocessing import get_context  # noqa: PLC0415
 
     with ProcessPoolExecutor(min(cores, _MOST_PROCESSES), get_context("fork")) as pool:
-        parts = iter(lambda: [*islice(files, _PART)], [])
-        read = [pool.submit(_read_all, part) for part in parts]  # the first ones while others are still found
-        for part in read:
-            yield from part.result()
-
-
-def _read_all(files: Sequence[tuple[Path, bool]]) -> list[_Read | LeftOut | None]:
-    return [*map(_read_one, files)]
+        yield from pool.map(_read_one, files, chunksize=100)  # begins while files are still found
 
 
 def _read_one(file: tuple[Path, bool]) -> _Read | LeftOut | None:

@@ -1,6 +1,7 @@
 """A ranking for other programs: JSON with everything, CSV with one line per network."""
 
 import csv
+import io
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
@@ -41,9 +42,7 @@ def to_csv(ranking: Ranking) -> str:
 def csv_lines(ranking: Ranking) -> list[str]:
     """The header and each network's line, with its line break."""
     rows = tidy(ranking)
-    lines = _Lines()
-    csv.writer(lines, lineterminator="\n").writerows([*map(_cells, rows[:1]), *(_cells(row.values()) for row in rows)])
-    return lines
+    return [_csv_line(row) for row in rows[:1]] + [_csv_line(row.values()) for row in rows]
 
 
 def tidy(ranking: Ranking) -> list[Tidy]:
@@ -84,14 +83,10 @@ def _plain(value: float | None, whole: bool) -> float | None:
     return int(value) if whole and value is not None and value == int(value) else value
 
 
-class _Lines(list[str]):
-    """A file's lines, for a writer that writes each at once."""
-
-    write = list.append
-
-
-def _cells(values: Iterable[object]) -> list[object]:
-    return [_cell(one) if isinstance(one, str) else one for one in values]
+def _csv_line(values: Iterable[object]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerow(_cell(one) if isinstance(one, str) else one for one in values)
+    return out.getvalue()
 
 
 def _cell(text: str) -> str:

@@ -53,7 +53,7 @@ def decide(conf: TimingConf, *, on_gpu: bool, seed: int) -> Plan:
     Args:
         conf: The configuration.
         on_gpu: The networks run on a GPU.
-        seed: Drawn for this run; counts where the configuration gives none.
+        seed: Of this run's orders, as given or drawn.
     """
     several = CPU_PROCESSES if not on_gpu and conf.rounds is None else 1
     return Plan(
@@ -63,5 +63,5 @@ def decide(conf: TimingConf, *, on_gpu: bool, seed: int) -> Plan:
         max_seconds=conf.max_seconds,
         processes=conf.processes or several,
         confidence=conf.confidence,
-        seed=seed if conf.seed is None else conf.seed,
+        seed=seed,
     )
