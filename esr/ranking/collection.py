@@ -25,11 +25,10 @@ from esr.ranking.published import published_figures, published_ranks
 from esr.ranking.structures import Constraints, Entry, Figures, Interval, Ranges, Ranking
 from esr.ranking.table import rank_entries
 from esr.records.document import Cpu, Document, decoded_images
-from esr.records.files import FILE_NAME, NotARecord, Record, decode, read_bytes
+from esr.records.files import FILE_NAME, NotARecord, Record, decode, read_bytes, require_unaltered
 from esr.records.finding import LeftOut, json_files
 from esr.records.network import Estimate, QualityPart, WorkerReport
 from esr.records.reasons import CPU_NOTE
-from esr.records.recompute import require_consistent
 from esr.text import shown_path
 
 CPU = "CPU"
@@ -171,8 +170,9 @@ def _read(files: Iterator[tuple[Path, bool]]) -> Iterator[_Read | LeftOut | None
 def _read_one(file: tuple[Path, bool]) -> _Read | LeftOut | None:
     path, named = file
     try:
-        document = decode(read_bytes(path))
-        require_consistent(document)
+        raw = read_bytes(path)
+        document = decode(raw)
+        require_unaltered(document, raw)
     except RecordError as error:
         is_record = named or path.name == FILE_NAME or not isinstance(error, NotARecord)
         return LeftOut(path, str(error)) if is_record else None

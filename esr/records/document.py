@@ -285,6 +285,8 @@ class Document(Part, frozen=True):
     telemetry: Telemetry
     pictures: Pictures
     verdict: Verdict
+    digest: Digest | None = None
+    """SHA-256 of the file's text above, as `esr` wrote it; `None` in older records, and where no file was written."""
 
     def load_config(self) -> dict[str, object]:
         """Decodes the composed configuration.

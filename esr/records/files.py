@@ -1,5 +1,6 @@
 """Record files: read, checked, upgraded, and written whole or not at all."""
 
+import hashlib
 import os
 import shutil
 import stat
@@ -18,7 +19,7 @@ from esr.records.network import Estimate, Network
 from esr.records.recompute import require_consistent
 from esr.records.upgrade import OLDEST, upgraded
 from esr.system import files
-from esr.text import shown_path
+from esr.text import indented, shown_path
 
 FILE_NAME = "record.json"
 LARGEST_BYTES = 256 * 1024 * 1024
@@ -26,6 +27,8 @@ LARGEST_BYTES = 256 * 1024 * 1024
 ROOM = 1 << 20
 """Bytes that must be free for a record: a long run's takes half as many."""
 
+_DIGEST, _END = b'"digest": ', b'"%s"\n}'
+"""Last lines of a record's file."""
 _DOCUMENT = msgspec.json.Decoder(Document)
 
 
@@ -92,6 +95,27 @@ def decode(raw: bytes) -> Document:
     return document
 
 
+def require_unaltered(document: Document, raw: bytes) -> None:
+    """Refuses a record whose figures do not follow from its samples, or are not those that `esr` wrote.
+
+    Args:
+        document: The record.
+        raw: The file's bytes; line breaks and the notation of numbers may be another program's.
+
+    Raises:
+        RecordError: The line names the figure that contradicts the samples, or says that the digest differs.
+    """
+    require_consistent(document)
+    digest = document.digest
+    if digest and not (_is_of(digest, raw) or _is_of(digest, indented(msgspec.json.decode(raw)).encode())):
+        raise RecordError("not as esr wrote it, by its digest; the file was altered, take the original")
+
+
+def _is_of(digest: str, raw: bytes) -> bool:
+    above, _, end = raw.rpartition(_DIGEST)
+    return end.rstrip() == _END % digest.encode() and hashlib.sha256(above).hexdigest() == digest
+
+
 def _second_try(raw: bytes, error: Exception) -> Document:
     """An older record, upgraded; otherwise the plainest reason why the bytes could not be decoded."""
     try:
@@ -126,9 +150,10 @@ def load_record(path: str | os.PathLike[str]) -> Record:
     if file.is_dir():
         file /= FILE_NAME
     try:
-        document = decode(read_bytes(file))
+        raw = read_bytes(file)
+        document = decode(raw)
         check_raw(document)
-        require_consistent(document)
+        require_unaltered(document, raw)
     except RecordError as error:
         raise type(error)(f"{shown_path(file)}: {error}") from None
     return Record(document, file)
@@ -171,9 +196,10 @@ def write_record(document: Document, folder: Path) -> Record:
     Raises:
         RecordError: The document holds what no record holds, or the folder cannot be written.
     """
-    raw = msgspec.json.encode(document)
+    above = indented(replace(document, digest=None)).encode().rpartition(_DIGEST)[0]
+    raw = above + _DIGEST + _END % hashlib.sha256(above).hexdigest().encode()
     checked = decode(raw)
     check_raw(checked)
-    require_consistent(checked)
-    files.write(folder / FILE_NAME, msgspec.json.format(raw, indent=1), RecordError)
+    require_unaltered(checked, raw)
+    files.write(folder / FILE_NAME, raw, RecordError)
     return Record(checked, folder / FILE_NAME)

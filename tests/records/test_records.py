@@ -1,6 +1,8 @@
 """Records are written whole or not at all, and what is read is checked."""
 
+import functools
 import json
+import operator
 import shutil
 from types import SimpleNamespace
 
@@ -30,8 +32,51 @@ def changed(document, **fields):
 def test_a_record_that_was_written_is_read_back(document, tmp_path):
     written = write_record(document, tmp_path / "new" / "folder")
     read = load_record(written.path).document
-    assert msgspec.json.format(msgspec.json.encode(read)) == msgspec.json.format(msgspec.json.encode(document))
+    assert read == written.document
+    alike = changed(read, digest=None)
+    assert msgspec.json.format(msgspec.json.encode(alike)) == msgspec.json.format(msgspec.json.encode(document))
     assert [file.name for file in written.path.parent.iterdir()] == ["record.json"]
+
+
+ALTERED = {
+    "parameters": ("networks", "candidate", "complexity", "params"),
+    "multiply-accumulates": ("networks", "baseline", "complexity", "macs"),
+    "memory": ("networks", "candidate", "memory", "memory_mib"),
+    "duration": ("duration_s",),
+    "digest": ("digest",),
+}
+
+
+@pytest.mark.parametrize("place", ALTERED.values(), ids=ALTERED)
+def test_no_figure_of_a_written_record_can_be_changed(place, document, tmp_path, run_esr):
+    file = write_record(document, tmp_path).path
+    plain = json.loads(file.read_bytes())
+    inner = functools.reduce(operator.getitem, place[:-1], plain)
+    value = inner[place[-1]]
+    inner[place[-1]] = value[::-1] if isinstance(value, str) else value // 2 if isinstance(value, int) else value / 2
+    file.write_text(json.dumps(plain))
+    with pytest.raises(RecordError, match="altered"):
+        load_record(file)
+    for command in ("rank", "show"):
+        run = run_esr(command, str(file))
+        assert run.code == 2
+        assert "altered" in run.err
+        assert len(run.err.splitlines()) <= 2
+
+
+def test_a_figure_that_is_given_twice_is_no_way_round_the_digest(document, tmp_path):
+    file = write_record(document, tmp_path).path
+    file.write_bytes(file.read_bytes().removesuffix(b"\n}") + b',\n "duration_s": 2.5\n}')
+    with pytest.raises(RecordError, match="altered"):
+        load_record(file)
+
+
+@pytest.mark.parametrize("form", [{}, {"indent": 4}, {"ensure_ascii": False, "separators": (",", ":")}])
+def test_a_record_that_another_program_wrote_anew_is_read(form, document, tmp_path):
+    document = changed(document, duration_s=1e-5)  # which is 1e-05 to Python
+    file = write_record(document, tmp_path).path
+    file.write_text(json.dumps(json.loads(file.read_bytes()), **form), encoding="utf-8")
+    assert load_record(file).document.duration_s == 1e-5
 
 
 def test_a_document_that_does_not_fit_is_not_written(document, tmp_path):
