@@ -158,7 +158,8 @@ def _unknown_choice(error: MissingConfigException) -> str:
     if group in NETWORK_GROUPS and (meant := _no_network(group, choice)):
         return f"{group}={choice}: no such choice; {meant}"
     more = " or a path ending in .yaml" if group in NETWORK_GROUPS else ""
-    more = f"; a folder of images is {_folder(choice)}" if group == "data" and Path(choice).is_dir() else more
+    folder = choice if Path(choice).is_dir() else "DIR"
+    more = f"; a folder of images is {_folder(folder)}" if group == "data" else more
     return f"{group}={choice}: no such choice; {did_you_mean(choice, error.options or [])}{more}"
 
 
@@ -198,8 +199,9 @@ def nearest_key(override: str, known: Sequence[str]) -> str:
         last = [name for name in known if name.rpartition(".")[2] == key.rpartition(".")[2]]
         parent = key.rpartition(".")[0]
         siblings = [name for name in known if name.rpartition(".")[0] == parent]
+        siblings += {name.partition(".")[0] for name in known if not parent}
         near = did_you_mean(last[0], last[:3]) if last else did_you_mean(key, siblings)
-    return f"{override}: no such key {key}; {near}"
+    return f"{override}: no such key{f' {key}' * (key != override)}; {near}"
 
 
 def unknown_key(override: str, known: Sequence[str] = (), explained: str = "esr config explains them") -> str:
