@@ -10,7 +10,7 @@ from esr.report import markdown
 from esr.report.answer import faster_or_slower
 from esr.report.fitting import brief, named, print_fitting, print_left_out
 from esr.report.table import Cell, Column, Grid
-from esr.report.wording import DASH, bounds, number, psnr_difference
+from esr.report.wording import DASH, bounds, number, signed
 from esr.text import indented, one_line, shortened
 
 _LONGEST = 16
@@ -32,7 +32,7 @@ def _psnr(one: Contest) -> str:
     own, other = (record.candidate.quality for record in (one.a, one.b))
     if not (own and other and own.meaningful and other.meaningful and own.mean.psnr_rgb and other.mean.psnr_rgb):
         return "no PSNR to compare"
-    return psnr_difference(own.mean.psnr_rgb, other.mean.psnr_rgb)
+    return f"PSNR {signed(own.mean.psnr_rgb - other.mean.psnr_rgb)} dB"
 
 
 def notes(contests: Sequence[Contest]) -> list[str]:
