@@ -143,7 +143,7 @@ const chart = {
     const [low, high] = [Math.min(...ends), Math.max(...ends)];
     if (axis.id === "rank") return [0, high + 1];
     // On paper the chart is low, its bubbles are not.
-    const room = (high - low || Math.abs(high) || 1) * (page.printing() ? 0.16 : 0.09);
+    const room = (high - low || Math.abs(high) || 1) * (page.printing() && chart.data.y.includes(axis) ? 0.13 : 0.09);
     if (axis.log || axis.better === "high") return [low - room, high + room];
     return [0, high * 1.06];
   },

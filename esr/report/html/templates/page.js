@@ -35,7 +35,7 @@ const page = {
   printing: () => "printing" in document.documentElement.dataset,
 
   /** A chart's size: on paper, which is measured only after charts are drawn, that of the sheet's text. */
-  size: (height) => page.printing() ? { width: 940, height: Math.min(height, 280), autosize: false } : { height, autosize: true },
+  size: (height) => page.printing() ? { width: 940, height: Math.min(height, 340), autosize: false } : { height, autosize: true },
 
   /** Layout that all charts share, in the page's colours. */
   layout(more) {
