@@ -9,6 +9,7 @@ from rich.console import Console
 
 from esr.records.compare import Comparison, ComparisonOutcome, Difference
 from esr.records.files import Record
+from esr.records.reasons import REASONS
 from esr.report import markdown
 from esr.report.answer import faster_or_slower
 from esr.report.fitting import brief, named, print_fitting, print_left_out
@@ -52,8 +53,8 @@ def _explained(comparison: Comparison) -> list[str]:
     if comparison.a.document.id == comparison.b.document.id:
         said.append("A and B are the same record: nothing was measured twice")
     for label, record in (("A", comparison.a), ("B", comparison.b)):
-        if reasons := sorted({found.reason for found in record.verdict.reasons}):
-            said.append(f"{label} is {record.verdict.status}: {', '.join(reasons)}")
+        if reasons := sorted({REASONS[found.reason] for found in record.verdict.reasons}):
+            said.append(f"{label} is {record.verdict.status}: {'; '.join(reasons)}")
     said += [f"voids the comparison: {_difference(found)}" for found in comparison.voiding]
     return said + [_difference(found) for found in comparison.differences]
 

@@ -18,7 +18,7 @@ Shown = TypeVar("Shown", bound="Bars")
 
 TITLE = bars.TextColumn("{task.description}", markup=False)
 """A bar's description; a column keeps no state."""
-_MARGIN = re.compile("· | +")
+_MARGIN = re.compile("· |[⁰¹²³⁴-⁹]+ | +")
 PIPED_WIDTH = 160
 """Columns where no terminal states its width; `COLUMNS` overrides it."""
 
@@ -27,7 +27,7 @@ class _Console(Console):
     """A console that prints nobody's terminal escapes but its own."""
 
     def render_str(self, text: str, **style: Any) -> Text:
-        """As rich's, of the printable part; what is indented or marked by a dot keeps its margin when it wraps."""
+        """As rich's, of the printable part; what is indented, a note or a footnote keeps its margin when it wraps."""
         made = super().render_str(printable(text), **style)
         margin = _MARGIN.match(text)
         if not margin or "\n" in text or cell_len(text) <= self.width:

@@ -77,6 +77,17 @@ def test_names_of_any_length_leave_a_chart_its_room(named_at_length):
         assert max(map(len, named)) <= 48
 
 
+def test_nothing_stands_in_the_papers_own_text(field):
+    ranking, _ = field
+    lines = table.change_lines(ranking)
+    assert lines
+    for one in (ranking, replace(ranking, correlations=())):
+        text = latex.render(one)
+        outside = re.sub(r"\\begin\{(table\*?)\}.*?\\end\{\1\}|^%.*?$", "", text, flags=re.DOTALL | re.MULTILINE)
+        assert outside.strip() == ""
+        assert all(latex._breaking(line) in text for line in lines)
+
+
 def test_the_estimated_width_is_not_below_latexs_own(tmp_path, field):
     ranking, _ = field
     grid = latex._fitting(table.ranking_grid(ranking))
