@@ -75,7 +75,7 @@ def test_a_program_without_its_arguments_says_which_it_takes(program, script, tm
 def test_a_folder_that_is_not_there_ends_a_program_in_one_line(participant):
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     for words, line in (
-        (["sh", "organiser.sh", "nowhere", "night"], "esr: nowhere/*: no such folder; give folders with one submission each"),
+        (["sh", "organiser.sh", "nowhere", "night"], "esr: nowhere/*: no such folder; give folders with one"),
         ([sys.executable, "participant.py", "tiny.yaml", "tiny.yaml", "nowhere/"], "nowhere is not there; "),
     ):
         command = [words[0], EXAMPLES / words[1], *words[2:]]

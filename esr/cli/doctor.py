@@ -9,14 +9,11 @@ written.
 """
 
 import argparse
-import json
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from esr.cli.parser import Parser, add_format, key_values, number
+from esr.cli.parser import Parser, add_format, key_values, number, print_json
 from esr.errors import ConfigError, EsrError
 
 if TYPE_CHECKING:
@@ -71,8 +68,7 @@ def run(options: argparse.Namespace) -> int:
             _print([found])
     status = checks.worst(findings)
     if as_json:
-        report = {"status": status, "findings": msgspec.to_builtins(findings)}
-        print(json.dumps(report | ({"noise": msgspec.to_builtins(noise)} if noise else {}), indent=1))
+        print_json({"status": status, "findings": findings} | ({"noise": noise} if noise else {}))
     return 1 if status == "fail" else 0
 
 

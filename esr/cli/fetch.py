@@ -49,9 +49,9 @@ def run(options: argparse.Namespace) -> int:
 
     folder = options.folder.expanduser().absolute() if options.folder else None
     if options.list and not (options.names or options.all):
-        print_catalogue([*catalogue.weights().values(), *catalogue.data_sets().values()], folder)
-        return 0
-    assets = catalogue.select(options.names, every_weights=options.all)
+        assets = [*catalogue.weights().values(), *catalogue.data_sets().values()]
+    else:
+        assets = catalogue.select(options.names, every_weights=options.all)
     if options.list:
         print_catalogue(assets, folder)
         return 0

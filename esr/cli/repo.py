@@ -90,7 +90,7 @@ def _state(changed: tuple[str, ...] | None) -> str:
 
 
 def _print(layout: "Layout", rows: list[Listed]) -> None:
-    from esr.report.fitting import print_fitting, print_left_out, texts  # noqa: PLC0415 - see `run`
+    from esr.report.fitting import print_fitting, texts  # noqa: PLC0415 - see `run`
     from esr.system.console import console  # noqa: PLC0415
 
     cells = []
@@ -103,5 +103,4 @@ def _print(layout: "Layout", rows: list[Listed]) -> None:
     screen = console()
     screen.print(layout.root.name)
     grid = texts(_HEADERS, cells, left=("name", *_SENTENCES))
-    left_out = print_fitting(grid, screen, ("range", "packages missing"), gap=2, sentences=_SENTENCES)
-    print_left_out(left_out, "--format json has them", screen)
+    print_fitting(grid, screen, ("range", "packages missing"), gap=2, sentences=_SENTENCES)

@@ -14,13 +14,12 @@ import msgspec
 from omegaconf import MISSING, OmegaConf
 
 import esr.conf
+from esr.config.cards import OPTION_GROUPS
 from esr.config.digest import leaves
 from esr.config.mistakes import nearest_key
 from esr.config.schema import CHOICES, LEAST, MOST, RANGES, EsrConf
 from esr.errors import ConfigError
 
-OPTION_GROUPS = ("data", "timing", "device", "cudnn", "telemetry")
-"""Groups of `conf/` whose options are a few YAML files."""
 _SAME_AS = {"baseline": "model"}
 """Group -> the one that has the same keys."""
 

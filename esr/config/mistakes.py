@@ -11,6 +11,7 @@ from hydra.errors import ConfigCompositionException, HydraException, MissingConf
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
+from esr.config.cards import OPTION_GROUPS
 from esr.config.quoting import typed_words
 from esr.config.schema import NETWORK_GROUPS, EsrConf
 from esr.errors import ConfigError
@@ -24,7 +25,7 @@ _EXPECTED = {
     "is not a valid bool": "true or false",
 }
 """End of OmegaConf's line -> what the key takes."""
-_ONE_OF_EACH = (*NETWORK_GROUPS, "data", "timing", "device", "cudnn", "telemetry")
+_ONE_OF_EACH = (*NETWORK_GROUPS, *OPTION_GROUPS)
 _GROUPS = (*_ONE_OF_EACH, "train", "challenge", "repository", "hydra")
 _NUMBERS = {"device": "device.index", "timing": "timing.rounds"}
 """Group -> the key that is meant by a number."""

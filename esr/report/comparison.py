@@ -12,7 +12,7 @@ from esr.records.files import Record
 from esr.records.reasons import REASONS
 from esr.report import markdown
 from esr.report.answer import faster_or_slower
-from esr.report.fitting import brief, named, print_fitting, print_left_out
+from esr.report.fitting import brief, named, print_fitting
 from esr.report.table import Cell, Column, Grid
 from esr.report.wording import interval, number
 from esr.text import indented, one_line
@@ -73,11 +73,8 @@ def print_comparisons(comparisons: Sequence[Comparison], screen: Console) -> Non
     records = [record for pair in comparisons for record in (pair.a, pair.b)]
     screen.print(brief(_answer(comparisons[0]), *records) if len(comparisons) == 1 else _summary(comparisons))
     screen.print(_TITLE)
-    left_out = print_fitting(
-        Grid(_COLUMNS, comparisons), screen, ("data", "a_ms", "b_ms", "a_ratio", "b_ratio"), named, gap=2
-    )
+    print_fitting(Grid(_COLUMNS, comparisons), screen, ("data", "a_ms", "b_ms", "a_ratio", "b_ratio"), named, gap=2)
     screen.print(*(f"· {brief(line, *records)}" for line in _lines(comparisons)), sep="\n")
-    print_left_out(left_out, "--format markdown shows them", screen)
 
 
 def _answer(comparison: Comparison) -> str:

@@ -33,8 +33,6 @@ class _Console(Console):
         if not margin or "\n" in text or cell_len(text) <= self.width:
             return made
         lines = made[margin.end() :].wrap(self, self.width - margin.end(), overflow="fold")
-        for line in lines:
-            line.rstrip()
         return Text(margin[0]) + Text("\n" + " " * margin.end()).join(lines)
 
 

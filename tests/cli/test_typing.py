@@ -275,7 +275,9 @@ def test_help_on_a_group_lists_its_options(capsys):
         assert said == "\n".join(line.rstrip() for line in said.split("\n"))
 
 
-@pytest.mark.parametrize("words", [["--version"], ["model=rlfn", "--version"], ["--version", "--help"], ["-m", "--version"]])
+@pytest.mark.parametrize(
+    "words", [["--version"], ["model=rlfn", "--version"], ["--version", "--help"], ["-m", "--version"]]
+)
 def test_the_version_is_that_of_esr_beside_any_words(words, capsys):
     assert command.run(words) == 0
     assert re.fullmatch(r"esr \S+\n", capsys.readouterr().out)

@@ -90,9 +90,10 @@ def test_on_a_phone_the_other_tables_fold_into_cards(browser, field_file):
     set_size(browser, 390, 844)
     page = Page(browser, field_file)
     try:
-        wider = "return [...document.querySelectorAll('.scroll')].filter((one) => one.scrollWidth > one.clientWidth).length"
-        assert page.run(wider) == 0
-        labels = "return [...page.byId('published').rows[1].cells].map((cell) => getComputedStyle(cell, '::before').content)"
+        boxes = "return [...document.querySelectorAll('.scroll')]"
+        assert page.run(f"{boxes}.filter((one) => one.scrollWidth > one.clientWidth).length") == 0
+        cells = "return [...page.byId('published').rows[1].cells]"
+        labels = f"{cells}.map((cell) => getComputedStyle(cell, '::before').content)"
         heads = "return [...page.byId('published').tHead.rows[0].cells].map((cell) => cell.textContent)"
         shown = page.run(heads)
         assert page.run(labels) == ["none", *(f'"{one}"' for one in shown[1:])]
@@ -104,7 +105,8 @@ def test_on_a_phone_the_other_tables_fold_into_cards(browser, field_file):
         page.run("page.byId('published').tHead.querySelector('[data-column=ratio] button').click()")
         page.run("page.byId('published').tHead.querySelector('[data-column=ratio] button').click()")
         assert page.run(first) != before
-        assert page.run("return page.byId('published').tHead.querySelector('button').getBoundingClientRect().width") > 40
+        button = "return page.byId('published').tHead.querySelector('button')"
+        assert page.run(f"{button}.getBoundingClientRect().width") > 40
         set_size(browser, 1440, 900)
         assert page.run(labels) == ["none"] * len(shown)
     finally:
