@@ -31,12 +31,8 @@ def add(parser: Parser) -> None:
         "--image", action="store_true", help="only what applies to an image during its build: no GPU needed"
     )
     parser.add_argument("--quick", action="store_true", help="only the checks, no measurement")
-    parser.add_argument(
-        "--seconds",
-        type=number(float, lambda value: 0 < value <= MOST_SECONDS, "a number of seconds above 0, at most a million"),
-        default=30.0,
-        help="duration of the measurement (30)",
-    )
+    valid = number(float, lambda value: 0 < value <= MOST_SECONDS, "a number of seconds above 0, at most a million")
+    parser.add_argument("--seconds", type=valid, default=30.0, help="duration of the measurement (30)")
     add_format(parser)
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as in an evaluation: out=DIR, device=cpu")
 

@@ -58,13 +58,8 @@ def add(parser: Parser) -> None:
     parser.keys = (*DEFAULTS, "exclude")
     parser.add_argument("words", nargs="*", metavar="RESULTS", help="record files or folders of them, and KEY=VALUE")
     parser.add_argument("--published", action="store_true", help="rank a challenge's published figures")
-    parser.add_argument(
-        "--runtime",
-        type=one_of(RUNTIMES),
-        default=RUNTIMES[0],
-        metavar="|".join(RUNTIMES),
-        help="with --published: statistic of the published times per image (mean)",
-    )
+    what = "with --published: statistic of the published times per image (mean)"
+    parser.add_argument("--runtime", type=one_of(RUNTIMES), default=RUNTIMES[0], metavar="|".join(RUNTIMES), help=what)
     parser.add_argument("--mixed", action="store_true", help="rank ratios across devices and settings")
     add_format(parser, *FORMATS)
     parser.add_argument("--out", type=Path, metavar="FILE", help="write to a file instead of the screen")

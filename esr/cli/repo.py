@@ -70,15 +70,8 @@ def listed(layout: "Layout", entry: "Branch") -> Listed:
     from esr.config.repository_sources import examine  # noqa: PLC0415 - see `run`
 
     sources = examine(layout, entry)
-    return Listed(
-        id=entry.id,
-        name=entry.name,
-        data_range=entry.data_range,
-        weights=entry.weights,
-        weights_missing=tuple(layout.missing(entry)),
-        packages_missing=sources.packages,
-        suspicious=sources.suspicious,
-    )
+    missing = tuple(layout.missing(entry))
+    return Listed(entry.id, entry.name, entry.data_range, entry.weights, missing, sources.packages, sources.suspicious)
 
 
 def _state(changed: tuple[str, ...] | None) -> str:
