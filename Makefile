@@ -36,7 +36,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@# Another torch version brings its own libraries.
 	@sed -E '$(if $(TORCH),/^(torch|triton|cuda-|nvidia-[^m])/d)' constraints.txt > $(VENV)/constraints.txt
 	@$(if $(TORCH),echo '$(if $(filter cpu,$(TORCH)),$(shell cat docker/torch-cpu.in),torch==$(TORCH))' >> $(VENV)/constraints.txt)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(VENV)/constraints.txt --editable '.[dev]'
+	@# --use-pep517: the default of later versions of pip; earlier ones warn of a package without a wheel.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 --constraint $(VENV)/constraints.txt --editable '.[dev]'
 	@touch $@
 
 .venv-docs/.installed: docs/site/requirements.txt

@@ -22,7 +22,10 @@ esac
 mkdir -p "$out"
 
 # What each team must fix, before anything is measured. The others need not wait for a submission that cannot run.
-esr check "$submissions"/*/ --format markdown > "$out/intake.md" || echo "some are not ready, see $out/intake.md" >&2
+esr check "$submissions"/*/ --format markdown > "$out/intake.md" || {
+  [ $? -eq 1 ] || exit 2
+  echo "some are not ready, see $out/intake.md" >&2
+}
 
 # Every network beside the baseline. A failure stops no other network; strangers' code runs only in a sandbox.
 code=0

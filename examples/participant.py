@@ -8,15 +8,19 @@ IMAGES is a folder of HR images; KEY=VALUE are overrides as on esr's command lin
 import sys
 
 import esr
+from esr.errors import EsrError
 
 if len(sys.argv) < 4:
     sys.exit((__doc__ or "").strip())
 first, second, images, *settings = sys.argv[1:]
 
-# The second beside the first, in one evaluation: their turns alternate, which gives the most precise ratio.
-pair = esr.evaluate(settings, model=second, baseline=first, data=images, out="variants")
-# And beside the challenge's baseline, for a figure that others can compare with.
-placed = esr.evaluate(settings, model=second, data=images, out="placed")
+try:
+    # The second beside the first, in one evaluation: their turns alternate, which gives the most precise ratio.
+    pair = esr.evaluate(settings, model=second, baseline=first, data=images, out="variants")
+    # And beside the challenge's baseline, for a figure that others can compare with.
+    placed = esr.evaluate(settings, model=second, data=images, out="placed")
+except EsrError as error:
+    sys.exit(str(error))
 
 for record in (pair, placed):
     if record.failed or record.ratio is None:

@@ -72,6 +72,21 @@ def test_a_program_without_its_arguments_says_which_it_takes(program, script, tm
     assert not list(tmp_path.iterdir())
 
 
+def test_a_folder_that_is_not_there_ends_a_program_in_one_line(participant):
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    for words, line in (
+        (["sh", "organiser.sh", "nowhere", "night"], "esr: nowhere/*: no such folder; give folders with one"),
+        ([sys.executable, "participant.py", "tiny.yaml", "tiny.yaml", "nowhere/"], "nowhere is not there; "),
+    ):
+        command = [words[0], EXAMPLES / words[1], *words[2:]]
+        done = subprocess.run(
+            command, cwd=participant, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False
+        )
+        assert done.returncode != 0
+        assert done.stderr.startswith(line)
+        assert len(done.stderr.splitlines()) == 1
+
+
 @pytest.fixture
 def notebook(tmp_path):
     for name, ratio in (("rlfn", 0.5), ("fmen", 0.7)):

@@ -2,7 +2,8 @@
 
 import re
 import shlex
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -20,6 +21,10 @@ _OTHERS = {
     **dict.fromkeys(("keys", "explain", "settings", "options"), "config"),
     **dict.fromkeys(("status", "diagnose", "env"), "doctor"),
     **dict.fromkeys(("finetune", "fit"), "train"),
+    **dict.fromkeys(("datasets", "downloads", "catalogue", "zoo"), "fetch --list"),
+    **dict.fromkeys(("man", "manual", "docs", "tutorial", "usage", "guide", "?", "/?", "/h"), "--help"),
+    **{name: f"rank --format {name}" for name in ("markdown", "csv", "latex", "html", "pdf", "svg")},
+    **dict.fromkeys(("plot", "plots", "chart", "figure", "graph"), "rank --format svg"),
     "version": "--version",
 }
 """What people try -> the command that does it."""
@@ -42,7 +47,7 @@ OPTIONS = {
     **dict.fromkeys(("-q", "--quiet", "--silent"), "2> /dev/null, which leaves the result alone"),
     "--all": "esr -m 'model=glob(*)', which measures every network",
     "--seed": "timing.seed=N",
-    "-V": "esr --version",
+    **dict.fromkeys(("-V", "--version"), "esr --version"),
 }
 """Option of other programs -> the words of a measurement."""
 OWN_FILES = "model=PATH.yaml names a network of your own, data=folder data.root=DIR images, challenge=PATH.yaml rules"
@@ -54,24 +59,39 @@ _REFUSED = {
 }
 """Option of other programs -> why a measurement has none."""
 _YAML, _WEIGHTS = (".yaml", ".yml"), (".pth", ".pt", ".ckpt", ".safetensors")
+_NEW = "a network of your own is named by a YAML: esr model=PATH.yaml, see docs/own-network.md"
 _FORMATS = ("onnx", "torchscript", "safetensors")
 _FILES = {
-    ".py": "a network of your own is named by a YAML: esr model=PATH.yaml, see docs/own-network.md",
+    **dict.fromkeys((".py", "init", "new", "create", "template"), _NEW),
     **dict.fromkeys(
         (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"),
         "images are named by their folder: esr model=NAME data=folder data.root=DIR",
     ),
 }
-"""Suffix of a file that is no command -> the words to type."""
+"""Suffix of a file that is no command, or a word -> the words to type."""
 
 
 def unknown_command(words: Sequence[str], commands: Sequence[str]) -> str:
     """The line on a first word that is none of the commands: the command to type, if it can be told."""
     first, keys = words[0], known_keys()
-    if first in keys:
-        return _of_key(words, keys)
+    if (key := first.rstrip(":")) in keys:
+        return _of_key([key, *words[1:]], keys)
     near = did_you_mean(first, keys if "." in first and get_close_matches(first, keys) else commands)
-    return f"{one_line(first)}: no such command; {_meant(words, keys) or f'{near}; an override is written KEY=VALUE'}"
+    other = f"{near}; a measurement is written esr model=NAME"
+    return f"{one_line(first)}: no such command; {_meant(words, keys) or other}"
+
+
+def choices() -> dict[str, str]:
+    """Names of networks and other options as the overrides that select them, without names that groups share.
+
+    >>> choices()["quick"], choices()["rlfn"]
+    ('timing=quick', 'model=rlfn')
+    """
+    from esr.cli.help import groups  # noqa: PLC0415 - reads folders, only after a mistake
+
+    found = [(name, f"{group}={name}") for group, names in groups().items() for name in names]
+    counted = Counter(name for name, _ in found)
+    return {name: typed for name, typed in found if counted[name] == 1} | {"gpu": "device=cuda"}
 
 
 def known_keys() -> list[str]:
@@ -92,9 +112,8 @@ def typed_words(words: Sequence[str], keys: Collection[str]) -> list[str]:
     >>> typed_words(["imdn", "rlfn", "data=set5"], [])
     ['-m', 'model=imdn,rlfn', 'data=set5']
     """
-    from esr.config.cards import model_names  # noqa: PLC0415 - only after a mistake
-
-    made = [_override(word, model_names()) for word in _joined(words, keys)]
+    known = choices()
+    made = [_override(word, known) for word in _joined(words, keys)]
     models = [word.removeprefix("model=") for word in made if word.startswith("model=")]
     if len(models) < 2:  # noqa: PLR2004 - a measurement takes one
         return made
@@ -114,7 +133,7 @@ def refuse_bare_words(command: Sequence[str], words: Sequence[str], keys: Collec
         ConfigError: The line has the whole command as it was probably meant.
     """
     for word in words:
-        if "=" not in word and _is_meant(word):
+        if "=" not in word and _is_meant(word, keys):
             whole = [*command, *typed_words(words, known_keys() if keys is None else keys)]
             raise ConfigError(f"{one_line(word)}: expected KEY=VALUE; type {_command(whole)}")
 
@@ -157,26 +176,25 @@ def option(name: str, value: str, keys: Collection[str] | None) -> str:
     return f"{filled[1]}{shlex.quote(value)}" if filled else words
 
 
-def _is_meant(word: str) -> bool:
-    """True for a network, a file or a format, which could only be meant as the value of a key."""
-    from esr.config.cards import model_names  # noqa: PLC0415 - reads a folder
-
-    return word.lower() in model_names() or Path(word).suffix in (*_YAML, *_WEIGHTS) or word in _FORMATS
+def _is_meant(word: str, keys: Collection[str] | None) -> bool:
+    """True for a network, an option, a file or a format, which could only be meant as the value of a key."""
+    group = choices().get(word.lower(), "").partition("=")[0]
+    return group == "model" or (group and keys is None) or Path(word).suffix in (*_YAML, *_WEIGHTS) or word in _FORMATS
 
 
 def _meant(words: Sequence[str], keys: Collection[str]) -> str:
     """The command to type instead; empty where none is known."""
-    from esr.config.cards import model_names  # noqa: PLC0415 - only after a mistake
-
     first, rest = words[0].lower(), list(words[1:])
     suffix = Path(first).suffix
+    if first == "esr":
+        return f"type {_command(rest or ['--help'])}"
     if first in _MEASURES:
         return f"a measurement needs none: {_measurement(typed_words(rest, keys))}"
     if first in _OTHERS:
-        return f"that is {_command([_OTHERS[first], *rest])}"
-    if first in model_names() or suffix in (*_YAML, *_WEIGHTS):
+        return f"that is {_command([*_OTHERS[first].split(), *rest])}"
+    if first in choices() or suffix in (*_YAML, *_WEIGHTS):
         return f"to measure a network write {_measurement(typed_words(words, keys))}"
-    return _FILES.get(suffix) or _of_path(words[0])
+    return _FILES.get(suffix or first) or _of_path(words[0])
 
 
 def _of_path(word: str) -> str:
@@ -213,7 +231,7 @@ def _joined(words: Sequence[str], keys: Collection[str]) -> list[str]:
     return made
 
 
-def _override(word: str, networks: Collection[str]) -> str:
+def _override(word: str, known: Mapping[str, str]) -> str:
     """A bare word as the override that was probably meant."""
     if "=" in word or word.startswith("-"):
         return word
@@ -221,7 +239,7 @@ def _override(word: str, networks: Collection[str]) -> str:
         return f"format={word}"
     if Path(word).suffix in _WEIGHTS:
         return f"weights={word}"
-    return f"model={word.lower() if word.lower() in networks else word}"
+    return known.get(word.lower(), f"model={word}")
 
 
 def _measurement(overrides: Sequence[str]) -> str:

@@ -39,16 +39,12 @@ def run(options: argparse.Namespace) -> int:
     if not options.no_run:
         for one in found:
             intake.dry_run(one)
-    rows = [_row(one) for one in found]
     ready = sum(one.ready for one in found)
     if options.format == "json":
         print_json([_plain(one) for one in found])
-        return 0 if ready == len(found) else 1
-    if options.format == "markdown":
-        print("\n".join(_markdown(rows)))
     else:
-        _print(rows)
-    print(f"\n{ready} of {len(found)} networks are ready")
+        _print([_row(one) for one in found], as_markdown=options.format == "markdown")
+        print(f"\n{ready} of {len(found)} networks are ready")
     return 0 if ready == len(found) else 1
 
 
@@ -57,11 +53,7 @@ def _plain(one: "HandedIn") -> dict[str, object]:
     return {
         "network": one.name,
         "folder": shown_path(one.path),
-        "ready": one.ready,
-        "complexity": one.complexity,
-        "claims": one.claims,
-        "problems": one.problems,
-        "notes": one.notes,
+        **{name: getattr(one, name) for name in ("ready", "complexity", "claims", "problems", "notes")},
     }
 
 
@@ -81,19 +73,13 @@ def _row(one: "HandedIn") -> tuple[str, ...]:
     )
 
 
-def _markdown(rows: list[tuple[str, ...]]) -> list[str]:
-    from esr.report.markdown import escape  # noqa: PLC0415 - see `run`
-
-    lines = [" | ".join(_HEADERS), " | ".join("---" for _ in _HEADERS)]
-    lines += [" | ".join(escape(cell) for cell in row) for row in rows]
-    return [f"| {line} |" for line in lines]
-
-
-def _print(rows: list[tuple[str, ...]]) -> None:
-    from esr.report.fitting import print_fitting, print_left_out, texts  # noqa: PLC0415 - see `run`
+def _print(rows: list[tuple[str, ...]], *, as_markdown: bool) -> None:
+    from esr.report import markdown  # noqa: PLC0415 - see `run`
+    from esr.report.fitting import print_fitting, texts  # noqa: PLC0415
     from esr.system.console import console  # noqa: PLC0415
 
-    screen = console()
     grid = texts(_HEADERS, rows, left=("network", "folder", "ready", *_SENTENCES))
-    left_out = print_fitting(grid, screen, _LEFT_OUT_FIRST, gap=2, sentences=_SENTENCES)
-    print_left_out(left_out, "--format markdown shows them", screen)
+    if as_markdown:
+        print(markdown.drawn(grid))
+    else:
+        print_fitting(grid, console(), _LEFT_OUT_FIRST, gap=2, sentences=_SENTENCES)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from esr.cli import conditions, signals
-from esr.cli.advice import unknown_command
+from esr.cli.advice import known_keys, unknown_command
 from esr.cli.parser import Parser
 from esr.cli.stdout import guarded
 from esr.errors import ConfigError, EsrError
@@ -19,6 +19,7 @@ COMMANDS = ("check", "compare", "config", "doctor", "export", "fetch", "rank", "
 
 The module's docstring is its help text."""
 INTACT = "completed records are intact"
+_HELP = ("help", "--help", "-h")
 AFTER_INTERRUPT = {"fetch": "rerun to resume", "train": "rerun to resume from the last checkpoint"}
 
 
@@ -65,30 +66,37 @@ def run(words: Sequence[str]) -> int:
         raise ConfigError("nothing to do: esr model=NAME measures a network, esr show lists them, esr --help says more")
     if not all(word.strip() for word in words):
         raise ConfigError("'': a word without letters among the arguments; leave it out")
-    if list(words) == ["--version"]:
+    if "--version" in words:
         from esr import __version__  # noqa: PLC0415 - reads the installed package
 
         print(f"esr {__version__}")
         return 0
-    if words[0] in ("help", "--help", "-h") and words[1:2] and words[1] in COMMANDS:
-        words = [words[1], "--help"]
-    if list(words) in (["help"], ["--help"], ["-h"]):
+    asked = [word for word in words if word not in _HELP]
+    if not asked:
         from esr.cli.help import help_text  # noqa: PLC0415 - reads the configuration's folders
 
         print(help_text())
         return 0
     conditions.require()
     first = words[0]
-    if first == "help":
-        raise ConfigError(unknown_command([words[1].partition("=")[0] or words[1]], COMMANDS))
-    if first in COMMANDS:
-        name, rest = first, words[1:]
+    name, rest = first, words[1:]
+    if first in _HELP and asked[0] in COMMANDS:
+        name, rest = asked[0], ["--help"]
+    elif first not in COMMANDS and len(asked) < len(words) and _is_key(asked[0], named=first in _HELP):
+        name, rest = "config", asked
+    elif first == "help":
+        raise ConfigError(unknown_command(asked, COMMANDS))
     elif "=" in first or first.startswith(("-", "~")):
         name, rest = "measure", words
-    else:
+    elif first not in COMMANDS:
         raise ConfigError(unknown_command(words, COMMANDS))
     command = importlib.import_module(f"esr.cli.{name}")
     parser = Parser("esr", None) if name == "measure" else Parser(f"esr {name}", command.__doc__)
     command.add(parser)
     code: int = command.run(parser.parse(rest))
     return code
+
+
+def _is_key(word: str, *, named: bool) -> bool:
+    """True for a key, or, beside a word that can only ask for help, an override of one."""
+    return (word.partition("=")[0] if named else word) in known_keys()

@@ -98,12 +98,10 @@ def _contests(records: Sequence["Record"], options: argparse.Namespace) -> int:
     named = _apart(records, " ".join(str(shown_path(path)) for path in options.paths))
     named.sort(key=lambda record: record.ratio.value if record.ratio else float("inf"))
     found = [contest(a, b, force=options.force, tainted=options.tainted) for a in named for b in named if a is not b]
-    if options.format == "json":
-        print(report.to_json(found), end="")
-    elif options.format == "markdown":
-        print(report.to_markdown(named, found), end="")
-    else:
+    if options.format == "table":
         report.print_contests(named, found, console())
+    else:
+        print(report.to_json(found) if options.format == "json" else report.to_markdown(named, found), end="")
     return INCONCLUSIVE if found[0].outcome == "inconclusive" else DIFFERENT
 
 
@@ -145,9 +143,7 @@ def _write(comparisons: Sequence["Comparison"], chosen: str) -> None:
     from esr.report import comparison as report  # noqa: PLC0415 - see `add`
     from esr.system.console import console  # noqa: PLC0415
 
-    if chosen == "json":
-        print(report.to_json(comparisons), end="")
-    elif chosen == "markdown":
-        print(report.to_markdown(comparisons), end="")
-    else:
+    if chosen == "table":
         report.print_comparisons(comparisons, console())
+    else:
+        print(report.to_json(comparisons) if chosen == "json" else report.to_markdown(comparisons), end="")

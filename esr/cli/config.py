@@ -13,36 +13,49 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from esr.cli import advice
 from esr.cli.parser import Parser, add_format, print_json
+from esr.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from esr.config.explain import Key, Option
 
+_INDENT = 6 * " "
+
 
 def add(parser: Parser) -> None:
     """Declares the command's grammar."""
-    parser.add_argument("key", nargs="?", default="", metavar="KEY", help="a key or a group; without it all")
+    parser.add_argument("key", nargs="*", metavar="KEY", help="a key or a group; without it all")
     parser.add_argument("--train", action="store_true", help="of the configuration of esr train")
     add_format(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Prints the explanations; returns the exit code."""
-    from esr.config.explain import explained  # noqa: PLC0415 - `--help` does without OmegaConf
     from esr.system.console import console  # noqa: PLC0415
 
-    found, choices = (_of_training(options.key), []) if options.train else explained(options.key)
+    word = ".".join(options.key).partition("=")[0]
+    found, choices = (_of_training(word), []) if options.train else _of_measurement(word)
     if options.format == "json":
         print_json({"keys": found, "options": choices})
         return 0
     screen = console()
-    if len(found) == 1 and found[0].name == options.key:
+    if len(found) == 1 and found[0].name == word:
         _print_one(screen, found[0])
     else:
-        _print_many(screen, found, choices, options.key)
+        _print_many(screen, found, choices, word)
     return 0
+
+
+def _of_measurement(word: str) -> tuple[list["Key"], list["Option"]]:
+    from esr.config.explain import explained  # noqa: PLC0415 - `--help` does without OmegaConf
+
+    if not (typed := advice.choices().get(word.lower())):
+        return explained(word)
+    group = typed.partition("=")[0]
+    raise ConfigError(f"{word}: no such key; that is {typed}; esr config {group} explains it")
 
 
 def _of_training(word: str) -> list["Key"]:
@@ -51,7 +64,6 @@ def _of_training(word: str) -> list["Key"]:
     import esr.conf  # noqa: PLC0415
     from esr.config.explain import keys  # noqa: PLC0415
     from esr.config.mistakes import nearest_key  # noqa: PLC0415
-    from esr.errors import ConfigError  # noqa: PLC0415
     from esr.training.config import TrainConf  # noqa: PLC0415
 
     recipe = yaml.safe_load((Path(esr.conf.__file__).parent / "train" / "default.yaml").read_text(encoding="utf-8"))
@@ -74,14 +86,12 @@ def _print_one(screen: "Console", key: "Key") -> None:
 
 
 def _print_many(screen: "Console", found: list["Key"], choices: list["Option"], group: str) -> None:
-    from rich.padding import Padding  # noqa: PLC0415 - takes a tenth of a second
-
     if choices:
         screen.print(f"{group}=OPTION")
         for option in choices:
             screen.print(f"  {option.name}")
-            screen.print(Padding(option.meaning, (0, 0, 0, 6)))
+            screen.print(f"{_INDENT}{option.meaning}")
         screen.print()
     for key in found:
         screen.print(f"{key.name}={_value(key.default)}", style="bold")
-        screen.print(Padding(key.meaning + (f" Allowed: {key.allowed}." if key.allowed else ""), (0, 0, 0, 6)))
+        screen.print(f"{_INDENT}{key.meaning}{f' Allowed: {key.allowed}.' if key.allowed else ''}")

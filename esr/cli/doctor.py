@@ -9,14 +9,11 @@ written.
 """
 
 import argparse
-import json
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from esr.cli.parser import Parser, add_format, key_values, number
+from esr.cli.parser import Parser, add_format, key_values, number, print_json
 from esr.errors import ConfigError, EsrError
 
 if TYPE_CHECKING:
@@ -34,12 +31,8 @@ def add(parser: Parser) -> None:
         "--image", action="store_true", help="only what applies to an image during its build: no GPU needed"
     )
     parser.add_argument("--quick", action="store_true", help="only the checks, no measurement")
-    parser.add_argument(
-        "--seconds",
-        type=number(float, lambda value: 0 < value <= MOST_SECONDS, "a number of seconds above 0, at most a million"),
-        default=30.0,
-        help="duration of the measurement (30)",
-    )
+    valid = number(float, lambda value: 0 < value <= MOST_SECONDS, "a number of seconds above 0, at most a million")
+    parser.add_argument("--seconds", type=valid, default=30.0, help="duration of the measurement (30)")
     add_format(parser)
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as in an evaluation: out=DIR, device=cpu")
 
@@ -71,8 +64,7 @@ def run(options: argparse.Namespace) -> int:
             _print([found])
     status = checks.worst(findings)
     if as_json:
-        report = {"status": status, "findings": msgspec.to_builtins(findings)}
-        print(json.dumps(report | ({"noise": msgspec.to_builtins(noise)} if noise else {}), indent=1))
+        print_json({"status": status, "findings": findings} | ({"noise": noise} if noise else {}))
     return 1 if status == "fail" else 0
 
 

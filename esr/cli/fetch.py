@@ -25,20 +25,10 @@ def add(parser: Parser) -> None:
     parser.add_argument("--all", action="store_true", help="all published weights")
     parser.add_argument("--list", action="store_true", help="list what is available, and where it is")
     parser.add_argument("--folder", type=Path, metavar="DIR", help="target folder")
-    parser.add_argument(
-        "--jobs",
-        type=number(int, lambda value: 1 <= value <= _MOST_JOBS, f"a number from 1 to {_MOST_JOBS}"),
-        default=4,
-        metavar="N",
-        help="parallel downloads (4)",
-    )
-    parser.add_argument(
-        "--format",
-        type=one_of(FORMATS),
-        default="published",
-        metavar="|".join(FORMATS),
-        help="format of the weights; safetensors are converted after the download (published)",
-    )
+    valid = number(int, lambda value: 1 <= value <= _MOST_JOBS, f"a number from 1 to {_MOST_JOBS}")
+    parser.add_argument("--jobs", type=valid, default=4, metavar="N", help="parallel downloads (4)")
+    what = "format of the weights; safetensors are converted after the download (published)"
+    parser.add_argument("--format", type=one_of(FORMATS), default=FORMATS[0], metavar="|".join(FORMATS), help=what)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -49,9 +39,9 @@ def run(options: argparse.Namespace) -> int:
 
     folder = options.folder.expanduser().absolute() if options.folder else None
     if options.list and not (options.names or options.all):
-        print_catalogue([*catalogue.weights().values(), *catalogue.data_sets().values()], folder)
-        return 0
-    assets = catalogue.select(options.names, every_weights=options.all)
+        assets = [*catalogue.weights().values(), *catalogue.data_sets().values()]
+    else:
+        assets = catalogue.select(options.names, every_weights=options.all)
     if options.list:
         print_catalogue(assets, folder)
         return 0

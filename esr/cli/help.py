@@ -49,11 +49,9 @@ import textwrap
 from pathlib import Path
 
 import esr.conf
-from esr.config.cards import model_names
+from esr.config.cards import OPTION_GROUPS, model_names
 
 WIDTH = 100
-GROUPS = ("data", "timing", "device", "cudnn", "telemetry")
-"""Groups beside the networks; `conf/train` belongs to `esr train`."""
 
 
 def help_text() -> str:
@@ -66,7 +64,7 @@ def help_text() -> str:
 def groups() -> dict[str, list[str]]:
     """Each configuration group with its options; the networks in the challenge's order."""
     root = Path(esr.conf.__file__).parent
-    found = {group: sorted(file.stem for file in (root / group).glob("*.yaml")) for group in GROUPS}
+    found = {group: sorted(file.stem for file in (root / group).glob("*.yaml")) for group in OPTION_GROUPS}
     return {"model": [*model_names(), "or PATH.yaml"], "baseline": ["as model"], **found}
 
 

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from esr.cli.advice import refuse_networks
-from esr.cli.parser import Parser, key_values, one_of
+from esr.cli.parser import Parser, add_format, key_values, one_of
 from esr.errors import ConfigError
 from esr.text import did_you_mean, one_line, shown_path
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from esr.records.document import Document
 
 CHARTS = ("pdf", "svg")
-FORMATS = ("table", "markdown", "csv", "latex", "json", "html", *CHARTS)
+FORMATS = ("markdown", "csv", "latex", "html", *CHARTS)
 PLOTS = ("runtime", "ranks")
 """As in `esr.report.plots`."""
 RUNTIMES = ("mean", "median", "without_first")
@@ -58,16 +58,10 @@ def add(parser: Parser) -> None:
     parser.keys = (*DEFAULTS, "exclude")
     parser.add_argument("words", nargs="*", metavar="RESULTS", help="record files or folders of them, and KEY=VALUE")
     parser.add_argument("--published", action="store_true", help="rank a challenge's published figures")
-    parser.add_argument(
-        "--runtime",
-        type=one_of(RUNTIMES),
-        default=RUNTIMES[0],
-        metavar="|".join(RUNTIMES),
-        help="with --published: statistic of the published times per image (mean)",
-    )
+    what = "with --published: statistic of the published times per image (mean)"
+    parser.add_argument("--runtime", type=one_of(RUNTIMES), default=RUNTIMES[0], metavar="|".join(RUNTIMES), help=what)
     parser.add_argument("--mixed", action="store_true", help="rank ratios across devices and settings")
-    parser.formats = FORMATS
-    parser.add_argument("--format", type=one_of(FORMATS), default="table", metavar="|".join(FORMATS), help="(table)")
+    add_format(parser, *FORMATS)
     parser.add_argument("--out", type=Path, metavar="FILE", help="write to a file instead of the screen")
 
 
@@ -87,12 +81,12 @@ def _run(options: argparse.Namespace) -> int:
     excluded = [word.removeprefix(_EXCLUDE) for word in given if word.startswith(_EXCLUDE)]
     plain = [word for word in given if not word.startswith(_EXCLUDE)]
     settings = DEFAULTS | key_values(plain, [*DEFAULTS, "exclude"])
-    _checked(options, settings)
     from esr.ranking import CONSTRAINTS, RANGES  # noqa: PLC0415 - `--help` is quick
 
-    for key, known in (("constraints", CONSTRAINTS), ("ranges", RANGES)):
+    for key, known in (("constraints", CONSTRAINTS), ("ranges", RANGES), ("chart", PLOTS)):
         if settings[key] not in known:
-            raise ConfigError(f"{key}={settings[key]}: no such choice; {did_you_mean(settings[key], known)}")
+            raise ConfigError(f"{key}={one_line(settings[key])}: no such choice; {did_you_mean(settings[key], known)}")
+    _checked(options, settings)
     if not options.published and options.runtime != RUNTIMES[0]:
         raise ConfigError(f"--runtime {options.runtime}: chooses among published times; add --published")
     ranking, documents = _ranking(settings, excluded, paths, options)
@@ -150,7 +144,7 @@ def _refuse_misplaced(words: Sequence[str]) -> None:
         if word in names() and not Path(word).exists():
             rules = f"challenge={word} chooses its rules, --published {word} ranks its own table"
             raise ConfigError(f"{word}: a challenge, and no record; {rules}")
-        if word in FORMATS and not Path(word).exists():
+        if word in (*FORMATS, "json", "table") and not Path(word).exists():
             raise ConfigError(f"{word}: a format, and no record; write --format {word}")
 
 
@@ -214,8 +208,5 @@ def _checked(options: argparse.Namespace, settings: Mapping[str, str]) -> None:
         raise ConfigError(f"--format {chosen}: a whole file would fill the terminal; add --out report.{chosen}")
     if settings["columns"] and chosen not in ("markdown", "latex"):
         raise ConfigError(f"columns={one_line(settings['columns'])}: chooses columns of markdown and latex only")
-    if settings["chart"] not in PLOTS:
-        hint = did_you_mean(settings["chart"], PLOTS)
-        raise ConfigError(f"chart={one_line(settings['chart'])}: no such choice; {hint}")
     if settings["chart"] != PLOTS[0] and chosen not in CHARTS:
         raise ConfigError(f"chart={settings['chart']}: chooses the chart of --format pdf and svg")

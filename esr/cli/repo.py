@@ -70,15 +70,8 @@ def listed(layout: "Layout", entry: "Branch") -> Listed:
     from esr.config.repository_sources import examine  # noqa: PLC0415 - see `run`
 
     sources = examine(layout, entry)
-    return Listed(
-        id=entry.id,
-        name=entry.name,
-        data_range=entry.data_range,
-        weights=entry.weights,
-        weights_missing=tuple(layout.missing(entry)),
-        packages_missing=sources.packages,
-        suspicious=sources.suspicious,
-    )
+    missing = tuple(layout.missing(entry))
+    return Listed(entry.id, entry.name, entry.data_range, entry.weights, missing, sources.packages, sources.suspicious)
 
 
 def _state(changed: tuple[str, ...] | None) -> str:
@@ -90,7 +83,7 @@ def _state(changed: tuple[str, ...] | None) -> str:
 
 
 def _print(layout: "Layout", rows: list[Listed]) -> None:
-    from esr.report.fitting import print_fitting, print_left_out, texts  # noqa: PLC0415 - see `run`
+    from esr.report.fitting import print_fitting, texts  # noqa: PLC0415 - see `run`
     from esr.system.console import console  # noqa: PLC0415
 
     cells = []
@@ -103,5 +96,4 @@ def _print(layout: "Layout", rows: list[Listed]) -> None:
     screen = console()
     screen.print(layout.root.name)
     grid = texts(_HEADERS, cells, left=("name", *_SENTENCES))
-    left_out = print_fitting(grid, screen, ("range", "packages missing"), gap=2, sentences=_SENTENCES)
-    print_left_out(left_out, "--format json has them", screen)
+    print_fitting(grid, screen, ("range", "packages missing"), gap=2, sentences=_SENTENCES)

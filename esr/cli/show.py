@@ -23,7 +23,6 @@ from esr.text import did_you_mean, escaped, listed, one_line, shown_path
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
     from esr.config.cards import Card
     from esr.records.network import Complexity, Layer
@@ -87,7 +86,7 @@ def _records(path: Path, *, as_json: bool, verbose: bool) -> None:
 
 def _list(*, as_json: bool) -> None:
     from esr.config.cards import card, model_names  # noqa: PLC0415 - see `_is_record`
-    from esr.report.fitting import print_fitting, print_left_out, texts  # noqa: PLC0415
+    from esr.report.fitting import print_fitting, texts  # noqa: PLC0415
     from esr.system.console import console  # noqa: PLC0415
 
     cards = [card(name) for name in model_names()]
@@ -99,8 +98,7 @@ def _list(*, as_json: bool) -> None:
 
     grid = texts(("name", "team", "rank", *_TITLES), rows, left=("name", "team"))
     screen.print("Networks, with the figures that the challenges published")
-    left_out = print_fitting(grid, screen, ("team", "acts [M]", "memory [MiB]"), gap=2)
-    print_left_out(left_out, "--format json has them", screen)
+    print_fitting(grid, screen, ("team", "acts [M]", "memory [MiB]"), gap=2)
 
 
 def _cells(card: "Card") -> list[str]:
@@ -141,7 +139,7 @@ def _show(choice: str, height: int, width: int, *, as_json: bool) -> None:
         return
     live = counted.live_memory.total if counted.live_memory else 0
     screen = console()
-    screen.print(_card_table(card))
+    _print_card(screen, card)
     _print_layers(screen, card.name, layers, counted)
     screen.print(
         f"convolutions: {counted.convolutions}; FLOPs as the challenges count: {counted.flops:,} (hooks, until 2023), "
@@ -156,34 +154,31 @@ def _show(choice: str, height: int, width: int, *, as_json: bool) -> None:
         screen.print(f"MACs leave out operators without a formula: {listed(counted.without_formula, most=100)}")
 
 
-def _card_table(card: "Card") -> "Table":
-    from rich.table import Table  # noqa: PLC0415 - see `_is_record`
+def _print_card(screen: "Console", card: "Card") -> None:
+    from esr.report.fitting import print_fitting, texts  # noqa: PLC0415 - see `_list`
+    from esr.report.wording import DASH  # noqa: PLC0415
 
-    table = Table(title=card.title, title_justify="left", show_header=False)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
+    row = card.published
+    stated = dict(zip(_TITLES[:-1], _cells(card)[2:-1], strict=True)) if row else {}
+    stated |= {f"PSNR {name}": f"{value:.2f}" for name, value in row.psnr_rgb.items()} if row else {}
+    ranks = msgspec.structs.asdict(row.ranks) if row else {}
     rows = {
-        "name": card.name,
+        "title": card.title if card.title != card.name else None,
         "team": f"{card.team} (team {card.team_id})" if card.team else None,
         "paper": card.paper,
         "note": card.note,
         "data range": f"0 to {card.data_range:g}",
         "licence of the weights": card.licence,
+        "published": ", ".join(f"{label} {text}" for label, text in stated.items() if text != DASH),
+        "published ranks": ", ".join(f"{label} {rank}" for label, rank in ranks.items() if rank),
     }
-    if card.published:
-        figures = msgspec.structs.asdict(card.published)
-        ranks = msgspec.structs.asdict(figures.pop("ranks"))
-        psnr = {f"psnr_rgb {name}": value for name, value in figures.pop("psnr_rgb").items()}
-        for label, given in (("published", psnr | figures), ("published ranks", ranks)):
-            rows[label] = ", ".join(f"{key} {value}" for key, value in given.items() if value is not None)
-    for label, value in rows.items():
-        if value:
-            table.add_row(label, value)
-    return table
+    shown = [(label, value) for label, value in rows.items() if value]
+    print_fitting(texts(("network", card.name), shown, left=("network", card.name)), screen, gap=2)
+    screen.print()
 
 
 def _print_layers(screen: "Console", name: str, layers: Sequence["Layer"], counted: "Complexity") -> None:
-    from esr.report.fitting import print_fitting, print_left_out, texts  # noqa: PLC0415 - see `_list`
+    from esr.report.fitting import print_fitting, texts  # noqa: PLC0415 - see `_list`
 
     rows = [
         (
@@ -197,5 +192,4 @@ def _print_layers(screen: "Console", name: str, layers: Sequence["Layer"], count
 
     grid = texts(("layer", "type", "output shape", "params", "MACs", "activations"), rows, left=("layer", "type"))
     screen.print(f"Layers of {name} on a {'×'.join(map(str, counted.input_shape))} input")
-    left_out = print_fitting(grid, screen, ("type", "output shape"), gap=2)
-    print_left_out(left_out, "--format json has them", screen)
+    print_fitting(grid, screen, ("type", "output shape"), gap=2)

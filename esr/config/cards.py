@@ -83,6 +83,8 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Figures that a participant states."""
 
 
+OPTION_GROUPS = ("data", "timing", "device", "cudnn", "telemetry")
+"""Groups of `conf/` beside the networks, a few YAML files each; `conf/train` belongs to `esr train`."""
 _AS_CONFIGURED = ("team", "team_id", "paper", "note", "data_range", "published", "claims")
 _PUBLISHED_KEYS = (*Published.__struct_fields__, *Ranks.__struct_fields__)
 

@@ -14,13 +14,12 @@ import msgspec
 from omegaconf import MISSING, OmegaConf
 
 import esr.conf
+from esr.config.cards import OPTION_GROUPS
 from esr.config.digest import leaves
 from esr.config.mistakes import nearest_key
 from esr.config.schema import CHOICES, LEAST, MOST, RANGES, EsrConf
 from esr.errors import ConfigError
 
-OPTION_GROUPS = ("data", "timing", "device", "cudnn", "telemetry")
-"""Groups of `conf/` whose options are a few YAML files."""
 _SAME_AS = {"baseline": "model"}
 """Group -> the one that has the same keys."""
 
@@ -57,8 +56,7 @@ def explained(word: str) -> tuple[list[Key], list[Option]]:
         ConfigError: There is no such key.
     """
     known = keys(EsrConf)
-    name = word.partition("=")[0].strip()
-    head, _, rest = name.partition(".")
+    head, _, rest = word.partition(".")
     same = _SAME_AS.get(head)
     asked = ".".join(filter(None, (same or head, rest)))
     found = [key for key in known if not asked or key.name == asked or key.name.startswith(f"{asked}.")]
@@ -66,7 +64,7 @@ def explained(word: str) -> tuple[list[Key], list[Option]]:
         raise ConfigError(nearest_key(word, [key.name for key in known]))
     if same:
         found = [msgspec.structs.replace(key, name=head + key.name.removeprefix(same)) for key in found]
-    return found, options(name) if name in OPTION_GROUPS else []
+    return found, options(word) if word in OPTION_GROUPS else []
 
 
 def options(group: str) -> list[Option]:

@@ -11,6 +11,7 @@ from hydra.errors import ConfigCompositionException, HydraException, MissingConf
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
+from esr.config.cards import OPTION_GROUPS
 from esr.config.quoting import typed_words
 from esr.config.schema import NETWORK_GROUPS, EsrConf
 from esr.errors import ConfigError
@@ -24,7 +25,7 @@ _EXPECTED = {
     "is not a valid bool": "true or false",
 }
 """End of OmegaConf's line -> what the key takes."""
-_ONE_OF_EACH = (*NETWORK_GROUPS, "data", "timing", "device", "cudnn", "telemetry")
+_ONE_OF_EACH = (*NETWORK_GROUPS, *OPTION_GROUPS)
 _GROUPS = (*_ONE_OF_EACH, "train", "challenge", "repository", "hydra")
 _NUMBERS = {"device": "device.index", "timing": "timing.rounds"}
 """Group -> the key that is meant by a number."""
@@ -158,7 +159,8 @@ def _unknown_choice(error: MissingConfigException) -> str:
     if group in NETWORK_GROUPS and (meant := _no_network(group, choice)):
         return f"{group}={choice}: no such choice; {meant}"
     more = " or a path ending in .yaml" if group in NETWORK_GROUPS else ""
-    more = f"; a folder of images is {_folder(choice)}" if group == "data" and Path(choice).is_dir() else more
+    folder = choice if Path(choice).is_dir() else "DIR"
+    more = f"; a folder of images is {_folder(folder)}" if group == "data" else more
     return f"{group}={choice}: no such choice; {did_you_mean(choice, error.options or [])}{more}"
 
 
@@ -198,8 +200,9 @@ def nearest_key(override: str, known: Sequence[str]) -> str:
         last = [name for name in known if name.rpartition(".")[2] == key.rpartition(".")[2]]
         parent = key.rpartition(".")[0]
         siblings = [name for name in known if name.rpartition(".")[0] == parent]
+        siblings += {name.partition(".")[0] for name in known if not parent}
         near = did_you_mean(last[0], last[:3]) if last else did_you_mean(key, siblings)
-    return f"{override}: no such key {key}; {near}"
+    return f"{override}: no such key{f' {key}' * (key != override)}; {near}"
 
 
 def unknown_key(override: str, known: Sequence[str] = (), explained: str = "esr config explains them") -> str:

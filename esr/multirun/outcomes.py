@@ -25,6 +25,11 @@ class NetworkOutcome:
     tainted: bool = False
     seconds: float = 0.0
 
+    @property
+    def reason(self) -> str:
+        """The detail without the network's name."""
+        return self.detail.removeprefix(f"{self.network}: ").removeprefix(f"{self.network} ")
+
 
 def summary(outcomes: Sequence[NetworkOutcome], networks: int) -> list[str]:
     """Lines on a multirun's outcomes, the folders of its records, and how to rank them.
@@ -57,7 +62,7 @@ def _failures(outcomes: Sequence[NetworkOutcome]) -> list[str]:
     failed: dict[tuple[str, str], list[str]] = {}
     for outcome in outcomes:
         if outcome.status in ("failed", "refused"):
-            failed.setdefault((outcome.status, outcome.detail), []).append(outcome.network)
+            failed.setdefault((outcome.status, outcome.reason), []).append(outcome.network)
     lines = []
     for (status, reason), names in sorted(failed.items()):
         more = f" and {len(names) - _MOST_NAMES} more" if names[_MOST_NAMES:] else ""

@@ -67,8 +67,10 @@ class Overview(StageBars):
         elapsed = duration(now - self._start)
         rest = f"{elapsed} elapsed" + (f", {until(left)}" if left else "")
         times = "; ".join(filter(None, (duration(outcome.seconds) if tried else "", rest)))
-        line = f"{self._ended}/{self._networks} {outcome.network}: {outcome.status}, {outcome.detail}"
-        style = "red" if outcome.status in ("failed", "refused") else None
+        stopped = outcome.status in ("failed", "refused")  # the summary has the whole reason
+        detail = outcome.reason.partition("; ")[0] if stopped else outcome.detail
+        line = f"{self._ended}/{self._networks} {outcome.network}: {outcome.status}, {detail}"
+        style = "red" if stopped else None
         self.screen.print(f"{line} ({times})", soft_wrap=True, style=style)
         self.live.update(self._all, completed=self._ended, description=f"networks, {rest}")
         self.end_stage()

@@ -16,7 +16,7 @@ from esr.config.terms import ROLES
 from esr.errors import RecordError
 from esr.records.files import Record
 from esr.records.network import Estimate
-from esr.records.reasons import TAINT
+from esr.records.reasons import REASONS, TAINT
 from esr.text import one_line, quoted, shown_path
 
 ComparisonOutcome = Literal["same", "faster", "slower", "inconclusive"]
@@ -140,23 +140,23 @@ def widened(change: Estimate) -> Estimate:
     return Estimate(change.value, low, high)
 
 
-def failures(a: Record, b: Record) -> str:
-    """Networks whose measurement failed; empty where all succeeded."""
+def failures(a: Record, b: Record, labels: Sequence[str] = (" in A", " in B")) -> str:
+    """Networks whose measurement failed, and where; empty where all succeeded."""
     return "; ".join(
-        f"{network.name} failed in {label} ({network.failure.kind})"
-        for label, record in (("A", a), ("B", b))
+        f"{network.name} failed{label} ({network.failure.kind})"
+        for label, record in zip(labels, (a, b), strict=True)
         for network in (record.candidate, record.baseline)
         if network.failure
     )
 
 
-def taints_of(a: Record, b: Record) -> str:
-    """Taints that discredit the ratios' intervals; empty where there are none."""
+def taints_of(a: Record, b: Record, labels: Sequence[str] = "AB") -> str:
+    """Taints that discredit the ratios' intervals, by record; empty where there are none."""
     found = []
-    for label, record in (("A", a), ("B", b)):
+    for label, record in zip(labels, (a, b), strict=True):
         reasons = {given.reason for given in record.verdict.reasons if given.severity == TAINT} - _HARMLESS_TAINTS
         if reasons:
-            found.append(f"{label} is tainted by {', '.join(sorted(reasons))}")
+            found.append(f"{label} is tainted ({', '.join(REASONS[reason] for reason in sorted(reasons))})")
     return " and ".join(found)
 
 

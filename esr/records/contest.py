@@ -61,11 +61,12 @@ def contest(a: Record, b: Record, *, force: bool = False, tainted: bool = False)
     Raises:
         RecordError: Baseline, images, protocol or machine differ.
     """
-    if failed := failures(a, b):
+    if failed := failures(a, b, ("", "")):
         return Contest(a, b, "inconclusive", None, failed, ())
     voiding = tuple(require_agreement(a, b, _shared, force=force))
     ratio = quotient(b.ratio, a.ratio)
-    outcome, why = judge(ratio) if tainted else despite_taints(ratio, judge, taints_of(a, b))
+    taints = "" if tainted else taints_of(a, b, (a.candidate.name, b.candidate.name))
+    outcome, why = despite_taints(ratio, judge, taints)
     return Contest(a, b, outcome, ratio, why, voiding)
 
 

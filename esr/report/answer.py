@@ -6,7 +6,7 @@ from esr.config.terms import ROLES, Role
 from esr.records.files import Record
 from esr.records.network import Estimate, Failure, Network
 from esr.records.reasons import CPU_NOTE, DISQUALIFYING, REASONS, WARNING, WEIGHTS_NOTES
-from esr.report.wording import UNWARMED, data_notes, failure_words, network_notes, number, psnr_difference, warning
+from esr.report.wording import UNWARMED, data_notes, failure_words, network_notes, number, signed, warning
 
 _EQUAL, _TEN, _HUNDRED = 1.1, 10, 100
 """Factors below the first are told apart by the third decimal, above the last by whole numbers."""
@@ -153,4 +153,4 @@ def _psnr(candidate: Network, baseline: Network) -> str:
         return "its output is identical to HR"
     if other.mean.psnr_rgb is None:
         return f"PSNR {own.mean.psnr_rgb:.2f} dB, the baseline's output is identical to HR"
-    return psnr_difference(own.mean.psnr_rgb, other.mean.psnr_rgb)
+    return f"PSNR {signed(own.mean.psnr_rgb - other.mean.psnr_rgb)} dB"

@@ -9,9 +9,10 @@ from rich.console import Console
 
 from esr.records.compare import Comparison, ComparisonOutcome, Difference
 from esr.records.files import Record
+from esr.records.reasons import REASONS
 from esr.report import markdown
 from esr.report.answer import faster_or_slower
-from esr.report.fitting import brief, named, print_fitting, print_left_out
+from esr.report.fitting import brief, named, print_fitting
 from esr.report.table import Cell, Column, Grid
 from esr.report.wording import interval, number
 from esr.text import indented, one_line
@@ -52,8 +53,8 @@ def _explained(comparison: Comparison) -> list[str]:
     if comparison.a.document.id == comparison.b.document.id:
         said.append("A and B are the same record: nothing was measured twice")
     for label, record in (("A", comparison.a), ("B", comparison.b)):
-        if reasons := sorted({found.reason for found in record.verdict.reasons}):
-            said.append(f"{label} is {record.verdict.status}: {', '.join(reasons)}")
+        if reasons := sorted({REASONS[found.reason] for found in record.verdict.reasons}):
+            said.append(f"{label} is {record.verdict.status}: {'; '.join(reasons)}")
     said += [f"voids the comparison: {_difference(found)}" for found in comparison.voiding]
     return said + [_difference(found) for found in comparison.differences]
 
@@ -72,11 +73,8 @@ def print_comparisons(comparisons: Sequence[Comparison], screen: Console) -> Non
     records = [record for pair in comparisons for record in (pair.a, pair.b)]
     screen.print(brief(_answer(comparisons[0]), *records) if len(comparisons) == 1 else _summary(comparisons))
     screen.print(_TITLE)
-    left_out = print_fitting(
-        Grid(_COLUMNS, comparisons), screen, ("data", "a_ms", "b_ms", "a_ratio", "b_ratio"), named, gap=2
-    )
+    print_fitting(Grid(_COLUMNS, comparisons), screen, ("data", "a_ms", "b_ms", "a_ratio", "b_ratio"), named, gap=2)
     screen.print(*(f"· {brief(line, *records)}" for line in _lines(comparisons)), sep="\n")
-    print_left_out(left_out, "--format markdown shows them", screen)
 
 
 def _answer(comparison: Comparison) -> str:

@@ -8,9 +8,9 @@ from esr.records.contest import Contest
 from esr.records.files import Record
 from esr.report import markdown
 from esr.report.answer import faster_or_slower
-from esr.report.fitting import brief, named, print_fitting, print_left_out
+from esr.report.fitting import brief, named, print_fitting
 from esr.report.table import Cell, Column, Grid
-from esr.report.wording import DASH, bounds, number, psnr_difference
+from esr.report.wording import DASH, bounds, number, signed
 from esr.text import indented, one_line, shortened
 
 _LONGEST = 16
@@ -32,7 +32,7 @@ def _psnr(one: Contest) -> str:
     own, other = (record.candidate.quality for record in (one.a, one.b))
     if not (own and other and own.meaningful and other.meaningful and own.mean.psnr_rgb and other.mean.psnr_rgb):
         return "no PSNR to compare"
-    return psnr_difference(own.mean.psnr_rgb, other.mean.psnr_rgb)
+    return f"PSNR {signed(own.mean.psnr_rgb - other.mean.psnr_rgb)} dB"
 
 
 def notes(contests: Sequence[Contest]) -> list[str]:
@@ -81,10 +81,8 @@ def print_contests(records: Sequence[Record], contests: Sequence[Contest], scree
     screen.print(brief(answer(contests[0]), *records), style="bold")
     if len(records) > 2:  # noqa: PLR2004 - two need no matrix
         screen.print(f"\n{_TITLE}; ?: inconclusive")
-        left_out = print_fitting(
-            _grid(records, contests), screen, [str(at) for at in range(len(records) - 1, 0, -1)], named, gap=2
-        )
-        print_left_out(left_out, "--format markdown shows them", screen)
+        slowest_first = [str(at) for at in range(len(records) - 1, 0, -1)]
+        print_fitting(_grid(records, contests), screen, slowest_first, named, gap=2)
     for line in notes(contests):
         screen.print(f"· {brief(line, *records)}")
 

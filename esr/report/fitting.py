@@ -51,11 +51,12 @@ def print_fitting(
     style: Callable[[RowType], str | None] = lambda _: None,
     gap: int = GAP,
     sentences: Collection[str] = (),
-) -> list[str]:
-    """Prints as many columns as fit; returns the headers of the others. The arguments are those of `fitted`."""
+    elsewhere: str = "--format json has them",
+) -> None:
+    """Prints as many columns as fit, and where the others are; the other arguments are those of `fitted`."""
     made, left_out = fitted(grid, screen.width, left_out_first, text, style, gap, sentences)
-    screen.print(made)
-    return left_out
+    for one in (made, *left_out_line(left_out, elsewhere)):
+        screen.print(one)
 
 
 def fitted(
@@ -116,12 +117,6 @@ def fitted(
 def left_out_line(headers: Sequence[str], elsewhere: str) -> list[str]:
     """The line that names the columns left out; empty where there are none."""
     return [f"· not shown at this width: {', '.join(headers)}; {elsewhere}"] if headers else []
-
-
-def print_left_out(headers: Sequence[str], elsewhere: str, screen: Console) -> None:
-    """Prints that line, if there is one."""
-    for line in left_out_line(headers, elsewhere):
-        screen.print(line)
 
 
 def texts(headers: Sequence[str], rows: Sequence[Sequence[str]], left: Collection[str]) -> Grid[Sequence[str]]:

@@ -37,7 +37,8 @@ def _frame(rows: list[Tidy]) -> "DataFrame":
         import pandas  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise ConfigError("data frames need pandas, which is not installed: pip install pandas") from error
-    return pandas.DataFrame(rows).convert_dtypes()  # integers stay integers where a value is missing
+    found = pandas.DataFrame(rows).convert_dtypes()  # integers stay integers where a value is missing
+    return found.astype(dict.fromkeys(found.select_dtypes("Float64"), float))  # charts take NaN, but no pandas.NA
 
 
 def _passes(record: Record, role: Role) -> Iterator[Tidy]:

@@ -53,6 +53,9 @@ def render(ranking: Ranking, columns: Sequence[str] = ()) -> str:
     grid = table.chosen(ranking, columns) if columns else _fitting(whole)
     notes = [f"$^{{{number}}}$ {_breaking(note)}." for number, note in enumerate(table.numbered_notes(ranking), 1)]
     notes += [f"{_breaking(note)}." for note in ranking.notes]
+    changes = [f"{_breaking(line)}." for line in table.change_lines(ranking)]
+    correlations = table.correlation_grid(ranking)
+    notes += [] if correlations else changes
     head = [r"% \usepackage{booktabs}"]
     if left_out := [column.key for column in whole.columns if column.key not in {one.key for one in grid.columns}]:
         head.append(f"% left out: {', '.join(map(_comment, left_out))}; columns=KEY,KEY,... chooses, also rank_METRIC")
@@ -60,10 +63,8 @@ def render(ranking: Ranking, columns: Sequence[str] = ()) -> str:
     parts = ["\n".join(head), _float(table.title(ranking), "ranking", grid, notes, marked)]
     for name, title, beside in table.grids_beside(ranking):
         parts.append(_float(title, name, _fitting(beside)))
-    if correlations := table.correlation_grid(ranking):
-        parts.append(_float(table.CORRELATIONS_TITLE, "correlations", correlations))
-    if changes := table.change_lines(ranking):
-        parts.append("\n\n".join(f"{escape(line)}." for line in changes))
+    if correlations:
+        parts.append(_float(table.CORRELATIONS_TITLE, "correlations", correlations, changes))
     return "\n\n".join(parts) + "\n"
 
 

@@ -24,6 +24,8 @@ WIDTH_IN = 6.9
 _COLOURS = {"ranked": "#0072b2", "unranked": "#8a939c", "baseline": "#c25400"}
 _FRONT, _MUTED = "#008a63", "#5b6570"
 _WORDS = {"ranked": "ranked", "unranked": "not ranked", "baseline": "baseline"}
+_WIDE = 10
+"""Largest over smallest runtime above which a decade has three ticks."""
 _ROW_IN = 0.16
 """Inches per network in the chart of ranks."""
 
@@ -78,22 +80,31 @@ def _quality(figure: "Figure", shown: Chart, x: Axis, y: Axis) -> None:
         axes.axhline(y.gate, color=_MUTED, lw=0.8, ls=":", label="PSNR gate")
     _frame(axes, shown, x, y, known)
     axes.legend(ncols=5, loc="lower center", bbox_to_anchor=(0.5, 1), frameon=False)
-    labelled = [place for place in dict.fromkeys([*_winner(shown), *best]) if place in known]
+    winner = [i for i, network in enumerate(shown.networks) if network.kind == "ranked"][:1]
+    labelled = [place for place in dict.fromkeys([*winner, *best]) if place in known]
     _names(axes, [(shortened(printable(shown.networks[i].key), NAME), x.values[i], y.values[i]) for i in labelled])
 
 
 def _names(axes: "Axes", labelled: Sequence[tuple[str, Any, Any]]) -> None:
-    """Names above or below their bubbles, none over another; one without room is left out."""
-    figure = axes.figure
-    figure.draw_without_rendering()  # places the axes
+    """Names above or below their bubbles, over none of them if possible; one without room is left out."""
+    from matplotlib.transforms import Bbox  # noqa: PLC0415 - see `render`
+
+    axes.figure.draw_without_rendering()  # places the axes
     taken: list[Any] = []
+    bubbles: list[Any] = []
+    for one in axes.collections:  # a bubble each, or a mark of the legend
+        radius = one.get_sizes()[0] ** 0.5 * axes.figure.dpi / 144
+        bubbles += [Bbox([spot - radius, spot + radius]) for spot in axes.transData.transform(one.get_offsets())]
     for name, across, up in labelled:
-        for side in (7, -13, 16, -22):
-            text = axes.annotate(name, (across, up), (0, side), textcoords="offset points", ha="center", fontsize=7)
-            box = text.get_window_extent()
-            if not any(box.overlaps(other) for other in taken):
-                taken.append(box)
-                break
+        text = axes.annotate(name, (across, up), (0, 0), textcoords="offset points", ha="center", fontsize=7)
+        start = text.get_window_extent()
+        boxes = {side: start.translated(0, side * axes.figure.dpi / 72) for side in (7, -14, 16, -23, 25)}
+        every = [*taken, *bubbles]
+        free = [at for near in (every, taken) for at, box in boxes.items() if not any(map(box.overlaps, near))]
+        if free:
+            text.set_position((0, free[0]))
+            taken.append(boxes[free[0]])
+        else:
             text.remove()
 
 
@@ -104,7 +115,8 @@ def _frame(axes: "Axes", shown: Chart, x: Axis, y: Axis, known: Sequence[int]) -
         from matplotlib.ticker import LogLocator, NullFormatter  # noqa: PLC0415 - see `render`
 
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        wide = max(x.values[i] for i in chief) > _WIDE * min(x.values[i] for i in chief)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if wide else (1, 1.5, 2, 3, 5, 7)))
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.xaxis.set_minor_formatter(NullFormatter())
     across = [value for i in chief for value in (x.values[i], *_bounds(x, i)) if value is not None]
@@ -146,8 +158,3 @@ def _bars(axes: "Axes", x: Axis, place: int, at: Any, colour: str) -> None:
 
 def _bounds(x: Axis, place: int) -> tuple[float | None, float | None]:
     return (x.low[place], x.high[place]) if x.low and x.high else (None, None)
-
-
-def _winner(shown: Chart) -> list[int]:
-    """The first in the ranking."""
-    return [i for i, network in enumerate(shown.networks) if network.kind == "ranked"][:1]

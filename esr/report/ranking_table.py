@@ -7,7 +7,7 @@ from rich.console import Console
 
 from esr.ranking import Ranking, Row
 from esr.report import table
-from esr.report.fitting import NAME, left_out_line, print_fitting, print_left_out
+from esr.report.fitting import NAME, fitted, left_out_line, print_fitting
 from esr.report.table import Cell, Column
 from esr.system.console import captured
 from esr.text import shortened
@@ -32,7 +32,8 @@ def print_ranking(ranking: Ranking, screen: Console) -> None:
     grid = replace(whole, rows=whole.rows[:MOST_ROWS])
     second = "ratio" if ranking.source == "published" else "runtime_ms"
     screen.print(table.title(ranking))
-    dropped = print_fitting(grid, screen, (second, *_DROPPED_FIRST), _text, _style)
+    made, dropped = fitted(grid, screen.width, (second, *_DROPPED_FIRST), _text, _style)
+    screen.print(made)
     shown = {number for _, line in grid.lines for _, cell in line for number in cell.notes}
     notes = [
         f"{str(number).translate(_SUPERSCRIPT)} {note}"
@@ -48,8 +49,7 @@ def print_ranking(ranking: Ranking, screen: Console) -> None:
     for _, title, printed in table.grids_beside(ranking):
         screen.print(f"\n{title}")
         beside = replace(printed, rows=printed.rows[:MOST_ROWS])
-        dropped = print_fitting(beside, screen, _DROPPED_FIRST, _text, _style)
-        print_left_out(dropped, _ELSEWHERE, screen)
+        print_fitting(beside, screen, _DROPPED_FIRST, _text, _style, elsewhere=_ELSEWHERE)
     if correlations := table.correlation_grid(ranking):
         screen.print(f"\n{table.CORRELATIONS_TITLE}")
         print_fitting(correlations, screen, gap=3)

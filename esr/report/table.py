@@ -263,9 +263,7 @@ def counts(ranking: Ranking) -> list[Metric]:
 
 def _psnr_column(name: str) -> Column[Row]:
     def cell(row: Row) -> Cell:
-        if name in row.entry.identical:
-            return Cell("∞")
-        return _figure(row.entry.figures.psnr_rgb.get(name), 2)
+        return Cell("∞") if name in row.entry.identical else _figure(row.entry.figures.psnr_rgb.get(name), 2)
 
     return Column(f"psnr_rgb_{name}", f"PSNR {set_words(name)}", cell, better="high")
 
@@ -302,12 +300,7 @@ def _metric_column(metric: Metric) -> Column[Row]:
 
 def _rank_column(metric: Metric) -> Column[Row]:
     words = COUNTS[metric].words if metric in COUNTS else metric
-
-    def cell(row: Row) -> Cell:
-        rank = row.ranks.get(metric)
-        return Cell(number(rank, 0), key=rank)
-
-    return Column(f"rank_{metric}", f"rank by {words}", cell)
+    return Column(f"rank_{metric}", f"rank by {words}", lambda row: _figure(row.ranks.get(metric), 0))
 
 
 def _track_column(track: Track) -> Column[Row]:
@@ -318,9 +311,12 @@ def _track_column(track: Track) -> Column[Row]:
     return Column(track.key, track.key, cell, better="low")
 
 
+def _beside(own: float | None, other: float | None, digits: int, unit: float = 1) -> Cell:
+    return Cell(f"{number(own, digits, unit)} ({number(other, digits, unit)})", key=own)
+
+
 def _rank_beside(row: Row) -> Cell:
-    own = row.ranks.get("runtime")
-    return Cell(f"{number(own, 0)} ({number(row.entry.published_ranks.get('runtime'), 0)})", key=own)
+    return _beside(row.ranks.get("runtime"), row.entry.published_ranks.get("runtime"), 0)
 
 
 def _claim_on(row: Row, data: str) -> float | None:
@@ -331,24 +327,21 @@ def _claim_on(row: Row, data: str) -> float | None:
 
 def _claimed_psnr(data: str) -> Column[Row]:
     def cell(row: Row) -> Cell:
-        own = row.entry.figures.psnr_rgb.get(data)
-        return Cell(f"{number(own, 2)} ({number(_claim_on(row, data), 2)})", key=own)
+        return _beside(row.entry.figures.psnr_rgb.get(data), _claim_on(row, data), 2)
 
     return Column(f"psnr_rgb_{data}", f"PSNR {set_words(data)}", cell)
 
 
 def _claimed_column(field: str, header: str, digits: int, unit: float) -> Column[Row]:
     def cell(row: Row) -> Cell:
-        own, claimed = getattr(row.entry.figures, field), getattr(row.entry.claims, field)
-        return Cell(f"{number(own, digits, unit)} ({number(claimed, digits, unit)})", key=own)
+        return _beside(getattr(row.entry.figures, field), getattr(row.entry.claims, field), digits, unit)
 
     return Column(field, header, cell)
 
 
 def _column_beside(key: str, header: str, metric: Metric, digits: int, unit: float = 1) -> Column[Row]:
     def cell(row: Row) -> Cell:
-        value = row.entry.figures.metric(metric)
-        printed = (row.entry.published or Figures()).metric(metric)
-        return Cell(f"{number(value, digits, unit)} ({number(printed, digits, unit)})", key=value)
+        printed = row.entry.published or Figures()
+        return _beside(row.entry.figures.metric(metric), printed.metric(metric), digits, unit)
 
     return Column(key, header, cell)

@@ -89,13 +89,13 @@ def bounds(known: "Estimate | Interval | None", digits: int) -> str:
     return f" [{known.low:.{digits}f}, {known.high:.{digits}f}]"
 
 
-def psnr_difference(own: float, other: float) -> str:
-    """A difference of PSNR, with its sign.
+def signed(difference: float, digits: int = 2) -> str:
+    """A difference with its sign.
 
-    >>> psnr_difference(28.0, 28.25), psnr_difference(28.0, 28.001)
-    ('PSNR −0.25 dB', 'PSNR +0.00 dB')
+    >>> signed(-0.25), signed(-0.001)
+    ('−0.25', '+0.00')
     """
-    return f"PSNR {own - other:+.2f} dB".replace("-", "\N{MINUS SIGN}").replace("\N{MINUS SIGN}0.00", "+0.00")
+    return f"{round(difference, digits) + 0:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def failure_words(failure: Failure) -> str:

@@ -2,11 +2,13 @@
 
 import io
 import os
+import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, TypeVar
 
 from rich import progress as bars
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
@@ -16,6 +18,7 @@ Shown = TypeVar("Shown", bound="Bars")
 
 TITLE = bars.TextColumn("{task.description}", markup=False)
 """A bar's description; a column keeps no state."""
+_MARGIN = re.compile("· |[⁰¹²³⁴-⁹]+ | +")
 PIPED_WIDTH = 160
 """Columns where no terminal states its width; `COLUMNS` overrides it."""
 
@@ -24,8 +27,13 @@ class _Console(Console):
     """A console that prints nobody's terminal escapes but its own."""
 
     def render_str(self, text: str, **style: Any) -> Text:
-        """As rich's, of the printable part."""
-        return super().render_str(printable(text), **style)
+        """As rich's, of the printable part; what is indented, a note or a footnote keeps its margin when it wraps."""
+        made = super().render_str(printable(text), **style)
+        margin = _MARGIN.match(text)
+        if not margin or "\n" in text or cell_len(text) <= self.width:
+            return made
+        lines = made[margin.end() :].wrap(self, self.width - margin.end(), overflow="fold")
+        return Text(margin[0]) + Text("\n" + " " * margin.end()).join(lines)
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -164,7 +164,27 @@ def test_a_sweep_takes_ranges_of_cpus():
         (["version"], "that is esr --version"),
         (["mine.py"], "esr model=PATH.yaml"),
         (["photograph.png"], "data=folder data.root=DIR"),
-        (["help", "timing"], "esr config timing explains it"),
+        (["rlfn", "set5"], "to measure a network write esr model=rlfn data=set5"),
+        (["SET5"], "esr model=NAME data=set5"),
+        (["quick"], "esr model=NAME timing=quick"),
+        (["run", "rlfn", "imdn", "quick", "gpu"], "esr -m model=rlfn,imdn timing=quick device=cuda"),
+        (["model=rlfn", "quick"], "quick: expected KEY=VALUE; type esr model=rlfn timing=quick"),
+        (["export", "rlfn", "demo"], "rlfn: expected KEY=VALUE"),
+        (["csv", "outputs"], "that is esr rank --format csv outputs"),
+        (["latex"], "that is esr rank --format latex"),
+        (["plot", "."], "that is esr rank --format svg ."),
+        (["datasets"], "that is esr fetch --list"),
+        (["tutorial"], "that is esr --help"),
+        (["new"], "esr model=PATH.yaml, see docs/own-network.md"),
+        (["esr", "model=rlfn"], "type esr model=rlfn"),
+        (["esr"], "type esr --help"),
+        (["model:", "rlfn"], "write esr model=rlfn"),
+        (["frobnicate"], "a measurement is written esr model=NAME"),
+        (["config", "quick"], "no such key; that is timing=quick; esr config timing explains it"),
+        (["config", "rlfn"], "no such key; that is model=rlfn"),
+        (["config", "xyz"], "timing, "),
+        (["model=rlfn", "data=myimages"], "a folder of images is data=folder data.root=DIR"),
+        (["--versoin"], "write esr --version"),
         (["help", "shwo"], "did you mean show"),
         (["help", "run"], "a measurement needs none"),
         (["help", "=3"], "=3: no such command; known: check"),
@@ -223,11 +243,44 @@ def test_the_words_to_type_work():
 def test_help_can_be_asked_for_as_a_word(capsys):
     assert command.run(["help"]) == 0
     assert "esr model=imdn" in capsys.readouterr().out
+    assert command.run(["help", "--help"]) == 0
+    assert "esr model=imdn" in capsys.readouterr().out
     for words in (["help", "rank"], ["--help", "rank"], ["rank", "--help"]):
         with pytest.raises(SystemExit) as ended:
             command.run(words)
         assert ended.value.code == 0
         assert "esr rank outputs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["help", "timing.rounds"], ["--help", "timing.rounds"], ["-h", "timing.rounds"], ["timing.rounds", "--help"]),
+        *(["help", "timing", "rounds"], ["config", "timing", "rounds"], ["config", "timing.rounds=5"]),
+        *(["help", "timing.rounds=5"], ["help", "help", "timing.rounds"]),
+    ],
+)
+def test_help_on_a_key_is_its_explanation(words, capsys):
+    assert command.run(["config", "timing.rounds"]) == 0
+    explained = capsys.readouterr().out
+    assert command.run(words) == 0
+    assert capsys.readouterr().out == explained
+
+
+def test_help_on_a_group_lists_its_options(capsys):
+    for words in (["config", "timing"], ["help", "timing"], ["timing", "-h"], ["config", "timing=quick"]):
+        assert command.run(words) == 0
+        said = capsys.readouterr().out
+        assert said.startswith("timing=OPTION\n  default\n")
+        assert said == "\n".join(line.rstrip() for line in said.split("\n"))
+
+
+@pytest.mark.parametrize(
+    "words", [["--version"], ["model=rlfn", "--version"], ["--version", "--help"], ["-m", "--version"]]
+)
+def test_the_version_is_that_of_esr_beside_any_words(words, capsys):
+    assert command.run(words) == 0
+    assert re.fullmatch(r"esr \S+\n", capsys.readouterr().out)
 
 
 def test_quotes_are_escaped():

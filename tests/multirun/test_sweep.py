@@ -161,6 +161,16 @@ def test_the_overview_gives_a_line_for_each_network_where_there_is_no_terminal()
     assert lines[2] == "3/3 three: failed, it broke (1 s; 0 s elapsed)"
 
 
+def test_a_line_of_the_overview_leaves_remedies_to_the_summary():
+    text = io.StringIO()
+    with Overview(2, Console(file=text, width=40)) as overview:
+        overview.end(outcome("one", "refused", "one: weights could not be fetched; check the network; or pass PATH"))
+        overview.end(outcome("two", detail="ratio 1.000, tainted: busy; warm", seconds=3))
+    first, second = text.getvalue().splitlines()
+    assert first == "1/2 one: refused, weights could not be fetched (0 s elapsed)"
+    assert "tainted: busy; warm (3 s" in second
+
+
 def test_the_overview_draws_bars_on_a_terminal():
     text = io.StringIO()
     with Overview(2, Console(file=text, width=100, force_terminal=True)) as overview:
@@ -176,7 +186,7 @@ def test_the_summary_counts_names_reasons_and_says_how_to_rank():
     outcomes = [
         outcome("a", tainted=True),
         outcome("b", "skipped"),
-        *(outcome(name, "refused", "no images") for name in "cdefghi"),
+        *(outcome(name, "refused", f"{name}: no images" if name < "f" else f"{name} no images") for name in "cdefghi"),
         outcome("j", "failed", "it broke"),
     ]
     lines = summary(outcomes, 12)

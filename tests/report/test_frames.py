@@ -53,6 +53,17 @@ def test_published_rows_have_no_verdict(challenge):
     assert {row["status"] for row in rows} == {None}
 
 
+def test_a_figure_that_is_not_known_is_one_that_charts_leave_out(records):
+    pytest.importorskip("pandas", reason="pandas is not installed: esr[dev]")
+    made = rankings.document("blind", 0.6, params=100_004)
+    made["networks"]["candidate"]["quality"] = None
+    rankings.write(made, records / "blind")
+    frame = esr.to_frame(records)
+    assert str(frame.psnr_rgb_demo_db.dtype) == "float64"
+    assert frame.psnr_rgb_demo_db.isna().sum() == 1
+    assert str(frame.params.dtype) == "Int64"
+
+
 def test_a_frame_is_the_tables_rows(records):
     pandas = pytest.importorskip("pandas", reason="pandas is not installed: esr[dev]")
     ranking = esr.rank(records)

@@ -86,6 +86,49 @@ def test_no_example_of_a_filter_is_cut_and_no_word_of_a_small_table_is_broken(br
         set_size(browser)
 
 
+def test_on_a_phone_the_other_tables_fold_into_cards(browser, field_file):
+    set_size(browser, 390, 844)
+    page = Page(browser, field_file)
+    try:
+        boxes = "return [...document.querySelectorAll('.scroll')]"
+        assert page.run(f"{boxes}.filter((one) => one.scrollWidth > one.clientWidth).length") == 0
+        cells = "return [...page.byId('published').rows[1].cells]"
+        labels = f"{cells}.map((cell) => getComputedStyle(cell, '::before').content)"
+        heads = "return [...page.byId('published').tHead.rows[0].cells].map((cell) => cell.textContent)"
+        shown = page.run(heads)
+        assert page.run(labels) == ["none", *(f'"{one}"' for one in shown[1:])]
+        assert len(shown) > 4
+        per_image = "return getComputedStyle(document.querySelector('#details tbody td.figure'), '::before').content"
+        assert page.run(per_image) == '"PSNR [dB]"'
+        first = "return page.byId('published').tBodies[0].rows[0].cells[0].textContent"
+        before = page.run(first)
+        page.run("page.byId('published').tHead.querySelector('[data-column=ratio] button').click()")
+        page.run("page.byId('published').tHead.querySelector('[data-column=ratio] button').click()")
+        assert page.run(first) != before
+        button = "return page.byId('published').tHead.querySelector('button')"
+        assert page.run(f"{button}.getBoundingClientRect().width") > 40
+        set_size(browser, 1440, 900)
+        assert page.run(labels) == ["none"] * len(shown)
+    finally:
+        set_size(browser)
+
+
+def test_a_name_breaks_after_its_signs(browser, field_file):
+    set_size(browser, 390, 844)
+    page = Page(browser, field_file)
+    try:
+        inside = page.run(
+            "return [...document.querySelectorAll('#table tbody th > a')].filter((one) =>"
+            "/[_-]/.test(one.textContent) && !one.querySelector('wbr')).length"
+        )
+        assert inside == 0
+        assert page.run("return document.querySelector('a[href=\"#network=njust_restorarion\"]').textContent") == (
+            "njust_restorarion"
+        )
+    finally:
+        set_size(browser)
+
+
 @pytest.mark.parametrize("width", [1440, 1024, 768, 390])
 def test_names_of_any_length_leave_the_columns_that_matter(browser, named_at_length_file, width):
     set_size(browser, width, 900)

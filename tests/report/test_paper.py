@@ -77,6 +77,17 @@ def test_names_of_any_length_leave_a_chart_its_room(named_at_length):
         assert max(map(len, named)) <= 48
 
 
+def test_nothing_stands_in_the_papers_own_text(field):
+    ranking, _ = field
+    lines = table.change_lines(ranking)
+    assert lines
+    for one in (ranking, replace(ranking, correlations=())):
+        text = latex.render(one)
+        outside = re.sub(r"\\begin\{(table\*?)\}.*?\\end\{\1\}|^%.*?$", "", text, flags=re.DOTALL | re.MULTILINE)
+        assert outside.strip() == ""
+        assert all(latex._breaking(line) in text for line in lines)
+
+
 def test_the_estimated_width_is_not_below_latexs_own(tmp_path, field):
     ranking, _ = field
     grid = latex._fitting(table.ranking_grid(ranking))
@@ -129,6 +140,20 @@ def test_charts_are_drawn_the_same_every_time(field, plot, form, start):
     drawn = plots.render(ranking, plot, form)
     assert drawn.startswith(start)
     assert drawn == plots.render(ranking, plot, form)
+
+
+def test_no_name_of_a_chart_covers_a_bubble_or_another_name(field, monkeypatch):
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed: esr[dev]")
+    drawn = []
+    names = plots._names
+    monkeypatch.setattr(plots, "_names", lambda axes, labelled: (names(axes, labelled), drawn.append(axes)))
+    plots.render(field[0], "runtime", "svg")
+    (axes,) = drawn
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert len(boxes) > 3
+    assert not [1 for at, box in enumerate(boxes) for other in boxes[:at] if box.overlaps(other)]
+    spots = [spot for one in axes.collections for spot in axes.transData.transform(one.get_offsets())]
+    assert not [1 for box in boxes for spot in spots if box.contains(*spot)]
 
 
 def test_a_strangers_name_is_no_formula_and_no_markup(field):

@@ -29,3 +29,16 @@ def test_a_stage_replaces_the_bar_of_the_stage_before():
         assert [task.description for task in bars.live.tasks] == ["rounds"]
     assert "[quality]" in text.getvalue()
     assert "3/4" in text.getvalue()
+
+
+def test_a_note_and_an_indented_text_keep_their_margin_when_they_wrap():
+    def draw(screen):
+        words = "one two three four"
+        for text in ("¹² one two three", f"· {words}", f"  {words}", words, "· one", "· " + 12 * "日"):
+            screen.print(text)
+
+    lines = [line.rstrip() for line in captured(draw, width=12).splitlines()]
+    assert lines[:2] == ["¹² one two", "   three"]
+    lines = lines[2:]
+    assert lines[:6] == ["· one two", "  three four", "  one two", "  three four", "one two", "three four"]
+    assert lines[6:] == ["· one", "· " + 5 * "日", "  " + 5 * "日", "  " + 2 * "日"]

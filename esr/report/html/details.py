@@ -18,7 +18,7 @@ from esr.report.html.crops import Crop, Pool, crops
 from esr.report.html.marks import flag, tags
 from esr.report.html.trace import Series, Shade, series, shades
 from esr.report.table import Line, set_words
-from esr.report.wording import DASH, failure_words, number, reason_line
+from esr.report.wording import DASH, failure_words, number, reason_line, signed
 from esr.text import duration
 
 Pairs: TypeAlias = list[tuple[str, str]]
@@ -130,7 +130,7 @@ def _facts(row: Row, cells: Line[Row], ranking: Ranking) -> Pairs:
         if column.key not in skipped and cell.text != DASH
     ]
     for gate in row.gates:
-        margin = "" if gate.margin is None else f" by {gate.margin:+.4f} dB"
+        margin = "" if gate.margin is None else f" by {signed(gate.margin, 4)} dB"
         decides = "; rounding would decide otherwise" if gate.rounding_decides else ""
         reason = f" ({gate.reason})" if gate.reason else ""
         facts.append((f"PSNR gate on {set_words(gate.data)}", f"{gate.verdict}{margin}{reason}{decides}"))
@@ -216,7 +216,7 @@ def _images(document: Document, network: Network, beside: Network | None) -> lis
     for index, image in enumerate(document.data.load_images()[:MOST_IMAGES]):
         psnr, ssim, ms = _figures(network, index)
         base_psnr, _, base_ms = _figures(beside, index) if beside else (None, None, None)
-        difference = DASH if psnr is None or base_psnr is None else f"{psnr - base_psnr:+.2f}"
+        difference = DASH if psnr is None or base_psnr is None else signed(psnr - base_psnr)
         ratio = number(ms / base_ms if ms and base_ms else None, 3)
         height, width = image.lr_shape
         size = f"{width}×{height}"

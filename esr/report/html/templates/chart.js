@@ -38,7 +38,7 @@ const chart = {
     const indices = chart.shown(x, y).filter((i) => networks[i].kind === kind);
     const colour = page.colour(kind);
     return {
-      type: "scatter", mode: "markers", name, customdata: indices.map((i) => networks[i].index), legendgroup: name, showlegend: false,
+      type: "scatter", mode: "markers", cliponaxis: false, name, customdata: indices.map((i) => networks[i].index), legendgroup: name, showlegend: false,
       x: indices.map((i) => x.values[i]), y: indices.map((i) => y.values[i]),
       error_x: { ...chart.bars(x, indices), color: colour },
       hoverinfo: "text", hovertext: indices.map(chart.hover),
@@ -142,7 +142,8 @@ const chart = {
     if (!ends.length) return [0, 1];
     const [low, high] = [Math.min(...ends), Math.max(...ends)];
     if (axis.id === "rank") return [0, high + 1];
-    const room = (high - low || Math.abs(high) || 1) * 0.09;
+    // On paper the chart is low, its bubbles are not.
+    const room = (high - low || Math.abs(high) || 1) * (page.printing() && chart.data.y.includes(axis) ? 0.13 : 0.09);
     if (axis.log || axis.better === "high") return [low - room, high + room];
     return [0, high * 1.06];
   },
@@ -257,7 +258,7 @@ const correlation = {
     Plotly.react("correlation", [
       correlation.trace(found, "spearman", "circle", "ranked", 0.13),
       correlation.trace(found, "kendall", "diamond", "baseline", -0.13),
-    ], layout, page.config());
+    ], layout, page.config(true));
   },
 };
 

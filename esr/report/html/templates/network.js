@@ -18,9 +18,9 @@ const network = {
     const used = heads.map((_, i) => i < 2 || rows.some((row) => row[i] !== "–"));
     const cells = (row, tag) => row.map((text, i) => used[i]
       ? page.make(i === 0 && tag === "td" ? "th" : tag, { textContent: text, className: i > 1 ? "figure" : "" }) : null);
-    const table = page.make("table", { className: "plain" },
+    const table = page.folding(page.make("table", { className: "plain" },
       page.make("thead", {}, page.make("tr", {}, ...cells(heads, "th"))),
-      page.make("tbody", {}, ...rows.map((row) => page.make("tr", {}, ...cells(row, "td")))));
+      page.make("tbody", {}, ...rows.map((row) => page.make("tr", {}, ...cells(row, "td"))))));
     const scroll = page.make("div", { className: "scroll", tabIndex: 0 }, table);
     scroll.setAttribute("role", "region");
     scroll.setAttribute("aria-label", "quality and time per image");

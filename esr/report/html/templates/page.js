@@ -14,6 +14,14 @@ const page = {
     return element;
   },
 
+  /** A table whose rows become cards on a phone, where each figure stands below its column's header. */
+  folding(table) {
+    const heads = [...table.tHead.rows[0].cells].map((head) => head.textContent.trim());
+    for (const row of table.tBodies[0].rows) [...row.cells].forEach((cell, at) => { if (at) cell.dataset.label = heads[at]; });
+    table.classList.add("folding");
+    return table;
+  },
+
   /** A name cut in the middle: names often differ only at an end. */
   brief: (name, most = 28) => name.length <= most ? name : `${name.slice(0, most / 2)}…${name.slice(1 - most / 2)}`,
 
@@ -27,7 +35,7 @@ const page = {
   printing: () => "printing" in document.documentElement.dataset,
 
   /** A chart's size: on paper, which is measured only after charts are drawn, that of the sheet's text. */
-  size: (height) => page.printing() ? { width: 940, height: Math.min(height, 280), autosize: false } : { height, autosize: true },
+  size: (height) => page.printing() ? { width: 940, height: Math.min(height, 340), autosize: false } : { height, autosize: true },
 
   /** Layout that all charts share, in the page's colours. */
   layout(more) {
@@ -50,9 +58,9 @@ const page = {
     };
   },
 
-  /** On a narrow screen the tool bar would cover the legend. */
-  config: () => ({
-    responsive: !page.printing(), displaylogo: false, displayModeBar: page.narrow() || page.printing() ? false : "hover",
+  /** A chart's tool bar, which would cover the legend of a narrow one; one that stands still has none. */
+  config: (still = false) => ({
+    responsive: !page.printing(), displaylogo: false, displayModeBar: still || page.narrow() || page.printing() ? false : "hover",
     modeBarButtons: [["zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d", "toImage"]],
   }),
 

@@ -150,6 +150,7 @@ const tables = {
     document.adoptedStyleSheets = [tables.sheet];
     tables.picker();
     tables.all.forEach((table) => {
+      if (table !== tables.main) page.folding(table);
       tables.sortable(table);
       tables.arrange(table);
       page.byId(`${table.id}-more`).addEventListener("click", () => tables.all_rows(table));
