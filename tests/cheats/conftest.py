@@ -1,5 +1,6 @@
 """Whole evaluations with both workers inside the test's process: as strict as real ones, without their start."""
 
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -35,6 +36,7 @@ class InsideWorker:
     def __init__(self, timeout_s: float, wishes: Wishes, packages: Path | None = None) -> None:
         self.pid = os.getpid()
         self._child = Child()
+        gc.freeze()  # as a worker does
         self._answer: object = None
 
     def __enter__(self) -> "InsideWorker":
