@@ -201,14 +201,11 @@ def set_apart() -> Iterator[None]:
 
     A network may keep constants anywhere; a process holds several 100,000 objects, too many to search.
     """
-    if apart := gc.get_freeze_count() > 0:  # in a worker, and what was imported stays so
-        gc.collect()
     gc.freeze()
     try:
         yield
     finally:
-        if not apart:
-            gc.unfreeze()
+        gc.unfreeze()
 
 
 def _tensors(values: Any) -> Iterator[Tensor]:

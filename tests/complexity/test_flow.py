@@ -1,7 +1,6 @@
 """Work outside PyTorch's dispatcher is found and named; ordinary networks stay silent."""
 
 import ctypes
-import gc
 from collections.abc import Callable
 
 import numpy as np
@@ -12,7 +11,7 @@ from helpers.counted import CONVOLVING_MACS, PIXELS, SIZE, Convolving
 from torch import Tensor, nn
 
 from esr.complexity import measure
-from esr.complexity.flow import OUTSIDE, set_apart
+from esr.complexity.flow import OUTSIDE
 
 
 def address(tensor: Tensor) -> int:
@@ -135,18 +134,3 @@ def filled_in_parts(features: Tensor) -> Tensor:
 )
 def test_ordinary_code_is_silent(function: Callable[[Tensor], Tensor]) -> None:
     assert measure(Convolving(function), SIZE, SIZE).without_formula == {}
-
-
-def test_what_was_set_apart_stays_so_and_nothing_else_does() -> None:
-    gc.unfreeze()
-    with set_apart():
-        assert gc.get_freeze_count()
-    assert not gc.get_freeze_count()
-    gc.freeze()
-    try:
-        with set_apart():
-            new = [Tensor()]
-            assert any(thing is new for thing in gc.get_objects())
-        assert gc.get_freeze_count()
-    finally:
-        gc.unfreeze()

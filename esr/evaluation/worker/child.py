@@ -145,6 +145,7 @@ class Child:
     def count(self, request: to.ComplexityRequest) -> to.ComplexityAnswer:
         """Counts parameters, operations, activations, convolutions and live memory."""
         loading.seed_generators(0)  # what a network does may depend on what it draws
+        gc.collect()
         try:
             counted = complexity.measure(self.network, request.height, request.width)
             # Of a copy, which a network may make otherwise than it is itself.
@@ -154,6 +155,9 @@ class Child:
         except NetworkError as error:
             uncounted = one_line(str(error))[: to.MESSAGE_LIMIT]
             return to.ComplexityAnswer(None, uncounted, padding.multiple(self.network))
+        finally:
+            gc.collect(1)  # what counting has made; the rest is set apart again
+            gc.freeze()
 
     @handle.register
     def count_layers(self, request: to.LayersRequest) -> to.LayersAnswer:
