@@ -1,5 +1,6 @@
 """Whole evaluations with both workers inside the test's process: as strict as real ones, without their start."""
 
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -35,6 +36,7 @@ class InsideWorker:
     def __init__(self, timeout_s: float, wishes: Wishes, packages: Path | None = None) -> None:
         self.pid = os.getpid()
         self._child = Child()
+        gc.freeze()  # as a worker does
         self._answer: object = None
 
     def __enter__(self) -> "InsideWorker":
@@ -104,16 +106,16 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def judge(scene: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Record]:
-    """Evaluates a network of `cheats.py` beside the honest one."""
+    """Evaluates two networks of `cheats.py`, the second as the baseline."""
     monkeypatch.chdir(scene)
     monkeypatch.setattr(crew, "Worker", InsideWorker)
     monkeypatch.setattr(devices, "keep_freed_memory", lambda: True)
     monkeypatch.setattr(sys, "path", [*sys.path])
     threads = torch.get_num_threads()
 
-    def run(name: str, *overrides: str) -> Record:
+    def run(name: str, beside: str = "Honest", *overrides: str) -> Record:
         (scene / "cheat.yaml").write_text(f"_target_: cheats.{name}\n")
-        (scene / "honest.yaml").write_text("_target_: cheats.Honest\n")
+        (scene / "honest.yaml").write_text(f"_target_: cheats.{beside}\n")
         words = [
             "model=cheat.yaml", "baseline=honest.yaml", "weights=random", "baseline_weights=random", "data=folder",
             "data.root=images", "timing=quick", "timing.rounds=8", "device=cpu",

@@ -5,6 +5,7 @@ import hashlib
 import pytest
 
 from esr.config.schema import DataConf
+from esr.config.terms import ROLES
 from esr.data.datasets import load_dataset
 
 from .conftest import reasons
@@ -46,16 +47,48 @@ CAUGHT = {
     "TwoInEachParameter": {"parameters_uncounted"},
     "MoreWhileQualityIsMeasured": {"outputs_differ"},
 }
-HONEST = ("Honest", "RemembersPixels", "HasThreadsOfItsOwn", "KeepsTensors", "Scripted", "ReturnsViews")
+PAIRS = (
+    ("RemembersShapes", "WeightsInSlices"),
+    ("RemembersUpToTheFamily", "WeightsInBuffers"),
+    ("CombinesWhatItRemembers", "ComplexPairs"),
+    ("LessAfterAWhile", "CheapWhereCounted"),
+    ("EverySecond", "OutsideInPieces"),
+    ("HalfOfTheImage", "TakesTheWatchOff"),
+    ("Zeros", "WeightsFromNumPy"),
+    ("WorksOnInAThread", "SwapsWeights"),
+    ("KeysByDownsample", "MultipliesOneByOne"),
+    ("AddsTheDifference", "WeightsAsNumbers"),
+    ("CountsInAFile", "Halves"),
+    ("CountsInAClosure", "RoundsAtTheEnd"),
+    ("MoreWhileQualityIsMeasured", "Integers"),
+    ("HalvesUnwatched", "WeightsInAList"),
+    ("TransformsWhereItIsReal", "WeightsInAListCopied"),
+    ("Honest", "OutsideTorch"),
+    ("AllOutsideTorch", "Honest"),
+    ("CheapOnMeta", "Honest"),
+    ("Honest", "ShowsAnother"),
+    ("TwoInEachParameter", "Honest"),
+)
+"""Candidate and baseline, whose reasons are others."""
+HONEST = ("RemembersPixels", "HasThreadsOfItsOwn", "KeepsTensors", "Scripted", "ReturnsViews")
 RANDOM = ("Draws", "DrawsFromItsOwnSource")
 
 
-@pytest.mark.parametrize("name", CAUGHT)
-def test_a_trick_has_its_reason_and_its_partner_none(judge, name):
-    record = judge(name)
-    assert record.document.networks.candidate.failure is None
-    assert CAUGHT[name] <= reasons(record).keys()
-    assert reasons(record, "baseline") == {}
+def test_every_trick_is_measured():
+    assert {name for pair in PAIRS for name in pair} == {*CAUGHT, "Honest"}
+
+
+@pytest.mark.parametrize("names", PAIRS, ids="+".join)
+def test_a_trick_has_its_reason_and_its_partner_none_of_it(judge, names):
+    record = judge(*names)
+    for role, name, other in zip(ROLES, names, reversed(names), strict=True):
+        assert record.document.networks.of(role).failure is None
+        found = reasons(record, role)
+        if name == "Honest":
+            assert found == {}
+        else:
+            assert CAUGHT[name] <= found.keys()
+            assert not CAUGHT.get(other, set()) & found.keys()
     assert record.document.verdict.status == "tainted"
 
 
@@ -63,10 +96,11 @@ def test_a_trick_has_its_reason_and_its_partner_none(judge, name):
 def test_an_honest_network_is_not_suspected(judge, name):
     record = judge(name)
     assert reasons(record) == {}
-    assert reasons(record, "baseline") == {}
-    check = record.document.networks.candidate.output_check
-    assert (check.compared, check.differing, check.stochastic) == (8, 0, False)
-    assert check.truth.passes == 8 * 3
+    assert reasons(record, "baseline") == {}  # of the plain one
+    for role in ROLES:
+        check = record.document.networks.of(role).output_check
+        assert (check.compared, check.differing, check.stochastic) == (8, 0, False)
+        assert check.truth.passes == 8 * 3
 
 
 @pytest.mark.parametrize("name", RANDOM)
@@ -97,13 +131,13 @@ def test_an_output_that_is_no_number_is_a_failure(judge):
 
 
 def test_the_challenge_s_one_pass_is_repeated_elsewhere_too(judge):
-    record = judge("LessAfterAWhile", "timing=ntire2022", "timing.rounds=1")
+    record = judge("LessAfterAWhile", "Honest", "timing=ntire2022", "timing.rounds=1")
     assert record.document.networks.candidate.output_check.compared >= 3
-    assert "outputs_differ" not in reasons(judge("Honest", "timing=ntire2022", "timing.rounds=1"))
+    assert "outputs_differ" not in reasons(judge("Honest", "Honest", "timing=ntire2022", "timing.rounds=1"))
 
 
 def test_passes_of_one_process_are_repeated_by_the_next_one_s_warm_up(judge):
-    record = judge("LessAfterAWhile", "timing.processes=2", "timing.rounds=6")
+    record = judge("LessAfterAWhile", "Honest", "timing.processes=2", "timing.rounds=6")
     check = record.document.networks.candidate.output_check
     assert check.compared > 6
     assert check.differing

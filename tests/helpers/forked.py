@@ -19,6 +19,7 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,10 @@ HANDLED = {
 """Variables of the environment that act here as they do in a fresh process; those of `esr` do so anyway."""
 
 
+_last = [""]
+"""The module that was imported last before the command; none where that is not known."""
+
+
 def can_fork(environment: Mapping[str, str]) -> bool:
     """True if no variable differs from the tests' that a library might have read when it was imported."""
     changed = {name for name, value in environment.items() if os.environ.get(name) != value}
@@ -64,7 +69,7 @@ class Forked:
         self, arguments: Sequence[str], folder: Path, environment: Mapping[str, str], before: str = ""
     ) -> None:
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([*LIBRARIES, *OURS])
+        context.set_forkserver_preload([*LIBRARIES, *OURS, "helpers.parsed"])
         pipes = [context.Pipe(duplex=False) for _ in range(2)]
         given = (list(arguments), folder, dict(environment), before, *(theirs for _, theirs in pipes))
         self._process = context.Process(target=_command, args=given)
@@ -131,6 +136,7 @@ def _command(
 ) -> None:
     """The forked command: streams, signals, environment and path of a fresh one, then `esr.cli.main`."""
     gc.freeze()  # a collection would look at all that was inherited, and copy its pages
+    _last[:] = [next(reversed(sys.modules))]
     with open(os.devnull) as nothing, out, err:
         _become(nothing.fileno(), out.fileno(), err.fileno())
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which `nohup make test` ignores
@@ -168,7 +174,8 @@ def _become(*streams: int) -> None:
 
 
 def _forget_modules_of(folder: str) -> None:
-    files = {name: getattr(module, "__file__", None) or "" for name, module in sys.modules.items()}
+    later = takewhile(lambda name: name != _last[0], reversed(sys.modules))  # to look at all takes as long as a fork
+    files = {name: getattr(sys.modules[name], "__file__", None) or "" for name in later}
     installed = f"{sys.prefix}/"  # may lie below
     for name, file in files.items():
         if file.startswith(f"{folder}/") and not file.startswith(installed) and name not in OURS:

@@ -167,9 +167,12 @@ def _tensors(values: Any) -> list[Tensor]:
 
 def _alive() -> dict[int, Tensor]:
     """Storages of all tensors that Python holds, with one of these."""
+    gc.collect()
     gc.unfreeze()  # a network may have set its tensors apart
     kinds = frozenset(_kinds(Tensor))  # a test for membership takes a third of the time of one for subclasses
-    return {storage_of(one): one for one in gc.get_objects() if type(one) in kinds}
+    alive = {storage_of(one): one for one in gc.get_objects() if type(one) in kinds}
+    gc.freeze()  # as before: what was imported is nothing to collect
+    return alive
 
 
 def _kinds(kind: type) -> Iterator[type]:

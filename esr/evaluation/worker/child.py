@@ -1,5 +1,6 @@
 """The worker's side: holds one network and carries out the parent's requests, one at a time."""
 
+import gc
 import os
 import platform
 import sys
@@ -144,6 +145,7 @@ class Child:
     def count(self, request: to.ComplexityRequest) -> to.ComplexityAnswer:
         """Counts parameters, operations, activations, convolutions and live memory."""
         loading.seed_generators(0)  # what a network does may depend on what it draws
+        gc.collect()
         try:
             counted = complexity.measure(self.network, request.height, request.width)
             # Of a copy, which a network may make otherwise than it is itself.
@@ -153,6 +155,9 @@ class Child:
         except NetworkError as error:
             uncounted = one_line(str(error))[: to.MESSAGE_LIMIT]
             return to.ComplexityAnswer(None, uncounted, padding.multiple(self.network))
+        finally:
+            gc.collect(1)  # what counting has made; the rest is set apart again
+            gc.freeze()
 
     @handle.register
     def count_layers(self, request: to.LayersRequest) -> to.LayersAnswer:
@@ -305,6 +310,7 @@ def main(read_fd: int, write_fd: int, lock: Lock) -> None:
     for fd in (read_fd, write_fd):
         os.set_inheritable(fd, False)
     child, intact = Child(lock), Intact()
+    gc.freeze()  # a collection of garbage would look at all that was imported, for a tenth of a second
     with open(read_fd, "rb") as source, open(write_fd, "wb") as sink:
         while line := source.readline():
             envelope = to.open_envelope(line)
