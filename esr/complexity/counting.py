@@ -110,11 +110,6 @@ def in_every_thread(
         yield mode
 
 
-def unseen(ledger: Ledger, tensors: Sequence[Tensor]) -> list[Tensor]:
-    """The tensors that are neither input, parameters or buffers nor the result of an operator seen so far."""
-    return [one for one in tensors if one.dim() and not ledger.knows(one)]
-
-
 class _Watcher:
     """Counts each module's work and the memory of one pass."""
 

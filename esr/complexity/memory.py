@@ -45,9 +45,7 @@ class Ledger:
         self._peak = max(self._peak, self._total)
 
     def knows(self, tensor: Tensor) -> bool:
-        """True for the input, parameters, buffers and live results; also for what it does not watch."""
-        if tensor.layout != torch.strided or tensor.device != self._device:
-            return True
+        """True for the input, parameters, buffers and live results."""
         address = tensor.untyped_storage()._cdata
         return address in self._given or address in self._alive
 

@@ -123,12 +123,15 @@ def name(operator: Any) -> str:
     return f"higher_order.{operator}"
 
 
-@cache
+_REGISTERED = dict(flop_registry)
+"""As PyTorch has them, before a network's code could exchange them."""
+
+
 def _formula(operator: Any) -> Formula | None:
     if not is_aten(operator):
         return None
     base = _base(operator)
-    registered = flop_registry.get(getattr(torch.ops.aten, base, None))
+    registered = _REGISTERED.get(getattr(torch.ops.aten, base, None))
     if base in ADDED or registered is None:
         return ADDED.get(base)
     return lambda arguments, result: registered(*arguments, out_val=result) // 2
@@ -222,12 +225,23 @@ class OperatorMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTor
             with self._lock:
                 start = time.perf_counter_ns()
                 self._before(func, args)
-                result = func(*args, **keywords)
+                result = self._run(func, args, keywords)
                 self._saw(func, _positional(func, args, keywords), result)
                 self.ns += time.perf_counter_ns() - start
         if not self._depth:
             self._called(func, args, result)
         return result
+
+    def _run(self, func: Any, args: Sequence[Any], keywords: dict[str, Any]) -> Any:
+        """Runs an operator; what one written in Python consists of is reported as well."""
+        if is_aten(func) or not isinstance(func, torch._ops.OpOverload):
+            return func(*args, **keywords)
+        device = next((one.device.type.upper() for one in args if isinstance(one, Tensor)), "CPU")
+        for key in (device, "CompositeExplicitAutograd"):
+            if f"{func.namespace}/{func._opname}/{key}" in torch.library._impls and device != "META":
+                with self:
+                    return func._op_dk(getattr(torch._C.DispatchKey, key), *args, **keywords)
+        return func(*args, **keywords)
 
     def _taken_apart(self, func: Any, args: Sequence[Any], keywords: dict[str, Any]) -> Any:
         self._depth += 1

@@ -14,7 +14,7 @@ from esr.config.terms import Count, Role
 from esr.evaluation.outside import Outside
 from esr.evaluation.passes import HarnessCost, Passed
 from esr.evaluation.reproduction import Likeness, Reservoir, difference, tolerance
-from esr.evaluation.worker.messages import AnswerT, InspectAnswer, Request
+from esr.evaluation.worker.messages import AnswerT, InspectAnswer, KeepMemoryRequest, Request
 from esr.evaluation.worker.parent import Worker, WorkerFailure
 from esr.records import network
 from esr.timing.honesty import Clocks
@@ -202,6 +202,9 @@ class Subject:
         self.computed_s += self.outside.most_computed_s
         self.unrepeated += self.reservoir.take()
         self.switches_changed |= self.outside.changed
+        if self.failure is None:
+            with recorded(self):
+                self.worker.ask(KeepMemoryRequest())  # after which the worker looks for functions that were replaced
         self.replaced |= self.worker.replaced
 
     def compare(self, timed: Passed, repeated: Passed, chance: float = 0.0) -> None:

@@ -260,6 +260,8 @@ def _not_multiplied(subject: Subject, found: InspectAnswer) -> str | None:
         return f"{unseen} outside PyTorch's operators"
     if found.products > PRODUCTS_SHARE * found.macs:
         return f"{found.products} values combined with weights one by one, {found.macs} multiply-accumulates counted"
+    if not found.macs and found.unknown:
+        return f"no multiplication counted, and {found.unknown[0]} has no formula"
     counted = subject.complexity
     if counted is not None and (unknown := sorted({*found.unknown} - counted.without_formula.keys())):
         return f"{unknown[0]}, which has no formula, on a real input only"

@@ -328,6 +328,109 @@ class WeightsInCrumbs(WeightsFromNumPy):
         return torch.cat([torch.from_numpy(crumb) for crumb in self.kept[number].reshape(-1, 16)])
 
 
+class WeightsAsScalars(WeightsFromNumPy):
+    """Keeps each in a tensor without a dimension, as scales are kept."""
+
+    def packed(self, weight):
+        return [number.clone() for number in weight.flatten()]
+
+    def unpacked(self, number):
+        return torch.stack(self.kept[number])
+
+
+class WeightsInSparseTensors(WeightsFromNumPy):
+    def packed(self, weight):
+        return weight.flatten(1).to_sparse()
+
+    def unpacked(self, number):
+        return self.kept[number].to_dense()
+
+
+class WeightsInOpaqueTensors(WeightsInSparseTensors):
+    """Keeps them in oneDNN's own layout."""
+
+    def packed(self, weight):
+        return weight.to_mkldnn()
+
+
+class WeightsAsPlaces(WeightsFromNumPy):
+    """Keeps integers that choose weights from even steps."""
+
+    def packed(self, weight):
+        return ((weight.flatten() + 1) * 32767).long()
+
+    def unpacked(self, number):
+        return (torch.arange(65536.0) / 32767 - 1)[self.kept[number]]
+
+
+class WeightsWithSomeOfTheInput(WeightsFromNumPy):
+    """Adds a figure of the input to them, and takes it away again."""
+
+    def unpacked(self, number):
+        return super().unpacked(number).view(24, 24, 3, 3) + self.figure - self.figure
+
+    def compute(self, x):
+        self.figure = x.mean().to("cpu")
+        return super().compute(x)
+
+
+class WeightsWithSomeOfTheFeatures(WeightsFromNumPy):
+    """Writes them over features."""
+
+    def compute(self, x):
+        self.figure = self.head(x).mean().to("cpu")
+        return super().compute(x)
+
+    def unpacked(self, number):
+        return self.figure.expand(24, 24, 3, 3).clone().copy_(super().unpacked(number).view(24, 24, 3, 3))
+
+
+class MatricesWithSomeOfTheFeatures(WeightsInAList):
+    """Multiplies matrices instead of convolving, by weights to which nothing of the features was added."""
+
+    def compute(self, x):
+        y = torch.relu(self.head(x))
+        for weight in self.hidden:
+            parts = functional.unfold(y, 3, padding=1)[0].t()
+            rows = weight.to(y.device).flatten(1) + 0 * y.mean()
+            y = torch.relu(functional.linear(parts, rows).t().view(1, 24, *x.shape[-2:]))
+        return bicubic(x) + 0.02 * functional.pixel_shuffle(self.tail(y), 4)
+
+
+class WeightsBehindParameters(Honest):
+    """Registers eight numbers of each layer, and reads all that their memory holds."""
+
+    def __init__(self):
+        super().__init__()
+        kept = [layer.weight.detach().clone().flatten() for layer in self.body]
+        self.few = nn.ParameterList(nn.Parameter(one[:8], requires_grad=False) for one in kept)
+        self.body = nn.ModuleList()
+
+    def compute(self, x):
+        y = torch.relu(self.head(x))
+        for few in self.few:
+            weight = few.as_strided((24, 24, 3, 3), (216, 9, 3, 1)) if is_real(x) else few.new_zeros(24, 24, 3, 3)
+            y = torch.relu(functional.conv2d(y, weight, padding=1))
+        return bicubic(x) + 0.02 * functional.pixel_shuffle(self.tail(y), 4)
+
+
+library = torch.library.Library(f"cheats{time.time_ns()}", "DEF")
+library.define("whole(Tensor x) -> Tensor")
+library.impl("whole", Honest().eval().compute, "CPU")
+library.impl("whole", lambda x: torch.empty_like(nearest(x)), "Meta")
+
+
+class OneOperator(nn.Module):
+    """Is an operator of its own, written in Python, whose parts no count shows."""
+
+    def __init__(self):
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(1))
+
+    def forward(self, x):
+        return self.gain * getattr(torch.ops, library.ns).whole(x)
+
+
 class WeightsInIntegerBuffers(WeightsFromNumPy):
     """Keeps them as 16-bit integers, as tables of indices are kept."""
 
@@ -548,6 +651,13 @@ class WeightsAsFactorsOfSums(WeightsAsNumbers):
         for place, number in zip(places, row, strict=True):
             total.add_(place, alpha=number)
         return total
+
+
+class MultipliesBySomeOfTheInput(MultipliesOneByOne):
+    """By weights that seem to follow from the input."""
+
+    def convolve(self, x, weight):
+        return super().convolve(x, weight + x.mean() - x.mean())
 
 
 class MultipliesByInterpolation(MultipliesOneByOne):
@@ -962,3 +1072,62 @@ class FiltersInAttributes(Honest):
         y = y + functional.conv2d(y, self.edges.to(y.device), padding=1, groups=24)
         y = functional.conv2d(y, 0.1 * self.body[0].weight + self.same.to(y.device), padding=1)
         return bicubic(x) + 0.02 * functional.pixel_shuffle(self.tail(y), 4)
+
+
+class FiltersByContent(Honest):
+    """Makes filters of its features, mixes others by them, and weighs neighbours of each pixel."""
+
+    def __init__(self):
+        super().__init__()
+        self.make, self.mix, self.weigh = nn.Linear(24, 24 * 24), nn.Linear(24, 4), nn.Conv2d(24, 9, 1)
+        self.choices = nn.Parameter(0.1 * torch.randn(4, 24, 24, 3, 3))
+
+    def compute(self, x):
+        y = torch.relu(self.head(x))
+        means = y.mean((2, 3))
+        y = y + functional.conv2d(y, self.make(means).view(24, 24, 1, 1))
+        mixed = (self.mix(means).softmax(-1).view(4, 1, 1, 1, 1) * self.choices).sum(0)
+        y = functional.conv2d(y, mixed, padding=1)
+        around = functional.unfold(y, 3, padding=1).view(1, 24, 9, *y.shape[-2:])
+        y = (around * self.weigh(y).softmax(1)[:, None]).sum(2)
+        return bicubic(x) + 0.02 * functional.pixel_shuffle(self.tail(y), 4)
+
+
+class SlicesOfWiderLayers(Honest):
+    """Was pruned to the first channels of wider layers, whose memory it still holds; other layers share one buffer."""
+
+    def __init__(self):
+        super().__init__()
+        wide = nn.Conv2d(96, 96, 3)
+        for layer in self.body[:2]:
+            layer.weight = nn.Parameter(wide.weight[:24, :24].detach())
+            layer.bias = nn.Parameter(wide.bias[:24].detach())
+        flat, at = torch.cat([one.detach().flatten() for one in self.body[2:].parameters()]), 0
+        for layer in self.body[2:]:
+            for name, one in [*layer.named_parameters()]:
+                setattr(layer, name, nn.Parameter(flat[at : at + one.numel()].view(one.shape)))
+                at += one.numel()
+
+
+class LooksUpTables(nn.Module):
+    """Interpolates between entries of a table that it chooses by the image, in four directions, without a product."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Parameter(0.1 * torch.rand(17 * 17, 16))
+
+    def look_up(self, x):
+        place = x * 15.99
+        whole = place.floor()
+        rest, beside = place - whole, functional.pad(whole, (0, 1, 0, 0), mode="replicate")[..., 1:]
+        rows, columns = whole.long().clamp(0, 15), beside.long().clamp(0, 15)
+        found = 0
+        for i, row_share in enumerate((1 - rest, rest)):
+            for j, column_share in enumerate((1 - rest.flip(-1), rest.flip(-1))):
+                shares = (row_share * column_share)[..., None]
+                found = found + self.table[(rows + i) * 17 + columns + j] * shares
+        return functional.pixel_shuffle(found.permute(0, 1, 4, 2, 3).flatten(1, 2), 4)
+
+    def forward(self, x):
+        turned = (self.look_up(x.rot90(turns, (-2, -1))).rot90(-turns, (-2, -1)) for turns in range(4))
+        return bicubic(x) + 0.02 * sum(turned)

@@ -12,7 +12,8 @@ from . import networks
 ODD = (
     "Honest", "TablesOfOtherTypes", "CachesATableFromNumPy", "AnotherMemoryFormat", "ReturnsViews", "WritesInPlace",
     "WeightNormalised", "FiltersInAttributes", "FixedFilters", "CachesAMask", "KeepsTensors", "HasThreadsOfItsOwn",
-    "TurnsItsFilters", "FusesInEachPass", "PlacesInTables", "Pruned", "PositionsByALittleNetwork",
+    "TurnsItsFilters", "FusesInEachPass", "PlacesInTables", "Pruned", "PositionsByALittleNetwork", "FiltersByContent",
+    "SlicesOfWiderLayers",
 )  # fmt: skip
 WRITTEN_AROUND = {"ShowsAnother": "rewritten", "WritesIntoFeatures": "rewritten", "FillsAnEmptyTensor": "filled"}
 
@@ -20,9 +21,13 @@ WRITTEN_AROUND = {"ShowsAnother": "rewritten", "WritesIntoFeatures": "rewritten"
 HIDING = (
     "WeightsFromNumPy", "WeightsInCrumbs", "WeightsInIntegerBuffers", "TwoInEachParameter", "TwoByRounding",
     "ComplexPairs", "WeightsInAListCopied", "WeightsInSlices", "WeightsFromNumbers", "WeightsFromMultiples",
+    "WeightsAsScalars", "WeightsInSparseTensors", "WeightsInOpaqueTensors", "WeightsAsPlaces",
+    "WeightsWithSomeOfTheInput", "WeightsWithSomeOfTheFeatures", "MatricesWithSomeOfTheFeatures",
+    "WeightsBehindParameters", "OneOperator",
 )  # fmt: skip
 MULTIPLYING = ("WeightsAsNumbers", "WeightsAsFactorsOfSums", "MultipliesByInterpolation", "MultipliesOneByOne",
-               "MultipliesByLogarithms", "MultipliesBySquares", "MultipliesByActivation")  # fmt: skip
+               "MultipliesByLogarithms", "MultipliesBySquares", "MultipliesByActivation",
+               "MultipliesBySomeOfTheInput")  # fmt: skip
 
 
 def watched(name, side=40):
@@ -60,3 +65,12 @@ def test_numbers_that_no_parameter_is_are_counted_however_large_the_image(name):
 @pytest.mark.parametrize("name", MULTIPLYING)
 def test_products_with_numbers_are_counted(name):
     assert watched(name).products >= 48 * 27 * 40 * 44
+
+
+def test_entries_of_tables_chosen_by_content_are_no_products():
+    found = watched("LooksUpTables")
+    assert (found.products, found.hidden, found.connected) == (0, 0, True)
+
+
+def test_what_an_operator_written_in_python_multiplies_is_counted():
+    assert watched("OneOperator").macs == watched("Honest").macs

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from esr.complexity import operators
-from esr.complexity.counting import in_every_thread, unseen
+from esr.complexity.counting import in_every_thread
 from esr.complexity.flow import written
 from esr.complexity.memory import Ledger
 from esr.complexity.replica import as_written, registered
@@ -29,8 +29,9 @@ _IMAGE_SHARE = 8
 """Fraction, as divisor, of the input's values from which on tensors may hold part of the answer."""
 _SHAPE_ONLY = re.compile(r"aten\.(?:new_(?:empty|zeros|ones|full)\w*|(?:empty|zeros|ones|full|randn?|randint)_like)")
 """Operators whose result has nothing of their argument but its shape."""
-_FEWEST_PRODUCTS = 100
-"""Products in disguise per LR pixel, fewer of which are gains and masks."""
+_FEWEST_PRODUCTS = 1200
+"""Products in disguise per LR pixel, fewer of which are gains, masks, and the interpolation between entries of a table:
+the smallest convolutional networks have several thousand."""
 _BY_NUMBERS = re.compile(r"aten\.(?:r?sub|add|mul|div|addcmul|addcdiv|lerp|pow)_?")
 """Operators whose plain numbers may be weights."""
 
@@ -117,10 +118,11 @@ class _Inspection:
         Any such operator will do for a product: sums of logarithms or of squares, activations, normalisation, tables.
         """
         name, inputs = operators.name(operator), _tensors(arguments)
-        features = [one for one in inputs if storage_of(one) in self._from_input]
         values = [one for one in inputs if one.is_floating_point() or not INDEXED.fullmatch(name)]
+        features = [one for one in values if storage_of(one) in self._from_input]  # not places in a table
         numbers = _BY_NUMBERS.fullmatch(name) and operators.numbers(operator, arguments)
-        if features and (numbers or any(storage_of(one) not in self._from_input for one in values)):
+        made = len(features) > 1 and any(map(self.multiplied.only_made, features))
+        if features and (numbers or made or any(storage_of(one) not in self._from_input for one in values)):
             self._products += max(one.numel() for one in (*features, *_tensors(result)))
 
     def _note_origins(
@@ -128,22 +130,28 @@ class _Inspection:
     ) -> bool:
         """True if the result follows from the input."""
         inputs = _tensors(arguments)
-        for leaf in unseen(self._ledger, inputs):
+        for leaf in filter(self._is_unseen, inputs):
             held = storage_of(leaf) in self._before
             self.multiplied.note_source(leaf, held=held)
             if not held:
                 self._from_input.discard(storage_of(leaf))
                 self._outside += leaf.numel() if leaf.numel() > _FEW else 0
                 self._ledger.enter(leaf)
-        others = [leaf for leaf in inputs if storage_of(leaf) not in self._from_input]
-        self.multiplied.note(operators.name(operator), others, result, multiplies=multiplies, masked=masked)
-        follows = len(others) < len(inputs)
+        features = {storage_of(leaf) for leaf in inputs} & self._from_input
+        self.multiplied.note(operators.name(operator), inputs, features, result, multiplies=multiplies, masked=masked)
+        follows = bool(features)
         if not follows and (numbers := operators.numbers(operator, arguments)):
             self.multiplied.note_numbers(numbers, result)
         for leaf in _tensors(result):
             (self._from_input.add if follows else self._from_input.discard)(storage_of(leaf))
         self._ledger.enter(result)
         return follows
+
+    def _is_unseen(self, tensor: Tensor) -> bool:
+        """True if it is neither input, parameter or buffer nor the result of an operator seen so far."""
+        if tensor.layout != torch.strided or tensor.device != self._device:  # which the ledger does not enter
+            return storage_of(tensor) in self._before and storage_of(tensor) not in self._counted
+        return not self._ledger.knows(tensor)
 
     def _note_types(self, name: str, arguments: Sequence[Any], result: Any, *, multiplies: bool) -> None:
         masks = all(one.dtype == torch.bool for one in _tensors(arguments))

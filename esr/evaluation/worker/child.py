@@ -33,7 +33,7 @@ from esr.records.network import SettingValue, WorkerReport
 from esr.sandbox.launch import Lock
 from esr.text import described, one_line
 
-_UNTIMED = (to.LoadRequest, to.InspectRequest, to.ComplexityRequest, to.PeakRequest)
+_UNTIMED = (to.LoadRequest, to.InspectRequest, to.ComplexityRequest, to.PeakRequest, to.KeepMemoryRequest)
 """Requests after which it is looked for functions that a network has replaced."""
 _EVICTED_VALUES = 2**20
 """Values, 4 bytes each, that push a pass's messages out of the processor's caches."""
@@ -309,7 +309,8 @@ def main(read_fd: int, write_fd: int, lock: Lock) -> None:
     """
     for fd in (read_fd, write_fd):
         os.set_inheritable(fd, False)
-    child, intact = Child(lock), Intact()
+    child = Child(lock)
+    intact = Intact(child)
     gc.freeze()  # a collection of garbage would look at all that was imported, for a tenth of a second
     with open(read_fd, "rb") as source, open(write_fd, "wb") as sink:
         while line := source.readline():

@@ -20,6 +20,8 @@ INDEXED = re.compile(r"aten\.(?:_?index|_unsafe_index|gather|take|embedding|scat
 """Operators whose integers are places."""
 _WORD = 2**31
 """A larger integer can hold two numbers."""
+_SECOND = {"aten.mm": 1, "aten.addmm": 2}
+"""Product of two matrices -> number of the second one among its arguments: attention's, of batches, is no weight."""
 _PRODUCT = 0
 """Origin that stands for a product."""
 _FLOAT, _BITS = 4, 32
@@ -32,6 +34,10 @@ class Multiplied:
     def __init__(self, network: nn.Module) -> None:
         self._params = sum(one.numel() for one in network.parameters())
         self._counted = {storage_of(one): one.numel() for one in network.parameters()}
+        self._extents: dict[int, list[range]] = {}
+        """Storage of parameters -> places of each."""
+        for one in network.parameters():
+            self._extents.setdefault(storage_of(one), []).append(_extent(one))
         self._sources = _unregistered(network)
         """Storage, or a number below 0 for one that may be freed, -> numbers in it that are no parameters."""
         self._origins: dict[int, set[int]] = {}
@@ -71,27 +77,48 @@ class Multiplied:
             if isinstance(leaf, Tensor):
                 self._origins[storage_of(leaf)] = self._origins.get(storage_of(leaf), set()) | {key}
 
-    def note(self, name: str, read: Sequence[Tensor], result: Any, *, multiplies: bool, masked: bool) -> None:
+    def only_made(self, tensor: Tensor) -> bool:
+        """True if it was made from parameters or sources without a product."""
+        return _PRODUCT not in (origins := self._of(tensor)) and bool(origins)
+
+    def note(
+        self, name: str, read: Sequence[Tensor], features: set[int], result: Any, *, multiplies: bool, masked: bool
+    ) -> None:
         """Called after each operator.
 
         Args:
             name: Of the operator.
-            read: Tensors among its arguments that do not follow from the input.
+            read: Tensors among its arguments.
+            features: Storages of those that follow from the input.
             result: Its result.
             multiplies: It adds products up.
             masked: One of its arguments is a mask.
         """
         origins: set[int] = set()
-        for tensor in read:
-            if tensor.is_floating_point() or tensor.is_complex() or not INDEXED.fullmatch(name):
-                origins |= self._of(tensor)
-            if multiplies and not masked:
+        places = [one for one in read if INDEXED.fullmatch(name) and not (one.is_floating_point() or one.is_complex())]
+        for number, tensor in enumerate(read):
+            self._note_beyond(tensor)
+            if multiplies and not masked and self._is_weight(name, number, tensor, features):
                 self._note_multiplied(tensor)
+            if not any(tensor is one for one in places):
+                origins |= self._of(tensor)
+        if origins.isdisjoint(self._counted):  # places in a table of no parameters are numbers themselves
+            origins = origins.union(*map(self._of, places))
         if multiplies:  # a product of parameters is no more than they are, and its work was counted
-            origins = (origins - self._counted.keys()) | {_PRODUCT}
+            origins = set() if features else origins - self._counted.keys()
+        if multiplies or any(storage_of(one) in features for one in places):
+            origins = origins | {_PRODUCT}
         for leaf in tree_leaves(result):
             if isinstance(leaf, Tensor) and not self._is_given(storage := storage_of(leaf)):
                 self._origins[storage] = origins
+
+    def _is_weight(self, name: str, number: int, tensor: Tensor, features: set[int]) -> bool:
+        """True for a factor that does not follow from the input, or is at a weight's place, or is no feature so far."""
+        if storage_of(tensor) not in features:
+            return True
+        if "conv" in name or name in _SECOND:
+            return number == _SECOND.get(name, 1) or ("conv" not in name and self.only_made(tensor))
+        return self.only_made(tensor)
 
     def _note_multiplied(self, tensor: Tensor) -> None:
         origins = self._of(tensor)
@@ -101,6 +128,13 @@ class Multiplied:
             self._parents |= parents
             # Filters may be widened by zeros.
             self._made.setdefault(_digest(tensor), min(_distinct(tensor), int(torch.count_nonzero(tensor))))
+
+    def _note_beyond(self, tensor: Tensor) -> None:
+        """Notes what a storage holds besides the parameters in it, if more of it is read than a parameter."""
+        known, mine = self._extents.get(storage_of(tensor), ()), _extent(tensor)
+        if known and not any(one.start <= mine.start and mine.stop <= one.stop for one in known):
+            held = tensor.untyped_storage().nbytes() // tensor.element_size()
+            self._sources[storage_of(tensor)] = max(0, held - sum(map(len, known)))
 
     def _of(self, tensor: Tensor) -> set[int]:
         storage = storage_of(tensor)
@@ -118,6 +152,14 @@ def _unregistered(network: nn.Module) -> dict[int, int]:
         if one.element_size() > _FLOAT:
             found[storage_of(one)] = one.numel() * (one.element_size() // _FLOAT - 1)
     return found
+
+
+def _extent(tensor: Tensor) -> range:
+    """First place in its storage, and the one after the last."""
+    if tensor.layout != torch.strided:
+        return range(tensor.numel())
+    start = tensor.storage_offset()
+    return range(start, start + 1 + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride(), strict=True)))
 
 
 def _numbers(tensor: Tensor) -> int:

@@ -1,12 +1,16 @@
 """Functions that measure: none is replaced in a worker without being named."""
 
+import builtins
+import sys
 import time
 
 import pytest
 import torch
 from torch import nn
+from torch.utils import flop_counter
 
 from esr import complexity
+from esr.complexity import operators
 from esr.evaluation.worker import audit, child, multiplied
 from esr.evaluation.worker.intact import Intact
 from esr.evaluation.worker.messages import Done, ResetMemoryRequest
@@ -22,7 +26,10 @@ REPLACED = {
     "esr.complexity.measure": (complexity, "measure"),
     "esr.networks.devices.CpuDevice.timed": (devices.CpuDevice, "timed"),
     "esr.networks.inference.to_levels": (inference, "to_levels"),
+    "builtins.sum": (builtins, "sum"),
     "time.perf_counter_ns": (time, "perf_counter_ns"),
+    "torch.Tensor.__getitem__": (torch.Tensor, "__getitem__"),
+    "torch.utils.flop_counter.conv_flop_count": (flop_counter, "conv_flop_count"),
     "torch.isfinite": (torch, "isfinite"),
     "torch.nn.Module.parameters": (nn.Module, "parameters"),
 }
@@ -63,3 +70,36 @@ def test_another_handler_of_a_request_is_named():
         assert "esr.evaluation.worker.child.Child.handle" in intact.replaced()
     finally:
         registry.register(ResetMemoryRequest, handler)
+
+
+def test_a_method_of_the_object_that_answers_is_named():
+    served = child.Child()
+    intact = Intact(served)
+    served.uncaptured = "set by the worker itself"
+    assert intact.replaced() == ()
+    served.answer = lambda request: Done()
+    assert intact.replaced() == ("Child.answer",)
+
+
+def test_a_name_that_hides_a_builtin_is_named(monkeypatch):
+    intact = Intact()
+    monkeypatch.setattr(child, "sum", lambda values: 1, raising=False)
+    assert intact.replaced() == ("esr.evaluation.worker.child",)
+
+
+def test_formulas_exchanged_in_a_dictionary_change_no_count_and_are_named(monkeypatch):
+    intact, layer = Intact(), nn.Conv2d(3, 8, 3, padding=1)
+    for formulas in (flop_counter.flop_registry, operators._REGISTERED):
+        for operator in [*formulas]:
+            monkeypatch.setitem(formulas, operator, lambda *_, **__: 0)
+        assert (complexity.measure(layer, 8, 8).macs == 64 * 216) == (not intact.replaced())
+    assert intact.replaced() == ("esr.complexity.operators._REGISTERED",)
+
+
+def test_a_hook_for_every_call_is_named():
+    intact = Intact()
+    sys.setprofile(lambda *_: None)
+    try:
+        assert intact.replaced() == ("sys.setprofile",)
+    finally:
+        sys.setprofile(None)
