@@ -55,7 +55,6 @@ def run(options: argparse.Namespace) -> int:
     _refuse(options.overrides)
     # Hydra and its dependencies take a third of a second to import, which subcommands do without.
     import hydra  # noqa: PLC0415
-    from hydra._internal.hydra import Hydra  # noqa: PLC0415
     from hydra.errors import HydraException  # noqa: PLC0415
     from omegaconf.errors import OmegaConfBaseException  # noqa: PLC0415
 
@@ -69,8 +68,6 @@ def run(options: argparse.Namespace) -> int:
     refuse_lists(options.overrides)
     options.overrides = expand(options.overrides, several=options.multirun)
     multirun.register()
-    if not options.config_dir and not any("hydra" in word for word in options.overrides):
-        Hydra.get_mode = lambda *_, **__: None  # type: ignore[method-assign]  # or it would compose twice
     wants_traceback = "HYDRA_FULL_ERROR" in os.environ
     # Hydra's errors reach the handler below instead of being printed with Hydra's advice.
     os.environ["HYDRA_FULL_ERROR"] = "1"

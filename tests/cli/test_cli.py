@@ -1,11 +1,9 @@
 """The command line as a user meets it: help, mistakes, Hydra's habits, exit codes."""
 
-import os
 import subprocess
 import sys
 
 import pytest
-from helpers.forked import run_forked
 from helpers.participants import SMALL
 
 from esr.config.cards import model_names
@@ -171,25 +169,3 @@ def test_show_takes_a_participants_yaml(run_esr, participant):
     run = run_esr("show", "tiny.yaml", cwd=participant)
     assert run.code == 0, run.err
     assert "features" in run.out
-
-
-COMPOSED = """
-import sys
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-load = ConfigLoaderImpl.load_configuration
-def told(*words, **named):
-    print("composed", file=sys.stderr)
-    return load(*words, **named)
-ConfigLoaderImpl.load_configuration = told
-"""
-
-
-def test_an_evaluation_is_composed_once(tmp_path):
-    words = ["model=rlfn", "weights=random", "data=folder", "data.root=absent"]
-    run = run_forked(words, tmp_path, {**os.environ, "ESR_OFFLINE": "1"}, before=COMPOSED)
-    assert run.err.startswith("composed\nesr: absent is not there")
-
-
-def test_an_override_may_choose_to_measure_several(run_esr):
-    run = run_esr("hydra.mode=MULTIRUN", "model=rlfn,imdn", "weights=random", "data=folder", "data.root=absent")
-    assert (run.code, run.out.splitlines()[0]) == (2, "2 networks: 2 refused")
