@@ -160,8 +160,7 @@ def role_of(below: str, name: str) -> tuple[FolderRole, bool]:
         token = rf"{words}|{KINDS}|{SCALES}"
         if len(text) > _LONGEST or not re.fullmatch(rf"(?:(?:{token})_?)+", text):
             continue
-        tokens = re.findall(token, text)
-        scales = [int(re.sub(r"\D", "", one)) for one in tokens if re.fullmatch(SCALES, one)]
+        scales = [int(re.sub(r"\D", "", one)) for one in re.findall(token, text) if re.fullmatch(SCALES, one)]
         if re.match(words, text) or (role == "lr" and re.search(r"x\d|\dx", text)):
             return (role if all(scale == SCALE for scale in scales) else "other_scale"), named
     return "unknown", named

@@ -196,5 +196,4 @@ def _core_seconds(pid: int) -> float:
 
 def _busy_seconds() -> float:
     """Core-seconds that the machine has been busy since boot, those stolen by other machines included."""
-    spent = psutil.cpu_times()._asdict()
-    return sum(float(value) for name, value in spent.items() if name not in _NOT_BUSY)
+    return sum(float(value) for name, value in psutil.cpu_times()._asdict().items() if name not in _NOT_BUSY)

@@ -257,8 +257,7 @@ def measure_quality(evaluation: Evaluation) -> None:
 
 def _below_bicubic(subject: Subject, bicubic: Sequence[float]) -> str | None:
     """A network's PSNR beside that of bicubic interpolation, if it is lower, and nobody knows why."""
-    measured = [image.psnr_rgb for image in subject.quality]
-    known = [value for value in measured if value is not None]
+    known = [image.psnr_rgb for image in subject.quality if image.psnr_rgb is not None]
     if subject.weights.source == "random" or not bicubic or len(known) < len(bicubic):
         return None
     own, reference = sum(known) / len(known), sum(bicubic) / len(bicubic)

@@ -72,8 +72,7 @@ def _taps(size_in: int, size_out: int) -> tuple[npt.NDArray[np.intp], npt.NDArra
     stretch = max(1.0, size_in / size_out)
     reach = 2 * stretch
     centre = (np.arange(size_out) + 0.5) * size_in / size_out - 0.5
-    first = np.floor(centre - reach).astype(np.intp)
-    position = first[:, None] + np.arange(math.ceil(2 * reach) + 2)
+    position = np.floor(centre - reach).astype(np.intp)[:, None] + np.arange(math.ceil(2 * reach) + 2)
     weights = _keys_cubic((centre[:, None] - position) / stretch)
     used = weights.any(axis=0)
     position, weights = position[:, used], weights[:, used]

@@ -110,8 +110,7 @@ def ssim(a: ImageArray, b: ImageArray, border: int = 4) -> float:
         DataError: The images are not uint8 images of one shape, or no window fits inside the border.
     """
     a, b = _inside_border(a, b, border, least=SSIM_WINDOW)
-    channels = zip(cv2.split(a), cv2.split(b), strict=True)
-    return float(np.mean([_ssim_of_channel(x, y) for x, y in channels]))
+    return float(np.mean([_ssim_of_channel(x, y) for x, y in zip(cv2.split(a), cv2.split(b), strict=True)]))
 
 
 def _ssim_of_channel(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> float:

@@ -367,8 +367,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     """True if an exception from torch says that memory ran out, on any device."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and any(words in text for words in _OUT_OF_MEMORY)
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _OUT_OF_MEMORY)
 
 
 def _reset_high_water_mark() -> bool:

@@ -99,8 +99,7 @@ def _load_and_check(
             result = network.load_state_dict(entries)
     except (Exception, SystemExit) as error:  # a stranger's code may raise anything
         raise Misfit(escaped(one_line(str(error)).rstrip(".:"), longest=300) or type(error).__name__) from error
-    after = own_entries(network)
-    held = _storages(after.values())
+    held = _storages(own_entries(network).values())
     left = [name for name, value in given.items() if value.numel() and not _storage(value) & (watch.read | held)]
     left += [str(name) for name in getattr(result, "unexpected_keys", None) or ()]
     if left:

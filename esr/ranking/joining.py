@@ -53,10 +53,8 @@ def joined(parts: Sequence[Entry], measured: Sequence[str], sets: Sequence[str] 
     if len(parts) == 1:
         return replace(first, barred=f"not measured on {', '.join(missing)}") if missing else first
     figures = [part.figures for part in parts]
-    beside = [part.baseline.runtime_ms for part in parts]
-    weights = _shares(beside)
-    ratios = [one.ratio for one in figures]
-    known = [value for value in ratios if value is not None]
+    weights = _shares([part.baseline.runtime_ms for part in parts])
+    known = [one.ratio for one in figures if one.ratio is not None]
     ratio = _weighted(weights, known) if weights and len(known) == len(parts) else None
     return replace(
         first,

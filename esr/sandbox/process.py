@@ -85,8 +85,7 @@ class Held:
         """
         for choices in _ESSENTIAL if sealed else _BEFORE_SEALING:
             if not set(choices) & set(self.layers):
-                reasons = [f"{layer}: {self.missing.get(layer, 'not in force')}" for layer in choices]
-                return "; ".join(reasons)
+                return "; ".join([f"{layer}: {self.missing.get(layer, 'not in force')}" for layer in choices])
         return None
 
 

@@ -48,8 +48,7 @@ def cycles(
     if not whole.any():
         return None
     candidate, baseline = (table[whole] for table in in_cycles)
-    groups = list(compress(owners, whole))
-    ratio = statistics.ratio(candidate, baseline, conf.confidence, groups)
+    ratio = statistics.ratio(candidate, baseline, conf.confidence, list(compress(owners, whole)))
     return Cycles(ratio, int(whole.sum()), dict(zip(ROLES, (_usual(one, clocks) for one in networks), strict=True)))
 
 
@@ -89,8 +88,7 @@ def energy_ratio(
     if not whole.any():
         return None
     candidate, baseline = (table[whole] for table in joules)
-    groups = list(compress(owners, whole))
-    ratio = statistics.ratio(candidate, baseline, conf.confidence, groups)
+    ratio = statistics.ratio(candidate, baseline, conf.confidence, list(compress(owners, whole)))
     return EnergyRatio(ratio, int(whole.sum()), str(sources.pop()), scope)
 
 

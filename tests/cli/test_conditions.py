@@ -34,9 +34,9 @@ def heeded():
         signal.signal(one, handler)
 
 
-def started(cwd, *words):
+def started(cwd, *words, before=""):
     settings = {"ESR_OFFLINE": "1", "ESR_LOCK_DIR": str(cwd / "locks"), "COLUMNS": "200"}
-    return Forked(words, cwd, {**os.environ, **settings})
+    return Forked(words, cwd, {**os.environ, **settings}, before)
 
 
 @pytest.mark.parametrize(("number", "word"), [(signal.SIGTERM, "SIGTERM"), (signal.SIGHUP, "SIGHUP")])
@@ -114,20 +114,13 @@ def test_a_worker_that_is_still_starting_is_not_waited_for_when_a_signal_ends_th
 
 def test_a_signal_that_is_ignored_as_by_nohup_stays_ignored(participant):
     (participant / "tiny.yaml").write_text("_target_: tiny.Tiny\nargs: {fault: hang}\n")
-    running = subprocess.Popen(
-        [ESR, *SMALL],
-        cwd=participant,
-        env={**os.environ, "ESR_OFFLINE": "1", "ESR_LOCK_DIR": str(participant / "locks")},
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),  # noqa: PLW1509 - no thread of ours forks
-    )
+    running = started(participant, *SMALL, before="import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)")
     wait_for(participant / "locks" / "host.json")
     running.send_signal(signal.SIGHUP)
     time.sleep(0.5)
-    assert running.poll() is None
-    running.terminate()
-    assert "SIGTERM" in running.communicate(timeout=20)[1]
+    assert running.runs
+    running.send_signal(signal.SIGTERM)
+    assert "SIGTERM" in running.wait(20).err
 
 
 def test_training_ends_soon_after_ctrl_c_even_during_a_long_step(participant):

@@ -1,13 +1,15 @@
 """Warm-up, turns and repeats: who runs when, what is measured again, and what the record says of it."""
 
 import json
+import os
 import time
 from contextlib import contextmanager
 
 import numpy as np
 import psutil
 import pytest
-from helpers.participants import SMALL
+from helpers.forked import run_forked
+from helpers.participants import SMALL, make_participant
 
 from esr.config.compose import compose
 from esr.config.schema import EsrConf, ModelConf
@@ -302,9 +304,21 @@ def record_of(run):
     return json.loads(run.records[0].read_text())
 
 
+def last_cpu():
+    return sorted(psutil.Process().cpu_affinity())[-1]
+
+
+@pytest.fixture(scope="module")
+def one_pair(tmp_path_factory):
+    """An evaluation with one pair of processes, on a chosen CPU and with pictures."""
+    folder = make_participant(tmp_path_factory.mktemp("one_pair"))
+    environment = {**os.environ, "ESR_OFFLINE": "1", "COLUMNS": "200"}
+    return run_forked(["-v", *SMALL, "quality.save=crops", f"device.cpus=[{last_cpu()}]"], folder, environment)
+
+
 def test_a_precision_that_is_not_reached_in_time_is_said_with_the_figure(run_esr, participant):
     words = [word for word in SMALL if not word.startswith("timing=")]
-    run = run_esr(*words, "timing.precision=1e-7", "timing.max_seconds=3", "timing.processes=1", cwd=participant)
+    run = run_esr(*words, "timing.precision=1e-7", "timing.max_seconds=1", "timing.processes=1", cwd=participant)
     record = record_of(run)
     assert record["timing"]["precision"]["reached"] is False
     assert record["timing"]["precision"]["stopped_by"] == "max_seconds"
@@ -318,7 +332,7 @@ def test_a_precision_that_is_not_reached_in_time_is_said_with_the_figure(run_esr
 
 def test_a_precision_that_is_reached_ends_the_rounds(run_esr, participant):
     words = [word for word in SMALL if not word.startswith("timing=")]
-    run = run_esr(*words, "timing.precision=5", "timing.max_seconds=100", cwd=participant)
+    run = run_esr(*words, "timing.precision=5", "timing.max_seconds=100", "timing.processes=2", cwd=participant)
     precision = record_of(run)["timing"]["precision"]
     assert (precision["reached"], precision["stopped_by"]) == (True, "precision")
 
@@ -335,9 +349,8 @@ def test_everything_is_repeated_in_fresh_processes_and_their_spread_is_told(run_
     assert "one pair of processes" not in run.out
 
 
-def test_an_interval_of_one_pair_of_processes_on_a_cpu_is_said_to_be_one(run_esr, participant):
-    run = run_esr("-v", *SMALL, cwd=participant)
-    assert "one pair of processes: on a CPU another pair's ratio" in " ".join(run.out.split())
+def test_an_interval_of_one_pair_of_processes_on_a_cpu_is_said_to_be_one(run_esr, participant, one_pair):
+    assert "one pair of processes: on a CPU another pair's ratio" in " ".join(one_pair.out.split())
     fewer = [word for word in SMALL if not word.startswith("timing=")]
     run = run_esr("-v", *fewer, "timing.rounds=2", cwd=participant)
     assert "one pair of processes" not in run.out  # too few rounds for an interval
@@ -348,11 +361,9 @@ def test_an_endless_time_limit_is_as_long_as_the_system_can_wait():
         worker.ask(PeakRequest())
 
 
-def test_the_cpus_that_were_asked_for_are_those_the_worker_runs_on(run_esr, participant):
-    cpu = sorted(psutil.Process().cpu_affinity())[-1]
-    record = record_of(run_esr(*SMALL, f"device.cpus=[{cpu}]", cwd=participant))
-    for network in record["networks"].values():
-        assert network["worker"]["cpus"] == [cpu]
+def test_the_cpus_that_were_asked_for_are_those_the_worker_runs_on(one_pair):
+    for network in record_of(one_pair)["networks"].values():
+        assert network["worker"]["cpus"] == [last_cpu()]
         assert network["worker"]["threads"] == 1
 
 
@@ -373,12 +384,13 @@ def test_cpus_that_cannot_be_had_are_named(run_esr, participant, cpus, remedy):
     assert not run.records
 
 
-def test_pictures_are_saved_beside_the_record_where_asked_for(run_esr, participant):
-    run = run_esr(*SMALL, "quality.save=crops", cwd=participant)
-    folder, pictures = run.records[0].parent, record_of(run)["pictures"]
+def test_pictures_are_saved_beside_the_record_where_asked_for(one_pair):
+    folder, pictures = one_pair.records[0].parent, record_of(one_pair)["pictures"]
     assert (folder / pictures["comparison"]).is_file()
     assert [entry["image"] for entry in pictures["images"]] == [0, 1, 2]
     for entry in pictures["images"]:
         assert entry["files"].keys() == {"lr", "bicubic", "candidate", "baseline", "hr"}
         assert all((folder / file).is_file() for file in entry["files"].values())
-    assert f"picture: {(folder / pictures['comparison']).relative_to(participant)}" in run.out.replace("\n", "")
+    assert f"picture: {(folder / pictures['comparison']).relative_to(one_pair.folder)}" in one_pair.out.replace(
+        "\n", ""
+    )

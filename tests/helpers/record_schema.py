@@ -3,6 +3,7 @@
 import ast
 import inspect
 import json
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ _RAW_PARTS = (document.Image, network.WarmUp, network.Samples, network.Block, te
 _TYPES = vars(cards) | vars(network) | vars(telemetry) | vars(document)
 
 
+@cache
 def record_schema() -> dict[str, Any]:
     """Schema of a record as `esr` writes it, descriptions included."""
     _, parts = msgspec.json.schema_components((document.Document, *_RAW_PARTS))

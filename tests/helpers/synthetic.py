@@ -11,6 +11,7 @@ import math
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TypedDict, cast
 
@@ -43,6 +44,7 @@ class Sample(TypedDict):
     """The reference's output at the positions that `sample` takes."""
 
 
+@cache
 def configurations() -> dict[str, ModelConf]:
     """Every network of the challenge in `conf/model`, by the name of its YAML."""
     found = {}

@@ -28,7 +28,7 @@ OTHER = (48, 72)
 TOLERANCE = 1e-4
 """Of the output's range."""
 EVERY = os.environ.get("ESR_TEST_EXPORT") == "1"
-"""`make test-export`: ONNX for all networks, in their full depth, which takes ten minutes."""
+"""`make test-export`: ONNX for all networks, everything in its full depth, which takes ten minutes."""
 SHALLOW = {"num_blocks": 2, "num_stages": 1}
 KINDS = ("imdn", "rlfn", "efdn", "bsrn", "scet", "rfdn_dilated", "mdan")
 """One network of each kind of operator; HNCT, NLFFC and MobileSR take a minute each and run with `EVERY`."""
@@ -74,7 +74,7 @@ def test_onnxruntime_computes_what_the_network_computes(name: str) -> None:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_torchscript_computes_what_the_network_computes(name: str) -> None:
-    network = build(name)
+    network = build(name, shallow=not EVERY)
     exported = export(network, "torchscript")
     assert exported.any_size
     traced = torch.jit.load(io.BytesIO(exported.content))

@@ -6,6 +6,7 @@ import jsonschema
 import msgspec
 import pytest
 from helpers import rankings
+from helpers.fitting import validate
 from helpers.record_schema import FILE, record_schema, text
 
 from esr.records.files import load_record, write_record
@@ -28,7 +29,7 @@ def test_the_schema_is_one():
 @pytest.mark.parametrize("version", [1, 2])
 def test_a_record_fits_the_schema(tmp_path, data, version):
     written = write_record(load_record(data / f"version{version}.json").document, tmp_path)
-    jsonschema.validate(json.loads(written.path.read_text()), record_schema())
+    validate(json.loads(written.path.read_text()))
 
 
 @pytest.mark.parametrize(
@@ -48,10 +49,10 @@ def test_a_document_that_is_no_record_does_not_fit_the_schema(place, value):
     node = made = rankings.document()
     for name in parents:
         node = node[name]
-    jsonschema.validate(made, record_schema())
+    validate(made)
     node[last] = value
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(made, record_schema())
+        validate(made)
 
 
 def test_the_schema_knows_every_reason_and_no_other():
@@ -74,4 +75,4 @@ def test_every_written_field_is_required():
     assert set(record_schema()["$defs"]["Complexity"]["required"]) == set(properties("Complexity"))
     made = msgspec.json.encode({"nothing": "missing"})
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(json.loads(made), record_schema())
+        validate(json.loads(made))
