@@ -21,6 +21,7 @@ _OTHERS = {
     **dict.fromkeys(("keys", "explain", "settings", "options"), "config"),
     **dict.fromkeys(("status", "diagnose", "env"), "doctor"),
     **dict.fromkeys(("finetune", "fit"), "train"),
+    **dict.fromkeys(("all", "everything", "sweep"), "-m model=glob(*)"),
     **dict.fromkeys(("datasets", "downloads", "catalogue", "zoo"), "fetch --list"),
     **dict.fromkeys(("man", "manual", "docs", "tutorial", "usage", "guide", "?", "/?", "/h"), "--help"),
     **{name: f"rank --format {name}" for name in ("markdown", "csv", "latex", "html", "pdf", "svg")},
@@ -51,7 +52,7 @@ OPTIONS = {
 }
 """Option of other programs -> the words of a measurement."""
 OWN_FILES = "model=PATH.yaml names a network of your own, data=folder data.root=DIR images, challenge=PATH.yaml rules"
-_REFUSED = {
+REFUSED = {
     "--experimental-rerun": "esr rerun RECORD measures a record again",
     **dict.fromkeys(("--config-path", "--config-name"), OWN_FILES),
     **dict.fromkeys(("--half", "--fp16", "--amp", "--dtype", "--precision"), "networks are measured in float32"),
@@ -59,6 +60,7 @@ _REFUSED = {
 }
 """Option of other programs -> why a measurement has none."""
 _YAML, _WEIGHTS = (".yaml", ".yml"), (".pth", ".pt", ".ckpt", ".safetensors")
+_PREPOSITIONS, _AGAINST = ("on", "with", "and", "for", "using"), ("vs", "versus", "against", "beside")
 _NEW = "a network of your own is named by a YAML: esr model=PATH.yaml, see docs/own-network.md"
 _FORMATS = ("onnx", "torchscript", "safetensors")
 _FILES = {
@@ -96,12 +98,9 @@ def choices() -> dict[str, str]:
 
 def known_keys() -> list[str]:
     """Names of the configuration's keys and groups."""
-    from omegaconf import OmegaConf  # noqa: PLC0415 - only after a mistake
+    from esr.config.mistakes import known_keys as known  # noqa: PLC0415 - only after a mistake
 
-    from esr.config.mistakes import all_keys  # noqa: PLC0415
-    from esr.config.schema import EsrConf  # noqa: PLC0415
-
-    return all_keys(OmegaConf.structured(EsrConf))
+    return known()
 
 
 def typed_words(words: Sequence[str], keys: Collection[str]) -> list[str]:
@@ -168,7 +167,7 @@ def option(name: str, value: str, keys: Collection[str] | None) -> str:
     dashed = f"--{name.lstrip('-').replace('_', '-')}" if name[2:] else name
     known = {f"--{key.replace('_', '-')}": f"write {key}=VALUE" for key in (known_keys() if keys is None else keys)}
     if keys is None:
-        known |= {name: f"write {words}" for name, words in OPTIONS.items()} | _REFUSED
+        known |= {name: f"write {words}" for name, words in OPTIONS.items()} | REFUSED
     words = "".join(known[near] for near in get_close_matches(dashed, known, 1, cutoff=0.83))
     if value and words.startswith("write data=folder") and not Path(value).is_dir():
         words = "write data=NAME"
@@ -217,11 +216,17 @@ def _of_key(words: Sequence[str], keys: Collection[str]) -> str:
 
 
 def _joined(words: Sequence[str], keys: Collection[str]) -> list[str]:
-    """`KEY VALUE`, `KEY = VALUE`, `KEY= VALUE` and `KEY =VALUE` as one word each."""
+    """`KEY VALUE`, `KEY = VALUE`, `KEY= VALUE`, `KEY =VALUE` and `--KEY VALUE` as one word each; no prepositions."""
     made: list[str] = []
-    rest = list(words)
+    rest = [word for word in words if word.lower() not in _PREPOSITIONS]
     while rest:
         word = rest.pop(0)
+        if word.lower() in _AGAINST and rest:
+            word = f"baseline={rest.pop(0).lower()}"
+        elif word[:1] == "-" and (meant := option(word, "", None)).startswith("write "):
+            value = option(word, rest[0], None) if rest else meant
+            word = (value if value != meant else meant).removeprefix("write ")
+            rest = rest[value != meant :]
         plain = word.removesuffix("=")
         if plain in keys and rest and "=" not in rest[0][1:] and not rest[0].startswith("-"):
             value = rest.pop(0)

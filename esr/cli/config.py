@@ -52,7 +52,8 @@ def run(options: argparse.Namespace) -> int:
 def _of_measurement(word: str) -> tuple[list["Key"], list["Option"]]:
     from esr.config.explain import explained  # noqa: PLC0415 - `--help` does without OmegaConf
 
-    if not (typed := advice.choices().get(word.lower())):
+    typed = advice.choices().get(word.lower().rpartition(".")[2], "")
+    if not typed.replace("=", ".").endswith(word.lower()) or not word:
         return explained(word)
     group = typed.partition("=")[0]
     raise ConfigError(f"{word}: no such key; that is {typed}; esr config {group} explains it")

@@ -102,6 +102,9 @@ def run(options: argparse.Namespace) -> int:
 def _refuse(overrides: Sequence[str]) -> None:
     """Refuses what Hydra would take, and esr does not."""
     for word in overrides:
+        key, _, value = word.partition("=")
+        if {f"--{key}", f"-{key}"} & {*advice.OPTIONS, *advice.REFUSED} and key not in advice.known_keys():
+            raise ConfigError(f"{word}: no such key; {advice.option(f'--{key}', value, None)}")
         if word.startswith("out=") and not word.removeprefix("out=").strip(" \t'\""):  # Hydra would make the folder
             raise ConfigError(f"{word}: no folder given; out=. is the current one")
         if why := next((why for key, why in _REFUSED.items() if word.lstrip("+").startswith(key)), None):

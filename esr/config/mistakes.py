@@ -123,6 +123,11 @@ def all_keys(config: Any, prefix: str = "") -> list[str]:
     return keys
 
 
+def known_keys() -> list[str]:
+    """Dotted names of every key of an evaluation."""
+    return all_keys(OmegaConf.structured(EsrConf))
+
+
 def _unreadable(override: str) -> str:
     """The line on an override outside of Hydra's grammar: the words to type instead."""
     key, equals, value = override.partition("=")
@@ -130,6 +135,8 @@ def _unreadable(override: str) -> str:
         return f"{override}: expected KEY=VALUE; esr --help says more"
     if value.startswith("="):
         return f"{override}: two equals signs; type {shlex.quote(key + value)}"
+    if len(parts := re.split(r"[ ,;]+(?=[A-Za-z][\w.]*=)", override)) > 1 and key_of(parts[1]) in known_keys():
+        return f"{override}: several in one word; type {shlex.join(parts)}"
     if words := typed_words(override):
         return f"{override}: this value has to be in quotes; type {words}"
     if value.startswith("{"):
@@ -218,4 +225,4 @@ def unknown_key(override: str, known: Sequence[str] = (), explained: str = "esr 
         return f"{override}: no such key {key}; networks are measured in float32, as the challenge measures them"
     if ".args." in key and not override.startswith("+"):
         return f"{override}: the network's configuration gives no {key}; to add it type {shlex.quote(f'+{override}')}"
-    return f"{nearest_key(override, known or all_keys(OmegaConf.structured(EsrConf)))}; {explained}"
+    return f"{nearest_key(override, known or known_keys())}; {explained}"

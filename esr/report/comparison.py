@@ -80,12 +80,13 @@ def print_comparisons(comparisons: Sequence[Comparison], screen: Console) -> Non
 def _answer(comparison: Comparison) -> str:
     """The outcome in one sentence."""
     name, change = comparison.b.candidate.name, comparison.change
-    if change is None or comparison.outcome == "inconclusive":
+    if change is None:
         return f"inconclusive: {comparison.why}"
     confidence = comparison.b.document.timing.confidence
     if comparison.outcome == "same":
         return f"{name} in B is as fast as in A: {interval(change, 3)} times its ratio, {confidence * 100:g} % CI"
-    return faster_or_slower(f"{name} in B", "in A", change, confidence)
+    mark = "inconclusive: " * (comparison.outcome == "inconclusive")
+    return mark + faster_or_slower(f"{name} in B", "in A", change, confidence).removeprefix(mark)
 
 
 def _summary(comparisons: Sequence[Comparison]) -> str:

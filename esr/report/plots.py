@@ -111,15 +111,15 @@ def _names(axes: "Axes", labelled: Sequence[tuple[str, Any, Any]]) -> None:
 def _frame(axes: "Axes", shown: Chart, x: Axis, y: Axis, known: Sequence[int]) -> None:
     """Axes that frame ranked networks and baselines, as the page's do at first."""
     chief = [i for i in known if shown.networks[i].kind != "unranked"] or known
+    across = [value for i in chief for value in (x.values[i], *_bounds(x, i)) if value is not None]
     if x.log:
         from matplotlib.ticker import LogLocator, NullFormatter  # noqa: PLC0415 - see `render`
 
         axes.set_xscale("log")
-        wide = max(x.values[i] for i in chief) > _WIDE * min(x.values[i] for i in chief)
+        wide = max(across) > _WIDE * min(across)
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if wide else (1, 1.5, 2, 3, 5, 7)))
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.xaxis.set_minor_formatter(NullFormatter())
-    across = [value for i in chief for value in (x.values[i], *_bounds(x, i)) if value is not None]
     up = [value for value in (y.gate, *(y.values[i] for i in chief)) if value is not None]
     room = (max(up) - min(up) or 1) * 0.09
     axes.set_ylim(min(up) - room, max(up) + room)

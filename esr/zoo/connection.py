@@ -98,7 +98,8 @@ def explained(error: Exception, url: str, patience: Patience) -> tuple[str, str]
     if isinstance(error, exceptions.ConnectTimeout):
         reason = f"{host} does not answer within {patience.connect_s:g} s"
     elif isinstance(cause, NewConnectionError):  # also for a name that cannot be resolved
-        reason = f"{host} cannot be reached: {str(cause).rpartition(': ')[2]}"
+        # Without what names the host again.
+        reason = f"{host} cannot be reached: {str(cause).rpartition(': ')[2].rpartition('] ')[2].rstrip(')')}"
     elif "timed out" in str(error):
         limit = re.search(r"read timeout=([\d.]+)", str(error))  # in a TLS handshake, that of connecting
         reason = f"no data came for {float(limit[1]) if limit else patience.stall_s:g} s"

@@ -34,7 +34,8 @@ def news(name: str, model: ModelConf) -> str:
     headline = (sys.modules[target.__module__].__doc__ or "").partition("\n")[0]
     if target.__module__.rpartition(".")[2] == name or not model.note:
         return headline.partition(": ")[2].rstrip(".") or headline.rstrip(".")
-    return re.split(r"(?<=[a-z])\. |: |; ", model.note)[0].rstrip(".")
+    note = re.split(r"(?<=[a-z])\. |: |; ", model.note)[0].rstrip(".")
+    return re.sub(r"^(A|The)\b", lambda article: article[0].lower(), note)
 
 
 def paper(model: ModelConf) -> str:

@@ -126,6 +126,13 @@ def test_a_record_gives_card_images_crops_and_machine(tmp_path, challenge):
     assert "device" in dict(details["environment"])
 
 
+def test_every_figure_has_a_whole_label(tmp_path, challenge):
+    details = one_record(tmp_path, challenge, lambda made: made["networks"]["candidate"].update(quality=None))
+    labels = [label for label, _ in details["facts"]]
+    assert [label for label in labels if label.startswith("PSNR gate")] == ["PSNR gate"]
+    assert not [label for label in labels if label != label.strip() or label.endswith(" on")]
+
+
 def test_each_record_is_decoded_once(tmp_path, challenge):
     save_pictures(tmp_path, made := rankings.document("tiny"))
     file = rankings.write(made, tmp_path)

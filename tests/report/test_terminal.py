@@ -306,6 +306,10 @@ def test_two_networks_are_compared_through_their_baseline(capsys, folder):
         ({"a": 0.8}, r"a in B is as fast as in A: 1\.000 \[0\.\d+, 1\.\d+\] times its ratio, 95 % CI"),
         ({"a": 0.4}, r"a in B is (1\.9|2\.0)\d× faster than in A \(95 % CI [\d.]+ to [\d.]+\)"),
         ({"a": 1.2}, r"a in B is 1\.[45]\d× slower than in A \(95 % CI [\d.]+ to [\d.]+\)"),
+        (
+            {"a": 0.816},
+            r"inconclusive: a in B (is 1\.0\d\d× slower than|takes [\d.]+ to [\d.]+ times as long as) in A \(95 % CI.*",
+        ),
         ({"a": 0.8, "b": 0.2, "c": 0.8}, r"3 networks in B against A: 1 same, 1 faster, 1 slower"),
     ],
 )

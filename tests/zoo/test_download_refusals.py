@@ -117,7 +117,9 @@ class TestNoWayToTheServer:
 
         monkeypatch.setattr(socket, "getaddrinfo", unknown)
         line = refusal("http://nowhere.invalid/net.pth", target, patience=replace(QUICK, backoff_s=1000))
-        assert "nowhere.invalid cannot be reached" in line
+        assert "nowhere.invalid cannot be reached: " in line
+        assert "Failed to resolve" not in line
+        assert "Errno" not in line
         assert "Name or service not known" in line
 
     def test_a_host_that_swallows_connections_fails_after_one_time_limit(self, target: Path) -> None:

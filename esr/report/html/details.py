@@ -133,7 +133,8 @@ def _facts(row: Row, cells: Line[Row], ranking: Ranking) -> Pairs:
         margin = "" if gate.margin is None else f" by {signed(gate.margin, 4)} dB"
         decides = "; rounding would decide otherwise" if gate.rounding_decides else ""
         reason = f" ({gate.reason})" if gate.reason else ""
-        facts.append((f"PSNR gate on {set_words(gate.data)}", f"{gate.verdict}{margin}{reason}{decides}"))
+        where = f" on {set_words(gate.data)}" if gate.data else ""
+        facts.append((f"PSNR gate{where}", f"{gate.verdict}{margin}{reason}{decides}"))
     return facts
 
 
