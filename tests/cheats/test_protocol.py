@@ -43,10 +43,14 @@ CAUGHT = {
     "WeightsAsNumbers": {"work_uncounted"},
     "TransformsWhereItIsReal": {"work_uncounted"},
     "WeightsFromNumPy": {"parameters_uncounted"},
+    "WeightsWithSomeOfTheInput": {"parameters_uncounted"},
+    "OneOperator": {"work_uncounted", "parameters_uncounted"},
+    "MultipliesByBilinearForms": {"work_uncounted"},
     "TwoInEachParameter": {"parameters_uncounted"},
     "MoreWhileQualityIsMeasured": {"outputs_differ"},
 }
-HONEST = ("Honest", "RemembersPixels", "HasThreadsOfItsOwn", "KeepsTensors", "Scripted", "ReturnsViews")
+HONEST = ("Honest", "RemembersPixels", "HasThreadsOfItsOwn", "KeepsTensors", "Scripted", "ReturnsViews",
+          "FiltersByContent", "SlicesOfWiderLayers", "LooksUpTables")  # fmt: skip
 RANDOM = ("Draws", "DrawsFromItsOwnSource")
 
 
