@@ -40,16 +40,26 @@ def _attention(arguments: Sequence[Any], result: Tensor) -> int:
     return int(query.shape[:-1].numel() * key.shape[-2] * (query.shape[-1] + result.shape[-1]))
 
 
+_CONVOLUTIONS = """
+    cudnn_convolution cudnn_convolution_relu cudnn_convolution_add_relu miopen_convolution miopen_convolution_relu
+    miopen_convolution_add_relu miopen_depthwise_convolution mkldnn_convolution mkldnn._convolution_pointwise
+    _slow_conv2d_forward slow_conv3d_forward slow_conv_dilated2d slow_conv_dilated3d _conv_depthwise2d conv_depthwise3d
+    _nnpack_spatial_convolution
+"""
+_TRANSPOSED = "slow_conv_transpose2d slow_conv_transpose3d cudnn_convolution_transpose miopen_convolution_transpose"
+_MATRICES = "_int_mm _weight_int8pack_mm mkldnn_linear mkldnn._linear_pointwise"
+"""Kernels that others choose from: no network has to call them, but it can."""
 ADDED: dict[str, Formula] = {
     **dict.fromkeys(("mv", "dot", "vdot"), _factor),
     "addmv": lambda arguments, result: _factor(arguments[1:], result),
     "addr": lambda _, result: result.numel(),
     "addbmm": lambda arguments, _: int(arguments[1].numel() * arguments[2].shape[-1]),
     "conv_tbc": lambda arguments, result: int(result.numel() * arguments[1].shape[:2].numel()),
-    # PyTorch's formula takes these operators' flags for the one that says whether a convolution is transposed.
-    **dict.fromkeys(
-        ("cudnn_convolution", "miopen_convolution", "mkldnn_convolution", "_slow_conv2d_forward"), _convolution
-    ),
+    # PyTorch's formula takes some of these operators' flags for the one that says whether a convolution is transposed.
+    **dict.fromkeys(_CONVOLUTIONS.split(), _convolution),
+    **dict.fromkeys(_TRANSPOSED.split(), lambda arguments, _: arguments[0].numel() * arguments[1].shape[1:].numel()),
+    **dict.fromkeys(_MATRICES.split(), lambda arguments, result: arguments[0].numel() * result.shape[-1]),
+    "_addmm_activation": lambda arguments, result: arguments[1].numel() * result.shape[-1],
     **dict.fromkeys(("scaled_dot_product_attention", "_scaled_dot_product_flash_attention_for_cpu"), _attention),
 }
 """ATen operator, without overload -> its formula, where PyTorch's counter has none that fits.
@@ -128,7 +138,7 @@ _REGISTERED = dict(flop_registry)
 
 
 def _formula(operator: Any) -> Formula | None:
-    if not is_aten(operator):
+    if not isinstance(operator, torch._ops.OpOverload):
         return None
     base = _base(operator)
     registered = _REGISTERED.get(getattr(torch.ops.aten, base, None))
@@ -232,7 +242,7 @@ class OperatorMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTor
             self._called(func, args, result)
         return result
 
-    def _run(self, func: Any, args: Sequence[Any], keywords: dict[str, Any]) -> Any:
+    def _run(self, func: Any, args: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
         """Runs an operator; what one written in Python consists of is reported as well."""
         if is_aten(func) or not isinstance(func, torch._ops.OpOverload):
             return func(*args, **keywords)

@@ -269,12 +269,21 @@ def _upscale(evaluation: Evaluation, subject: Subject, image: int) -> messages.P
     timed = next((each for each in subject.unrepeated if each.one == Pass(image)), None)
     repeated = run_pass(subject.worker, evaluation.inputs, Pass(image), timed)
     sr = subject.worker.ask(messages.QualityRequest(evaluation.dataset.pairs[image].lr_shape)).image
-    _require_same(sr, repeated)
+    # At places drawn only now: an image could have been made to agree with values that were asked for before.
+    shown = _sampled(subject, replace(repeated, sample_seed=secrets.randbelow(10**18)))
+    _require_same(sr, shown)
     if timed is not None:
         subject.unrepeated.remove(timed)
         compare_repeated(subject, evaluation.inputs, timed, repeated)
-    subject.shown.offer(repeated)
+    subject.shown.offer(shown)
     return sr
+
+
+def _sampled(subject: Subject, passed: Passed) -> Passed:
+    """A pass with values of the worker's last output, at the places that follow from its seed."""
+    values = subject.worker.ask(messages.SampleRequest(values_of(passed.lr), passed.sample_seed)).values
+    check_finite(values)
+    return replace(passed, values=values)
 
 
 def _require_same(sr: messages.Pixels, passed: Passed) -> None:
@@ -354,12 +363,9 @@ def _inspect(evaluation: Evaluation, subject: Subject, timed: Passed, image: Pas
 
 def _watch(evaluation: Evaluation, subject: Subject, passed: Passed) -> messages.InspectAnswer:
     """Repeats a pass under watch."""
-    worker = subject.worker
-    found = worker.ask(messages.InspectRequest(passed.lr, passed.seed))
+    found = subject.worker.ask(messages.InspectRequest(passed.lr, passed.seed))
     subject.note_inspection(found)
-    values = worker.ask(messages.SampleRequest(values_of(passed.lr), passed.sample_seed)).values
-    check_finite(values)
-    compare_repeated(subject, evaluation.inputs, passed, replace(passed, values=values), watched=True)
+    compare_repeated(subject, evaluation.inputs, passed, _sampled(subject, passed), watched=True)
     return found
 
 

@@ -112,6 +112,7 @@ def _check_findings(role: Role, document: Document) -> None:
         "stochastic": network.output_check.stochastic,
         "switches_changed": bool(network.switches_changed),
         "precision_changed": network.precision == "fp32" and bool(network.precisions),
+        "warmup_cap": network.timing is not None and b"false" in bytes(network.timing.warmup),
     }
     if lacking := [name for name, found in follows.items() if found and name not in given]:
         raise RecordError(f"verdict: without {role}'s {lacking[0]}, which its findings give; the file was altered")

@@ -660,6 +660,15 @@ class MultipliesBySomeOfTheInput(MultipliesOneByOne):
         return super().convolve(x, weight + x.mean() - x.mean())
 
 
+class MultipliesByBilinearForms(MultipliesOneByOne):
+    """By an operator without a formula, which the counts name, and by no other."""
+
+    def convolve(self, x, weight):
+        parts = functional.unfold(x, 3, padding=1)[0].t()
+        ones = torch.ones(len(parts), 1, device=x.device)
+        return functional.bilinear(parts, ones, weight.flatten(1)[..., None]).t()[None].unflatten(-1, x.shape[-2:])
+
+
 class MultipliesByInterpolation(MultipliesOneByOne):
     def convolve(self, x, weight):
         parts = functional.unfold(x, 3, padding=1)[:, None]

@@ -96,6 +96,10 @@ def test_the_layers_of_a_network_sum_to_its_counts(name: str) -> None:
         (lambda z: F.conv2d(z(1, 4, 9, 9), z(6, 2, 3, 3), groups=2, dilation=3), 3 * 3 * 6 * 2 * 9),
         (lambda z: F.conv3d(z(1, 2, 4, 4, 4), z(3, 2, 2, 2, 2)), 27 * 3 * 2 * 8),
         (lambda z: F.conv_transpose2d(z(1, 4, 5, 6), z(4, 3, 2, 2), stride=2), 5 * 6 * 4 * 3 * 4),
+        (lambda z: torch.ops.aten.slow_conv_dilated2d(z(1, 4, 9, 9), z(5, 4, 3, 3), [3, 3]), 5 * 49 * 4 * 9),
+        (lambda z: torch.ops.aten.slow_conv_transpose2d(z(1, 4, 9, 9), z(4, 5, 3, 3), [3, 3]), 4 * 81 * 5 * 9),
+        (lambda z: torch.ops.aten._addmm_activation(z(5), z(2, 3), z(3, 5)), 2 * 3 * 5),
+        (lambda z: torch.ops.mkldnn._linear_pointwise(z(2, 3), z(5, 3), None, "none", [], ""), 2 * 3 * 5),
         (lambda z: torch.conv_tbc(z(9, 2, 4), z(3, 4, 6), z(6)), 7 * 2 * 6 * 3 * 4),
         (
             lambda z: F.scaled_dot_product_attention(z(1, 2, 7, 4), z(1, 2, 9, 4), z(1, 2, 9, 6)),

@@ -137,6 +137,7 @@ FINDINGS = {
     "stochastic": ("output_check", "stochastic", True),
     "switches_changed": ("switches_changed", {"threads": 8}),
     "precision_changed": ("precisions", {"bfloat16": ["convolution"]}),
+    "warmup_cap": ("timing", "warmup", [{"process": 0, "lr_shape": [8, 8], "ms": [3.0], "settled": False}]),
 }
 
 
