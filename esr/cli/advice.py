@@ -60,6 +60,7 @@ REFUSED = {
 }
 """Option of other programs -> why a measurement has none."""
 _YAML, _WEIGHTS = (".yaml", ".yml"), (".pth", ".pt", ".ckpt", ".safetensors")
+_TYPED = re.compile(r"write [\w.]+=")
 _PREPOSITIONS, _AGAINST = ("on", "with", "and", "for", "using"), ("vs", "versus", "against", "beside")
 _NEW = "a network of your own is named by a YAML: esr model=PATH.yaml, see docs/own-network.md"
 _FORMATS = ("onnx", "torchscript", "safetensors")
@@ -79,8 +80,8 @@ def unknown_command(words: Sequence[str], commands: Sequence[str]) -> str:
     if (key := first.rstrip(":")) in keys:
         return _of_key([key, *words[1:]], keys)
     near = did_you_mean(first, keys if "." in first and get_close_matches(first, keys) else commands)
-    other = f"{near}; a measurement is written esr model=NAME"
-    return f"{one_line(first)}: no such command; {_meant(words, keys) or other}"
+    meant = _meant(words, keys) or f"{near}; a measurement is written esr model=NAME"
+    return f"{one_line(first)}: no such command; {meant}"
 
 
 def choices() -> dict[str, str]:
@@ -221,12 +222,13 @@ def _joined(words: Sequence[str], keys: Collection[str]) -> list[str]:
     rest = [word for word in words if word.lower() not in _PREPOSITIONS]
     while rest:
         word = rest.pop(0)
-        if word.lower() in _AGAINST and rest:
-            word = f"baseline={rest.pop(0).lower()}"
-        elif word[:1] == "-" and (meant := option(word, "", None)).startswith("write "):
-            value = option(word, rest[0], None) if rest else meant
-            word = (value if value != meant else meant).removeprefix("write ")
-            rest = rest[value != meant :]
+        if word.lower() in _AGAINST:
+            word = f"baseline={rest.pop(0).lower() if rest else 'NAME'}"
+        elif word[:1] == "-" and _TYPED.match(meant := option(word, "", None)):
+            filled = option(word, rest[0], None) if rest else meant
+            made += shlex.split(filled.removeprefix("write ").partition(", ")[0])
+            rest = rest[filled != meant :]
+            continue
         plain = word.removesuffix("=")
         if plain in keys and rest and "=" not in rest[0][1:] and not rest[0].startswith("-"):
             value = rest.pop(0)

@@ -52,11 +52,10 @@ def run(options: argparse.Namespace) -> int:
 def _of_measurement(word: str) -> tuple[list["Key"], list["Option"]]:
     from esr.config.explain import explained  # noqa: PLC0415 - `--help` does without OmegaConf
 
-    typed = advice.choices().get(word.lower().rpartition(".")[2], "")
-    if not typed.replace("=", ".").endswith(word.lower()) or not word:
-        return explained(word)
-    group = typed.partition("=")[0]
-    raise ConfigError(f"{word}: no such key; that is {typed}; esr config {group} explains it")
+    group, _, name = advice.choices().get(word.lower().rpartition(".")[2], "").partition("=")
+    if name and f"{group}.{name}".endswith(word.lower()):
+        raise ConfigError(f"{word}: no such key; that is {group}={name}; esr config {group} explains it")
+    return explained(word)
 
 
 def _of_training(word: str) -> list["Key"]:
