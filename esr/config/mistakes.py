@@ -209,7 +209,7 @@ def nearest_key(override: str, known: Sequence[str]) -> str:
         siblings = [name for name in known if name.rpartition(".")[0] == parent]
         siblings += {name.partition(".")[0] for name in known if not (parent and siblings)}
         near = did_you_mean(last[0], last[:3]) if last else did_you_mean(key, siblings)
-    return f"{override}: no such key{f' {key}' * (key != override)}; {near}"
+    return f"{override}: no such key{'' if key == override else f' {key}'}; {near}"
 
 
 def unknown_key(override: str, known: Sequence[str] = (), explained: str = "esr config explains them") -> str:
