@@ -47,17 +47,6 @@ ILL_CONDITIONED = {"aaln", "esan", "fden", "nlffc", "rlcsr", "rlfn", "rmsr_rfdn"
 
 
 @contextmanager
-def threads(count: int) -> Iterator[None]:
-    """As many threads as the reference was made with, which decide the order of additions."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextmanager
 def double_precision() -> Iterator[None]:
     """Tensors that a graph creates without naming a type are float64, like the input."""
     before = torch.get_default_dtype()
@@ -129,7 +118,7 @@ def test_synthetic_weights_give_the_committed_samples(name: str) -> None:
 
 @every_network
 def test_synthetic_weights_give_the_reference_output(name: str, reference: Path) -> None:
-    with np.load(reference / "synthetic" / f"{reference_name(NETWORKS[name])}.npz") as file, threads(2):
+    with np.load(reference / "synthetic" / f"{reference_name(NETWORKS[name])}.npz") as file:
         network, x = build_synthetic(name), to_input(file["input"], NETWORKS[name])
         error = np.abs(run(network, x) - file["output"]).max()
         assert error <= allowed(name, network, x, np.ptp(file["output"]))

@@ -187,25 +187,33 @@ def test_columns_are_chosen_and_the_address_keeps_them(browser, wide, field_file
     assert wide.run("return location.hash") == ""
 
 
-@pytest.mark.parametrize(
-    ("text", "chosen"),
-    [
-        ("params < 0.3", lambda row: row.entry.figures.params < 0.3e6),
-        ("params<0.3 psnr>=29", lambda row: row.entry.figures.params < 0.3e6 and psnr(row) >= 29),
-        ("mem > 800 ratio <= 1", lambda row: row.entry.figures.memory_mib > 800 and row.entry.figures.ratio <= 1),
-        ('"FLOPs [G]" > 40', lambda row: row.entry.figures.flops > 40e9),
-        ("rank <= 3", lambda row: bool(row.places) and row.places["main"].rank <= 3),
-        ("ms < 40 tainted", lambda row: row.entry.figures.runtime_ms < 40 and row.entry.verdict == "tainted"),
-        ("not ranked", lambda row: not row.ranked and not row.entry.reference),
-        ("super", lambda row: "super" in row.entry.key),
-        ("macs > 0 not ranked", lambda row: not row.ranked and not row.entry.reference),
-    ],
-)
-def test_figures_tags_and_words_filter(field, wide, text, chosen):
-    ranking, _ = field
-    expected = keys(row for row in ranking.rows if chosen(row))
-    assert filtered(wide, text) == expected
-    assert wide.find("#shown").text == f"{len(expected)} of {len(ranking.rows)} networks"
+class TestTheFilter:
+    @pytest.fixture(scope="class")
+    def opened(self, browser, field_file):
+        """The whole field's page for all filters, of which each takes the place of the one before."""
+        set_size(browser, 1440, 900)
+        yield Page(browser, field_file)
+        set_size(browser)
+
+    @pytest.mark.parametrize(
+        ("text", "chosen"),
+        [
+            ("params < 0.3", lambda row: row.entry.figures.params < 0.3e6),
+            ("params<0.3 psnr>=29", lambda row: row.entry.figures.params < 0.3e6 and psnr(row) >= 29),
+            ("mem > 800 ratio <= 1", lambda row: row.entry.figures.memory_mib > 800 and row.entry.figures.ratio <= 1),
+            ('"FLOPs [G]" > 40', lambda row: row.entry.figures.flops > 40e9),
+            ("rank <= 3", lambda row: bool(row.places) and row.places["main"].rank <= 3),
+            ("ms < 40 tainted", lambda row: row.entry.figures.runtime_ms < 40 and row.entry.verdict == "tainted"),
+            ("not ranked", lambda row: not row.ranked and not row.entry.reference),
+            ("super", lambda row: "super" in row.entry.key),
+            ("macs > 0 not ranked", lambda row: not row.ranked and not row.entry.reference),
+        ],
+    )
+    def test_figures_tags_and_words_filter(self, field, opened, text, chosen):
+        ranking, _ = field
+        expected = keys(row for row in ranking.rows if chosen(row))
+        assert filtered(opened, text) == expected
+        assert opened.find("#shown").text == f"{len(expected)} of {len(ranking.rows)} networks"
 
 
 def psnr(row):
