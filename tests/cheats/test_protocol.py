@@ -50,7 +50,7 @@ CAUGHT = {
     "MoreWhileQualityIsMeasured": {"outputs_differ"},
 }
 HONEST = ("Honest", "RemembersPixels", "HasThreadsOfItsOwn", "KeepsTensors", "Scripted", "ReturnsViews",
-          "FiltersByContent", "SlicesOfWiderLayers", "LooksUpTables")  # fmt: skip
+          "FiltersByContent", "SlicesOfWiderLayers", "LooksUpTables", "HasAPoolOfItsOwn")  # fmt: skip
 RANDOM = ("Draws", "DrawsFromItsOwnSource")
 
 

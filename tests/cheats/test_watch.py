@@ -14,7 +14,7 @@ ODD = (
     "Honest", "TablesOfOtherTypes", "CachesATableFromNumPy", "AnotherMemoryFormat", "ReturnsViews", "WritesInPlace",
     "WeightNormalised", "FiltersInAttributes", "FixedFilters", "CachesAMask", "KeepsTensors", "HasThreadsOfItsOwn",
     "TurnsItsFilters", "FusesInEachPass", "PlacesInTables", "Pruned", "PositionsByALittleNetwork", "FiltersByContent",
-    "SlicesOfWiderLayers", "BeginsWithPlaces",
+    "SlicesOfWiderLayers", "BeginsWithPlaces", "HasAPoolOfItsOwn",
 )  # fmt: skip
 WRITTEN_AROUND = {"ShowsAnother": "rewritten", "WritesIntoFeatures": "rewritten", "FillsAnEmptyTensor": "filled"}
 
@@ -84,3 +84,7 @@ def test_a_kernel_that_a_network_exchanges_is_looked_into():
         library.impl("relu", lambda x: functional.conv2d(x.clamp(min=0), weight, padding=1), "CPU")
         found = watched("Honest")
     assert (found.macs > watched("Honest").macs, found.hidden) == (True, weight.numel())
+
+
+def test_work_in_a_pool_is_counted_once():
+    assert watched("HasAPoolOfItsOwn").macs == watched("Honest").macs
