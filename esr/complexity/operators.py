@@ -242,7 +242,7 @@ class OperatorMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTor
             self._called(func, args, result)
         return result
 
-    def _run(self, func: Any, args: Sequence[Any], keywords: dict[str, Any]) -> Any:
+    def _run(self, func: Any, args: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
         """Runs an operator; what a kernel written in Python consists of is reported as well."""
         devices = [one.device.type.upper() for one in args if isinstance(one, Tensor) and not one.is_meta]
         for key in (*devices[:1], "CompositeExplicitAutograd") if isinstance(func, torch._ops.OpOverload) else ():
