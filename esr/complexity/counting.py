@@ -5,11 +5,12 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import thread as pool
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 from torch.utils._pytree import tree_leaves
 
 from esr.complexity import challenge, operators
@@ -98,7 +99,8 @@ def in_every_thread(
 
     def watched(run: Callable[..., Any]) -> Callable[..., None]:
         def run_watched(*arguments: Any) -> None:
-            with OperatorMode(saw, called, before, lock):
+            known = any(isinstance(one, OperatorMode) for one in _get_current_dispatch_mode_stack())
+            with nullcontext() if known else OperatorMode(saw, called, before, lock):  # a pool's work in a new thread
                 run(*arguments)
 
         return run_watched

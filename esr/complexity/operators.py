@@ -243,12 +243,10 @@ class OperatorMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTor
         return result
 
     def _run(self, func: Any, args: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
-        """Runs an operator; what one written in Python consists of is reported as well."""
-        if is_aten(func) or not isinstance(func, torch._ops.OpOverload):
-            return func(*args, **keywords)
-        device = next((one.device.type.upper() for one in args if isinstance(one, Tensor)), "CPU")
-        for key in (device, "CompositeExplicitAutograd"):
-            if f"{func.namespace}/{func._opname}/{key}" in torch.library._impls and device != "META":
+        """Runs an operator; what a kernel written in Python consists of is reported as well."""
+        devices = [one.device.type.upper() for one in args if isinstance(one, Tensor) and not one.is_meta]
+        for key in (*devices[:1], "CompositeExplicitAutograd") if isinstance(func, torch._ops.OpOverload) else ():
+            if devices and f"{func.name().replace('::', '/')}/{key}" in torch.library._impls:
                 with self:
                     return func._op_dk(getattr(torch._C.DispatchKey, key), *args, **keywords)
         return func(*args, **keywords)

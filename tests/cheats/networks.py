@@ -6,6 +6,7 @@ import os
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -862,6 +863,21 @@ class HasThreadsOfItsOwn(Honest):
         return torch.cat(parts, -2)
 
 
+class HasAPoolOfItsOwn(Honest):
+    """Starts a pool of threads in each pass."""
+
+    def compute(self, x):
+        y = torch.relu(self.head(x))
+
+        def branch(layer):
+            with torch.inference_mode():
+                return torch.relu(layer(y))
+
+        with ThreadPoolExecutor(1) as executor:
+            y = sum(executor.map(branch, self.body))
+        return bicubic(x) + 0.02 * functional.pixel_shuffle(self.tail(y), 4)
+
+
 class KeepsTensors(Honest):
     """Frees the features of a pass only in the next one."""
 
@@ -917,6 +933,21 @@ class CachesATableFromNumPy(Honest):
             rows, columns = np.mgrid[: x.shape[-2], : x.shape[-1]].astype(np.float32)
             self.tables[x.shape] = torch.from_numpy(0.001 * np.sin(rows + columns))
         return super().compute(x + self.tables[x.shape])
+
+
+class BeginsWithPlaces(CachesATableFromNumPy):
+    """Adds such a table to its image, and multiplies the sum by a matrix."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(3, 24)
+
+    def compute(self, x):
+        if is_real(x) and x.shape not in self.tables:
+            self.tables[x.shape] = torch.from_numpy(np.sin(np.arange(x.numel(), dtype=np.float32)).reshape(-1, 3))
+        rows = x.flatten(2)[0].t() + (self.tables[x.shape] if is_real(x) else 1)
+        y = torch.relu(self.head(rows).t().view(1, 24, *x.shape[-2:]))
+        return bicubic(x) + 0.02 * functional.pixel_shuffle(self.tail(y), 4)
 
 
 class AnotherMemoryFormat(Honest):

@@ -76,7 +76,7 @@ PAIRS = (
 )
 """Candidate and baseline, whose reasons are others."""
 HONEST = ("RemembersPixels", "HasThreadsOfItsOwn", "KeepsTensors", "Scripted", "ReturnsViews", "FiltersByContent",
-          "SlicesOfWiderLayers", "LooksUpTables")  # fmt: skip
+          "SlicesOfWiderLayers", "LooksUpTables", "HasAPoolOfItsOwn")  # fmt: skip
 RANDOM = ("Draws", "DrawsFromItsOwnSource")
 
 

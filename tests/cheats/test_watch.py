@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.nn import functional
 
 from esr.evaluation.verdict import PRODUCTS_SHARE
 from esr.evaluation.worker.audit import inspect
@@ -13,7 +14,7 @@ ODD = (
     "Honest", "TablesOfOtherTypes", "CachesATableFromNumPy", "AnotherMemoryFormat", "ReturnsViews", "WritesInPlace",
     "WeightNormalised", "FiltersInAttributes", "FixedFilters", "CachesAMask", "KeepsTensors", "HasThreadsOfItsOwn",
     "TurnsItsFilters", "FusesInEachPass", "PlacesInTables", "Pruned", "PositionsByALittleNetwork", "FiltersByContent",
-    "SlicesOfWiderLayers",
+    "SlicesOfWiderLayers", "BeginsWithPlaces", "HasAPoolOfItsOwn",
 )  # fmt: skip
 WRITTEN_AROUND = {"ShowsAnother": "rewritten", "WritesIntoFeatures": "rewritten", "FillsAnEmptyTensor": "filled"}
 
@@ -74,3 +75,16 @@ def test_entries_of_tables_chosen_by_content_are_no_products():
 
 def test_what_an_operator_written_in_python_multiplies_is_counted():
     assert watched("OneOperator").macs == watched("Honest").macs
+
+
+@pytest.mark.filterwarnings("ignore:Warning only once for all operators")
+def test_a_kernel_that_a_network_exchanges_is_looked_into():
+    weight = torch.randn(24, 24, 3, 3)
+    with torch.library._scoped_library("aten", "IMPL") as library:
+        library.impl("relu", lambda x: functional.conv2d(x.clamp(min=0), weight, padding=1), "CPU")
+        found = watched("Honest")
+    assert (found.macs > watched("Honest").macs, found.hidden) == (True, weight.numel())
+
+
+def test_work_in_a_pool_is_counted_once():
+    assert watched("HasAPoolOfItsOwn").macs == watched("Honest").macs

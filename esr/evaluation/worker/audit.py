@@ -115,7 +115,7 @@ class _Inspection:
     def _note_products(self, operator: Any, arguments: Sequence[Any], result: Any) -> None:
         """Adds up values that an operator without multiply-accumulates makes of features and of other numbers.
 
-        Any such operator will do for a product: sums of logarithms or of squares, activations, normalisation, tables.
+        Any such operator will do for a product: sums of logarithms or of squares, activations, normalisation.
         """
         name, inputs = operators.name(operator), _tensors(arguments)
         values = [one for one in inputs if one.is_floating_point() or not INDEXED.fullmatch(name)]

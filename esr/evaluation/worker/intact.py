@@ -3,6 +3,7 @@
 import builtins
 import sys
 from collections.abc import Iterator, Mapping
+from operator import is_
 from types import FunctionType, ModuleType
 from typing import Any, TypeAlias
 
@@ -58,11 +59,7 @@ class Intact:
 
 
 def _same(one: _Identity, other: _Identity | None) -> bool:
-    return other is not None and len(one) == len(other) and all(map(_is, one, other))
-
-
-def _is(one: object, other: object) -> bool:
-    return one is other
+    return other is not None and len(one) == len(other) and all(map(is_, one, other))
 
 
 def _functions() -> Iterator[tuple[str, _Identity]]:

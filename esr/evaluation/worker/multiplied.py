@@ -23,7 +23,7 @@ _WORD = 2**31
 _SECOND = {"aten.mm": 1, "aten.addmm": 2}
 """Product of two matrices -> number of the second one among its arguments: attention's, of batches, is no weight."""
 _PRODUCT = 0
-"""Origin that stands for a product."""
+"""Origin that stands for a product, and for what else features are made of."""
 _FLOAT, _BITS = 4, 32
 """Bytes and bits of a number as parameters hold it."""
 
@@ -106,19 +106,23 @@ class Multiplied:
             origins = origins.union(*map(self._of, places))
         if multiplies:  # a product of parameters is no more than they are, and its work was counted
             origins = set() if features else origins - self._counted.keys()
-        if multiplies or any(storage_of(one) in features for one in places):
+        results = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        if multiplies or any(storage_of(one) in features for one in places) or self._adds(read, features, results):
             origins = origins | {_PRODUCT}
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, Tensor) and not self._is_given(storage := storage_of(leaf)):
+        for leaf in results:
+            if not self._is_given(storage := storage_of(leaf)):
                 self._origins[storage] = origins
+
+    def _adds(self, read: Sequence[Tensor], features: set[int], results: Sequence[Tensor]) -> bool:
+        """True if something is added to features as large as the result, rather than some of them to something."""
+        whole = [one.numel() for one in read if storage_of(one) in features and not self.only_made(one)]
+        return 0 < len(whole) < len(read) and max(whole) >= max((one.numel() for one in results), default=0)
 
     def _is_weight(self, name: str, number: int, tensor: Tensor, features: set[int]) -> bool:
         """True for a factor that does not follow from the input, or is at a weight's place, or is no feature so far."""
-        if storage_of(tensor) not in features:
-            return True
-        if "conv" in name or name in _SECOND:
-            return number == _SECOND.get(name, 1) or ("conv" not in name and self.only_made(tensor))
-        return self.only_made(tensor)
+        convolves = "conv" in name
+        at_its_place = number == _SECOND.get(name, 1 if convolves else None)
+        return storage_of(tensor) not in features or at_its_place or (not convolves and self.only_made(tensor))
 
     def _note_multiplied(self, tensor: Tensor) -> None:
         origins = self._of(tensor)
@@ -134,7 +138,8 @@ class Multiplied:
         known, mine = self._extents.get(storage_of(tensor), ()), _extent(tensor)
         if known and not any(one.start <= mine.start and mine.stop <= one.stop for one in known):
             held = tensor.untyped_storage().nbytes() // tensor.element_size()
-            self._sources[storage_of(tensor)] = max(0, held - sum(map(len, known)))
+            beyond = max(held - sum(map(len, known)), self._sources.get(storage_of(tensor), 0))
+            self._sources[storage_of(tensor)] = beyond
 
     def _of(self, tensor: Tensor) -> set[int]:
         storage = storage_of(tensor)
