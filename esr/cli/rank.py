@@ -72,6 +72,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         return _run(options)
     finally:
+        gc.freeze()  # nor at the exit
         gc.enable()
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import yaml
-from omegaconf import OmegaConf
 from yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, Event, ScalarEvent
 
 from esr.errors import ConfigError
@@ -46,6 +45,8 @@ def check_folder(folder: str) -> None:
     Raises:
         ConfigError: There is no such folder, or one of its files is refused.
     """
+    from omegaconf import OmegaConf  # noqa: PLC0415 - rankings do without
+
     if not os.path.isdir(folder):
         raise ConfigError(f"--config-dir {folder}: no such folder")
     for file in sorted((*Path(folder).rglob("*.yaml"), *Path(folder).rglob("*.yml"))):

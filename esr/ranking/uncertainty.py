@@ -98,12 +98,15 @@ def _certain(order: _Order, ranges: Ranges) -> tuple[float, Array, Array]:
 
 
 def _counts(order: _Order, quantile: float) -> tuple[Array, Array]:
-    faster, slower = np.zeros(len(order.ratio)), np.zeros(len(order.ratio))
-    for place in range(len(order.ratio) - 1):
-        apart = order.apart(place, slice(place + 1, None), quantile)
-        faster[place + 1 :] += apart
-        slower[place] = apart.sum()
-    return faster, slower
+    faster, slower = np.zeros(count := len(order.ratio)), np.zeros(count)
+    # Beyond this place, none is too uncertain to be told apart.
+    reach = order.ratio + quantile * np.hypot(order.above, order.below.max(initial=0.0))
+    ends = np.maximum(np.searchsorted(order.ratio, reach, side="right"), np.arange(1, count + 1))
+    for place, end in enumerate(ends):
+        apart = order.apart(place, slice(place + 1, end), quantile)
+        faster[place + 1 : end] += apart
+        slower[place] = apart.sum() + count - end
+    return faster + np.cumsum(np.bincount(ends, minlength=count + 1)[:count]), slower
 
 
 def _runs(order: _Order, known: Sequence[int], quantile: float) -> list[Sequence[int]]:

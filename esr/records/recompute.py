@@ -151,7 +151,6 @@ def _checked_rounds(role: Role, timing: NetworkTiming, document: Document) -> _R
     means = [ms / images for ms in sums.values()]
     pair, name, value = document.timing, f"{role}'s runtime_ms", sum(medians) / images
     if pair.dependence or passes.parent_ms is not None:
-        means = [ms / images for ms in sums.values()]
         follows = of_runtime(value, means, pair.confidence, _processes(pair, sums))
         _check_exact(name, timing.runtime_ms, follows)
     else:

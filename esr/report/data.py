@@ -63,19 +63,18 @@ def _tidy(row: Row, ranking: Ranking, sets: Sequence[str]) -> Tidy:
     found |= {f"rank_{metric}": row.ranks.get(metric) for metric in METRICS}
     found |= {"rank_runtime_low": low, "rank_runtime_high": high, "brackets": bracket_letters(row.brackets) or None}
     found |= {f"psnr_rgb_{name}_db": figures.psnr_rgb.get(name) for name in sets}
-    found |= {name: _figure(figures, name) for name in _FIGURES}
+    found |= _figures("", figures, _FIGURES)
     found |= {"ratio_low": ratio.low if ratio else None, "ratio_high": ratio.high if ratio else None}
     if ranking.source == "measured":
-        printed = entry.published or Figures()
-        found |= {f"published_{name}": _figure(printed, name) for name in _PRINTED}
-        claimed = entry.claims or Figures()
-        found |= {f"claimed_{name}": _figure(claimed, name) for name in _PRINTED}
+        found |= _figures("published_", entry.published, _PRINTED)
+        found |= _figures("claimed_", entry.claims, _PRINTED)
         found |= {"device": entry.device, "torch": entry.torch}
     return found | {"notes": "; ".join(row.notes) or None, "record": shown_path(entry.path) if entry.path else None}
 
 
-def _figure(figures: Figures, name: str) -> float | None:
-    return _plain(getattr(figures, name), whole=name in _COUNTS)
+def _figures(prefix: str, figures: Figures | None, names: Sequence[str]) -> Tidy:
+    known = figures or Figures()
+    return {prefix + name: _plain(getattr(known, name), whole=name in _COUNTS) for name in names}
 
 
 def _plain(value: float | None, whole: bool) -> float | None:

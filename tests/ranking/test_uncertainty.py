@@ -1,8 +1,10 @@
 """Ranges of ranks and brackets hold together; correlations are held against what scipy says of the same samples."""
 
+import math
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.stats import kendalltau, spearmanr
 
@@ -91,6 +93,23 @@ def test_a_range_holds_the_networks_own_rank(ratios, half, together):
     found = uncertainty(around(*ratios, half=half), "together" if together else "one_by_one")
     for ratio, (low, high) in zip(ratios, found.intervals, strict=True):
         assert 1 <= low <= sum(other < ratio for other in ratios) + 1 <= high <= len(ratios)
+
+
+@given(st.lists(st.tuples(st.floats(0.1, 3), st.floats(0, 0.3), st.floats(0, 0.3)), min_size=1, max_size=12))
+def test_a_range_leaves_out_whoever_is_certainly_faster_or_slower(found):
+    found = sorted(found)
+    beyond = [
+        [slow[0] - fast[0] - math.hypot(fast[2], slow[1]) for slow in found[place + 1 :]]
+        for place, fast in enumerate(found)
+    ]
+    assume(all(abs(one) > 1e-9 for row in beyond for one in row))
+    certain = [(place, place + 1 + at) for place, row in enumerate(beyond) for at, one in enumerate(row) if one > 0]
+    expected = [
+        (1 + sum(slow == place for _, slow in certain), len(found) - sum(fast == place for fast, _ in certain))
+        for place in range(len(found))
+    ]
+    networks = [Measured(ratio, ratio - below, ratio + above) for ratio, below, above in found]
+    assert uncertainty(networks, "one_by_one").intervals == expected
 
 
 def test_thousands_of_networks_are_judged_by_the_first_step():
