@@ -70,7 +70,6 @@ class Overview(StageBars):
         stopped = outcome.status in ("failed", "refused")  # the summary has the whole reason
         detail = outcome.reason.partition("; ")[0] if stopped else outcome.detail
         line = f"{self._ended}/{self._networks} {outcome.network}: {outcome.status}, {detail}"
-        style = "red" if stopped else None
-        self.screen.print(f"{line} ({times})", soft_wrap=True, style=style)
+        self.screen.print(f"{line} ({times})", soft_wrap=True, style="red" if stopped else None)
         self.live.update(self._all, completed=self._ended, description=f"networks, {rest}")
         self.end_stage()

@@ -170,8 +170,7 @@ def _read(files: Iterator[tuple[Path, bool]]) -> Iterator[_Read | LeftOut | None
 def _read_one(file: tuple[Path, bool]) -> _Read | LeftOut | None:
     path, named = file
     try:
-        raw = read_bytes(path)
-        document = decode(raw)
+        document = decode(raw := read_bytes(path))
         require_unaltered(document, raw)
     except RecordError as error:
         is_record = named or path.name == FILE_NAME or not isinstance(error, NotARecord)

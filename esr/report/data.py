@@ -66,15 +66,14 @@ def _tidy(row: Row, ranking: Ranking, sets: Sequence[str]) -> Tidy:
     found |= _figures("", figures, _FIGURES)
     found |= {"ratio_low": ratio.low if ratio else None, "ratio_high": ratio.high if ratio else None}
     if ranking.source == "measured":
-        found |= _figures("published_", entry.published, _PRINTED)
-        found |= _figures("claimed_", entry.claims, _PRINTED)
+        found |= _figures("published_", entry.published or Figures(), _PRINTED)
+        found |= _figures("claimed_", entry.claims or Figures(), _PRINTED)
         found |= {"device": entry.device, "torch": entry.torch}
     return found | {"notes": "; ".join(row.notes) or None, "record": shown_path(entry.path) if entry.path else None}
 
 
-def _figures(prefix: str, figures: Figures | None, names: Sequence[str]) -> Tidy:
-    known = figures or Figures()
-    return {prefix + name: _plain(getattr(known, name), whole=name in _COUNTS) for name in names}
+def _figures(prefix: str, figures: Figures, names: Sequence[str]) -> Tidy:
+    return {prefix + name: _plain(getattr(figures, name), whole=name in _COUNTS) for name in names}
 
 
 def _plain(value: float | None, whole: bool) -> float | None:

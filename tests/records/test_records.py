@@ -71,6 +71,19 @@ def test_a_figure_that_is_given_twice_is_no_way_round_the_digest(document, tmp_p
         load_record(file)
 
 
+@pytest.mark.parametrize("config", [b'{"a": 1e400}', b'{"a": "\xff"}', b'{"a": %s}' % (b"9" * 5000), b'{"a": 1}'])
+def test_a_part_that_is_left_raw_cannot_be_changed_either(config, document, tmp_path, run_esr):
+    file = write_record(document, tmp_path).path
+    above, _, below = file.read_bytes().partition(b'"config": {')
+    file.write_bytes(above + b'"config": ' + config + below[below.index(b"}") + 1 :])
+    with pytest.raises(RecordError):
+        load_record(file)
+    run = run_esr("rank", str(file))
+    assert run.code == 2
+    assert "Traceback" not in run.err
+    assert "altered" in run.err
+
+
 @pytest.mark.parametrize("form", [{}, {"indent": 4}, {"ensure_ascii": False, "separators": (",", ":")}])
 def test_a_record_that_another_program_wrote_anew_is_read(form, document, tmp_path):
     document = changed(document, duration_s=1e-5)  # which is 1e-05 to Python
