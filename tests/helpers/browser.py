@@ -3,6 +3,7 @@
 import base64
 import json
 import time
+from contextlib import contextmanager
 
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -11,13 +12,15 @@ FLAGS = (
 )
 
 
-def set_size(browser, width=None, height=None):
-    """The viewport, or the usual one; headless windows cannot be narrower than 500 px."""
-    if width is None:
-        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-        return
+@contextmanager
+def sized(browser, width, height):
+    """Another viewport for a while; headless windows cannot be narrower than 500 px."""
     metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        yield
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 class Page:

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 from helpers import many_networks, rankings
-from helpers.browser import FLAGS, Page, set_size
+from helpers.browser import FLAGS, Page, sized
 
 from esr.images import pictures
 from esr.ranking import load_challenge, published_entries, rank_entries
@@ -121,9 +121,8 @@ def field_file(tmp_path_factory, field):
 @pytest.fixture
 def wide(browser, field_file):
     """The whole field's page, at 1440 px."""
-    set_size(browser, 1440, 900)
-    yield Page(browser, field_file)
-    set_size(browser)
+    with sized(browser, 1440, 900):
+        yield Page(browser, field_file)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 from helpers import rankings
-from helpers.browser import Page, set_size
+from helpers.browser import Page, sized
 from msgspec.structs import replace
 
 from esr.ranking import published_entries, rank_entries
@@ -201,15 +201,14 @@ def test_a_phone_needs_no_sideways_scrolling(browser, measured_file, scheme):
     page = Page(browser, measured_file)
     try:
         page.scheme(scheme)
-        set_size(browser, 375, 800)
-        page = Page(browser, measured_file)
-        assert page.run("return document.documentElement.scrollWidth") == 375
-        paper = page.run("return getComputedStyle(document.body).backgroundColor")
-        assert paper == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(20, 23, 26)")
-        colour = page.run("return document.getElementById('chart').layout.font.color")
-        assert colour == ("#1b1f24" if scheme == "light" else "#e6e8eb")
+        with sized(browser, 375, 800):
+            page = Page(browser, measured_file)
+            assert page.run("return document.documentElement.scrollWidth") == 375
+            paper = page.run("return getComputedStyle(document.body).backgroundColor")
+            assert paper == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(20, 23, 26)")
+            colour = page.run("return document.getElementById('chart').layout.font.color")
+            assert colour == ("#1b1f24" if scheme == "light" else "#e6e8eb")
     finally:
-        set_size(browser)
         page.scheme("light")
 
 

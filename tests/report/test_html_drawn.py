@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from helpers.browser import Page, set_size
+from helpers.browser import Page, sized
 
 from esr.report import html
 from esr.report.html.chart import chart, front
@@ -48,8 +48,7 @@ def test_failing_networks_and_baselines_are_not_on_the_front(wide):
 @pytest.mark.parametrize(("x", "y"), [("ratio", ""), ("rank", "params"), ("runtime_ms", "memory")])
 def test_labels_do_not_overlap_and_the_winner_has_one(browser, field, field_file, width, x, y):
     ranking, _ = field
-    set_size(browser, width, 900)
-    try:
+    with sized(browser, width, 900):
         page = Page(browser, field_file, f"#x={x}&y={y}" if y else "")
         labels = page.run(LABELS)
         assert ranking.rows[0].entry.key in [name for name, *_ in labels]
@@ -58,8 +57,6 @@ def test_labels_do_not_overlap_and_the_winner_has_one(browser, field, field_file
             assert apart, f"{one} covers {other}"
         box = page.run("const box = page.byId('chart').getBoundingClientRect(); return [box.left, box.right]")
         assert all(box[0] <= left and right <= box[1] for _, left, _, right, _ in labels)
-    finally:
-        set_size(browser)
 
 
 def test_axes_begin_where_one_expects(wide):
@@ -103,13 +100,12 @@ def test_the_tables_head_is_printed_on_each_of_its_pages(wide, field):
 
 @pytest.fixture
 def paper(browser, field_file):
-    set_size(browser, *LETTER)
-    page = Page(browser, field_file, "#select=byteesr&select=vap")
-    page.print_media(True)
-    page.run("dispatchEvent(new Event('beforeprint'))")
-    yield page
-    page.print_media(False)
-    set_size(browser)
+    with sized(browser, *LETTER):
+        page = Page(browser, field_file, "#select=byteesr&select=vap")
+        page.print_media(True)
+        page.run("dispatchEvent(new Event('beforeprint'))")
+        yield page
+        page.print_media(False)
 
 
 def test_no_chart_goes_over_the_papers_edge(paper):

@@ -5,7 +5,7 @@ import re
 from urllib.parse import quote
 
 import pytest
-from helpers.browser import Page, set_size
+from helpers.browser import Page, sized
 
 from esr.report import data, table
 from esr.report.html import marks
@@ -35,9 +35,8 @@ def keys(found):
 
 @pytest.mark.parametrize("width", [1440, 1024, 768, 390])
 def test_no_column_is_cut_at_any_width(browser, field_file, width):
-    set_size(browser, width, 900)
-    page = Page(browser, field_file)
-    try:
+    with sized(browser, width, 900):
+        page = Page(browser, field_file)
         shown = page.run(SHOWN)
         assert {"place", "network", "status", "psnr_rgb_div2k_valid", "ratio"} <= set(shown)
         every = page.run("return tables.columns.map(({ key }) => key)")
@@ -49,8 +48,6 @@ def test_no_column_is_cut_at_any_width(browser, field_file, width):
         assert page.run("const page = document.documentElement; return page.scrollWidth - page.clientWidth") == 0
         edges = "return [...document.querySelectorAll('#table td')].map((td) => td.getBoundingClientRect().right)"
         assert max(page.run(edges)) <= width
-    finally:
-        set_size(browser)
 
 
 BROKEN = """
@@ -69,9 +66,8 @@ return [...document.querySelectorAll(".beside td, .beside th, #comparison td, #c
 @pytest.mark.parametrize("width", [1440, 1024, 768, 390])
 def test_no_example_of_a_filter_is_cut_and_no_word_of_a_small_table_is_broken(browser, field, field_file, width):
     ranking, _ = field
-    set_size(browser, width, 900)
-    page = Page(browser, field_file, "#" + "&".join(f"select={row.entry.key}" for row in ranking.rows[:3]))
-    try:
+    with sized(browser, width, 900):
+        page = Page(browser, field_file, "#" + "&".join(f"select={row.entry.key}" for row in ranking.rows[:3]))
         room = (
             "const box = page.byId('filter'), pen = document.createElement('canvas').getContext('2d');"
             "pen.font = getComputedStyle(box).font;"
@@ -82,14 +78,11 @@ def test_no_example_of_a_filter_is_cut_and_no_word_of_a_small_table_is_broken(br
         assert page.run(BROKEN) == []
         wide = "return [...document.querySelectorAll('.beside .scroll, #comparison .scroll')]"
         assert not any(page.run(f"{wide}.map((one) => one.scrollWidth > one.clientWidth)"))
-    finally:
-        set_size(browser)
 
 
 def test_on_a_phone_the_other_tables_fold_into_cards(browser, field_file):
-    set_size(browser, 390, 844)
-    page = Page(browser, field_file)
-    try:
+    with sized(browser, 390, 844):
+        page = Page(browser, field_file)
         boxes = "return [...document.querySelectorAll('.scroll')]"
         assert page.run(f"{boxes}.filter((one) => one.scrollWidth > one.clientWidth).length") == 0
         cells = "return [...page.byId('published').rows[1].cells]"
@@ -107,16 +100,13 @@ def test_on_a_phone_the_other_tables_fold_into_cards(browser, field_file):
         assert page.run(first) != before
         button = "return page.byId('published').tHead.querySelector('button')"
         assert page.run(f"{button}.getBoundingClientRect().width") > 40
-        set_size(browser, 1440, 900)
-        assert page.run(labels) == ["none"] * len(shown)
-    finally:
-        set_size(browser)
+        with sized(browser, 1440, 900):
+            assert page.run(labels) == ["none"] * len(shown)
 
 
 def test_a_name_breaks_after_its_signs(browser, field_file):
-    set_size(browser, 390, 844)
-    page = Page(browser, field_file)
-    try:
+    with sized(browser, 390, 844):
+        page = Page(browser, field_file)
         inside = page.run(
             "return [...document.querySelectorAll('#table tbody th > a')].filter((one) =>"
             "/[_-]/.test(one.textContent) && !one.querySelector('wbr')).length"
@@ -125,15 +115,12 @@ def test_a_name_breaks_after_its_signs(browser, field_file):
         assert page.run("return document.querySelector('a[href=\"#network=njust_restorarion\"]').textContent") == (
             "njust_restorarion"
         )
-    finally:
-        set_size(browser)
 
 
 @pytest.mark.parametrize("width", [1440, 1024, 768, 390])
 def test_names_of_any_length_leave_the_columns_that_matter(browser, named_at_length_file, width):
-    set_size(browser, width, 900)
-    page = Page(browser, named_at_length_file)
-    try:
+    with sized(browser, width, 900):
+        page = Page(browser, named_at_length_file)
         assert {"place", "network", "status", "ratio"} <= set(page.run(SHOWN))
         boxes = "return [...document.querySelectorAll(arguments[0])].map((one) => one.getBoundingClientRect().right)"
         assert page.run("return document.documentElement.scrollWidth") <= width
@@ -148,8 +135,6 @@ def test_names_of_any_length_leave_the_columns_that_matter(browser, named_at_len
         assert labels
         assert max(map(len, labels)) <= 28
         assert page.complaints() == []
-    finally:
-        set_size(browser)
 
 
 def test_long_names_cover_nothing_on_paper(browser, named_at_length_file):
@@ -191,9 +176,8 @@ class TestTheFilter:
     @pytest.fixture(scope="class")
     def opened(self, browser, field_file):
         """The whole field's page for all filters, of which each takes the place of the one before."""
-        set_size(browser, 1440, 900)
-        yield Page(browser, field_file)
-        set_size(browser)
+        with sized(browser, 1440, 900):
+            yield Page(browser, field_file)
 
     @pytest.mark.parametrize(
         ("text", "chosen"),
