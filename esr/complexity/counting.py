@@ -89,7 +89,7 @@ def layers(network: nn.Module, height: int = 256, width: int = 256) -> list[Laye
 @contextmanager
 def in_every_thread(
     saw: operators.Saw, called: operators.Saw = lambda *_: None, before: operators.Before = lambda *_: None
-) -> Iterator[OperatorMode]:
+) -> Iterator[None]:
     """Reports operators as `OperatorMode` does, also those of threads that the pass starts, or whose pool it uses.
 
     Threads run them one after the other.
@@ -105,11 +105,11 @@ def in_every_thread(
 
         return run_watched
 
-    with OperatorMode(saw, called, before, lock) as mode, ExitStack() as undo:
+    with OperatorMode(saw, called, before, lock), ExitStack() as undo:
         for owner, run in ((threading.Thread, run_thread), (pool._WorkItem, run_item)):
             undo.callback(setattr, owner, "run", run)
             setattr(owner, "run", watched(run))  # noqa: B010 - which types do not allow
-        yield mode
+        yield
 
 
 class _Watcher:

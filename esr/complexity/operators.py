@@ -6,9 +6,9 @@ Work outside PyTorch's dispatcher, such as NumPy or a kernel launched directly, 
 """
 
 import re
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -19,7 +19,8 @@ from torch.utils.flop_counter import flop_registry
 
 Saw = Callable[[Any, Sequence[Any], Any], None]
 """Called with an operator that ran, its positional arguments and its result."""
-Before = Callable[[Any, Sequence[Any]], None]
+Before = Callable[[Any, Sequence[Any], Mapping[str, Any]], None]
+"""Called with an operator that is about to run, its positional arguments and the others."""
 Formula = Callable[[Sequence[Any], Tensor], int]
 """Positional arguments and the first result -> MACs."""
 
@@ -103,6 +104,17 @@ _NUMBERS = ("number", "Optional[number]", "Tensor")
 """Types in a schema of plain numbers that are computed with: `x * 2` gives one where a tensor is stated."""
 BOOKKEEPING = ("prim", "profiler")
 """Namespaces of operators that query tensors or mark regions of code."""
+_SHARED = ("aten", "mkldnn", "quantized")
+"""Namespaces of operators that every process has."""
+_UNCHECKED = re.compile(r"from_file|_sparse_\w+_unsafe|_nested_\w+")
+"""Operators of them that trust their arguments."""
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """An operator that only another process has."""
+
+    name: str
 
 
 def macs(operator: Any, arguments: Sequence[Any], result: Any) -> int | None:
@@ -130,7 +142,7 @@ def name(operator: Any) -> str:
     """
     if isinstance(operator, torch._ops.OpOverload):
         return str(operator.overloadpacket)
-    return f"higher_order.{operator}"
+    return operator.name if isinstance(operator, Foreign) else f"higher_order.{operator}"
 
 
 _REGISTERED = dict(flop_registry)
@@ -150,7 +162,7 @@ def _formula(operator: Any) -> Formula | None:
 @cache
 def _is_free(operator: Any) -> bool:
     if not is_aten(operator):
-        return isinstance(operator, torch._ops.OpOverload) and operator.namespace in BOOKKEEPING
+        return is_bookkeeping(operator)
     base = _base(operator)
     listed = base in FREE or _FREE_FAMILIES.fullmatch(base) is not None
     return listed or is_view(operator) or _is_pointwise(base)
@@ -159,6 +171,17 @@ def _is_free(operator: Any) -> bool:
 def is_aten(operator: Any) -> bool:
     """True for an operator of PyTorch's own library of tensor operators."""
     return isinstance(operator, torch._ops.OpOverload) and operator.namespace == "aten"
+
+
+def is_shared(operator: Any) -> bool:
+    """True for an operator that every process has, and that checks what it is given."""
+    known = isinstance(operator, torch._ops.OpOverload) and operator.namespace in _SHARED
+    return known and not _UNCHECKED.fullmatch(_base(operator))
+
+
+def is_bookkeeping(operator: Any) -> bool:
+    """True for an operator that queries tensors or marks regions of code."""
+    return isinstance(operator, torch._ops.OpOverload) and operator.namespace in BOOKKEEPING
 
 
 def _base(operator: Any) -> str:
@@ -176,7 +199,8 @@ def numbers(operator: Any, arguments: Sequence[Any]) -> list[complex]:
 
 def is_view(operator: Any) -> bool:
     """True if each result shares the memory of an argument without writing to it."""
-    aliases = [value.alias_info for value in operator._schema.returns]
+    schema = getattr(operator, "_schema", None)
+    aliases = [value.alias_info for value in schema.returns] if schema else []
     return bool(aliases) and all(alias is not None and not alias.is_write for alias in aliases)
 
 
@@ -197,7 +221,7 @@ class OperatorMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTor
     Args:
         saw: called after each operator.
         called: called after each operator that the network called itself, those defined by others included.
-        before: called before each operator, with its positional arguments.
+        before: called before each operator, with its arguments.
         lock: held meanwhile; threads share one.
     """
 
@@ -216,8 +240,6 @@ class OperatorMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTor
         self._before = before
         self._lock = lock
         self._depth = 0
-        self.ns = 0
-        """Nanoseconds inside operators and in the reports of them."""
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -233,11 +255,9 @@ class OperatorMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTor
             result = self._taken_apart(func, args, keywords)
         else:
             with self._lock:
-                start = time.perf_counter_ns()
-                self._before(func, args)
+                self._before(func, args, keywords)
                 result = self._run(func, args, keywords)
                 self._saw(func, _positional(func, args, keywords), result)
-                self.ns += time.perf_counter_ns() - start
         if not self._depth:
             self._called(func, args, result)
         return result

@@ -16,7 +16,8 @@ Protocol = Literal["paired", "single"]
 
 Stage = Literal[
     "open", "load", "image", "complexity", "memory", "peak", "reset_memory", "keep_memory", "renew", "quality",
-    "prepare", "time", "sample", "audit", "weights", "pass", "inspect", "kernels", "layers", "export", "rate",
+    "prepare", "time", "sample", "audit", "weights", "pass", "record", "replay", "inspect", "kernels", "layers",
+    "export", "rate",
 ]  # fmt: skip
 """A request to a worker, and the stage at which a network failed."""
 

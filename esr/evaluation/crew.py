@@ -45,6 +45,11 @@ class Crew:
                 start = self.starts[role]
                 self._waiting[role] = Worker(start.timeout_s, start.wishes, start.packages)
 
+    def without_network(self) -> Worker:
+        """A worker besides the pairs, for what needs no network's code; whoever asks for it ends it."""
+        start = self.starts["baseline"]
+        return Worker(start.timeout_s, start.wishes)
+
     @contextmanager
     def ahead(self, order: Sequence[Role]) -> Iterator[None]:
         """Lets the next pair run while no clock does; afterwards it is stopped until its turn.

@@ -25,9 +25,11 @@ from esr.evaluation.gallery import Gallery
 from esr.evaluation.inputs import Inputs
 from esr.evaluation.own_code import code_digest
 from esr.evaluation.record import build_document
+from esr.evaluation.recording import Judge
 from esr.evaluation.rounds import Measurement
 from esr.evaluation.steps import Evaluation
 from esr.evaluation.subject import Subject, alive, answers_at_once
+from esr.evaluation.verification import verify
 from esr.evaluation.worker.messages import OpenRequest, kernels_for
 from esr.records import files as records
 from esr.records.check import check_card, check_image_name, check_name
@@ -219,10 +221,10 @@ def _verify(evaluation: Evaluation, number: int) -> None:
     """In processes that have timed nothing; a network that loads no more has failed, its figures are kept."""
     if not alive(evaluation.subjects):
         return
-    with _workers(evaluation, number):
+    with Judge(evaluation.crew, evaluation.settings) as judge, _workers(evaluation, number):
         steps.observe(evaluation)
         steps.load(evaluation, again=True)
-        steps.verify(evaluation)
+        verify(evaluation, judge)
 
 
 def _subject(role: Role, model: ModelConf, weights: str, progress: Progress) -> Subject:

@@ -3,7 +3,7 @@
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -95,6 +95,17 @@ def _timed(worker: Worker, lr: ImageArray, one: Pass, seed: int, sample_seed: in
     check_finite(values)
     ready_ms, parent_ms = (ready - start) / 1e6, (end - start) / 1e6
     return Passed(one, seed, sample_seed, values, answer.duration, ready_ms, parent_ms, lr, answer.uncaptured)
+
+
+def sampled(worker: Worker, passed: Passed) -> Passed:
+    """A pass with values of the worker's last output, at the places that follow from its seed.
+
+    Raises:
+        WorkerFailure: Some are not finite.
+    """
+    values = worker.ask(SampleRequest(values_of(passed.lr), passed.sample_seed)).values
+    check_finite(values)
+    return replace(passed, values=values)
 
 
 def values_of(lr: ImageArray) -> int:

@@ -13,7 +13,6 @@ import numpy as np
 
 from esr.config.schema import EsrConf, ModelConf
 from esr.config.terms import ROLES, Role
-from esr.config.tiles import count_tiles
 from esr.data.datasets import Dataset
 from esr.errors import EsrError
 from esr.evaluation.crew import Crew
@@ -21,22 +20,20 @@ from esr.evaluation.gallery import Gallery
 from esr.evaluation.grading import Grading
 from esr.evaluation.inputs import Inputs
 from esr.evaluation.outside import Outside
-from esr.evaluation.passes import Passed, calibrate_harness, check_finite, run_pass, values_of
-from esr.evaluation.reproduction import WHITE, add_image, difference, tolerance
-from esr.evaluation.subject import Subject, WatchedImage, alive, answers, answers_at_once, recorded
+from esr.evaluation.passes import Passed, calibrate_harness, run_pass, sampled
+from esr.evaluation.reproduction import WHITE, add_image
+from esr.evaluation.subject import Subject, alive, answers, recorded
 from esr.evaluation.turns import compare_repeated, time_passes
 from esr.evaluation.worker import messages
 from esr.evaluation.worker.output_sample import positions
 from esr.evaluation.worker.parent import WorkerFailure
-from esr.records.network import Block, Complexity, Failure, Memory, Shape, Weights
+from esr.records.network import Block, Failure, Memory, Weights
 from esr.system.progress import Progress
 from esr.text import one_line
 from esr.timing.plan import Plan
 from esr.timing.schedule import Pass, order_of
 from esr.zoo import weights
 
-SHOWN = 2
-"""Passes over images as they are, of those that quality was measured on, that are repeated in the last process."""
 MOST_ROUNDED = 0.51
 """Grey levels by which a value in an image may differ from the one that it was rounded from."""
 WEIGHTS_SEED = 0
@@ -190,30 +187,31 @@ def measure_memory(evaluation: Evaluation) -> None:
     every = [shapes.index(shape) for shape in dict.fromkeys(shapes)]
     largest = evaluation.by_area()[-1]
     evaluation.progress.stage("peak memory", len(evaluation.subjects))
-    for subject in _measured_anew(evaluation):
+    for subject in measured_anew(evaluation):
         with recorded(subject):
             images = every if subject.on_gpu else [largest]
-            _reset_peak(subject)
+            reset_peak(subject)
             with subject.outside.watching_peak():
                 for image in images:
                     run_pass(subject.worker, evaluation.inputs, evaluation.inputs.fresh(image))
             shape = shapes[largest] if len(images) == 1 else None
-            subject.memory = msgspec.structs.replace(_peak(subject), lr_shape=shape)
+            subject.memory = msgspec.structs.replace(peak(subject), lr_shape=shape)
         evaluation.progress.advance()
 
 
-def _measured_anew(evaluation: Evaluation) -> list[Subject]:
+def measured_anew(evaluation: Evaluation) -> list[Subject]:
     """Networks in turn whose untimed results are not known from an earlier evaluation."""
     return [subject for subject in alive(evaluation.in_turn) if subject.untimed_from is None]
 
 
-def _reset_peak(subject: Subject) -> None:
+def reset_peak(subject: Subject) -> None:
+    """Begins a measurement of peak memory."""
     subject.worker.ask(messages.ResetMemoryRequest())
     subject.outside.reset_peak()
 
 
-def _peak(subject: Subject) -> Memory:
-    """Of resident memory as the kernel shows it; on a GPU as torch reports it, beside the driver's figure."""
+def peak(subject: Subject) -> Memory:
+    """Peak of resident memory as the kernel shows it; on a GPU as torch reports it, beside the driver's figure."""
     seen = None if subject.on_gpu else subject.outside.peak()
     if seen is not None:
         return seen
@@ -240,7 +238,7 @@ def measure_quality(evaluation: Evaluation) -> None:
             hr = grading.hr(index)
             if hr is not None:
                 evaluation.inputs.hold_hr(index, hr)
-            for subject in _measured_anew(evaluation):
+            for subject in measured_anew(evaluation):
                 with recorded(subject):
                     sr = _upscale(evaluation, subject, index)
                     outputs[subject.role] = (subject.name, sr)
@@ -270,20 +268,13 @@ def _upscale(evaluation: Evaluation, subject: Subject, image: int) -> messages.P
     repeated = run_pass(subject.worker, evaluation.inputs, Pass(image), timed)
     sr = subject.worker.ask(messages.QualityRequest(evaluation.dataset.pairs[image].lr_shape)).image
     # At places drawn only now: an image could have been made to agree with values that were asked for before.
-    shown = _sampled(subject, replace(repeated, sample_seed=secrets.randbelow(10**18)))
+    shown = sampled(subject.worker, replace(repeated, sample_seed=secrets.randbelow(10**18)))
     _require_same(sr, shown)
     if timed is not None:
         subject.unrepeated.remove(timed)
         compare_repeated(subject, evaluation.inputs, timed, repeated)
     subject.shown.offer(shown)
     return sr
-
-
-def _sampled(subject: Subject, passed: Passed) -> Passed:
-    """A pass with values of the worker's last output, at the places that follow from its seed."""
-    values = subject.worker.ask(messages.SampleRequest(values_of(passed.lr), passed.sample_seed)).values
-    check_finite(values)
-    return replace(passed, values=values)
 
 
 def _require_same(sr: messages.Pixels, passed: Passed) -> None:
@@ -297,90 +288,6 @@ def _require_same(sr: messages.Pixels, passed: Passed) -> None:
     if apart > MOST_ROUNDED:
         message = f"the image is not the output of its pass: up to {apart:.3g} grey levels apart"
         raise WorkerFailure("quality", "bad_output", message)
-
-
-def verify(evaluation: Evaluation) -> None:
-    """Repeats timed passes in a process that has seen none of them, and counts; one repetition is watched."""
-    evaluation.progress.stage("verifying", len(evaluation.subjects))
-    _count(evaluation)
-    for subject in alive(evaluation.subjects):
-        with recorded(subject):
-            _verify(evaluation, subject)
-        subject.switches_changed |= subject.outside.changed
-        subject.replaced |= subject.worker.replaced
-        evaluation.progress.advance()
-
-
-def _count(evaluation: Evaluation) -> None:
-    """Counts without values, in both networks at once: the first time, torch imports its compiler for a second."""
-    conf = evaluation.settings.complexity
-    request = messages.ComplexityRequest(conf.height, conf.width)
-    for subject, answer in answers_at_once(_measured_anew(evaluation), request):
-        subject.complexity, subject.uncounted = answer.complexity, answer.uncounted
-        subject.padded_to = answer.padded_to
-
-
-def _verify(evaluation: Evaluation, subject: Subject) -> None:
-    inputs, worker = evaluation.inputs, subject.worker
-    waiting, subject.unrepeated = subject.unrepeated, []
-    waiting = waiting or [run_pass(worker, inputs, inputs.fresh(evaluation.by_area()[0]))]
-    repeatable, watched = (waiting, None) if subject.untimed_from else (waiting[:-1], waiting[-1])
-    shown = subject.shown.take()[:SHOWN]
-    image = next((one for one in shown if watched and one.lr.shape == watched.lr.shape), shown[0] if shown else None)
-    repeatable = [*repeatable, *(one for one in shown if one is not image)]
-    secrets.SystemRandom().shuffle(repeatable)
-    for number, timed in enumerate(repeatable):
-        repeated = run_pass(worker, inputs, timed.one, timed)
-        compare_repeated(subject, inputs, timed, repeated)
-        if number == 0:
-            _look_for_chance(evaluation, subject, repeated)
-    if watched is not None:
-        _inspect(evaluation, subject, watched, image)
-    if repeatable and not evaluation.settings.timing.cuda_graph:  # whose pools hold memory between passes
-        _measure_later_pass(evaluation, subject, max(repeatable, key=lambda each: each.lr.size))
-
-
-def _measure_later_pass(evaluation: Evaluation, subject: Subject, timed: Passed) -> None:
-    """Peak memory of a pass that is not the first, and that no other process can do."""
-    subject.seal()
-    _reset_peak(subject)
-    with subject.outside.watching_peak():
-        run_pass(subject.worker, evaluation.inputs, timed.one, timed)
-    subject.later_memory = _peak(subject)
-
-
-def _inspect(evaluation: Evaluation, subject: Subject, timed: Passed, image: Passed | None) -> None:
-    """Repeats one timed pass, and one over an image as it is, under watch, and counts for their sizes."""
-    subject.inspected = _watch(evaluation, subject, timed)
-    subject.tiles, subject.extrapolated = _count_for(subject, timed.lr.shape[:2])
-    if image is not None:
-        found = _watch(evaluation, subject, image)
-        tiles, counted = subject.tiles, subject.extrapolated
-        if image.lr.shape != timed.lr.shape:
-            tiles, counted = _count_for(subject, image.lr.shape[:2])
-        subject.watched_image = WatchedImage(found, tiles * counted.macs if counted else None)
-
-
-def _watch(evaluation: Evaluation, subject: Subject, passed: Passed) -> messages.InspectAnswer:
-    """Repeats a pass under watch."""
-    found = subject.worker.ask(messages.InspectRequest(passed.lr, passed.seed))
-    subject.note_inspection(found)
-    compare_repeated(subject, evaluation.inputs, passed, _sampled(subject, passed), watched=True)
-    return found
-
-
-def _count_for(subject: Subject, shape: Shape) -> tuple[int, Complexity | None]:
-    """Number of tiles of an input, and counts without values for one of them."""
-    size = subject.model.tile.size
-    part = shape if size is None else (min(size, *shape),) * 2
-    return count_tiles(shape, subject.model.tile), subject.worker.ask(messages.ComplexityRequest(*part)).complexity
-
-
-def _look_for_chance(evaluation: Evaluation, subject: Subject, passed: Passed) -> None:
-    """Repeats a pass with another seed of the random generators."""
-    other = run_pass(subject.worker, evaluation.inputs, passed.one, passed, passed.seed + 1)
-    if difference(passed.values, other.values) > tolerance(passed.values, on_gpu=subject.on_gpu):
-        subject.output_check = msgspec.structs.replace(subject.output_check, stochastic=True)
 
 
 def profile(evaluation: Evaluation) -> None:
@@ -399,7 +306,7 @@ def time_once(evaluation: Evaluation) -> None:
     for subject in alive(evaluation.subjects):
         evaluation.progress.stage(f"{subject.name}: one unwarmed pass", count_of_images)
         with recorded(subject):
-            _reset_peak(subject)
+            reset_peak(subject)
             until = time.monotonic() + evaluation.plan.max_seconds
             for index in range(count_of_images):
                 if time.monotonic() > until:
@@ -410,4 +317,4 @@ def time_once(evaluation: Evaluation) -> None:
                 subject.add_block(block, passed, shapes)
                 subject.unrepeated += passed
                 evaluation.progress.advance()
-            subject.memory = _peak(subject)
+            subject.memory = peak(subject)

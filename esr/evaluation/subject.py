@@ -94,6 +94,8 @@ class Subject:
     """Largest share of the machine that others took during the turns of a process."""
     repeats: list[tuple[float, float, float]] = field(default_factory=list)
     """Of each repeated pass: difference, difference by chance, and tolerance, in grey levels."""
+    unproven: str | None = None
+    """Reason why recorded operators are not known to be what computes."""
     inspected: InspectAnswer | None = None
     tiles: int = 1
     """Of the watched pass's input, each a pass of the network."""
@@ -235,11 +237,20 @@ class Subject:
         if self.report is not None and self.report.sandbox is None:
             self.report = msgspec.structs.replace(self.report, sandbox=self.worker.sandbox)
 
-    def note_inspection(self, found: InspectAnswer) -> None:
-        """Adds the findings of a watched pass."""
-        self.precisions |= found.precisions
-        self.switches_changed |= found.switches
-        self.changes_input |= found.changes_input
+    @property
+    def names_outside(self) -> bool:
+        """True if the counts name work outside PyTorch's operators, or cannot.
+
+        On a GPU, a scripted module's operators may be fused into one kernel, which the counts do not see.
+        """
+        counted = self.complexity
+        if counted is None or (counted.scripted and self.on_gpu):
+            return True
+        return any(name.endswith(network.OUTSIDE) for name in counted.without_formula)
+
+    def unnamed(self, found: InspectAnswer) -> list[str]:
+        """Operators without a formula that a watched pass used, and the counts do not name."""
+        return sorted({*found.unknown} - self.complexity.without_formula.keys()) if self.complexity else []
 
     @property
     def contained(self) -> bool:

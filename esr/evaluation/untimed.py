@@ -20,10 +20,10 @@ from esr.evaluation.reproduction import Likeness
 from esr.evaluation.steps import Evaluation
 from esr.evaluation.subject import Subject, WatchedImage
 from esr.evaluation.worker.messages import InspectAnswer
-from esr.records.network import Complexity, Memory, Quality
+from esr.records.network import Complexity, Memory, Quality, SettingValue
 from esr.system import files
 
-FORMAT = 2
+FORMAT = 3
 
 
 class Untimed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -38,6 +38,10 @@ class Untimed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     uncounted: str | None
     padded_to: int | None
     inspected: InspectAnswer
+    unproven: str | None
+    precisions: dict[str, tuple[str, ...]]
+    switches_changed: dict[str, SettingValue]
+    changes_input: bool
     tiles: Count
     extrapolated: Complexity | None
     watched_image: WatchedImage | None
@@ -71,9 +75,6 @@ def _take(subject: Subject, found: Untimed) -> None:
     for name in _OF_SUBJECT:
         setattr(subject, name, getattr(found, name))
     subject.quality = [*found.quality]
-    subject.note_inspection(found.inspected)
-    if found.watched_image is not None:
-        subject.note_inspection(found.watched_image.found)
 
 
 def keep(evaluation: Evaluation, evaluation_id: str) -> None:

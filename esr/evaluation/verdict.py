@@ -12,7 +12,7 @@ from esr.evaluation.outside import MIB
 from esr.evaluation.subject import Subject
 from esr.evaluation.worker.messages import InspectAnswer
 from esr.records.document import Precision, Process, Reason, Verdict
-from esr.records.network import OUTSIDE, Complexity, Memory, TruthCheck
+from esr.records.network import Complexity, Memory, TruthCheck
 from esr.records.reasons import IMPRECISION, TAINT, WARNING, status_of
 from esr.telemetry.findings import Disturbance
 from esr.timing import honesty
@@ -39,8 +39,6 @@ MORE_NUMBERS, FEWEST_SHARE = 1.5, 0.05
 """Numbers in a weight file over those registered, and parameters over numbers in the file: buffers may be many."""
 PRODUCTS_SHARE = 0.2
 """Values combined with weights one by one over multiply-accumulates; under a hundredth in all shipped networks."""
-OUTSIDE_SHARE = 0.5
-"""Fraction of a pass without multiplications that is spent outside PyTorch's operators."""
 LATER_MEMORY, LATER_MIB = 1.5, 32.0
 """Factor, and MiB besides, by which a later pass over no larger an image may take more memory than the first ones."""
 WORKSPACE_SHARE, LIVE_SHARE = 0.25, 0.4
@@ -148,7 +146,7 @@ def _of_network(subject: Subject, other: Subject, clocks: honesty.Clocks, others
         "time_impossible": honesty.impossible(clocks.claimed.sum(axis=1), clocks.least_ms),
         "precision_changed": "; ".join(dtypes),
         "switches_changed": ", ".join(switches),
-        "work_uncounted": _work_uncounted(subject),
+        "work_uncounted": subject.unproven or _work_uncounted(subject),
         "parameters_uncounted": _parameters_uncounted(subject),
         "memory_uncounted": _memory_uncounted(subject),
         "harness_replaced": ", ".join(sorted(subject.replaced)[:MOST_NAMED]),
@@ -262,33 +260,18 @@ def _not_multiplied(subject: Subject, found: InspectAnswer) -> str | None:
         return f"{found.products} values combined with weights one by one, {found.macs} multiply-accumulates counted"
     if not found.macs and found.unknown:
         return f"no multiplication counted, and {found.unknown[0]} has no formula"
-    counted = subject.complexity
-    if counted is not None and (unknown := sorted({*found.unknown} - counted.without_formula.keys())):
+    if unknown := subject.unnamed(found):
         return f"{unknown[0]}, which has no formula, on a real input only"
     return None
 
 
 def _outside(subject: Subject, found: InspectAnswer) -> str | None:
     """Work that no operator did, in words."""
-    if found.outside or not found.connected:
-        return f"{found.outside} numbers made" if found.outside else "the output made"
-    if found.rewritten or _filled_unnamed(subject, found):
+    if not found.connected:
+        return "the output made"
+    if found.rewritten or (found.filled and not subject.names_outside):
         return f"{found.rewritten + found.filled} numbers changed"
-    outside_ms = found.ms - found.operators_ms
-    if not found.macs and outside_ms > 1 and outside_ms > OUTSIDE_SHARE * found.ms:
-        return f"no multiplication, but {outside_ms:.3g} of {found.ms:.3g} ms spent"
     return None
-
-
-def _filled_unnamed(subject: Subject, found: InspectAnswer) -> bool:
-    """True if kernels that are launched directly did work, and the counts do not name it.
-
-    On a GPU, a scripted module's operators may be fused into one such kernel, which the counts do not see.
-    """
-    counted = subject.complexity
-    if not found.filled or counted is None or (counted.scripted and subject.on_gpu):
-        return False
-    return not any(name.endswith(OUTSIDE) for name in counted.without_formula)
 
 
 def _per_pixel(counted: Complexity, fixed: int) -> float:
@@ -297,9 +280,12 @@ def _per_pixel(counted: Complexity, fixed: int) -> float:
 
 
 def _parameters_uncounted(subject: Subject) -> str | None:
-    image = subject.watched_image.found.hidden if subject.watched_image else 0
-    if hidden := max(image, subject.inspected.hidden if subject.inspected else 0):
+    watched = (subject.inspected, subject.watched_image.found if subject.watched_image else None)
+    if hidden := max((one.hidden for one in watched if one), default=0):
         return f"{hidden} numbers multiplied like weights are no parameters"
+    used = max((one.params for one in watched if one), default=0)
+    if subject.complexity is not None and used > subject.complexity.params:
+        return f"{used} parameters used in a pass, {subject.complexity.params} counted"
     fused = subject.model.after_load is not None or subject.own_loading
     if fused or subject.complexity is None or subject.numbers is None:
         return None

@@ -49,6 +49,11 @@ CAUGHT = {
     "MultipliesByBilinearForms": {"work_uncounted"},
     "TwoInEachParameter": {"parameters_uncounted"},
     "MoreWhileQualityIsMeasured": {"outputs_differ"},
+    "HalvesAndSaysOtherwise": {"outputs_differ"},
+    "RecordsItsAnswer": {"work_uncounted"},
+    "PatchesWhatWasSampled": {"work_uncounted"},
+    "CallsTheRestParameters": {"parameters_uncounted"},
+    "LeavesNoTape": {"work_uncounted"},
 }
 PAIRS = (
     ("RemembersShapes", "WeightsInSlices"),
@@ -73,10 +78,13 @@ PAIRS = (
     ("Honest", "ShowsAnother"),
     ("TwoInEachParameter", "MultipliesByBilinearForms"),
     ("OneOperator", "Honest"),
+    ("HalvesAndSaysOtherwise", "RecordsItsAnswer"),
+    ("PatchesWhatWasSampled", "CallsTheRestParameters"),
+    ("LeavesNoTape", "Honest"),
 )
 """Candidate and baseline, whose reasons are others."""
 HONEST = ("RemembersPixels", "HasThreadsOfItsOwn", "KeepsTensors", "Scripted", "ReturnsViews", "FiltersByContent",
-          "SlicesOfWiderLayers", "LooksUpTables", "HasAPoolOfItsOwn")  # fmt: skip
+          "SlicesOfWiderLayers", "LooksUpTables", "HasAPoolOfItsOwn", "HasACompiledOperator")  # fmt: skip
 RANDOM = ("Draws", "DrawsFromItsOwnSource")
 
 

@@ -11,7 +11,7 @@ from helpers.paths import ROOT
 from esr.config.schema import ModelConf
 from esr.evaluation.passes import Passed
 from esr.evaluation.reproduction import Likeness
-from esr.evaluation.subject import Subject
+from esr.evaluation.subject import Subject, WatchedImage
 from esr.evaluation.verdict import precision_class, verdict
 from esr.evaluation.worker.messages import InspectAnswer
 from esr.records.document import Process, Verdict
@@ -35,7 +35,7 @@ from esr.timing.stopping import precision
 SHAPES = [(8, 9)]
 OUTPUT = np.linspace(20, 220, 64, dtype=np.float32)
 COUNTED = Complexity((1, 3, 8, 9), params=40, flops=7200, macs=7200, activations=1, convolutions=1)
-INSPECTED = InspectAnswer({}, {}, macs=7200, hidden=0, outside=0, connected=True, ms=9.0, operators_ms=1.0)
+INSPECTED = InspectAnswer({}, macs=7200, params=40, hidden=0, connected=True)
 CALM = [Process(0, 8, steady=True, stopped_by="precision", seconds=1.0)]
 
 
@@ -123,8 +123,12 @@ def turned(subject):
     subject.switches_changed |= {"benchmark": True, "threads": 4}
 
 
-def outside(subject):
-    subject.inspected = msgspec.structs.replace(INSPECTED, outside=3072)
+def unproven(subject):
+    subject.unproven = "a recorded pass cannot be replayed: no tape"
+
+
+def more_parameters(subject):
+    subject.watched_image = WatchedImage(msgspec.structs.replace(INSPECTED, params=41), None)
 
 
 def unconnected(subject):
@@ -137,10 +141,6 @@ def other_work(subject):
 
 def cheap_where_counted(subject):
     subject.complexity = msgspec.structs.replace(COUNTED, input_shape=(1, 3, 16, 18))
-
-
-def idle(subject):
-    subject.inspected = msgspec.structs.replace(INSPECTED, macs=0, ms=100.0, operators_ms=2.0)
 
 
 def hidden(subject):
@@ -180,15 +180,15 @@ OF_A_NETWORK = {
     "outputs_differ": (differing, "1 of 2 repeated passes, by up to 0.5 grey levels"),
     "quality_differs": (worse, "error of"),
     "quality_differs, without HR": (flat, "outputs vary"),
-    "work_uncounted": (outside, "3072 numbers made outside PyTorch's operators"),
+    "work_uncounted": (unproven, "cannot be replayed: no tape"),
     "work_uncounted, all of it": (unconnected, "the output made outside"),
     "work_uncounted, on real inputs": (other_work, "on a real input, 7200 counted"),
     "work_uncounted, at another size": (cheap_where_counted, "100 multiply-accumulates per pixel"),
     "work_uncounted, changed": (rewritten, "3072 numbers changed outside"),
     "work_uncounted, filled": (filled, "3072 numbers changed outside"),
     "work_uncounted, one by one": (one_by_one, "9000 values combined with weights one by one, 7200 multiply"),
-    "work_uncounted, nothing": (idle, "no multiplication, but 98 of 100 ms"),
     "parameters_uncounted": (hidden, "5000 numbers"),
+    "parameters_uncounted, in a pass": (more_parameters, "41 parameters used in a pass, 40 counted"),
     "memory_uncounted": (forgetful, "4600 MiB by the driver, 20 MiB reserved"),
     "memory_uncounted, later": (lavish, "200 MiB in a later pass, 100 MiB in the first"),
     "harness_replaced": (replacing, "esr.evaluation.worker.child.inspect"),

@@ -586,15 +586,15 @@ def _repeat(root: Path, number: int, pipe: Connection) -> None:
     model = complete(ModelConf("x", repository=RepositoryConf(str(root), number)))
     child.answer(to.LoadRequest(model, Weights("repository"), 0))
     outputs = []
-    for request in (to.PassRequest(image, 3), to.InspectRequest(image, 3), to.PassRequest(image, 4)):
+    for request in (to.PassRequest(image, 3), to.RecordRequest(image, 3), to.PassRequest(image, 4)):
         child.answer(request)
         outputs.append(child.answer(to.SampleRequest(20, 0)).values)
-    first, watched, other = outputs
-    pipe.send(bool((first == watched).all()) and not bool((first == other).all()))
+    first, again, other = outputs
+    pipe.send(bool((first == again).all()) and not bool((first == other).all()))
     os._exit(0)
 
 
-def test_a_watched_pass_draws_the_random_numbers_of_the_pass_that_it_repeats(tmp_path: Path) -> None:
+def test_a_recorded_pass_draws_the_random_numbers_of_the_pass_that_it_repeats(tmp_path: Path) -> None:
     assert in_a_process(_repeat, make_repository(tmp_path / "r"), 13) is True
 
 

@@ -25,6 +25,8 @@ from esr.evaluation.worker.audit import inspect
 from esr.evaluation.worker.intact import Intact
 from esr.evaluation.worker.messages import Answer, AnyRequest, Done, Refusal, Request
 from esr.evaluation.worker.output_sample import positions
+from esr.evaluation.worker.recorder import record
+from esr.evaluation.worker.replay import Replay
 from esr.networks import devices, inference, loading, padding
 from esr.networks.strict_load import overrides_loading
 from esr.networks.training_form import training_form
@@ -33,7 +35,7 @@ from esr.records.network import SettingValue, WorkerReport
 from esr.sandbox.launch import Lock
 from esr.text import described, one_line
 
-_UNTIMED = (to.LoadRequest, to.InspectRequest, to.ComplexityRequest, to.PeakRequest, to.KeepMemoryRequest)
+_UNTIMED = (to.LoadRequest, to.RecordRequest, to.ComplexityRequest, to.PeakRequest, to.KeepMemoryRequest)
 """Requests after which it is looked for functions that a network has replaced."""
 _EVICTED_VALUES = 2**20
 """Values, 4 bytes each, that push a pass's messages out of the processor's caches."""
@@ -215,7 +217,7 @@ class Child:
         inference.check_shape(self.output, self.lr)
         return to.PassAnswer(duration, self.uncaptured)
 
-    def _take(self, request: to.PassRequest | to.InspectRequest | to.KernelsRequest) -> Tensor:
+    def _take(self, request: to.PassRequest | to.RecordRequest | to.InspectRequest | to.KernelsRequest) -> Tensor:
         """The request's input, the last one's output released before."""
         self.output = None
         self.lr = inference.to_tensor(request.image, self.model.data_range, self.device.torch_device)
@@ -265,17 +267,36 @@ class Child:
         return inference.check_shape(self.output, self.lr)
 
     @handle.register
-    def inspect(self, request: to.InspectRequest) -> to.InspectAnswer:
-        """One pass under watch; its output is kept like any other's."""
+    def record(self, request: to.RecordRequest) -> to.RecordAnswer:
+        """One pass, recorded."""
         before = self.lr.shape if self.shapes else None
         lr = self._take(request)
-        if lr.shape != before:  # what a network makes for a size, or by failing first, is not watched
+        if lr.shape != before:  # what a network makes for a size, or by failing first, is not recorded
             with as_written():
                 self._forward(lr.flip((-2, -1)))
             lr = self._take(request)
         sent = lr.clone()
-        self.output, found = inspect(self.network, lr, lambda: self._forward(lr), self.settings)
-        return msgspec.structs.replace(found, changes_input=not torch.equal(lr, sent))
+        recorded = record(self.network, lr, lambda: self._forward(lr), self.settings)
+        self.output = inference.check_shape(recorded.output, lr)
+        fault = recorded.fault and one_line(recorded.fault)[: to.MESSAGE_LIMIT]
+        tape = np.frombuffer(recorded.tape, np.uint8)
+        return to.RecordAnswer(tape, fault, recorded.switches, changes_input=not torch.equal(lr, sent))
+
+    @handle.register
+    def replay(self, request: to.ReplayRequest) -> Done:
+        """Takes a recorded pass as the network; whoever made it has no part in what runs."""
+        self._lock()
+        self.network = Replay(request.tape.tobytes(), self.device.torch_device)
+        self.model = ModelConf(data_range=request.data_range)
+        return Done()
+
+    @handle.register
+    def inspect(self, request: to.InspectRequest) -> to.InspectAnswer:
+        """One recorded pass under watch; its output is kept like any other's."""
+        if not isinstance(self.network, Replay):
+            raise EsrError("no recorded pass to watch")
+        self.output, found = inspect(self.network, self._take(request))
+        return found
 
     def _forward(self, lr: Tensor) -> Tensor:
         return inference.forward(self.network, lr, self.model.tile)

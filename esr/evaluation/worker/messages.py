@@ -14,7 +14,7 @@ import numpy.typing as npt
 from msgspec import Meta
 
 from esr.config.schema import CHANNELS, SCALE, CheckpointConf, CudnnConf, DeviceConf, ModelConf
-from esr.config.terms import Count, Figure, Positive, Stage
+from esr.config.terms import Count, Positive, Stage
 from esr.errors import RecordError
 from esr.evaluation.worker.output_sample import sample_size
 from esr.records.check import check_name
@@ -117,28 +117,36 @@ class SampleAnswer(Answer, frozen=True, tag="sample"):
         return self.raw.reshape(-1).view("<f4")
 
 
+class RecordAnswer(Answer, frozen=True, tag="record"):
+    """A recorded pass, and what only the network's own process shows."""
+
+    tape: Pixels
+    """Bytes of a `Tape`; empty if there is none."""
+    fault: _Word | None
+    """Reason why there is none."""
+    switches: Annotated[dict[_Word, SettingValue], Meta(max_length=100)]
+    """Settings that differed during the pass or after it, with those values."""
+    changes_input: bool
+    """The pass wrote to its own input."""
+
+
 class InspectAnswer(Answer, frozen=True, tag="inspect"):
-    """Findings of a watched pass, empty for a network that does nothing but compute in float32."""
+    """Findings of a watched pass."""
 
     precisions: Annotated[dict[_Word, tuple[_Word, ...]], Meta(max_length=100)]
     """Type other than float32 -> operators that computed in it."""
-    switches: Annotated[dict[_Word, SettingValue], Meta(max_length=100)]
-    """Settings that differed during the pass or after it, with those values."""
     macs: Count
     """Of this pass."""
+    params: Count
+    """Parameters that it used."""
     hidden: Count
     """Numbers that are neither parameters nor buffers but multiplied like weights."""
-    outside: Count
-    """Numbers made during the pass by no operator."""
     connected: bool
     """The output follows from the input by operators."""
-    ms: Figure
-    operators_ms: Figure
-    """Time inside operators."""
     fixed: Count = 0
     """Of `macs`, those of operators that do not depend on the input."""
-    changes_input: bool = False
-    """The pass wrote to its own input."""
+    constants: Count = 0
+    """Numbers besides parameters that operators were given."""
     products: Count = 0
     """Values made of features and of numbers that do not follow from the input, without a multiply-accumulate: each may
     be a product in disguise."""
@@ -148,6 +156,8 @@ class InspectAnswer(Answer, frozen=True, tag="inspect"):
     """Likewise in tensors that an operator had made empty or constant, as kernels do that are launched directly."""
     unknown: Annotated[tuple[_Word, ...], Meta(max_length=1000)] = ()
     """Operators that may multiply, and for which there is no formula."""
+    foreign: bool = False
+    """Some of them only the network's own process has: their results are those on the tape."""
     workspace: Count = 0
     """Bytes of tensors that the pass writes to and did not allocate."""
 
@@ -331,8 +341,27 @@ class QualityRequest(Request[QualityAnswer], frozen=True, tag="quality"):
             raise ValueError(f"an SR image of shape {answer.image.shape}")
 
 
+class RecordRequest(Request[RecordAnswer], frozen=True, tag="record"):
+    """Run one pass like any other, and record its operators."""
+
+    image: Pixels
+    seed: Count
+
+    @property
+    def most_bytes(self) -> int:
+        """Of the tape: contents, and some bytes for each operator."""
+        return MOST_BYTES
+
+
+class ReplayRequest(Request[Done], frozen=True, tag="replay"):
+    """Hold a recorded pass as the network; only asked while no stranger's code is known."""
+
+    tape: Pixels
+    data_range: Positive
+
+
 class InspectRequest(Request[InspectAnswer], frozen=True, tag="inspect"):
-    """Run one pass like any other, and watch its operators."""
+    """Run the recorded pass like any other, and watch its operators."""
 
     image: Pixels
     seed: Count

@@ -39,7 +39,7 @@ class Multiplied:
         for one in network.parameters():
             self._extents.setdefault(storage_of(one), []).append(_extent(one))
         self._sources = _unregistered(network)
-        """Storage, or a number below 0 for one that may be freed, -> numbers in it that are no parameters."""
+        """Storage, or a number below 0 for plain numbers, -> numbers in it that are no parameters."""
         self._origins: dict[int, set[int]] = {}
         """Storage -> parameters and sources that its numbers were made from."""
         self._used: set[int] = set()
@@ -56,18 +56,18 @@ class Multiplied:
         total += made - parents if made > _MOST_MADE * parents else 0
         return total if total > max(_LARGE_SHARE * self._params, _FIXED) else 0
 
-    def note_source(self, tensor: Tensor, *, held: bool) -> None:
-        """Notes a tensor that is neither registered nor the result of an operator.
-
-        Args:
-            tensor: As an operator reads it.
-            held: It was there before the pass.
-        """
+    def note_source(self, tensor: Tensor) -> None:
+        """Notes a tensor that is neither registered nor the result of an operator, as an operator reads it."""
         storage = storage_of(tensor)
-        key = storage if held else -len(self._sources) - 1
-        if key not in self._sources:
-            self._sources[key] = _numbers(tensor)
-        self._origins[storage] = {key}
+        if storage not in self._sources:
+            self._sources[storage] = _numbers(tensor)
+        self._origins[storage] = {storage}
+
+    def note_overwritten(self, tensor: Tensor) -> None:
+        """Notes a tensor that has changed by no operator."""
+        key = -len(self._sources) - 1
+        self._sources[key] = _numbers(tensor)
+        self._origins[storage_of(tensor)] = {key}
 
     def note_numbers(self, numbers: Sequence[complex], result: Any) -> None:
         """Notes plain numbers that an operator made a tensor of, or changed one by."""

@@ -11,16 +11,16 @@ from torch.utils import flop_counter
 
 from esr import complexity
 from esr.complexity import operators
-from esr.evaluation.worker import audit, child, multiplied
+from esr.evaluation.worker import child, contents, recorder
 from esr.evaluation.worker.intact import Intact
 from esr.evaluation.worker.messages import Done, ResetMemoryRequest
 from esr.networks import devices, inference
 
 REPLACED = {
-    "esr.evaluation.worker.child.inspect": (child, "inspect"),
-    "esr.evaluation.worker.audit._Inspection.saw": (audit._Inspection, "saw"),
-    "esr.evaluation.worker.multiplied.Multiplied.hidden": (multiplied.Multiplied, "hidden"),
-    "esr.evaluation.worker.multiplied._LARGE_SHARE": (multiplied, "_LARGE_SHARE"),
+    "esr.evaluation.worker.child.record": (child, "record"),
+    "esr.evaluation.worker.recorder._Recorder.after": (recorder._Recorder, "after"),
+    "esr.evaluation.worker.contents.Contents.changed": (contents.Contents, "changed"),
+    "esr.evaluation.worker.contents._PLACES": (contents, "_PLACES"),
     "esr.evaluation.worker.child.Child.answer": (child.Child, "answer"),
     "esr.evaluation.worker.child.devices": (child, "devices"),
     "esr.complexity.measure": (complexity, "measure"),

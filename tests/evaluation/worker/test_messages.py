@@ -13,7 +13,6 @@ from esr.evaluation.worker.messages import (
     ComplexityAnswer,
     ComplexityRequest,
     Done,
-    InspectRequest,
     LoadRequest,
     MemoryAnswer,
     OpenRequest,
@@ -22,6 +21,7 @@ from esr.evaluation.worker.messages import (
     PeakRequest,
     QualityAnswer,
     QualityRequest,
+    RecordRequest,
     Refusal,
     RenewRequest,
     SampleAnswer,
@@ -170,18 +170,15 @@ def test_an_answer_that_does_not_fit_its_request_is_refused(request_, answer):
         answered(pack(answer, TICKET), request_)
 
 
-INSPECTED = {
-    "answer": "inspect", "precisions": {}, "switches": {}, "macs": 1, "hidden": 0, "outside": 0, "connected": True,
-    "ms": 1.0, "operators_ms": 1.0,
-}  # fmt: skip
+RECORDED = {"answer": "record", "tape": [0], "fault": None, "switches": {}, "changes_input": False}
 
 
 @pytest.mark.parametrize("value", [10**30, -(10**30), [10**30], 1.5, {}])
 def test_a_setting_that_no_record_can_hold_is_refused(value):
-    request = InspectRequest(np.zeros((2, 3, 3), np.uint8), 0)
-    assert answered(line(INSPECTED), request).macs == 1
+    request = RecordRequest(np.zeros((2, 3, 3), np.uint8), 0)
+    assert answered(line(RECORDED), request).switches == {}
     with pytest.raises(ValueError, match=r"."):
-        answered(line({**INSPECTED, "switches": {"threads": value}}), request)
+        answered(line({**RECORDED, "switches": {"threads": value}}), request)
 
 
 def test_no_answer_is_longer_than_its_request_allows():

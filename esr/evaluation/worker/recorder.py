@@ -1,0 +1,237 @@
+"""Records a pass in the network's own worker, where nothing is believed: whoever replays the tape finds out."""
+
+import weakref
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import _disable_current_modes
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from esr.complexity import operators
+from esr.complexity.counting import in_every_thread
+from esr.complexity.replica import as_written, registered
+from esr.evaluation.worker.contents import Contents
+from esr.evaluation.worker.multiplied import storage_of
+from esr.evaluation.worker.tape import (
+    MOST_BYTES,
+    Call,
+    Foreign,
+    Given,
+    Overwritten,
+    Role,
+    Step,
+    Tape,
+    Unrecordable,
+    View,
+    encoded,
+    form_of,
+    is_plain,
+    raw_bytes,
+    tensors,
+)
+from esr.networks import devices
+from esr.records.network import SettingValue
+
+
+@dataclass
+class Recorded:
+    """A recorded pass."""
+
+    output: Tensor
+    tape: bytes = b""
+    fault: str | None = None
+    """Reason why there is no tape."""
+    switches: dict[str, SettingValue] = field(default_factory=dict)
+    """Settings that differed during the pass or after it, with those values."""
+
+
+def record(network: nn.Module, lr: Tensor, run: Callable[[], Tensor], settings: Mapping[str, SettingValue]) -> Recorded:
+    """Runs one pass and records it.
+
+    Args:
+        network: The network.
+        lr: The input.
+        run: One forward pass over it.
+        settings: As `devices.read_settings` returned them before the network was loaded.
+    """
+    recorder = _Recorder(network, lr, settings)
+    with as_written(), in_every_thread(recorder.after, before=recorder.before):
+        output = run()
+    recorder.compare_settings()
+    recorded = Recorded(output, switches=recorder.changed, fault=recorder.fault)
+    if recorder.fault is None and isinstance(output, Tensor):
+        try:
+            recorded.tape = recorder.tape(output)
+        except Unrecordable as error:
+            recorded.fault = str(error)
+    return recorded
+
+
+class _Recorder:
+    """Notes each operator, and each tensor that no operator made when it is used first."""
+
+    def __init__(self, network: nn.Module, lr: Tensor, settings: Mapping[str, SettingValue]) -> None:
+        self.fault: str | None = None
+        self.changed: dict[str, SettingValue] = {}
+        self._settings, self._device = settings, lr.device
+        roles: list[tuple[Role, Tensor]] = [("input", lr)]
+        roles += [("parameter", one) for one in network.parameters()]
+        roles += [("buffer", one) for one in network.buffers()]
+        self._registered: dict[int, list[tuple[Role, Tensor]]] = {}
+        for role, tensor in roles:
+            self._registered.setdefault(storage_of(tensor), []).append((role, tensor))
+        self._contents = Contents([lr, *registered(network)])
+        self._steps: list[Step] = []
+        self._storages: list[bytes] = []
+        self._bytes = 0
+        self._made = 0
+        self._numbers: MutableMapping[Tensor, int] = WeakTensorKeyDictionary()
+        """Tensor -> its number."""
+        self._known: dict[int, int] = {}
+        """Storage -> number of a tensor in it."""
+        self._guards: dict[int, weakref.ref[torch.UntypedStorage]] = {}
+        self._pending: list[tuple[Any, Call | None, int]] = []
+        """Operators that run, with their calls and the number of steps before; also those that have failed."""
+
+    def compare_settings(self) -> None:
+        """Notes the settings that have changed."""
+        now = devices.read_settings()
+        self.changed |= {name: value for name, value in now.items() if value != self._settings[name]}
+
+    def before(self, operator: Any, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> None:
+        """Called before each operator."""
+        call = None
+        try:
+            with _disable_current_modes():
+                for tensor in tensors((arguments, keywords)):
+                    self._number(tensor)
+                if not operators.is_view(operator):
+                    self._note_changes(tensors((arguments, keywords)))
+                call = self._call(operator, arguments, keywords)
+        except Unrecordable as error:
+            self.fault = self.fault or str(error)
+        self._pending.append((operator, call, len(self._steps)))
+
+    def after(self, operator: Any, arguments: Sequence[Any], result: Any) -> None:
+        """Called after each operator."""
+        self.compare_settings()  # here, since a network may restore them before it returns
+        for one in tensors(result):
+            if one.device != self._device and one.device.type not in ("cpu", "meta"):  # tables may be made on the CPU
+                self.changed["device"] = str(one.device)
+        begun, call, length = self._pending.pop()
+        while begun is not operator:
+            begun, call, length = self._pending.pop()
+        try:
+            with _disable_current_modes():
+                self._add_operator(operator, call, tensors(arguments), tensors(result), length)
+        except Unrecordable as error:
+            self.fault = self.fault or str(error)
+        self._contents.after(operator, arguments, result)
+
+    def tape(self, output: Tensor) -> bytes:
+        """The pass as a `Tape`."""
+        self._note_changes([output])
+        number = self._number(output)
+        return msgspec.msgpack.encode(Tape(tuple(self._steps), tuple(self._storages), number))
+
+    def _add(self, step: Step) -> None:
+        if self.fault is None:
+            self._steps.append(step)
+
+    def _call(self, operator: Any, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Call | None:
+        """The operator with its arguments; `None` if they stand on no tape, or only this process has the operator."""
+        if not operators.is_shared(operator):
+            return None
+        try:
+            args = tuple(encoded(one, self._number) for one in arguments)
+            return Call(str(operator), args, {name: encoded(one, self._number) for name, one in keywords.items()}, ())
+        except Unrecordable:
+            return None
+
+    def _add_operator(
+        self, operator: Any, call: Call | None, read: Sequence[Tensor], results: Sequence[Tensor], before: int
+    ) -> None:
+        """Adds an operator that has run.
+
+        Args:
+            operator: The operator.
+            call: Its call, if it can be repeated.
+            read: Tensors among its arguments.
+            results: Tensors in its result.
+            before: Number of steps when it began.
+        """
+        if len(self._steps) > before and all(one in self._numbers for one in results):
+            return  # it is written in Python, and its parts are recorded
+        if call is not None:
+            self._add(msgspec.structs.replace(call, results=tuple(map(self._number_result, results))))
+            return
+        if operators.is_bookkeeping(operator) and not results:
+            return
+        changed = [Overwritten(self._number(one), self._content(one)) for one in self._contents.changed(read)]
+        reads = tuple(map(self._number, read))
+        fresh = [one for one in results if one not in self._numbers]
+        given = [self._given("other", self._number_result(one), one) for one in fresh]
+        self._add(Foreign(operators.name(operator), reads, tuple(given), tuple(changed)))
+
+    def _note_changes(self, used: Sequence[Tensor]) -> None:
+        for tensor in self._contents.changed(used):
+            self._add(Overwritten(self._number(tensor), self._content(tensor)))
+
+    def _number(self, tensor: Tensor) -> int:
+        """The tensor's number; one that no operator made gets it now."""
+        known = self._numbers.get(tensor)
+        if known is not None:
+            return known
+        if not is_plain(tensor):
+            raise Unrecordable(f"a tensor of type {type(tensor).__name__}, {tensor.layout}")
+        storage = storage_of(tensor)
+        if storage not in self._known:
+            for role, one in self._registered.get(storage, ()):
+                self._give(role, one)
+        if tensor not in self._numbers:
+            if storage in self._known and tensor.layout == torch.strided:
+                of = self._known[storage]
+                self._add(View(self._number_result(tensor), of, form_of(tensor)))
+            else:
+                self._give("other", tensor)
+        return self._numbers[tensor]
+
+    def _give(self, role: Role, tensor: Tensor) -> None:
+        self._add(self._given(role, self._number_result(tensor), tensor))
+        self._contents.note(tensor)
+
+    def _given(self, role: Role, number: int, tensor: Tensor) -> Given:
+        dense, scale = tensor if tensor.layout == torch.strided else tensor.to_dense(), None
+        if tensor.is_quantized:
+            if tensor.qscheme() != torch.per_tensor_affine:
+                raise Unrecordable(f"a tensor quantised by {tensor.qscheme()}")
+            dense, scale = tensor.int_repr(), (tensor.q_scale(), tensor.q_zero_point())
+        if role != "input":
+            self._storages.append(self._content(dense))
+        return Given(number, role, max(0, len(self._storages) - 1), form_of(dense), str(tensor.layout), scale)
+
+    def _content(self, tensor: Tensor) -> bytes:
+        self._bytes += tensor.untyped_storage().nbytes()
+        if self._bytes > MOST_BYTES:
+            raise Unrecordable(f"more than {MOST_BYTES / 2**30:g} GiB of numbers that no operator made")
+        return raw_bytes(tensor.untyped_storage()).cpu().numpy().tobytes()
+
+    def _number_result(self, tensor: Tensor) -> int:
+        """A new number, unless the operator returned one of its arguments."""
+        if tensor in self._numbers:
+            return self._numbers[tensor]
+        self._made += 1
+        self._numbers[tensor] = self._made
+        if tensor.layout == torch.strided and storage_of(tensor) not in self._known:
+            storage, address = tensor.untyped_storage(), storage_of(tensor)
+            self._known[address] = self._made
+            self._guards[address] = weakref.ref(storage, lambda _: self._forget(address))
+        return self._made
+
+    def _forget(self, address: int) -> None:
+        self._known.pop(address, None)
+        self._guards.pop(address, None)
