@@ -6,7 +6,7 @@
 Each network is measured by the command that a user types, `esr model=repo repo=DIR id=N timing=quick`, beside the
 repository's own baseline, in a sandbox, on one small piece of a photograph; what the list says is what the record
 says. The processes are forked from one that has imported the libraries, which takes a third of the time; `--brief`
-measures nothing and does only what one worker does: load, upscale, audit a pass and count one over 256×256. Where
+measures nothing and does only what one worker does: load, upscale, record and watch a pass, and count one over 256×256. Where
 weights are absent, random ones are tried. The packages that the networks need must be installed, or be in a folder on
 PYTHONPATH. `--jsonl FILE` keeps each result as it comes; networks that it holds are not run again.
 """
@@ -268,7 +268,7 @@ def _tried(layout: Layout, number: int) -> Result:
         _asked(child, to.PassRequest(photograph, seed))
         outputs.append(_asked(child, to.QualityRequest(LR)).image)
     first, second = outputs
-    found = _asked(child, to.InspectRequest(photograph, 0))
+    found = _watched(child, settings, photograph)
     answer = _asked(child, to.ComplexityRequest(256, 256))
     counted = answer.complexity
     return Result(
@@ -283,6 +283,17 @@ def _tried(layout: Layout, number: int) -> Result:
         uncounted=answer.uncounted,
         **_of_loading(loading),  # type: ignore[arg-type]
     )
+
+
+def _watched(child: Child, settings: EsrConf, photograph: to.Pixels) -> to.InspectAnswer:
+    """Findings of a pass that is recorded, and replayed by another worker."""
+    recorded = _asked(child, to.RecordRequest(photograph, 0))
+    if recorded.fault is not None:
+        raise EsrError(recorded.fault)
+    judge = Child()
+    _asked(judge, to.OpenRequest(settings.device, settings.cudnn))
+    _asked(judge, to.ReplayRequest(recorded.tape, child.model.data_range))
+    return _asked(judge, to.InspectRequest(photograph, 0))
 
 
 def _asked(child: Child, request: to.Request) -> to.Answer:
