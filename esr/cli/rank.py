@@ -185,17 +185,16 @@ def _content(
 
         plot: plots.Plot = "ranks" if settings["chart"] == "ranks" else "runtime"
         return plots.render(ranking, plot, "pdf" if chosen == "pdf" else "svg")
-    from esr.report import data, latex, markdown, ranking_table  # noqa: PLC0415 - see `_ranking`
+    if chosen in ("csv", "json"):
+        from esr.report import data  # noqa: PLC0415 - see `_ranking`
+
+        return (data.to_csv(ranking) if chosen == "csv" else data.to_json(ranking)).encode()
+    from esr.report import latex, markdown, ranking_table  # noqa: PLC0415 - see `_ranking`
 
     columns = [name for name in settings["columns"].split(",") if name]
-    formats = {
-        "table": ranking_table.render,
-        "markdown": lambda made: markdown.render(made, columns),
-        "latex": lambda made: latex.render(made, columns),
-        "csv": data.to_csv,
-        "json": data.to_json,
-    }
-    return formats[chosen](ranking).encode()
+    if chosen == "table":
+        return ranking_table.render(ranking).encode()
+    return (latex.render(ranking, columns) if chosen == "latex" else markdown.render(ranking, columns)).encode()
 
 
 def _checked(options: argparse.Namespace, settings: Mapping[str, str]) -> None:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from esr.config.terms import Role, Status
+from esr.config.terms import ROLES, Role, Status
 from esr.errors import RecordError
 from esr.ranking.challenge import Challenge
 from esr.ranking.eligibility import Eligibility, judged, rules_note
@@ -111,7 +111,7 @@ class Collection(msgspec.Struct, frozen=True):
 
     def _values(self, name: str) -> Counter[str]:
         # A network that failed at once leaves its device unknown.
-        return Counter(value for one in self.read if (value := one.conditions[name]))
+        return Counter(filter(None, [one.conditions[name] for one in self.read]))
 
     def _shares(self, name: str, values: Counter[str]) -> str:
         shares = []
@@ -182,10 +182,10 @@ def _rankable(read: tuple[Path, Document]) -> _Read:
     file, document = read
     conditions = _conditions(document)
     machine = conditions["device"], conditions["settings"]
-    entry = _entry(file, document, "candidate")
-    return _Read(
-        Rankable(entry, submission(document, machine), conditions, document.ended), _entry(file, document, "baseline")
-    )
+    own, beside = (_figures(document, role) for role in ROLES)
+    entry = _entry(file, document, "candidate", own, beside)
+    baseline = _entry(file, document, "baseline", beside, beside)
+    return _Read(Rankable(entry, submission(document, machine), conditions, document.ended), baseline)
 
 
 def _collected(records: Iterable[_Read | LeftOut], left_out: list[LeftOut], whole: bool) -> Collection:
@@ -292,13 +292,13 @@ def _newest_clean(found: Sequence[Rankable]) -> tuple[list[list[Rankable]], list
         for group in by_set.values():
             best = max(group, key=lambda one: (_CLEANEST[one.entry.verdict], one.ended))
             kept[-1].append(best)
-            ranked_by = f"is ranked by {shown_path(best.entry.path or '')} ({best.entry.verdict})"
             for entry in (other.entry for other in group if other is not best):
+                ranked_by = f"is ranked by {shown_path(best.entry.path or '')} ({best.entry.verdict})"
                 left_out.append(LeftOut(Path(entry.path or ""), f"{entry.name} ({entry.verdict}) {ranked_by}"))
     return kept, left_out
 
 
-def _entry(file: Path, document: Document, role: Role) -> Entry:
+def _entry(file: Path, document: Document, role: Role, figures: Figures, beside: Figures) -> Entry:
     network, baseline = document.networks.of(role), document.networks.baseline
     card, counted, timing, verdict = network.card, network.complexity, document.timing, document.verdict
     worker = network.worker or baseline.worker
@@ -310,8 +310,8 @@ def _entry(file: Path, document: Document, role: Role) -> Entry:
         team=card.team,
         team_id=card.team_id,
         source="measured",
-        figures=_figures(document, role),
-        baseline=_figures(document, "baseline"),
+        figures=figures,
+        baseline=beside,
         reference=not own,
         published=published_figures(card.published, baseline.card.published) if card.published else None,
         published_in=card.published.challenge if card.published else None,

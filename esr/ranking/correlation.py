@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from esr.ranking.challenge import Metric
-from esr.ranking.structures import Correlation, Entry, Interval
+from esr.ranking.structures import Correlation, Entry, Interval, field_of
 from esr.timing.statistics import Array
 
 FEWEST_NETWORKS = 4
@@ -23,12 +23,12 @@ def correlations(entries: Sequence[Entry], metrics: Sequence[Metric], seed: int)
     """Spearman's rho and Kendall's tau-b of runtime with each other metric, over networks that have both."""
     found = []
     for metric in metrics:
-        pairs = [(entry.figures.ratio, entry.figures.metric(metric)) for entry in entries]
-        known = [pair for pair in pairs if None not in pair]
-        if metric != "runtime" and len(known) >= FEWEST_NETWORKS:
-            runtime, other = np.asarray(known, float).T
-            if np.ptp(runtime) and np.ptp(other):
-                found.append(_correlation(metric, runtime, other, seed))
+        name = field_of(metric)
+        figures = [(entry.figures.ratio, getattr(entry.figures, name)) for entry in entries]
+        pairs = np.array(figures, float).reshape(-1, 2)
+        runtime, other = pairs[~np.isnan(pairs).any(axis=1)].T
+        if metric != "runtime" and len(runtime) >= FEWEST_NETWORKS and np.ptp(runtime) and np.ptp(other):
+            found.append(_correlation(metric, runtime, other, seed))
     return tuple(found)
 
 
@@ -47,8 +47,8 @@ def spearman(x: Array, y: Array) -> float:
 
 
 def _mid_ranks(values: Array) -> Array:
-    ordered = np.sort(values)
-    return np.asarray(np.searchsorted(ordered, values) + np.searchsorted(ordered, values, side="right")) / 2
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray(np.cumsum(counts) - counts / 2)[places]
 
 
 def kendall(x: Array, y: Array) -> float:

@@ -61,7 +61,7 @@ def judged(entries: Sequence[Entry], rules: Eligibility) -> list[Entry]:
     Raises:
         ConfigError: An exclusion names no network.
     """
-    names = [name for one in entries if not one.reference for name in _names(one)]
+    names = [name for one in entries if not one.reference for name in _names(one)] if rules.excluded else []
     for name in rules.excluded:
         if name not in names:
             raise ConfigError(f"exclude={name}: no such network in the table; {did_you_mean(name, names)}")
@@ -73,9 +73,9 @@ def _names(entry: Entry) -> list[str]:
 
 
 def _barred(entry: Entry, rules: Eligibility) -> str | None:
-    by_hand = next((rules.excluded[name] for name in _names(entry) if name in rules.excluded), None)
+    by_hand = [rules.excluded[name] for name in _names(entry) if name in rules.excluded] if rules.excluded else []
     if by_hand:
-        return f"excluded: {by_hand}"
+        return f"excluded: {by_hand[0]}"
     if entry.barred or entry.reference or entry.failure or rules.require == "any":
         return entry.barred
     if entry.identical:

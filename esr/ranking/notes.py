@@ -27,7 +27,7 @@ def entry_notes(entry: Entry, gates: Sequence[GateResult], why: str | None) -> t
     notes = [f"not ranked: {why}"] if why and not entry.reference else []
     if entry.precision != "fp32":
         notes.append(f"{entry.precision}, ranked apart" if why is None else entry.precision)
-    notes += _verdict_notes(entry.reasons)
+    notes += _verdict_notes(entry.reasons) if entry.reasons else []
     if entry.weights in WEIGHTS_NOTES:
         notes.append(WEIGHTS_NOTES[entry.weights])
     notes += [note for gate in gates if (note := _gate_note(entry, gate))]

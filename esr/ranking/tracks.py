@@ -1,12 +1,11 @@
 """Ranks by metric and places in the tracks; equal scores share the smaller rank, as in the challenge's paper."""
 
 import math
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from esr.ranking.challenge import METRICS, Metric, Track
-from esr.ranking.structures import Entry, Place
+from esr.ranking.structures import Entry, Place, field_of
 
 _WORSE = {
     "runtime": "slower",
@@ -30,8 +29,9 @@ def ranks_of(values: Sequence[Sequence[float] | float | None]) -> list[int | Non
     >>> ranks_of([(2.0, 5), (2.0, 4)])
     [2, 1]
     """
-    known: list[Any] = sorted(value for value in values if value is not None)
-    return [None if value is None else bisect_left(known, value) + 1 for value in values]
+    known: list[Any] = sorted([value for value in values if value is not None])
+    first = dict(zip(reversed(known), range(len(known), 0, -1), strict=True))  # of equal ones, the smallest is last
+    return [None if value is None else first[value] for value in values]
 
 
 def metric_ranks(entries: Sequence[Entry]) -> list[dict[Metric, int]]:
@@ -39,16 +39,16 @@ def metric_ranks(entries: Sequence[Entry]) -> list[dict[Metric, int]]:
 
     The organisers ranked unrounded figures: where two were printed alike, their printed ranks say which is smaller.
     """
-    columns = {metric: ranks_of([_comparable(entry, metric) for entry in entries]) for metric in METRICS}
-    return [
-        {metric: rank for metric, column in columns.items() if (rank := column[index])} for index in range(len(entries))
-    ]
+    rows = zip(*[ranks_of(_comparable(entries, metric)) for metric in METRICS], strict=True)
+    return [{metric: rank for metric, rank in zip(METRICS, row, strict=True) if rank} for row in rows]
 
 
-def _comparable(entry: Entry, metric: Metric) -> tuple[float, int] | None:
-    value = entry.figures.metric(metric)
-    printed = entry.published_ranks.get(metric, 0) if entry.source == "published" else 0
-    return None if value is None else (value, printed)
+def _comparable(entries: Sequence[Entry], metric: Metric) -> Sequence[float | tuple[float, int] | None]:
+    name = field_of(metric)
+    values = [getattr(entry.figures, name) for entry in entries]
+    printed = [entry.published_ranks.get(metric, 0) if entry.source == "published" else 0 for entry in entries]
+    both = zip(values, printed, strict=True)
+    return [None if value is None else (value, rank) for value, rank in both] if any(printed) else values
 
 
 def places(entries: Sequence[Entry], ranks: Sequence[Mapping[Metric, int]], track: Track, enforce: bool) -> list[Place]:

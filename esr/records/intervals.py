@@ -7,7 +7,8 @@ recompute every interval.
 import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from itertools import compress, pairwise
+from itertools import compress
+from operator import mul
 from typing import TypeAlias
 
 from esr.records.document import Dependence
@@ -16,7 +17,7 @@ from esr.records.network import Estimate
 Values: TypeAlias = Sequence[float]
 Groups: TypeAlias = Sequence[int] | None
 """Process of each round; `None`: all of one process."""
-Interval: TypeAlias = Callable[[Sequence[Values], float], tuple[float, float, float]]
+Interval: TypeAlias = Callable[[Sequence[tuple[float, ...]], float], tuple[float, float, float]]
 """From each process's rounds and a confidence to distances below and above their centre, and the quantile in them."""
 
 _MOST_CORRELATION = 0.9
@@ -51,7 +52,7 @@ def of_runtime(value: float, means: Values, confidence: float, groups: Groups = 
 
 def of_ratio(per_round: Values, confidence: float, groups: Groups = None) -> Estimate:
     """Median over the rounds; of several processes, the mean of their medians. Arguments as in `of_runtime`."""
-    medians = [median(sorted(part)) for part in _parts(per_round, groups)]
+    medians = [_sides(part)[1] for part in _parts(per_round, groups)]
     return _estimate(sum(medians) / len(medians), per_round, confidence, groups, _about_median)
 
 
@@ -71,7 +72,7 @@ def dependence(per_round: Values, groups: Groups = None) -> Dependence:
         per_round: Ratio of each round.
         groups: Process of each round; `None`: all of one process.
     """
-    correlation, most = _serial([_signs(part, median(sorted(part))) for part in _parts(per_round, groups)])
+    correlation, most, _ = _serial_signs(tuple([_sides(part)[2] for part in _parts(per_round, groups)]))
     return Dependence(correlation, len(per_round) / _signs_inflation(most))
 
 
@@ -85,23 +86,26 @@ def median(ordered: Values) -> float:
     return (ordered[(count - 1) // 2] + ordered[count // 2]) / 2
 
 
-def _parts(values: Values, groups: Groups) -> list[Values]:
+def _parts(values: Values, groups: Groups) -> list[tuple[float, ...]]:
     """The values of each process."""
     processes = set(groups or ())
     if groups is None or len(processes) == 1:
-        return [values]
-    return [list(compress(values, (process == one for process in groups))) for one in sorted(processes)]
+        return [tuple(values)]
+    return [tuple(compress(values, (process == one for process in groups))) for one in sorted(processes)]
 
 
-def _signs(part: Values, middle: float) -> list[int]:
-    """Each value's side of the median: −1, 0 or 1."""
+@lru_cache(maxsize=16)
+def _sides(part: tuple[float, ...]) -> tuple[Values, float, tuple[int, ...]]:
+    """Values in order, their median, and each one's side of it: −1, 0 or 1. Several figures are of the same rounds."""
+    ordered = sorted(part)
+    middle = median(ordered)
     slack = _TIE * abs(middle)
     low, high = middle - slack, middle + slack
-    return [(value > high) - (value < low) for value in part]
+    return ordered, middle, tuple([(value > high) - (value < low) for value in part])
 
 
-def _serial(parts: Sequence[Values]) -> tuple[float, float]:
-    """Lag-1 correlation within the parts, estimated and at most (by one standard error).
+def _serial(parts: Sequence[Values]) -> tuple[float, float, float]:
+    """Lag-1 correlation within the parts, estimated and at most (by one standard error), and their sum of squares.
 
     The upper bound counts: with few rounds a correlation that matters is easily missed.
     """
@@ -110,14 +114,18 @@ def _serial(parts: Sequence[Values]) -> tuple[float, float]:
         mean = sum(part) / len(part)
         centred = [value - mean for value in part]
         rounds += len(part)
-        squares += sum([value * value for value in centred])
-        products += sum([one * other for one, other in pairwise(centred)])
+        squares += sum(map(mul, centred, centred))
+        products += sum(map(mul, centred, centred[1:]))
     if squares == 0:
-        return 0.0, 0.0
+        return 0.0, 0.0, squares
     found = products / squares
     found += (1 + 4 * max(found, 0.0)) * len(parts) / rounds  # the estimate's bias, to the first order (Kendall 1954)
     found = min(max(found, -1.0), 1.0)
-    return found, min(max(found + math.sqrt((1 - found**2) / rounds), 0.0), _MOST_CORRELATION)
+    return found, min(max(found + math.sqrt((1 - found**2) / rounds), 0.0), _MOST_CORRELATION), squares
+
+
+_serial_signs = lru_cache(maxsize=256)(_serial)
+"""The same of sides of the median: those of few rounds recur in many records."""
 
 
 @lru_cache(maxsize=4096)
@@ -147,7 +155,7 @@ def _estimate(value: float, per_round: Values, confidence: float, groups: Groups
     below, above, quantile = about(parts, confidence)
     count = len(parts)
     if count > 1:
-        centres = [median(sorted(part)) if about is _about_median else sum(part) / len(part) for part in parts]
+        centres = [_sides(part)[1] if about is _about_median else sum(part) / len(part) for part in parts]
         centre = sum(centres) / count
         variance = sum([(one - centre) ** 2 for one in centres]) / (count - 1)
         explained = ((below + above) / 2 / quantile) ** 2 * (count - 2) / (2 * (count - 1))
@@ -156,24 +164,19 @@ def _estimate(value: float, per_round: Values, confidence: float, groups: Groups
     return Estimate(value, max(value - below, _LEAST), value + above)
 
 
-def _about_median(parts: Sequence[Values], confidence: float) -> tuple[float, float, float]:
+def _about_median(parts: Sequence[tuple[float, ...]], confidence: float) -> tuple[float, float, float]:
     """Distances from the median to both ends of its interval, by order statistics, and the quantile they stand for.
 
     Free of any assumption on the noise. The number of values about the median varies as that of independent ones does,
     but for the correlation of their signs; never beyond the smallest and largest value, which with few rounds is all
     that they can say.
     """
-    residuals: list[float] = []
-    sides: list[list[int]] = []
-    for part in parts:
-        ordered = sorted(part)
-        middle = median(ordered)
-        residuals += [value - middle for value in ordered]
-        sides.append(_signs(part, middle))
+    found = [*map(_sides, parts)]
+    residuals = [value - middle for ordered, middle, _ in found for value in ordered]
     rounds = len(residuals)
     if len(parts) > 1:
         residuals.sort()
-    inflation = _signs_inflation(_serial(sides)[1])
+    inflation = _signs_inflation(_serial_signs(tuple([sides for *_, sides in found]))[1])
     quantile = _t(confidence, max(rounds / inflation - len(parts), 1.0))
     places, centre = quantile * math.sqrt(rounds * inflation) / 2, (rounds - 1) / 2
     low, high = _between(residuals, centre - places), _between(residuals, centre + places)
@@ -192,16 +195,12 @@ def _between(ordered: Values, place: float) -> float:
     return ordered[below] + (ordered[min(below + 1, last)] - ordered[below]) * (place - below)
 
 
-def _about_mean(parts: Sequence[Values], confidence: float) -> tuple[float, float, float]:
+def _about_mean(parts: Sequence[tuple[float, ...]], confidence: float) -> tuple[float, float, float]:
     """Student's t about the mean, twice, and its quantile; otherwise as `_about_median`."""
-    correlation = _serial(parts)[1]
+    _, correlation, squares = _serial(parts)
     inflation = (1 + correlation) / (1 - correlation)  # an autoregressive process's
     rounds = sum(map(len, parts))
     quantile = _t(confidence, max(rounds / inflation - len(parts), 1.0))
-    squares = 0.0
-    for part in parts:
-        mean = sum(part) / len(part)
-        squares += sum([(value - mean) ** 2 for value in part])
     variance = squares / max(rounds - len(parts), 1)
     half = quantile * math.sqrt(variance * inflation / rounds)
     return half, half, quantile

@@ -1,8 +1,7 @@
 """A ranking for other programs: JSON with everything, CSV with one line per network."""
 
 import csv
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import msgspec
@@ -41,8 +40,11 @@ def to_csv(ranking: Ranking) -> str:
 
 def csv_lines(ranking: Ranking) -> list[str]:
     """The header and each network's line, with its line break."""
-    rows = tidy(ranking)
-    return [_csv_line(row) for row in rows[:1]] + [_csv_line(row.values()) for row in rows]
+    rows, lines = tidy(ranking), _Lines()
+    writer = csv.writer(lines, lineterminator="\n")
+    for values in (*rows[:1], *(row.values() for row in rows)):
+        writer.writerow([_cell(one) if isinstance(one, str) else one for one in values])
+    return lines
 
 
 def tidy(ranking: Ranking) -> list[Tidy]:
@@ -66,14 +68,14 @@ def _tidy(row: Row, ranking: Ranking, sets: Sequence[str]) -> Tidy:
     found |= _figures("", figures, _FIGURES)
     found |= {"ratio_low": ratio.low if ratio else None, "ratio_high": ratio.high if ratio else None}
     if ranking.source == "measured":
-        found |= _figures("published_", entry.published or Figures(), _PRINTED)
-        found |= _figures("claimed_", entry.claims or Figures(), _PRINTED)
+        found |= _figures("published_", entry.published, _PRINTED)
+        found |= _figures("claimed_", entry.claims, _PRINTED)
         found |= {"device": entry.device, "torch": entry.torch}
     return found | {"notes": "; ".join(row.notes) or None, "record": shown_path(entry.path) if entry.path else None}
 
 
-def _figures(prefix: str, figures: Figures, names: Sequence[str]) -> Tidy:
-    return {prefix + name: _plain(getattr(figures, name), whole=name in _COUNTS) for name in names}
+def _figures(prefix: str, figures: Figures | None, names: Sequence[str]) -> Tidy:
+    return {prefix + name: figures and _plain(getattr(figures, name), whole=name in _COUNTS) for name in names}
 
 
 def _plain(value: float | None, whole: bool) -> float | None:
@@ -81,10 +83,10 @@ def _plain(value: float | None, whole: bool) -> float | None:
     return int(value) if whole and value is not None and value == int(value) else value
 
 
-def _csv_line(values: Iterable[object]) -> str:
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerow(_cell(one) if isinstance(one, str) else one for one in values)
-    return out.getvalue()
+class _Lines(list[str]):
+    """Lines as they are written."""
+
+    write = list[str].append
 
 
 def _cell(text: str) -> str:

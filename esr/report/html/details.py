@@ -1,7 +1,7 @@
 """One network's section of the page, shown once the network is chosen."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timezone
 from pathlib import Path
 from typing import TypeAlias
@@ -11,8 +11,8 @@ import msgspec
 from esr.config.terms import Role
 from esr.errors import RecordError
 from esr.ranking import Ranking, Row
-from esr.records.document import Document
-from esr.records.network import Network, WorkerReport
+from esr.records.document import Document, Image
+from esr.records.network import Block, Network, Samples, WorkerReport
 from esr.records.reasons import TAINT
 from esr.report.html.crops import Crop, Pool, crops
 from esr.report.html.marks import flag, tags
@@ -95,7 +95,8 @@ def _measured(known: Details, name: str, document: Document, folder: Path, pool:
     telemetry, pictures = document.telemetry, document.pictures.images
     timings = [one.timing for one in (candidate, baseline) if one.timing]
     blocks = {block.block: block for timing in timings for block in timing.load_blocks()}
-    shaded, images = shades(telemetry.load_windows(), blocks), _images(document, network, beside)
+    windows, images = telemetry.load_windows(), document.data.load_images()
+    samples = network.timing.load_samples() if network.timing and baseline.timing else None
     shown = crops(folder, pictures, pool)
     return msgspec.structs.replace(
         known,
@@ -104,16 +105,16 @@ def _measured(known: Details, name: str, document: Document, folder: Path, pool:
         role="candidate" if beside else "baseline",
         roles={"candidate": candidate.name, "baseline": baseline.name},
         ratios=document.timing.ratio_per_round if beside else (),
-        passes=_passes(network, baseline),
+        passes=_passes(samples, baseline.timing.median_ms, blocks) if samples and baseline.timing else [],
         link=paper_link(network.card.paper),
         card=_known(_card(network)),
         environment=_known(_environment(document, network)),
         findings=[reason_line(document.networks, found) for found in document.verdict.reasons],
-        images=images,
+        images=_images(images[:MOST_IMAGES], network, beside),
         crops=shown,
         crops_missing=bool(pictures) and not shown,
         series=series(folder, telemetry.trace) if telemetry.trace else [],
-        shades=shaded,
+        shades=shades(windows, blocks),
     )
 
 
@@ -165,11 +166,8 @@ def paper_link(paper: str | None) -> str | None:
     return None
 
 
-def _passes(network: Network, baseline: Network) -> list[float]:
-    if network.timing is None or baseline.timing is None:
-        return []
-    samples, medians = network.timing.load_samples(), baseline.timing.median_ms
-    void = {block.block for block in network.timing.load_blocks() if block.replaced}
+def _passes(samples: Samples, medians: Sequence[float], blocks: Mapping[int, Block]) -> list[float]:
+    void = {number for number, block in blocks.items() if block.replaced}
     counted = zip(samples.ms, samples.image, samples.block, strict=True)
     ratios = sorted(ms / medians[image] for ms, image, block in counted if block not in void and medians[image])
     step = max(1.0, (len(ratios) - 1) / (MOST_PASSES - 1))
@@ -211,10 +209,10 @@ def _known(values: Mapping[str, str | None]) -> Pairs:
     return [(label, value) for label, value in values.items() if value]
 
 
-def _images(document: Document, network: Network, beside: Network | None) -> list[list[str]]:
+def _images(images: Sequence[Image], network: Network, beside: Network | None) -> list[list[str]]:
     """Per image: name, LR size, PSNR, its difference to the baseline, SSIM, milliseconds, their ratio."""
     rows = []
-    for index, image in enumerate(document.data.load_images()[:MOST_IMAGES]):
+    for index, image in enumerate(images):
         psnr, ssim, ms = _figures(network, index)
         base_psnr, _, base_ms = _figures(beside, index) if beside else (None, None, None)
         difference = DASH if psnr is None or base_psnr is None else signed(psnr - base_psnr)
