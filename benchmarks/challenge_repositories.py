@@ -6,9 +6,9 @@
 Each network is measured by the command that a user types, `esr model=repo repo=DIR id=N timing=quick`, beside the
 repository's own baseline, in a sandbox, on one small piece of a photograph; what the list says is what the record
 says. The processes are forked from one that has imported the libraries, which takes a third of the time; `--brief`
-measures nothing and does only what one worker does: load, upscale, record and watch a pass, and count one over 256×256. Where
-weights are absent, random ones are tried. The packages that the networks need must be installed, or be in a folder on
-PYTHONPATH. `--jsonl FILE` keeps each result as it comes; networks that it holds are not run again.
+measures nothing and does only what workers do: load, upscale, record and watch a pass, and count one over 256×256.
+Where weights are absent, random ones are tried. The packages that the networks need must be installed, or be in a
+folder on PYTHONPATH. `--jsonl FILE` keeps each result as it comes; networks that it holds are not run again.
 """
 
 import argparse

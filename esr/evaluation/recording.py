@@ -12,9 +12,12 @@ from esr.evaluation.subject import Subject
 from esr.evaluation.turns import compare_repeated
 from esr.evaluation.worker import messages
 from esr.evaluation.worker.parent import Worker, WorkerFailure
+from esr.text import one_line
 
 _FEW_CONSTANTS = 1024
 """Numbers on a tape, besides parameters, that cannot hold what was sampled of a pass, which its worker knows."""
+_FEW_OPERATORS = 4096
+"""Likewise of operators, each of which may choose a number."""
 _IMAGE_SHARE = 8
 """Fraction, as divisor, of the input's values from which on such numbers may hold part of the answer."""
 
@@ -68,7 +71,7 @@ def watch(
     subject.switches_changed |= answer.switches
     subject.changes_input |= answer.changes_input
     if answer.fault is not None:
-        subject.unproven = answer.fault
+        subject.unproven = one_line(answer.fault)
         return None
     try:
         found, replayed, apart = _replay(judge, inputs, subject, answer.tape, passed, other)
@@ -95,7 +98,8 @@ def _replay(
     found = worker.ask(messages.InspectRequest(passed.lr, passed.seed))
     replayed = sampled(worker, passed)
     apart = 0.0
-    if found.constants > min(_FEW_CONSTANTS, passed.lr.size // _IMAGE_SHARE):
+    few = min(_FEW_CONSTANTS, passed.lr.size // _IMAGE_SHARE)
+    if found.constants > few or found.operators > _FEW_OPERATORS:
         apart = difference(other.values, run_pass(worker, inputs, other.one, other).values)
     return found, replayed, apart if apart > tolerance(other.values, on_gpu=subject.on_gpu) else 0.0
 

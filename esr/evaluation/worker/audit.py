@@ -185,6 +185,7 @@ def inspect(network: Replay, lr: Tensor) -> tuple[Tensor, InspectAnswer]:
         params=sum(one.numel() for one in network.parameters()),
         hidden=watched.multiplied.hidden,
         constants=network.constants + watched.numbers,
+        operators=network.steps,
         unknown=tuple(sorted(watched.unknown)),
         foreign=watched.foreign,
         connected=watched.connects(output),

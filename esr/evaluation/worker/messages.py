@@ -147,6 +147,8 @@ class InspectAnswer(Answer, frozen=True, tag="inspect"):
     """Of `macs`, those of operators that do not depend on the input."""
     constants: Count = 0
     """Numbers besides parameters that operators were given."""
+    operators: Count = 0
+    """That ran."""
     products: Count = 0
     """Values made of features and of numbers that do not follow from the input, without a multiply-accumulate: each may
     be a product in disguise."""

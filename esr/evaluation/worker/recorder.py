@@ -19,16 +19,16 @@ from esr.evaluation.worker.multiplied import storage_of
 from esr.evaluation.worker.tape import (
     MOST_BYTES,
     Call,
-    Foreign,
     Given,
     Overwritten,
-    Role,
     Step,
     Tape,
+    TensorRole,
     Unrecordable,
+    Unshared,
     View,
     encoded,
-    form_of,
+    extent_of,
     is_plain,
     raw_bytes,
     tensors,
@@ -78,10 +78,10 @@ class _Recorder:
         self.fault: str | None = None
         self.changed: dict[str, SettingValue] = {}
         self._settings, self._device = settings, lr.device
-        roles: list[tuple[Role, Tensor]] = [("input", lr)]
+        roles: list[tuple[TensorRole, Tensor]] = [("input", lr)]
         roles += [("parameter", one) for one in network.parameters()]
         roles += [("buffer", one) for one in network.buffers()]
-        self._registered: dict[int, list[tuple[Role, Tensor]]] = {}
+        self._registered: dict[int, list[tuple[TensorRole, Tensor]]] = {}
         for role, tensor in roles:
             self._registered.setdefault(storage_of(tensor), []).append((role, tensor))
         self._contents = Contents([lr, *registered(network)])
@@ -175,7 +175,7 @@ class _Recorder:
         reads = tuple(map(self._number, read))
         fresh = [one for one in results if one not in self._numbers]
         given = [self._given("other", self._number_result(one), one) for one in fresh]
-        self._add(Foreign(operators.name(operator), reads, tuple(given), tuple(changed)))
+        self._add(Unshared(operators.name(operator), reads, tuple(given), tuple(changed)))
 
     def _note_changes(self, used: Sequence[Tensor]) -> None:
         for tensor in self._contents.changed(used):
@@ -195,16 +195,16 @@ class _Recorder:
         if tensor not in self._numbers:
             if storage in self._known and tensor.layout == torch.strided:
                 of = self._known[storage]
-                self._add(View(self._number_result(tensor), of, form_of(tensor)))
+                self._add(View(self._number_result(tensor), of, extent_of(tensor)))
             else:
                 self._give("other", tensor)
         return self._numbers[tensor]
 
-    def _give(self, role: Role, tensor: Tensor) -> None:
+    def _give(self, role: TensorRole, tensor: Tensor) -> None:
         self._add(self._given(role, self._number_result(tensor), tensor))
         self._contents.note(tensor)
 
-    def _given(self, role: Role, number: int, tensor: Tensor) -> Given:
+    def _given(self, role: TensorRole, number: int, tensor: Tensor) -> Given:
         dense, scale = tensor if tensor.layout == torch.strided else tensor.to_dense(), None
         if tensor.is_quantized:
             if tensor.qscheme() != torch.per_tensor_affine:
@@ -212,7 +212,7 @@ class _Recorder:
             dense, scale = tensor.int_repr(), (tensor.q_scale(), tensor.q_zero_point())
         if role != "input":
             self._storages.append(self._content(dense))
-        return Given(number, role, max(0, len(self._storages) - 1), form_of(dense), str(tensor.layout), scale)
+        return Given(number, role, max(0, len(self._storages) - 1), extent_of(dense), str(tensor.layout), scale)
 
     def _content(self, tensor: Tensor) -> bytes:
         self._bytes += tensor.untyped_storage().nbytes()

@@ -15,29 +15,30 @@ from esr.evaluation.worker.tape import (
     NAMES,
     Call,
     Complex,
-    Foreign,
     Given,
     Items,
     Named,
+    OnDevice,
     Overwritten,
-    Place,
     Ref,
     Step,
     Tape,
+    Unshared,
     Value,
     View,
-    formed,
     raw_bytes,
     references,
+    tensor_in,
     tensors,
 )
+from esr.text import one_line
 
 _OPERATOR = re.compile(r"(\w+)\.(\w+)\.(\w+)")
 _NUMBER = 4
 """Bytes of a number as parameters hold it."""
 
 
-class Watcher(Protocol):
+class ReplayWatcher(Protocol):
     """Learns of what is no call of an operator."""
 
     def overwrote(self, tensor: Tensor) -> None:
@@ -60,7 +61,7 @@ class Replay(nn.Module):
 
     def __init__(self, raw: bytes, device: torch.device) -> None:
         super().__init__()
-        self.watcher: Watcher | None = None
+        self.watcher: ReplayWatcher | None = None
         self.given: dict[int, Tensor | None]
         """Number -> tensor that no operator made; `None` for the input."""
         self._device = device
@@ -71,7 +72,7 @@ class Replay(nn.Module):
             self._storages = [torch.empty(one, dtype=torch.uint8, device=device).untyped_storage() for one in sizes]
             self._fill()
             self.given = {one.number: self._leaf(one) for one in self._tape.steps if isinstance(one, Given)}
-            foreign = [step for step in self._tape.steps if isinstance(step, Foreign)]
+            foreign = [step for step in self._tape.steps if isinstance(step, Unshared)]
             self._left = {one.number: self._leaf(one) for step in foreign for one in step.results}
         except (msgspec.MsgspecError, ValueError, KeyError, IndexError, RuntimeError, TypeError) as error:
             raise NetworkError(f"no recorded pass: {error}") from error
@@ -81,9 +82,14 @@ class Replay(nn.Module):
     def constants(self) -> int:
         """Numbers on the tape that are no parameters."""
         held = sum(len(content) for content in self._tape.storages)
-        steps = (step for one in self._tape.steps for step in (one.changed if isinstance(one, Foreign) else [one]))
+        steps = (step for one in self._tape.steps for step in (one.changed if isinstance(one, Unshared) else [one]))
         changed = sum(len(step.content) for step in steps if isinstance(step, Overwritten))
         return max(0, (held + changed) // _NUMBER - sum(one.numel() for one in self.parameters()))
+
+    @property
+    def steps(self) -> int:
+        """Number of steps on the tape."""
+        return len(self._tape.steps)
 
     def forward(self, x: Tensor) -> Tensor:
         """The recorded pass over an input of the recorded size."""
@@ -104,7 +110,7 @@ class Replay(nn.Module):
         """The tensor; `None` for the input."""
         if given.role == "input":
             return None
-        tensor = formed(self._storages[given.storage], given.form)
+        tensor = tensor_in(self._storages[given.storage], given.extent)
         if given.scale is not None:
             tensor = torch._make_per_tensor_quantized_tensor(tensor, *given.scale)
         elif given.layout == "torch._mkldnn":
@@ -125,15 +131,17 @@ class Replay(nn.Module):
             alive.update(zip(step.results, tensors(operator(*args, **keywords)), strict=True))
         elif isinstance(step, View):
             with _disable_current_modes():
-                alive[step.number] = formed(alive[step.of].untyped_storage(), step.form)
+                alive[step.number] = tensor_in(alive[step.of].untyped_storage(), step.extent)
         elif isinstance(step, Overwritten):
             self._overwrite(step, alive)
-        elif isinstance(step, Foreign):
+        elif isinstance(step, Unshared):
             for one in step.changed:
                 self._overwrite(one, alive)
             if self.watcher:
                 results = [alive[one.number] for one in step.results]
-                self.watcher.saw(operators.Foreign(step.operator), [alive[one] for one in step.reads], results)
+                self.watcher.saw(
+                    operators.Foreign(one_line(step.operator)), [alive[one] for one in step.reads], results
+                )
 
     def _overwrite(self, step: Overwritten, alive: dict[int, Tensor]) -> None:
         tensor = alive[step.number]
@@ -150,7 +158,7 @@ class Replay(nn.Module):
             return [self._value(one, alive) for one in value.items]
         if isinstance(value, Named):
             return NAMES[value.name]
-        if isinstance(value, Place):
+        if isinstance(value, OnDevice):
             return torch.device("cpu") if value.on_cpu else self._device
         return complex(value.real, value.imag) if isinstance(value, Complex) else value
 
@@ -173,7 +181,7 @@ def _write(storage: torch.UntypedStorage, content: bytes) -> None:
 
 
 def _last_uses(tape: Tape) -> dict[int, list[int]]:
-    """Place of a step -> numbers of tensors that no later one uses."""
+    """OnDevice of a step -> numbers of tensors that no later one uses."""
     last: dict[int, int] = {}
     for place, step in enumerate(tape.steps):
         last |= dict.fromkeys(_used(step), place)
@@ -189,7 +197,7 @@ def _used(step: Step) -> Sequence[int]:
     if isinstance(step, Call):
         arguments = (*step.args, *step.kwargs.values())
         return [*step.results, *(number for one in arguments for number in references(one))]
-    if isinstance(step, Foreign):
+    if isinstance(step, Unshared):
         results = [one.number for one in step.results]
         return [*step.reads, *results, *(one.number for one in step.changed)]
     return [step.number, step.of] if isinstance(step, View) else [step.number]

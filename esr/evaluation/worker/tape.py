@@ -21,7 +21,7 @@ _WORDS = (torch.dtype, torch.layout, torch.memory_format)
 NAMES: Mapping[str, Any] = {str(one): one for one in vars(torch).values() if isinstance(one, _WORDS)}
 """Name -> type, layout or memory format."""
 _Number: TypeAlias = Annotated[int, Meta(ge=0)]
-Role: TypeAlias = Literal["input", "parameter", "buffer", "other"]
+TensorRole: TypeAlias = Literal["input", "parameter", "buffer", "other"]
 
 
 class Unrecordable(Exception):  # noqa: N818 - a result of recording, to be reported
@@ -44,7 +44,7 @@ class Named(_Part, frozen=True, tag="named"):
     name: str
 
 
-class Place(_Part, frozen=True, tag="device"):
+class OnDevice(_Part, frozen=True, tag="device"):
     """The device that the pass runs on, or the CPU."""
 
     on_cpu: bool
@@ -63,10 +63,10 @@ class Items(_Part, frozen=True, tag="list"):
     items: tuple["Value", ...]
 
 
-Value: TypeAlias = Union[bool, int, float, str, Ref, Named, Place, Complex, Items, None]  # noqa: UP007 - for msgspec
+Value: TypeAlias = Union[bool, int, float, str, Ref, Named, OnDevice, Complex, Items, None]  # noqa: UP007 - for msgspec
 
 
-class Form(_Part, frozen=True):
+class Extent(_Part, frozen=True):
     """The part of a storage that a tensor is."""
 
     dtype: str
@@ -79,14 +79,14 @@ class Given(_Part, frozen=True, tag="given"):
     """A tensor that no operator of the pass made."""
 
     number: _Number
-    role: Role
+    role: TensorRole
     storage: _Number
-    """Place of its contents among the tape's; of no meaning for the input."""
-    form: Form
+    """OnDevice of its contents among the tape's; of no meaning for the input."""
+    extent: Extent
     layout: str = "torch.strided"
-    """The one that it has; contents and form are those of its dense copy."""
+    """The one that it has; contents and extent are those of its dense copy."""
     scale: tuple[float, int] | None = None
-    """Of a quantised tensor, with its zero point; contents and form are those of its integers."""
+    """Of a quantised tensor, with its zero point; contents and extent are those of its integers."""
 
 
 class View(_Part, frozen=True, tag="view"):
@@ -94,7 +94,7 @@ class View(_Part, frozen=True, tag="view"):
 
     number: _Number
     of: _Number
-    form: Form
+    extent: Extent
 
 
 class Call(_Part, frozen=True, tag="call"):
@@ -116,7 +116,7 @@ class Overwritten(_Part, frozen=True, tag="overwritten"):
     """Of the whole storage."""
 
 
-class Foreign(_Part, frozen=True, tag="foreign"):
+class Unshared(_Part, frozen=True, tag="unshared"):
     """An operator that only the network's own process has, and what it left."""
 
     operator: str
@@ -127,7 +127,7 @@ class Foreign(_Part, frozen=True, tag="foreign"):
     """Of its arguments."""
 
 
-Step: TypeAlias = Given | View | Call | Overwritten | Foreign
+Step: TypeAlias = Given | View | Call | Overwritten | Unshared
 
 
 class Tape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -171,7 +171,7 @@ def encoded(value: Any, number_of: Callable[[Tensor], int]) -> Value:
     if isinstance(value, complex):
         return Complex(value.real, value.imag)
     if isinstance(value, (torch.device, *_WORDS)):
-        return Place(value.type == "cpu") if isinstance(value, torch.device) else Named(str(value))
+        return OnDevice(value.type == "cpu") if isinstance(value, torch.device) else Named(str(value))
     if isinstance(value, (bool, int, float, str, NoneType, torch.Generator)):
         return None if isinstance(value, torch.Generator) else value  # its own numbers are random, whatever the seed
     raise Unrecordable(f"an argument of type {type(value).__name__}")
@@ -184,22 +184,22 @@ def is_plain(tensor: Tensor) -> bool:
     return not (own or lazy or tensor.is_meta)
 
 
-def form_of(tensor: Tensor) -> Form:
+def extent_of(tensor: Tensor) -> Extent:
     """The part of its storage that a tensor is."""
-    return Form(str(tensor.dtype), tuple(tensor.shape), tuple(tensor.stride()), int(tensor.storage_offset()))
+    return Extent(str(tensor.dtype), tuple(tensor.shape), tuple(tensor.stride()), int(tensor.storage_offset()))
 
 
-def formed(storage: torch.UntypedStorage, form: Form) -> Tensor:
-    """The tensor of a form in a storage.
+def tensor_in(storage: torch.UntypedStorage, extent: Extent) -> Tensor:
+    """The tensor of an extent in a storage.
 
     Raises:
         ValueError: The storage has no such part.
     """
-    dtype = DTYPES[form.dtype]
-    last = form.offset + sum((n - 1) * step for n, step in zip(form.shape, form.stride, strict=True))
-    if math.prod(form.shape) and (last + 1) * dtype.itemsize > storage.nbytes():
+    dtype = DTYPES[extent.dtype]
+    last = extent.offset + sum((n - 1) * step for n, step in zip(extent.shape, extent.stride, strict=True))
+    if math.prod(extent.shape) and (last + 1) * dtype.itemsize > storage.nbytes():
         raise ValueError("a tensor beyond its storage")
-    return torch.empty(0, dtype=dtype, device=storage.device).set_(storage, form.offset, form.shape, form.stride)
+    return torch.empty(0, dtype=dtype, device=storage.device).set_(storage, extent.offset, extent.shape, extent.stride)
 
 
 def raw_bytes(storage: torch.UntypedStorage) -> Tensor:

@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from esr.errors import NetworkError
 from esr.evaluation.worker import tape
+from esr.evaluation.worker.audit import inspect
 from esr.evaluation.worker.recorder import record
 from esr.evaluation.worker.replay import Replay
 from esr.networks import devices
@@ -223,8 +224,8 @@ def changed(**fields):
 
 
 def beyond(steps):
-    form = tape.Form("torch.float32", (10**6,), (1,), 0)
-    return [msgspec.structs.replace(step, form=form) if isinstance(step, tape.Given) else step for step in steps]
+    extent = tape.Extent("torch.float32", (10**6,), (1,), 0)
+    return [msgspec.structs.replace(step, extent=extent) if isinstance(step, tape.Given) else step for step in steps]
 
 
 @pytest.mark.parametrize(
@@ -235,8 +236,8 @@ def beyond(steps):
         (changed(operator="test_replay.twice.default"), "no operator"),
         (changed(operator="__import__.os.system"), "no operator"),
         (beyond, "a tensor beyond its storage"),
-        (lambda _: [tape.Given(0, "other", 9, tape.Form("torch.float32", (), (), 0))], "list index out of range"),
-        (lambda _: [tape.Given(0, "other", 0, tape.Form("torch.float", (), (), 0))], "float"),
+        (lambda _: [tape.Given(0, "other", 9, tape.Extent("torch.float32", (), (), 0))], "list index out of range"),
+        (lambda _: [tape.Given(0, "other", 0, tape.Extent("torch.float", (), (), 0))], "float"),
     ],
 )
 def test_what_is_no_tape_is_refused_in_one_line(change, message):
@@ -267,3 +268,15 @@ def test_arguments_stand_on_a_tape_as_they_were(value):
     raw = msgspec.msgpack.encode(kept)
     replay = Replay(tape_of(Network(lambda _, y: y)), CPU)
     assert replay._value(msgspec.msgpack.decode(raw, type=tape.Value), {}) == value
+
+
+def test_names_of_operators_from_a_tape_hold_no_control_characters():
+    known = msgspec.msgpack.decode(tape_of(Network(by_compiled_operators)), type=tape.Tape)
+    steps = [
+        msgspec.structs.replace(step, operator="\x1b[31mred\n") if isinstance(step, tape.Unshared) else step
+        for step in known.steps
+    ]
+    replay = Replay(msgspec.msgpack.encode(msgspec.structs.replace(known, steps=tuple(steps))), CPU)
+    with torch.inference_mode():
+        (name,) = set(inspect(replay, LR)[1].unknown) - {"aten.dequantize"}
+    assert name.isprintable()
