@@ -83,25 +83,36 @@ class Dataset:
         return self.pairs[0].hr_file is not None
 
 
-def load_dataset(conf: DataConf, border: int = 4) -> Dataset:
-    """Finds, pairs and decodes the images that `conf` describes.
+def find(conf: DataConf) -> Found:
+    """Finds the images that `conf` describes.
 
     Without `data.root`, `data.hr` and `data.lr`, a set is looked for below `esr.data.layouts.data_home()`.
+
+    Raises:
+        ConfigError: `conf` contradicts itself.
+        DataError: The set is missing or empty.
+    """
+    if conf.limit is not None and conf.limit < 1:
+        raise ConfigError(f"data.limit={conf.limit}: must be at least 1")
+    if conf.kind not in ("demo", "folder"):
+        raise ConfigError(f"data.kind={conf.kind}: no such choice; {did_you_mean(conf.kind, ['demo', 'folder'])}")
+    return Found(_demo_files(conf)) if conf.kind == "demo" else find_files(conf)
+
+
+def load_dataset(conf: DataConf, border: int = 4, found: Found | None = None) -> Dataset:
+    """Pairs and decodes the images that `conf` describes.
 
     Args:
         conf: The data set.
         border: Pixels cut at each side before quality is measured; HR has to be large enough for it.
+        found: Its files; `None`: they are looked for.
 
     Raises:
         ConfigError: `conf` contradicts itself.
         DataError: The set is missing or empty, its files do not pair, or an image is unreadable, of the wrong
             size or too small to measure.
     """
-    if conf.limit is not None and conf.limit < 1:
-        raise ConfigError(f"data.limit={conf.limit}: must be at least 1")
-    if conf.kind not in ("demo", "folder"):
-        raise ConfigError(f"data.kind={conf.kind}: no such choice; {did_you_mean(conf.kind, ['demo', 'folder'])}")
-    found = Found(_demo_files(conf)) if conf.kind == "demo" else find_files(conf)
+    found = found or find(conf)
     sources = sorted(paired(found), key=lambda source: _natural(source.name))[: conf.limit]
     made: LrOrigin = "bundled" if conf.kind == "demo" else "bicubic"
     origin: LrOrigin = "files" if found.lr else made

@@ -21,19 +21,16 @@ _RESULTS = ("outputs", "multirun", RESULTS_CACHE)
 """Folders of results below `out`."""
 
 
-def wishes(settings: EsrConf, folder: Path | None, model: ModelConf) -> Wishes:
+def wishes(settings: EsrConf, folder: Path | None, model: ModelConf, found: layouts.Found) -> Wishes:
     """The sandbox of one network: it reads its own code, and neither images nor records.
 
     Args:
-        settings: Name the images and the folder of results.
+        settings: Name the folder of results.
         folder: Of this evaluation's results, if there is one.
         model: The network.
-
-    Raises:
-        DataError: The images are missing.
+        found: The images.
     """
-    found = layouts.find_files(settings.data) if settings.data.kind == "folder" else None
-    images = {file.parent for file in _files(*found.hr, *found.lr)} if found else set()
+    images = {file.parent for file in _files(*found.hr, *found.lr)}
     results = [Path(settings.out) / name for name in _RESULTS]
     folders = [folder] if folder else []
     roots = [Path(settings.data.root).expanduser()] if settings.data.root else []

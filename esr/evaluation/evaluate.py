@@ -17,6 +17,7 @@ from esr.config.cards import card_of_model
 from esr.config.schema import EsrConf, ModelConf, network_name
 from esr.config.terms import ROLES, Role
 from esr.data import datasets
+from esr.data.layouts import Found
 from esr.errors import ConfigError, RecordError
 from esr.evaluation import containment, steps, untimed
 from esr.evaluation.cache_key import cache_key
@@ -70,21 +71,28 @@ def evaluate(settings: EsrConf, folder: Path | None = None, progress: Progress |
         records.require_room(folder)
     models: Mapping[Role, ModelConf] = {"candidate": settings.model, "baseline": settings.baseline}
     progress.stage("starting workers", None)
+    found = datasets.find(settings.data)
     starts = {
-        role: Start(settings.timing.timeout_s, containment.wishes(settings, folder, model), packages_of(model))
+        role: Start(settings.timing.timeout_s, containment.wishes(settings, folder, model, found), packages_of(model))
         for role, model in models.items()
     }
     seed = secrets.randbelow(2**32) if settings.timing.seed is None else settings.timing.seed
     with Crew(starts) as crew:
         crew.start(order_of(seed, 0))  # torch is imported while this process reads images and weights
-        return _evaluate(settings, folder, progress, crew, seed, started)
+        return _evaluate(settings, folder, progress, crew, seed, started, found)
 
 
 def _evaluate(
-    settings: EsrConf, folder: Path | None, progress: Progress, crew: Crew, seed: int, started: float
+    settings: EsrConf,
+    folder: Path | None,
+    progress: Progress,
+    crew: Crew,
+    seed: int,
+    started: float,
+    found: Found,
 ) -> records.Record:
     progress.stage("images", None)
-    dataset = datasets.load_dataset(settings.data, settings.quality.border)
+    dataset = datasets.load_dataset(settings.data, settings.quality.border, found)
     evaluation = Evaluation(
         settings=settings,
         dataset=dataset,
@@ -100,7 +108,7 @@ def _evaluate(
     with _named("rename the file"):
         for pair in evaluation.dataset.pairs:
             check_image_name(pair.name)
-    key = cache_key(settings, [subject.weights for subject in evaluation.subjects])
+    key = cache_key(settings, [subject.weights for subject in evaluation.subjects], found)
     measure = _single if settings.timing.protocol == "single" else _paired
     processes, watched = measure(evaluation)
     if folder:
