@@ -13,6 +13,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from esr.complexity import operators
 from esr.complexity.counting import in_every_thread
+from esr.complexity.flow import written
 from esr.complexity.replica import as_written, registered
 from esr.evaluation.worker.contents import Contents
 from esr.evaluation.worker.multiplied import storage_of
@@ -89,8 +90,8 @@ class _Recorder:
         self._storages: list[bytes] = []
         self._bytes = 0
         self._made = 0
-        self._numbers: MutableMapping[Tensor, int] = WeakTensorKeyDictionary()
-        """Tensor -> its number."""
+        self._numbers: MutableMapping[Tensor, tuple[int, int]] = WeakTensorKeyDictionary()
+        """Tensor -> its number and its storage, which may be exchanged."""
         self._known: dict[int, int] = {}
         """Storage -> number of a tensor in it."""
         self._guards: dict[int, weakref.ref[torch.UntypedStorage]] = {}
@@ -127,7 +128,7 @@ class _Recorder:
             begun, call, length = self._pending.pop()
         try:
             with _disable_current_modes():
-                self._add_operator(operator, call, tensors(arguments), tensors(result), length)
+                self._add_operator(operator, call, arguments, tensors(result), length)
         except Unrecordable as error:
             self.fault = self.fault or str(error)
         self._contents.after(operator, arguments, result)
@@ -153,27 +154,29 @@ class _Recorder:
             return None
 
     def _add_operator(
-        self, operator: Any, call: Call | None, read: Sequence[Tensor], results: Sequence[Tensor], before: int
+        self, operator: Any, call: Call | None, arguments: Sequence[Any], results: Sequence[Tensor], before: int
     ) -> None:
         """Adds an operator that has run.
 
         Args:
             operator: The operator.
             call: Its call, if it can be repeated.
-            read: Tensors among its arguments.
+            arguments: Its arguments.
             results: Tensors in its result.
             before: Number of steps when it began.
         """
-        if len(self._steps) > before and all(one in self._numbers for one in results):
+        if len(self._steps) > before and all(map(self._is_known, results)):
             return  # it is written in Python, and its parts are recorded
         if call is not None:
             self._add(msgspec.structs.replace(call, results=tuple(map(self._number_result, results))))
             return
         if operators.is_bookkeeping(operator) and not results:
             return
-        changed = [Overwritten(self._number(one), self._content(one)) for one in self._contents.changed(read)]
+        read = tensors(arguments)
         reads = tuple(map(self._number, read))
-        fresh = [one for one in results if one not in self._numbers]
+        mutated = {self._number(one): one for one in (*self._contents.changed(read), *written(operator, arguments))}
+        changed = [Overwritten(number, self._content(one)) for number, one in mutated.items()]
+        fresh = [one for one in results if not self._is_known(one)]
         given = [self._given("other", self._number_result(one), one) for one in fresh]
         self._add(Unshared(operators.name(operator), reads, tuple(given), tuple(changed)))
 
@@ -183,22 +186,24 @@ class _Recorder:
 
     def _number(self, tensor: Tensor) -> int:
         """The tensor's number; one that no operator made gets it now."""
-        known = self._numbers.get(tensor)
-        if known is not None:
-            return known
+        if self._is_known(tensor):
+            return self._numbers[tensor][0]
         if not is_plain(tensor):
             raise Unrecordable(f"a tensor of type {type(tensor).__name__}, {tensor.layout}")
         storage = storage_of(tensor)
         if storage not in self._known:
             for role, one in self._registered.get(storage, ()):
                 self._give(role, one)
-        if tensor not in self._numbers:
+        if not self._is_known(tensor):
             if storage in self._known and tensor.layout == torch.strided:
                 of = self._known[storage]
                 self._add(View(self._number_result(tensor), of, extent_of(tensor)))
             else:
                 self._give("other", tensor)
-        return self._numbers[tensor]
+        return self._numbers[tensor][0]
+
+    def _is_known(self, tensor: Tensor) -> bool:
+        return tensor in self._numbers and self._numbers[tensor][1] == storage_of(tensor)
 
     def _give(self, role: TensorRole, tensor: Tensor) -> None:
         self._add(self._given(role, self._number_result(tensor), tensor))
@@ -222,10 +227,10 @@ class _Recorder:
 
     def _number_result(self, tensor: Tensor) -> int:
         """A new number, unless the operator returned one of its arguments."""
-        if tensor in self._numbers:
-            return self._numbers[tensor]
+        if self._is_known(tensor):
+            return self._numbers[tensor][0]
         self._made += 1
-        self._numbers[tensor] = self._made
+        self._numbers[tensor] = self._made, storage_of(tensor)
         if tensor.layout == torch.strided and storage_of(tensor) not in self._known:
             storage, address = tensor.untyped_storage(), storage_of(tensor)
             self._known[address] = self._made

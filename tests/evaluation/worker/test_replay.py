@@ -79,6 +79,14 @@ def replaces_a_weight(network, y):
     return y + functional.conv2d(y[:, :3], weight, padding=1)
 
 
+def exchanges_a_weight(network, y):
+    kept = network.weight.data
+    network.weight.data = kept.flip(0)
+    y = y + functional.conv2d(y[:, :3], network.weight, padding=1)
+    network.weight.data = kept
+    return y
+
+
 def fails_and_goes_on(_, y):
     for operator in (torch.linalg.inv, torch.relu):
         try:
@@ -133,8 +141,8 @@ def by_compiled_operators(_, y):
 
 
 KINDS = [
-    shares_memory, writes_to_what_it_keeps, replaces_a_weight, fails_and_goes_on, several_at_once, by_content,
-    other_types, at_random, in_a_thread, odd_arguments, in_sparse_tensors, by_compiled_operators,
+    shares_memory, writes_to_what_it_keeps, replaces_a_weight, exchanges_a_weight, fails_and_goes_on, several_at_once,
+    by_content, other_types, at_random, in_a_thread, odd_arguments, in_sparse_tensors, by_compiled_operators,
 ]  # fmt: skip
 FOR_ANOTHER_INPUT = [one for one in KINDS if one not in (by_content, by_compiled_operators)]
 
