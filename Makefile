@@ -56,7 +56,8 @@ demo: $(STAMP)  ## measure RLFN beside IMDN on the demo images, with a picture: 
 	$(BIN)/esr model=rlfn quality.save=crops $(ARGS)
 
 test: $(STAMP)  ## run the tests, JOBS at a time; ARGS='-k weights' selects some
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+	@# Where the environment forbids bytecode files, each process would rewrite the assertions of all tests anew.
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 lint: $(STAMP)  ## run ruff (rules and format) and import-linter (layers and circles)
 	$(BIN)/ruff check .

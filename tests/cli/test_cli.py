@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from helpers.participants import SMALL
+from helpers.participants import ONCE, SMALL
 
 from esr.config.cards import model_names
 
@@ -133,7 +133,7 @@ def test_a_mistake_ends_in_one_line_and_exit_code_2(run_esr, arguments, words):
 
 
 def test_an_evaluation_prints_its_table_and_says_where_the_record_lies(run_esr, participant):
-    run = run_esr(*SMALL, cwd=participant)
+    run = run_esr(*SMALL, *ONCE, "data.limit=1", cwd=participant)
     assert run.code == 0, run.err
     for row in ("runtime [ms]", "ratio to baseline", "params", "FLOPs", "MACs", "activations", "peak memory"):
         assert row in run.out
@@ -146,7 +146,7 @@ def test_an_evaluation_prints_its_table_and_says_where_the_record_lies(run_esr, 
 
 
 def test_results_go_below_the_folder_that_out_names(run_esr, participant, tmp_path):
-    run = run_esr(*SMALL, f"out={tmp_path}/elsewhere", cwd=participant)
+    run = run_esr(*SMALL, *ONCE, "data.limit=1", f"out={tmp_path}/elsewhere", cwd=participant)
     assert run.code == 0, run.err
     assert run.records[0].is_relative_to(tmp_path / "elsewhere")
 

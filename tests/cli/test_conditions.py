@@ -12,7 +12,7 @@ import pytest
 from filelock import FileLock
 from helpers.command import wait_for
 from helpers.forked import Forked
-from helpers.participants import SMALL
+from helpers.participants import ONCE, SMALL
 
 from esr.cli import signals
 from esr.evaluation.crew import Crew, Start
@@ -139,7 +139,7 @@ def test_training_ends_soon_after_ctrl_c_even_during_a_long_step(participant):
 def test_waiting_for_the_lock_is_said_where_there_is_no_terminal(participant):
     (participant / "locks").mkdir()
     with FileLock(participant / "locks" / "host.lock"):
-        running = started(participant, *SMALL, "timing.rounds=1")
+        running = started(participant, *SMALL, *ONCE, "data.limit=1")
         until = time.monotonic() + 60
         while not running.err and time.monotonic() < until:
             time.sleep(0.02)

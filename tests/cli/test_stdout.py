@@ -6,7 +6,7 @@ import sys
 
 import pytest
 from helpers.forked import run_forked
-from helpers.participants import SMALL
+from helpers.participants import ONCE, SMALL
 
 COMMANDS = (
     ("--help",),
@@ -53,7 +53,7 @@ def test_a_full_disk_behind_standard_output_is_one_line(words, unbuffered):
 @needs_full
 def test_a_full_disk_behind_standard_output_costs_no_record(participant):
     full = "import os; os.dup2(os.open('/dev/full', os.O_WRONLY), 1)"
-    done = run_forked(SMALL, participant, {**os.environ, "ESR_OFFLINE": "1"}, before=full)
+    done = run_forked([*SMALL, *ONCE, "data.limit=1"], participant, {**os.environ, "ESR_OFFLINE": "1"}, before=full)
     assert (done.code, done.err.splitlines()[-1]) == (2, FULL.strip())
     assert done.records
 

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.command import Run
-from helpers.participants import SMALL
 from helpers.paths import ROOT
-from helpers.sweeps import by_network, multirun, network
+from helpers.sweeps import SHARED, by_network, multirun, network
 from PIL import Image
 
 RunEsr = Callable[..., Run]
@@ -80,8 +79,7 @@ def test_a_strangers_network_and_images_are_measured_as_they_are_and_named(run_e
         "_target_: rep.Net\nargs: {in_place: true, scripted: true}\n"
         "checkpoint: {file: w.ckpt, state_dict_under: state_dict, strip_prefix: 'model.'}\n"
     )
-    words = [word for word in SMALL if not word.startswith(("model=", "weights="))]
-    run = run_esr("model=rep.yaml", *words, "timing.rounds=2", cwd=stranger)
+    run = run_esr("model=rep.yaml", *SHARED, cwd=stranger)
     assert run.code == 0, run.err
     assert "rep against tiny on folder: 3 images, LR given: lq" in run.out
     assert "3 images beside the set were skipped: swinir (3 images, no known name)" in run.out
@@ -107,7 +105,7 @@ def test_in_a_multirun_only_the_network_whose_yaml_is_broken_fails(run_esr: RunE
     os.mkfifo(participant / "pipe.yaml")
     (participant / "endless.yaml").symlink_to("/dev/zero")
     names = ("latin", "sound", "deep", "list", "folder", "pipe", "endless")
-    run = multirun(run_esr, participant, ",".join(f"{name}.yaml" for name in names), "timing.rounds=2")
+    run = multirun(run_esr, participant, ",".join(f"{name}.yaml" for name in names), "data.limit=1")
     assert run.code == 1
     assert "Traceback" not in run.err + run.out
     assert by_network(run.records).keys() == {"sound"}

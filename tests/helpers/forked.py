@@ -22,6 +22,7 @@ from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from helpers.command import Run
@@ -37,14 +38,19 @@ OURS = tuple(
     for path in sorted((ROOT / "esr").rglob("[!_]*.py"))  # without the links: a worker imports its network by itself
 )
 """Modules of `esr`, none of which reads the environment or starts anything when it is imported."""
-WORKER = "from esr.evaluation.worker.child import main"
+WORKERS = ("esr.sandbox.launch", "esr.evaluation.worker.child")
+WORKER = f"from {WORKERS[-1]} import main"
 """A part of the program that a worker runs."""
+COMMANDS = "helpers.parsed"
+"""A module imported between those of a worker and all others of `esr`."""
 HANDLED = {
     "CUDA_STUB", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "NVML_STUB", "NVML_STUB_TIME", "PYTHONPATH", "TMPDIR",
 }  # fmt: skip
 """Variables of the environment that act here as they do in a fresh process; those of `esr` do so anyway."""
 
 
+_kept: list[ModuleType] = []
+"""Modules that are in use although a process has forgotten them."""
 _last = [""]
 """The module that was imported last before the command; none where that is not known."""
 
@@ -69,7 +75,7 @@ class Forked:
         self, arguments: Sequence[str], folder: Path, environment: Mapping[str, str], before: str = ""
     ) -> None:
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([*LIBRARIES, *OURS, "helpers.parsed"])
+        context.set_forkserver_preload([*LIBRARIES, *WORKERS, COMMANDS, *OURS])
         pipes = [context.Pipe(duplex=False) for _ in range(2)]
         given = (list(arguments), folder, dict(environment), before, *(theirs for _, theirs in pipes))
         self._process = context.Process(target=_command, args=given)
@@ -182,6 +188,12 @@ def _forget_modules_of(folder: str) -> None:
             del sys.modules[name]
 
 
+def _forget_modules_of_commands() -> None:
+    """Leaves a worker the modules of `esr` that a fresh one has, all of whose functions it watches."""
+    later = takewhile(lambda name: name != COMMANDS, reversed(sys.modules))
+    _kept.extend(sys.modules.pop(name) for name in list(later) if name.split(".")[0] == "esr")
+
+
 class Forking(subprocess.Popen):  # type: ignore[type-arg]
     """Starts a worker, `esr` or a benchmark by a fork instead of a fresh interpreter; anything else as usual."""
 
@@ -221,6 +233,7 @@ class Forking(subprocess.Popen):  # type: ignore[type-arg]
                 sys.argv, sys.path[:0] = args[1:], [str(Path(script).parent)]
                 runpy.run_path(script, run_name="__main__")
             elif WORKER in program:
+                _forget_modules_of_commands()
                 exec(program, {"__name__": "__main__"})
             else:
                 runpy.run_module(program, run_name="__main__", alter_sys=True)

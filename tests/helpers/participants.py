@@ -81,3 +81,5 @@ SMALL = (
     "telemetry=off",
 )
 """Overrides of an evaluation that takes seconds: a tiny network against itself on small images."""
+ONCE = ("timing.rounds=1", "timing.warmup.max_passes=2")
+"""Further ones for tests in which no runtime matters."""

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 from helpers.command import Run
-from helpers.participants import SMALL
+from helpers.participants import ONCE, SMALL
 
-SHARED = tuple(word for word in SMALL if not word.startswith(("model=", "weights=")))
+SHARED = (*(word for word in SMALL if not word.startswith(("model=", "weights="))), *ONCE)
 """Overrides of a multirun apart from its networks and their weights."""
 
 

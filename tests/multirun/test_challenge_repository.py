@@ -6,13 +6,17 @@ from pathlib import Path
 
 import pytest
 from helpers.challenge_repository import NETWORKS, make_repository
-from helpers.participants import SMALL
+from helpers.participants import ONCE, SMALL
 
 from esr.config.compose import compose
 from esr.config.repository_words import expand
 from esr.errors import ConfigError
 
-SHARED = [word for word in SMALL if word.startswith(("data", "timing", "device", "telemetry"))]
+SHARED = [
+    *(word for word in SMALL if word.startswith(("data", "timing", "device", "telemetry"))),
+    *ONCE,
+    "data.limit=1",
+]
 
 
 @pytest.fixture(scope="module")

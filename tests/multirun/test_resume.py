@@ -268,7 +268,7 @@ def test_weights_and_arguments_share_a_table_and_the_current_folder_tells_nothin
 
 def test_two_teams_with_one_file_name_have_two_records_in_one_table(participant, run_esr):
     teams(participant, "one", "two")
-    run = multirun(run_esr, participant, "one/model.yaml,two/model.yaml", "timing.rounds=1", "data.limit=1")
+    run = multirun(run_esr, participant, "one/model.yaml,two/model.yaml", "data.limit=1")
     assert run.code == 0
     assert len(run.records) == 2
     assert "2 networks: 2 measured" in run.out
@@ -276,7 +276,7 @@ def test_two_teams_with_one_file_name_have_two_records_in_one_table(participant,
     ranked = run_esr("rank", "multirun/latest", "--format", "csv", cwd=participant)
     assert {line.partition(",")[0] for line in ranked.out.splitlines()[1:]} >= {"model (one)", "model (two)"}
     assert ranked.err == ""
-    again = multirun(run_esr, participant, "one/model.yaml,./one/model.yaml", "timing.rounds=1", "data.limit=1")
+    again = multirun(run_esr, participant, "one/model.yaml,./one/model.yaml", "data.limit=1")
     assert (again.code, len(again.err.splitlines())) == (2, 1)
     assert "one submission 2 times" in again.err
     assert len(again.records) == 2

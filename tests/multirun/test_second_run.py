@@ -6,13 +6,11 @@ import os
 import pytest
 from helpers import rankings
 from helpers.forked import run_forked
-from helpers.participants import SMALL, make_participant
+from helpers.participants import ONCE, SMALL, make_participant
 
 from esr.errors import ConfigError, RecordError
 from esr.multirun import second_run
 from esr.records.files import Record, decode, load_record
-
-ONCE = ("timing.rounds=1", "timing.warmup.max_passes=2")
 
 
 @pytest.fixture(scope="module")

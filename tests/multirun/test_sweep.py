@@ -48,7 +48,7 @@ def test_one_failing_network_stops_no_other_and_the_same_command_goes_on(run_esr
     network(participant, "unbuilt", args={"fault": "constructor"})
     (participant / "garbled.yaml").write_text("args: {channels: [}")
     networks = "broken.yaml,unbuilt.yaml,garbled.yaml,tiny.yaml"
-    first = multirun(run_esr, participant, networks)
+    first = multirun(run_esr, participant, networks, "data.limit=1")
     assert first.code == 1
     found = by_network(first.records)
     assert set(found) == {"broken", "tiny"}
@@ -71,7 +71,7 @@ def test_one_failing_network_stops_no_other_and_the_same_command_goes_on(run_esr
     assert run_esr("rank", "multirun/latest", cwd=participant).code == 0
 
     before = times([found["tiny"]])
-    second = multirun(run_esr, participant, networks)
+    second = multirun(run_esr, participant, networks, "data.limit=1")
     assert second.code == 1
     assert "tiny: skipped" in second.err
     assert "1 skipped" in second.out
@@ -79,13 +79,14 @@ def test_one_failing_network_stops_no_other_and_the_same_command_goes_on(run_esr
 
 
 def test_what_changed_or_is_forced_is_measured_again(run_esr, participant):
-    first = times(multirun(run_esr, participant, "tiny.yaml").records)
-    assert times(multirun(run_esr, participant, "tiny.yaml", "lock=fail").records) == first
-    forced = multirun(run_esr, participant, "tiny.yaml", "force=true")
+    words = ("tiny.yaml", "data.limit=1")
+    first = times(multirun(run_esr, participant, *words).records)
+    assert times(multirun(run_esr, participant, *words, "lock=fail").records) == first
+    forced = multirun(run_esr, participant, *words, "force=true")
     assert "1 measured" in forced.out
     assert times(forced.records) != first  # and there is one record, not two
     (participant / "tiny.py").write_text((participant / "tiny.py").read_text() + "\n# another version\n")
-    assert "1 measured" in multirun(run_esr, participant, "tiny.yaml").out
+    assert "1 measured" in multirun(run_esr, participant, *words).out
 
 
 @pytest.mark.parametrize(
@@ -233,7 +234,8 @@ def test_submitit_gives_each_network_a_process_of_its_own(run_esr, participant):
     network(participant, "broken", args={"fault": "raise"})
     places = [str(ROOT / "tests" / "helpers" / "forking_site"), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")]
     path = {"PYTHONPATH": os.pathsep.join(filter(None, places))}
-    run = multirun(run_esr, participant, "tiny.yaml,broken.yaml", "hydra/launcher=submitit_local", env=path)
+    words = ("tiny.yaml,broken.yaml", "data.limit=1", "hydra/launcher=submitit_local")
+    run = multirun(run_esr, participant, *words, env=path)
     assert run.code == 1, run.err
     assert "2 networks: 1 measured, 1 failed" in run.out
     assert "failed: broken: exception: ValueError: the weather was bad" in run.out

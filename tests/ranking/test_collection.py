@@ -341,7 +341,7 @@ def test_figures_are_the_records_own(tmp_path):
 
 
 def test_a_measured_network_is_ranked_from_end_to_end(participant, run_esr):
-    measured = run_esr(*SMALL, "out=results", cwd=participant)
+    measured = run_esr(*SMALL, "data.limit=1", "out=results", cwd=participant)
     assert measured.records, measured.err
     run = run_esr("rank", "results", "--format", "csv", cwd=participant)
     assert run.code == 0, run.err
