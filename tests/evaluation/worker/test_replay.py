@@ -288,3 +288,38 @@ def test_names_of_operators_from_a_tape_hold_no_control_characters():
     with torch.inference_mode():
         (name,) = set(inspect(replay, LR)[1].unknown) - {"aten.dequantize"}
     assert name.isprintable()
+
+
+OPERATORS = [
+    torch.relu,
+    lambda x: x.mul_(0.5),
+    lambda x: x[:, ::2].add_(1),
+    lambda x: x.data[..., 1:].neg_(),
+    lambda x: x.transpose(2, 3).contiguous().transpose(2, 3),
+    lambda x: x.unfold(3, 3, 1).mean(-1),
+    lambda x: torch.cat(x.chunk(2, 1)[::-1], 1),
+    lambda x: x.masked_fill_(x > 0.3, 0.1),
+    lambda x: x.index_add(1, torch.tensor([0, 0]), x[:, -2:]),
+    lambda x: torch.stack(torch.sort(x, dim=1)[:1]).squeeze(0),
+    lambda x: torch.rand_like(x).sub_(x),
+    lambda x: torch.add(x, 1, alpha=2, out=torch.empty_like(x)),
+    lambda x: x.expand(2, -1, -1, -1)[1:].clone(memory_format=torch.channels_last),
+]
+
+
+@given(st.lists(st.tuples(st.integers(0, 99), st.sampled_from(OPERATORS)), max_size=12))
+def test_operators_in_any_order_are_replayed(chosen):
+    def compute(_, y):
+        pool = [y]
+        for place, operator in chosen:
+            pool.append(operator(pool[place % len(pool)]))
+        return y + sum(one.sum() for one in pool)
+
+    network = Network(compute)
+    replay = Replay(tape_of(network), CPU)
+    with torch.inference_mode():
+        for lr in (LR, OTHER):
+            torch.manual_seed(1)
+            expected = network(lr)
+            torch.manual_seed(1)
+            assert torch.equal(replay(lr), expected)
