@@ -14,6 +14,8 @@ CERTAIN = 3.0
 """Standard errors of a median that count as chance: two false alarms in a thousand honest networks."""
 FEWEST_ROUNDS = 5
 """With fewer rounds, single passes are compared."""
+SLICE_MS = 4.0
+"""A scheduler's slice: in fewer passes than there should be rounds, each may be late by one, by chance."""
 CROWDED, COMPUTED_MS = 1.1, 20.0
 """Factor on the time of all threads, and milliseconds per evaluation, beyond which processor time has no room."""
 FAR_OFF = 2.0
@@ -106,6 +108,8 @@ def unaccounted(mine: Clocks, other: Clocks | None) -> str | None:
         return None
     common = min(1.0, max(0.0, other.delay)) if other is not None and other.claimed.size else 0.0
     allowed = ALLOWED + mine.slack * (1 + common / OWN_SHARE) + _excused(mine.load)
+    if mine.excess.size < FEWEST_ROUNDS:
+        allowed += SLICE_MS / float(np.median(mine.claimed_sums))
     if surely_above(mine.excess) <= allowed:
         return None
     claimed, parent = float(np.median(mine.claimed_sums)), float(np.median(mine.parent_sums))

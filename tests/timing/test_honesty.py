@@ -60,6 +60,13 @@ def test_few_rounds_are_compared_pass_by_pass():
     assert "a pass takes" in unaccounted(clocks(rounds=1, hidden=0.5), None)
 
 
+@pytest.mark.parametrize(("passes", "late_ms", "named"), [(2, 2.8, False), (2, 7.0, True), (8, 2.8, True)])
+def test_two_passes_may_be_late_by_a_slice_of_the_scheduler(passes, late_ms, named):
+    claimed = np.full((passes, 1), 23.6)
+    found = unaccounted(Clocks(claimed, claimed + late_ms, np.full((passes, 1), 0.4)), None)
+    assert (found is not None) == named
+
+
 def test_without_passes_nothing_is_said():
     nothing = clocks(rounds=0)
     assert unaccounted(nothing, nothing) is None
