@@ -137,9 +137,12 @@ def by_cuda_bench(bench: ModuleType, run: Callable[[], object]) -> float:
 def sampled(seconds: str) -> dict[str, Any]:
     """Cost of telemetry for work on the GPU, at the default pace: median and upper end of its interval."""
     uuid = str(torch.cuda.get_device_properties(0).uuid)
-    on, off = sampling.paired(float(seconds), 0.25, uuid, 0, sampling.GPU_WORK)
+    for block_s in (0.25, 1.0):  # a moment's disturbance may have made the first blocks too short for any sample
+        on, off = sampling.paired(float(seconds), block_s, uuid, 0, sampling.GPU_WORK)
+        denser = sampling.amplification(on)
+        if denser > 0:
+            break
     ratios = np.array([one.seconds / other.seconds for one, other in zip(on, off, strict=True)])
-    denser = sampling.amplification(on)
     if denser <= 0:
         raise ValueError(f"no sample fell into {len(on)} blocks")
     high = bootstrap((ratios,), np.median, method="percentile", rng=np.random.default_rng(0)).confidence_interval.high
