@@ -296,7 +296,7 @@ def _is_composite(operator: Any) -> bool:
     The C++ definition decides, since it is what runs; `OpOverload.decompose` prefers Python definitions made for
     compilers, which break interpolation up.
     """
-    if not isinstance(operator, torch._ops.OpOverload) or operator.namespace in BOOKKEEPING or _formula(operator):
+    if not isinstance(operator, torch._ops.OpOverload) or is_bookkeeping(operator) or _formula(operator):
         return False
     schema = operator._schema
     overload = f".{schema.overload_name}" if schema.overload_name else ""

@@ -99,8 +99,9 @@ def _inspect(
 def _another(evaluation: Evaluation, subject: Subject, passed: Passed, timed: Sequence[Passed]) -> Passed:
     """A pass over another input of the same size."""
     others = [one for one in timed if one is not passed and one.lr.shape == passed.lr.shape]
-    fresh = evaluation.inputs.fresh(passed.one.image)
-    return secrets.choice(others) if others else run_pass(subject.worker, evaluation.inputs, fresh)
+    if others:
+        return secrets.choice(others)
+    return run_pass(subject.worker, evaluation.inputs, evaluation.inputs.fresh(passed.one.image))
 
 
 def _count_for(subject: Subject, shape: Shape) -> tuple[int, Complexity | None]:

@@ -14,12 +14,10 @@ from esr.complexity.memory import Ledger
 from esr.evaluation.worker.messages import InspectAnswer
 from esr.evaluation.worker.multiplied import INDEXED, Multiplied, storage_of
 from esr.evaluation.worker.replay import Replay
-from esr.evaluation.worker.tape import tensors
+from esr.evaluation.worker.tape import NUMBER_BYTES, tensors
 
 _SMALL_INTEGERS = frozenset({torch.int8, torch.uint8, torch.int16, torch.int32})
 _QUANTISED = frozenset({torch.qint8, torch.quint8, torch.qint32})
-_NUMBER = 4
-"""Bytes of a number as parameters hold it."""
 _FEW = 16
 """Numbers that may be a mean or a scale rather than weights."""
 _BLANK = re.compile(r"aten\.(?:new_)?(?:empty|zeros|ones|full)\w*|aten\.(?:resize|zero|fill)_")
@@ -74,9 +72,9 @@ class _Inspection:
         """Called after a storage has changed by no operator."""
         storage = tensor.untyped_storage()
         if storage_of(tensor) in self._blank:
-            self.filled += storage.nbytes() // _NUMBER
+            self.filled += storage.nbytes() // NUMBER_BYTES
         else:
-            self.rewritten += storage.nbytes() // _NUMBER
+            self.rewritten += storage.nbytes() // NUMBER_BYTES
         self._blank.discard(storage_of(tensor))
         if storage_of(tensor) not in self._from_input:
             self.multiplied.note_overwritten(tensor)

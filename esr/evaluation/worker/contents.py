@@ -3,7 +3,7 @@
 import weakref
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +19,32 @@ _FEWEST_BYTES = 64
 """Of a storage that is watched."""
 
 
+Kept = TypeVar("Kept")
+
+
+class ByStorage(Generic[Kept]):
+    """A value for each storage, forgotten when that is freed, since its address is used again."""
+
+    def __init__(self) -> None:
+        self._values: dict[int, Kept] = {}
+        self._guards: dict[int, weakref.ref[torch.UntypedStorage]] = {}
+
+    def get(self, tensor: Tensor) -> Kept | None:
+        """The value for a tensor's storage."""
+        return self._values.get(tensor.untyped_storage()._cdata)
+
+    def put(self, tensor: Tensor, value: Kept) -> None:
+        """Sets the value for a tensor's storage."""
+        storage = tensor.untyped_storage()
+        if storage._cdata not in self._guards:
+            self._guards[storage._cdata] = weakref.ref(storage, partial(self._forget, storage._cdata))
+        self._values[storage._cdata] = value
+
+    def _forget(self, address: int, _: object) -> None:
+        self._values.pop(address, None)
+        self._guards.pop(address, None)
+
+
 class Contents:
     """A few bytes of each storage, at places that nobody knows, as the last operator left them.
 
@@ -28,8 +54,7 @@ class Contents:
 
     def __init__(self, held: Sequence[Tensor]) -> None:
         self._shares = np.random.default_rng().random(_PLACES)  # not from a generator that the network draws from
-        self._bytes: dict[int, Tensor] = {}
-        self._guards: dict[int, weakref.ref[torch.UntypedStorage]] = {}
+        self._bytes: ByStorage[Tensor] = ByStorage()
         self._places: dict[tuple[int, torch.device], Tensor] = {}
         self.note(held)
 
@@ -45,7 +70,7 @@ class Contents:
         """Tensors in storages that are not as they were left; they are noted as they are now."""
         found = []
         for tensor in _watched(values):
-            left = self._bytes.get(tensor.untyped_storage()._cdata)
+            left = self._bytes.get(tensor)
             if left is not None and not torch.equal(left, self._read(tensor)):
                 found.append(tensor)
                 self.note(tensor)
@@ -54,11 +79,7 @@ class Contents:
     def note(self, values: Any) -> None:
         """Remembers tensors as they are."""
         for tensor in _watched(values):
-            storage = tensor.untyped_storage()
-            address = storage._cdata
-            if address not in self._bytes:
-                self._guards[address] = weakref.ref(storage, partial(self._forget, address))
-            self._bytes[address] = self._read(tensor)
+            self._bytes.put(tensor, self._read(tensor))
 
     def _read(self, tensor: Tensor) -> Tensor:
         """Bytes of a tensor's storage at the places."""
@@ -68,10 +89,6 @@ class Contents:
         if key not in self._places:
             self._places[key] = torch.from_numpy((self._shares * size).astype(np.int64)).to(tensor.device)
         return raw_bytes(storage)[self._places[key]]
-
-    def _forget(self, address: int, _: object) -> None:
-        self._bytes.pop(address, None)
-        self._guards.pop(address, None)
 
 
 def _watched(values: Any) -> Iterator[Tensor]:

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
+
+from esr.evaluation.worker.tape import NUMBER_BYTES, tensors
 
 _LARGE_SHARE, _FIXED = 0.1, 512
 """Fraction of the parameters, and number, from which on other numbers that convolutions and products use count as
@@ -20,12 +21,11 @@ INDEXED = re.compile(r"aten\.(?:_?index|_unsafe_index|gather|take|embedding|scat
 """Operators whose integers are places."""
 _WORD = 2**31
 """A larger integer can hold two numbers."""
+_NUMBER_BITS = 8 * NUMBER_BYTES
 _SECOND = {"aten.mm": 1, "aten.addmm": 2}
 """Product of two matrices -> number of the second one among its arguments: attention's, of batches, is no weight."""
 _PRODUCT = 0
 """Origin that stands for a product, and for what else features are made of."""
-_FLOAT, _BITS = 4, 32
-"""Bytes and bits of a number as parameters hold it."""
 
 
 class Multiplied:
@@ -73,9 +73,8 @@ class Multiplied:
         """Notes plain numbers that an operator made a tensor of, or changed one by."""
         key = -len(self._sources) - 1
         self._sources[key] = sum(2 if type(one) is complex or abs(one) > _WORD else 1 for one in numbers)
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, Tensor):
-                self._origins[storage_of(leaf)] = self._origins.get(storage_of(leaf), set()) | {key}
+        for leaf in tensors(result):
+            self._origins[storage_of(leaf)] = self._origins.get(storage_of(leaf), set()) | {key}
 
     def only_made(self, tensor: Tensor) -> bool:
         """True if it was made from parameters or sources without a product."""
@@ -106,7 +105,7 @@ class Multiplied:
             origins = origins.union(*map(self._of, places))
         if multiplies:  # a product of parameters is no more than they are, and its work was counted
             origins = set() if features else origins - self._counted.keys()
-        results = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        results = tensors(result)
         if multiplies or any(storage_of(one) in features for one in places) or self._adds(read, features, results):
             origins = origins | {_PRODUCT}
         for leaf in results:
@@ -151,11 +150,14 @@ class Multiplied:
 
 def _unregistered(network: nn.Module) -> dict[int, int]:
     """Storage -> numbers in it that no count of parameters includes: buffers', and what wide types can hold besides."""
-    found = {storage_of(one): _numbers(one) * max(_FLOAT, one.element_size()) // _FLOAT for one in network.buffers()}
+    found = {
+        storage_of(one): _numbers(one) * max(NUMBER_BYTES, one.element_size()) // NUMBER_BYTES
+        for one in network.buffers()
+    }
     for one in network.parameters():
         found.pop(storage_of(one), None)
-        if one.element_size() > _FLOAT:
-            found[storage_of(one)] = one.numel() * (one.element_size() // _FLOAT - 1)
+        if one.element_size() > NUMBER_BYTES:
+            found[storage_of(one)] = one.numel() * (one.element_size() // NUMBER_BYTES - 1)
     return found
 
 
@@ -174,12 +176,12 @@ def _numbers(tensor: Tensor) -> int:
     held = tensor.untyped_storage().nbytes() // tensor.element_size()
     if held > tensor.numel():
         return held
-    return tensor.numel() // _BITS if _is_mask(tensor) else _distinct(tensor)
+    return tensor.numel() // _NUMBER_BITS if _is_mask(tensor) else _distinct(tensor)
 
 
 def _is_mask(tensor: Tensor) -> bool:
     """True for numbers of one bit each, as pruning multiplies weights by."""
-    fits = _BITS < tensor.numel() <= _MOST_COMPARED
+    fits = _NUMBER_BITS < tensor.numel() <= _MOST_COMPARED
     return fits and torch.unique(tensor.detach()).numel() <= 2  # noqa: PLR2004
 
 

@@ -1,6 +1,5 @@
 """Records a pass in the network's own worker, where nothing is believed: whoever replays the tape finds out."""
 
-import weakref
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +14,7 @@ from esr.complexity import operators
 from esr.complexity.counting import in_every_thread
 from esr.complexity.flow import written
 from esr.complexity.replica import as_written, registered
-from esr.evaluation.worker.contents import Contents
+from esr.evaluation.worker.contents import ByStorage, Contents
 from esr.evaluation.worker.multiplied import storage_of
 from esr.evaluation.worker.tape import (
     MOST_BYTES,
@@ -92,9 +91,8 @@ class _Recorder:
         self._made = 0
         self._numbers: MutableMapping[Tensor, tuple[int, int]] = WeakTensorKeyDictionary()
         """Tensor -> its number and its storage, which may be exchanged."""
-        self._known: dict[int, int] = {}
-        """Storage -> number of a tensor in it."""
-        self._guards: dict[int, weakref.ref[torch.UntypedStorage]] = {}
+        self._first: ByStorage[int] = ByStorage()
+        """Number of a tensor in a storage."""
         self._pending: list[tuple[Any, Call | None, int]] = []
         """Operators that run, with their calls and the number of steps before; also those that have failed."""
 
@@ -190,17 +188,19 @@ class _Recorder:
             return self._numbers[tensor][0]
         if not is_plain(tensor):
             raise Unrecordable(f"a tensor of type {type(tensor).__name__}, {tensor.layout}")
-        storage = storage_of(tensor)
-        if storage not in self._known:
-            for role, one in self._registered.get(storage, ()):
+        if self._first_in(tensor) is None:
+            for role, one in self._registered.get(storage_of(tensor), ()):
                 self._give(role, one)
         if not self._is_known(tensor):
-            if storage in self._known and tensor.layout == torch.strided:
-                of = self._known[storage]
+            if (of := self._first_in(tensor)) is not None:
                 self._add(View(self._number_result(tensor), of, extent_of(tensor)))
             else:
                 self._give("other", tensor)
         return self._numbers[tensor][0]
+
+    def _first_in(self, tensor: Tensor) -> int | None:
+        """Number of a tensor in the same storage."""
+        return self._first.get(tensor) if tensor.layout == torch.strided else None
 
     def _is_known(self, tensor: Tensor) -> bool:
         return tensor in self._numbers and self._numbers[tensor][1] == storage_of(tensor)
@@ -231,12 +231,6 @@ class _Recorder:
             return self._numbers[tensor][0]
         self._made += 1
         self._numbers[tensor] = self._made, storage_of(tensor)
-        if tensor.layout == torch.strided and storage_of(tensor) not in self._known:
-            storage, address = tensor.untyped_storage(), storage_of(tensor)
-            self._known[address] = self._made
-            self._guards[address] = weakref.ref(storage, lambda _: self._forget(address))
+        if tensor.layout == torch.strided and self._first.get(tensor) is None:
+            self._first.put(tensor, self._made)
         return self._made
-
-    def _forget(self, address: int) -> None:
-        self._known.pop(address, None)
-        self._guards.pop(address, None)

@@ -13,6 +13,7 @@ from esr.complexity import operators
 from esr.errors import NetworkError
 from esr.evaluation.worker.tape import (
     NAMES,
+    NUMBER_BYTES,
     Call,
     Complex,
     Given,
@@ -34,8 +35,6 @@ from esr.evaluation.worker.tape import (
 from esr.text import one_line
 
 _OPERATOR = re.compile(r"(\w+)\.(\w+)\.(\w+)")
-_NUMBER = 4
-"""Bytes of a number as parameters hold it."""
 
 
 class ReplayWatcher(Protocol):
@@ -84,7 +83,7 @@ class Replay(nn.Module):
         held = sum(len(content) for content in self._tape.storages)
         steps = (step for one in self._tape.steps for step in (one.changed if isinstance(one, Unshared) else [one]))
         changed = sum(len(step.content) for step in steps if isinstance(step, Overwritten))
-        return max(0, (held + changed) // _NUMBER - sum(one.numel() for one in self.parameters()))
+        return max(0, (held + changed) // NUMBER_BYTES - sum(one.numel() for one in self.parameters()))
 
     @property
     def steps(self) -> int:
@@ -181,7 +180,7 @@ def _write(storage: torch.UntypedStorage, content: bytes) -> None:
 
 
 def _last_uses(tape: Tape) -> dict[int, list[int]]:
-    """OnDevice of a step -> numbers of tensors that no later one uses."""
+    """Index of a step -> numbers of tensors that no later one uses."""
     last: dict[int, int] = {}
     for place, step in enumerate(tape.steps):
         last |= dict.fromkeys(_used(step), place)

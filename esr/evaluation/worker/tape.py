@@ -15,6 +15,8 @@ from torch import Tensor
 
 MOST_BYTES = 1 << 31
 """Of all contents."""
+NUMBER_BYTES = 4
+"""Of a number as parameters hold it."""
 DTYPES = {str(one): one for one in vars(torch).values() if isinstance(one, torch.dtype)}
 """Name -> type."""
 _WORDS = (torch.dtype, torch.layout, torch.memory_format)
@@ -81,7 +83,7 @@ class Given(_Part, frozen=True, tag="given"):
     number: _Number
     role: TensorRole
     storage: _Number
-    """OnDevice of its contents among the tape's; of no meaning for the input."""
+    """Index of its contents among the tape's; of no meaning for the input."""
     extent: Extent
     layout: str = "torch.strided"
     """The one that it has; contents and extent are those of its dense copy."""
