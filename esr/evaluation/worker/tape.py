@@ -1,6 +1,6 @@
 """A tape: one forward pass as a list of operators, with all numbers that they were given besides the input.
 
-The network's worker records it; a process that knows no stranger's code replays it, and believes nothing that it says.
+The network's worker records it; a process without the network's code replays it.
 """
 
 import math
