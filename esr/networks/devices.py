@@ -41,7 +41,7 @@ _KERNELS_KEPT = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
 """Environment variable that oneDNN reads before it compiles the first kernel."""
 _KERNELS_BY_DEFAULT = 1024
 
-_PRODUCT_SIDES, _PRODUCTS, _LONG_S = (512, 1024, 2048, 4096, 8192), 4, 0.015
+_PRODUCT_SIDES, _PRODUCTS, _LONG_S = (512, 1024, 2048, 4096, 8192), 4, 0.01
 """Sides of the matrices whose product tells the rate of multiplications, repetitions, and seconds that are enough."""
 
 _DENORMAL = 1e-40
