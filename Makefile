@@ -10,6 +10,8 @@ DOCS   := .venv-docs
 SCHEMA := $(firstword $(wildcard $(STAMP)) .venv-schema/.installed)
 ARGS   ?=
 JOBS   ?= $(shell nproc 2>/dev/null || echo 2)
+# Where the environment forbids bytecode files, each process would rewrite the assertions of all tests anew.
+PYTEST  = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 # The container: its engine (docker or podman), its variant (cu126, cpu), and the folder for results.
 ENGINE ?= $(if $(shell command -v docker 2>/dev/null),docker,podman)
 VARIANT ?= cu126
@@ -22,7 +24,7 @@ RUN     = $(ENGINE) run --rm $(GPUS) --network none --read-only --tmpfs /tmp --c
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint house schema format typecheck check benchmark docs serve-docs lock image image-cpu run-image \
-  eval-all eval-all-host gpu-check test-gpu-check test-docs fuzz test-honest test-export test-image test-slurm workflows sbom clean
+  eval-all eval-all-host gpu-check test-gpu-check test-slow test-docs fuzz test-honest test-export test-image test-slurm workflows sbom clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,9 +57,11 @@ setup: $(STAMP)  ## create an environment in .venv with the pinned versions
 demo: $(STAMP)  ## measure RLFN beside IMDN on the demo images, with a picture: esr model=rlfn
 	$(BIN)/esr model=rlfn quality.save=crops $(ARGS)
 
-test: $(STAMP)  ## run the tests, JOBS at a time; ARGS='-k weights' selects some
-	@# Where the environment forbids bytecode files, each process would rewrite the assertions of all tests anew.
-	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+test: $(STAMP)  ## run the tests, JOBS at a time, without those marked slow; ARGS='-k weights' selects some
+	$(PYTEST) -m 'not slow' $(ARGS)
+
+test-slow: $(STAMP)  ## run the tests marked slow: longer cases of what others show; three minutes
+	$(PYTEST) -m slow $(ARGS)
 
 lint: $(STAMP)  ## run ruff (rules and format) and import-linter (layers and circles)
 	$(BIN)/ruff check .
@@ -74,7 +78,7 @@ format: $(STAMP)  ## let ruff fix what it can
 typecheck: $(STAMP)  ## run mypy --strict on esr/, which includes models/
 	$(BIN)/mypy
 
-check: lint typecheck test  ## lint, typecheck and test, as CI does
+check: lint typecheck test test-slow  ## lint, typecheck and test, as CI does
 
 benchmark: $(STAMP)  ## measure the harness: its overhead, its intervals, its speed on many records
 	for name in overhead silence sampling kernels processes aa efficiency precision reading collection sandbox; do $(BIN)/python benchmarks/$$name.py || exit 1; done

@@ -43,6 +43,7 @@ def test_a_participant_learns_which_of_two_variants_is_faster(participant):
     assert (participant / "variants" / "record.json").is_file()
 
 
+@pytest.mark.slow
 def test_an_organisers_night_ends_in_tables(participant):
     folder = participant / "submissions" / "red"
     folder.mkdir(parents=True)

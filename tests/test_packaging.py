@@ -37,6 +37,7 @@ def wheel(tmp_path_factory):
     return next(folder.glob("*.whl"))
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_networks_configuration_and_zoo_and_no_top_level_models(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.partition("/")[0] for name in names}
@@ -51,6 +52,7 @@ def test_the_wheel_holds_networks_configuration_and_zoo_and_no_top_level_models(
     assert not [name for name in names if name.endswith((".pth", ".pt"))]
 
 
+@pytest.mark.slow
 def test_a_built_wheel_works_in_an_environment_of_its_own(wheel, tmp_path):
     venv.create(tmp_path / "env", symlinks=True, with_pip=True)
     python = tmp_path / "env" / "bin" / "python"

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from helpers.contained import ALLOWED, BEFORE_SEALING, Outcome, Plan
-from helpers.participants import SMALL
+from helpers.participants import ONCE, SMALL
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox is Linux's")
 
@@ -166,7 +166,7 @@ finally:
 
 def test_the_parent_imports_nothing_once_a_strangers_code_exists(participant):
     run = subprocess.run(
-        [sys.executable, "-c", IMPORTS, *SMALL],
+        [sys.executable, "-c", IMPORTS, *SMALL, *ONCE],
         cwd=participant, capture_output=True, text=True, check=False, timeout=240,
     )  # fmt: skip
     assert run.stderr.strip().splitlines()[-1] == "[]", run.stderr

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.cases import with_slow
 from helpers.participants import SMALL
 
 CHEATS = '''
@@ -493,7 +494,7 @@ def test_an_honest_network_is_not_suspected_even_beside_one_that_never_ends_and_
     [
         ("ClaimsLittle", "Honest"),
         ("ComputesWhenAsked", "WorksOnBehindTheAnswer"),
-        ("ComputesWhenTraced", "WaitsInNumPy"),
+        pytest.param(("ComputesWhenTraced", "WaitsInNumPy"), marks=pytest.mark.slow),
     ],
     ids="+".join,
 )
@@ -535,7 +536,7 @@ CHANGES = {
     "names",
     [
         ("TurnsSwitches", "FlushesDenormals"),
-        ("MoreThreads", "AnotherPriority"),
+        pytest.param(("MoreThreads", "AnotherPriority"), marks=pytest.mark.slow),
         ("AnotherPolicyBesides", "LowersFloat32" if LOWERS else "Honest"),
     ],
     ids="+".join,
@@ -551,17 +552,20 @@ def test_settings_that_a_network_changes_are_named_as_its_own(measured, names):
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [
-        ("StopsTheClock", "answer is not readable"),
-        ("AnswersItself", "answers no request of ours"),
-        ("DiesByAnUnnamedSignal", "ended by signal 40"),
-        ("LeavesPython", "SystemExit: 0"),
-        ("SaysThatAllIsFinite", "output holds values that are NaN or infinite"),
-        ("ReadsTheRequestsItself", ""),
-        ("SaysTooMuch", "1000000000 bytes where 0 belong"),
-        ("ShowsABetterImage", "the image is not the output of its pass: up to 2"),
-        ("ShowsABetterImageBetween", "the image is not the output of its pass: up to 2"),
-    ],
+    with_slow(
+        [
+            ("StopsTheClock", "answer is not readable"),
+            ("AnswersItself", "answers no request of ours"),
+            ("DiesByAnUnnamedSignal", "ended by signal 40"),
+            ("LeavesPython", "SystemExit: 0"),
+            ("SaysThatAllIsFinite", "output holds values that are NaN or infinite"),
+            ("ReadsTheRequestsItself", ""),
+            ("SaysTooMuch", "1000000000 bytes where 0 belong"),
+            ("ShowsABetterImage", "the image is not the output of its pass: up to 2"),
+            ("ShowsABetterImageBetween", "the image is not the output of its pass: up to 2"),
+        ],
+        {"SaysTooMuch", "ShowsABetterImageBetween", "LeavesPython", "DiesByAnUnnamedSignal"},
+    ),
 )
 def test_what_tampers_with_the_worker_is_a_failure_and_the_other_network_is_measured(measured, name, message):
     record = measured(name)
@@ -585,7 +589,7 @@ def test_memory_that_a_pass_works_in_and_did_not_allocate_is_named_and_much_memo
     assert "memory_uncounted" not in reasons(record, "baseline")
 
 
-@pytest.mark.parametrize("sandbox", ["auto", "off"])
+@pytest.mark.parametrize("sandbox", with_slow(["auto", "off"], {"off"}))
 def test_a_worker_that_resets_the_mark_of_its_memory_hides_none(measured, sandbox):
     record = measured("ForgetsItsPeak", "Honest", f"sandbox={sandbox}")
     memory = record["networks"]["candidate"]["memory"]

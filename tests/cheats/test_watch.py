@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from helpers.cases import with_slow
 from helpers.watched import watch
 from torch.nn import functional
 
@@ -59,7 +60,7 @@ def test_memory_that_a_pass_works_in_and_does_not_allocate_is_counted(name):
     assert watched(name).workspace == 2 * 24 * 40 * 44 * 4
 
 
-@pytest.mark.parametrize("name", HIDING)
+@pytest.mark.parametrize("name", with_slow(HIDING, {"WeightsFromMultiples"}))
 def test_numbers_that_no_parameter_is_are_counted_however_large_the_image(name):
     assert watched(name, side=180).hidden >= 10_000
 

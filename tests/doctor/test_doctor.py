@@ -236,6 +236,7 @@ def half_a_core_and_a_gigabyte():
             folder.rmdir()
 
 
+@pytest.mark.slow
 def test_real_limits_are_warned_of_and_stand_in_the_fingerprint(half_a_core_and_a_gigabyte, tmp_path):
     joined = "; ".join(f"echo $$ > {folder}/cgroup.procs" for folder in half_a_core_and_a_gigabyte)
     ask = "from esr.telemetry import environment; print(environment.cpu().quota_cores)"

@@ -65,6 +65,7 @@ def test_too_few_rounds_give_no_floor():
     assert "too few" in noise.finding(found).message
 
 
+@pytest.mark.slow
 def test_the_doctor_ends_with_the_baseline_against_itself(run_esr):
     run = run_esr(
         "doctor",

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from helpers.cases import with_slow
 from helpers.command import wait_for
 from helpers.fitting import validate
 from helpers.forked import Forked, run_program
@@ -149,15 +150,18 @@ def test_lr_images_alone_give_runtime_without_quality(run_esr, participant):
 
 @pytest.mark.parametrize(
     ("role", "fault", "kind", "words"),
-    [
-        ("candidate", "crash", "crashed", ["SIGABRT", "about to crash"]),
-        ("candidate", "exit", "crashed", ["exit code 3"]),
-        ("candidate", "memory", "out_of_memory", []),
-        ("candidate", "shape", "bad_output", ["(1, 3, 64, 60)", "(1, 3, 64, 64)"]),
-        ("candidate", "nan", "bad_output", ["NaN"]),
-        ("candidate", "type", "bad_output", ["list"]),
-        ("baseline", "raise", "exception", ["ValueError", "the weather was bad"]),
-    ],
+    with_slow(
+        [
+            ("candidate", "crash", "crashed", ["SIGABRT", "about to crash"]),
+            ("candidate", "exit", "crashed", ["exit code 3"]),
+            ("candidate", "memory", "out_of_memory", []),
+            ("candidate", "shape", "bad_output", ["(1, 3, 64, 60)", "(1, 3, 64, 64)"]),
+            ("candidate", "nan", "bad_output", ["NaN"]),
+            ("candidate", "type", "bad_output", ["list"]),
+            ("baseline", "raise", "exception", ["ValueError", "the weather was bad"]),
+        ],
+        {"exit", "nan", "type"},
+    ),
 )
 def test_a_network_that_fails_is_recorded_and_the_results_are_kept_of_one_that_prints_what_looks_like_an_answer(
     run_esr, participant, role, fault, kind, words

@@ -316,6 +316,7 @@ def one_pair(tmp_path_factory):
     return run_forked(["-v", *SMALL, "quality.save=crops", f"device.cpus=[{last_cpu()}]"], folder, environment)
 
 
+@pytest.mark.slow
 def test_a_precision_that_is_not_reached_in_time_is_said_with_the_figure(run_esr, participant):
     words = [word for word in SMALL if not word.startswith("timing=")]
     run = run_esr(*words, "timing.precision=1e-7", "timing.max_seconds=1", "timing.processes=1", cwd=participant)

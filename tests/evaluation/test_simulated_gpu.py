@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from helpers.cases import with_slow
 from helpers.command import Run
 from helpers.cuda_stub import environment as cuda_environment
 from helpers.cuda_stub.simulated_cuda import DeviceScript, Script
@@ -180,6 +181,7 @@ def test_blocks_during_a_short_slowdown_are_measured_again(measure):
     assert runtime_ms(document.networks.baseline) == pytest.approx(8 * KERNEL_MS, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_slowdown_that_lasts_is_tried_again_and_then_taints(measure, run_esr):
     run, document = measure("6 reasons 0x40\n6 sm_mhz 791", "timing.retries=1")
     assert run.code == 0
@@ -192,6 +194,7 @@ def test_a_slowdown_that_lasts_is_tried_again_and_then_taints(measure, run_esr):
     assert "tainted" in run_esr("rank", "out").out
 
 
+@pytest.mark.slow
 def test_a_clock_that_drifts_under_both_networks_leaves_the_ratio_alone(measure):
     drift = "\n".join(f"{number} sm_mhz {1582 * 0.98**number:.0f}" for number in range(BLOCKS))
     _, document = measure(drift, "timing.retries=0")
@@ -223,6 +226,7 @@ def test_networks_that_run_at_different_clocks_are_named_and_cycles_tell_them_ap
     assert "did not run at the same SM clock" in " ".join(run.out.split())
 
 
+@pytest.mark.slow
 def test_energy_names_its_source_and_scope_and_is_compared_with_the_baseline_s(measure, tmp_path):
     # On a GH200 the driver's counter is that of GPU and processor together. A block takes it 0.5 s · 180 W.
     images = 12  # fill the half second that an energy takes: longer kernels would make all other passes as long
@@ -295,7 +299,7 @@ OTHER_WAY_ROUND = (DeviceScript(UUIDS[1], "Second", nvml_index=1), DeviceScript(
 
 @pytest.mark.parametrize(
     ("visible", "arguments", "nvml_index"),
-    [("1", (), 0), (UUIDS[1], (), 1), (None, ("device.index=1",), 0)],
+    with_slow([("1", (), 0), (UUIDS[1], (), 1), (None, ("device.index=1",), 0)], {UUIDS[1]}),
     ids=["CUDA_VISIBLE_DEVICES=1", "by UUID", "device.index=1"],
 )
 def test_the_gpu_that_is_watched_is_the_one_that_computes(measure, visible, arguments, nvml_index):
@@ -321,6 +325,7 @@ def test_a_mig_device_is_watched_through_its_gpu_and_said_to_be_one(measure):
     assert "MIG device" in run.out
 
 
+@pytest.mark.slow
 def test_a_throttled_gpu_is_noticed_from_its_mig_device(measure):
     gpu = DeviceScript(UUIDS[0], "NVIDIA A100 MIG 1g.5gb", mig=(MIG,))
     _, document = measure(f"-1 mig {MIG}\n0 reasons 0x40", "timing.retries=0", devices=(gpu,))
@@ -328,6 +333,7 @@ def test_a_throttled_gpu_is_noticed_from_its_mig_device(measure):
     assert ("thermal_slowdown", "candidate") in reasons(document)
 
 
+@pytest.mark.slow
 def test_a_mig_device_whose_gpu_is_unknown_is_named_as_not_watched(measure):
     gpu = DeviceScript(UUIDS[0], "NVIDIA A100 MIG 1g.5gb", mig=(MIG,))
     run, document = measure(f"-1 mig {MIG}\n-1 mig_parent !999", devices=(gpu,))
@@ -335,6 +341,7 @@ def test_a_mig_device_whose_gpu_is_unknown_is_named_as_not_watched(measure):
     assert f"the GPU of {MIG} was not found" in " ".join(run.out.split())
 
 
+@pytest.mark.slow
 def test_a_gpu_that_waits_for_its_launches_is_named(measure):
     run, document = measure("", "-v", kernel_ms=0.1, host_ms=1.0)
     assert (document.verdict.status, reasons(document)) == ("clean", {("launch_bound", role) for role in OPERATORS})
@@ -346,6 +353,7 @@ def test_a_gpu_that_waits_for_its_launches_is_named(measure):
     assert "measure the host" in run.out
 
 
+@pytest.mark.slow
 def test_a_search_for_algorithms_is_over_before_the_first_timed_pass(measure):
     # The second process sees the larger shape in its warm-up for the first time.
     _, document = measure("", "cudnn.benchmark=true", "timing.processes=2", search=10)
@@ -376,6 +384,7 @@ def test_the_challenge_s_protocol_times_one_pass_with_everything_in_it(measure, 
         assert network.memory.lr_shape is None
 
 
+@pytest.mark.slow
 def test_replays_of_a_graph_leave_the_host_out(measure):
     _, document = measure("", "timing.cuda_graph=true", kernel_ms=0.5, host_ms=0.75)
     assert (document.verdict.status, document.verdict.reasons) == ("clean", ())
@@ -386,6 +395,7 @@ def test_replays_of_a_graph_leave_the_host_out(measure):
     assert ratio(document) == pytest.approx(RATIO, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_network_that_cannot_be_captured_is_timed_without_and_named(measure, tmp_path):
     (tmp_path / "candidate.yaml").write_text("_target_: chain.Chain\nargs: {operators: 12, waits: true}\n")
     run, document = measure("", "timing.cuda_graph=true")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.cases import with_slow
 from helpers.literal import LiteralGraph, run_and_weigh
 from helpers.synthetic import (
     Array,
@@ -58,6 +59,7 @@ def double_precision() -> Iterator[None]:
 
 
 every_network = pytest.mark.parametrize("name", NETWORKS)
+slow_for_the_largest = pytest.mark.parametrize("name", with_slow(NETWORKS, {"nlffc"}))
 
 
 def build(name: str) -> nn.Module:
@@ -189,7 +191,7 @@ def test_the_input_is_left_as_it_is(name: str) -> None:
     assert torch.equal(run_synthetic(name)[0], to_input(image(), NETWORKS[name]))
 
 
-@every_network
+@slow_for_the_largest
 def test_recording_gradients_changes_no_output(name: str) -> None:
     network = build_synthetic(name)
     x = to_input(image(), NETWORKS[name])
@@ -200,7 +202,7 @@ def test_recording_gradients_changes_no_output(name: str) -> None:
     assert error <= SYNTHETIC_TOLERANCE * SAMPLES[name]["range"]
 
 
-@every_network
+@slow_for_the_largest
 def test_in_double_precision_a_network_is_its_published_graph(name: str, reference: Path) -> None:
     """Strict for all: what float32 alone sets apart under synthetic weights is gone."""
     network, graph = copy.deepcopy(build_synthetic(name)).double(), literal(name, reference, torch.float64)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from helpers.cases import with_slow
 from helpers.synthetic import configurations, reference_name
 from omegaconf import OmegaConf
 
@@ -17,8 +18,7 @@ from esr.records.network import Weights
 NETWORKS = configurations()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", with_slow(NETWORKS, {"nlffc"}))
 def test_set5_agrees_to_a_thousandth_of_a_decibel(name: str, reference: Path) -> None:
     expected = json.loads((reference / "facts.json").read_text())[reference_name(NETWORKS[name])].get("set5")
     if expected is None:

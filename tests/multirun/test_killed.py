@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from helpers.cases import with_slow
 from helpers.command import Run
 from helpers.forked import run_forked
 from helpers.participants import make_participant
@@ -17,7 +18,6 @@ from PIL import Image
 from esr.records.files import load_record
 from esr.telemetry.trace import read_trace
 
-pytestmark = pytest.mark.slow
 WATCHED = ("quality.save=crops", "telemetry=default")
 
 # The installed command, killed as by `kill -9` when a stage begins or a file is moved to its place.
@@ -139,7 +139,10 @@ FILES = ("comparison.png", "images/0001", "telemetry", "record.json")
 
 @pytest.mark.parametrize(
     ("program", "where"),
-    [*((KILLED_AT_STAGE, stage) for stage in STAGES), *((KILLED_AT_FILE, file) for file in FILES)],
+    with_slow(
+        [*((KILLED_AT_STAGE, stage) for stage in STAGES), *((KILLED_AT_FILE, file) for file in FILES)],
+        {"images", "tiny: weights", "loading", "warm-up", "comparison.png", "images/0001"},
+    ),
 )
 def test_a_killed_repetition_leaves_the_old_record_whole_and_no_process(folder, program, where):
     (old,) = folder.rglob("record.json")

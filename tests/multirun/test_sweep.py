@@ -229,6 +229,7 @@ def test_every_combination_is_a_job(words, jobs):
     assert sys.modules[every.__module__].combinations(overrides) == jobs
 
 
+@pytest.mark.slow
 def test_submitit_gives_each_network_a_process_of_its_own(run_esr, participant):
     pytest.importorskip("submitit")
     network(participant, "broken", args={"fault": "raise"})

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from helpers.cases import with_slow
 from helpers.networks_page import NETWORKS
 from helpers.synthetic import rounding
 from hydra.utils import get_class
@@ -60,8 +61,7 @@ def compare(network: nn.Module, x: Tensor, run: Callable[[Tensor], Any]) -> None
     assert excess <= 0 or excess <= rounding(network, x)  # which takes several passes
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NETWORKS if EVERY else KINDS)
+@pytest.mark.parametrize("name", NETWORKS if EVERY else with_slow(KINDS, {*KINDS} - {"rlfn", "imdn"}))
 def test_onnxruntime_computes_what_the_network_computes(name: str) -> None:
     onnxruntime = pytest.importorskip("onnxruntime", reason="needs esr[export]")
     if name == "hnct" and Version(torch.__version__) < Version("2.8"):
@@ -78,7 +78,7 @@ def test_onnxruntime_computes_what_the_network_computes(name: str) -> None:
     compare(network, image(name, OTHER), run)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", NETWORKS if EVERY else with_slow(NETWORKS, {*NETWORKS} - {*KINDS}))
 def test_torchscript_computes_what_the_network_computes(name: str) -> None:
     network = build(name, shallow=not EVERY)
     file = export(network, "torchscript")

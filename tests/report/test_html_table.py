@@ -6,11 +6,13 @@ from urllib.parse import quote
 
 import pytest
 from helpers.browser import Page, sized
+from helpers.cases import with_slow
 
 from esr.report import data, table
 from esr.report.html import marks
 
 pytestmark = pytest.mark.browser
+every_width = pytest.mark.parametrize("width", with_slow([1440, 1024, 768, 390], {1024, 768}))
 
 SHOWN = (
     "return [...document.querySelectorAll('#table thead th')]"
@@ -33,7 +35,7 @@ def keys(found):
     return [row.entry.key for row in found]
 
 
-@pytest.mark.parametrize("width", [1440, 1024, 768, 390])
+@every_width
 def test_no_column_is_cut_at_any_width(browser, field_file, width):
     with sized(browser, width, 900):
         page = Page(browser, field_file)
@@ -63,7 +65,7 @@ return [...document.querySelectorAll(".beside td, .beside th, #comparison td, #c
 """Words and intervals that stand in more than one line."""
 
 
-@pytest.mark.parametrize("width", [1440, 1024, 768, 390])
+@every_width
 def test_no_example_of_a_filter_is_cut_and_no_word_of_a_small_table_is_broken(browser, field, field_file, width):
     ranking, _ = field
     with sized(browser, width, 900):
@@ -117,7 +119,7 @@ def test_a_name_breaks_after_its_signs(browser, field_file):
         )
 
 
-@pytest.mark.parametrize("width", [1440, 1024, 768, 390])
+@every_width
 def test_names_of_any_length_leave_the_columns_that_matter(browser, named_at_length_file, width):
     with sized(browser, width, 900):
         page = Page(browser, named_at_length_file)
