@@ -83,7 +83,7 @@ class Dataset:
         return self.pairs[0].hr_file is not None
 
 
-def find(conf: DataConf) -> Found:
+def find_images(conf: DataConf) -> Found:
     """Finds the images that `conf` describes.
 
     Without `data.root`, `data.hr` and `data.lr`, a set is looked for below `esr.data.layouts.data_home()`.
@@ -112,7 +112,7 @@ def load_dataset(conf: DataConf, border: int = 4, found: Found | None = None) ->
         DataError: The set is missing or empty, its files do not pair, or an image is unreadable, of the wrong
             size or too small to measure.
     """
-    found = found or find(conf)
+    found = found or find_images(conf)
     sources = sorted(paired(found), key=lambda source: _natural(source.name))[: conf.limit]
     made: LrOrigin = "bundled" if conf.kind == "demo" else "bicubic"
     origin: LrOrigin = "files" if found.lr else made

@@ -8,38 +8,28 @@ from dataclasses import asdict
 
 from esr.config.digest import digest, relevant
 from esr.config.schema import EsrConf
-from esr.data.datasets import find
 from esr.data.layouts import Found
-from esr.evaluation.own_code import code_digest
 from esr.records.document import VERSION
 from esr.records.network import Weights
 
 
-def cache_key(settings: EsrConf, weights: Sequence[Weights], found: Found | None = None) -> str:
+def cache_key(settings: EsrConf, weights: Sequence[Weights], code: Sequence[str | None], images: Found) -> str:
     """The key, equal for measurements that need not be repeated.
 
     Args:
         settings: The composed configuration.
         weights: Of candidate and baseline.
-        found: The images; `None`: they are looked for.
-
-    Raises:
-        DataError: The images are missing.
+        code: Digests of their source files.
+        images: By their names, sizes and modification times: hashing the pixels of a large set would take longer than
+            skipping saves.
     """
+    files = (*images.hr, *images.lr) if settings.data.kind == "folder" else ()
     return digest(
         {
             "record": VERSION,
             "config": relevant(asdict(settings)),
             "weights": [(one.source, one.sha256) for one in weights],
-            "code": [code_digest(model) for model in (settings.model, settings.baseline)],
-            "images": _images(settings, found),
+            "code": code,
+            "images": [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files],
         }
     )
-
-
-def _images(settings: EsrConf, found: Found | None) -> list[tuple[str, int, int]]:
-    """Names, sizes and modification times: hashing the pixels of a large set would take longer than skipping saves."""
-    if settings.data.kind != "folder":
-        return []
-    found = found or find(settings.data)
-    return [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in (*found.hr, *found.lr)]

@@ -24,7 +24,6 @@ from esr.evaluation.cache_key import cache_key
 from esr.evaluation.crew import Crew, Start
 from esr.evaluation.gallery import Gallery
 from esr.evaluation.inputs import Inputs
-from esr.evaluation.own_code import code_digest
 from esr.evaluation.record import build_document
 from esr.evaluation.recording import Judge
 from esr.evaluation.rounds import Measurement
@@ -45,6 +44,7 @@ from esr.timing.statistics import complete_rounds
 from esr.timing.stopping import agreed
 from esr.zoo import weights as zoo
 from esr.zoo.environments import packages_of
+from esr.zoo.own_code import code_digest
 
 HOST = "host"
 """Name of the lock for a measurement on the CPU."""
@@ -71,7 +71,7 @@ def evaluate(settings: EsrConf, folder: Path | None = None, progress: Progress |
         records.require_room(folder)
     models: Mapping[Role, ModelConf] = {"candidate": settings.model, "baseline": settings.baseline}
     progress.stage("starting workers", None)
-    found = datasets.find(settings.data)
+    found = datasets.find_images(settings.data)
     starts = {
         role: Start(settings.timing.timeout_s, containment.wishes(settings, folder, model, found), packages_of(model))
         for role, model in models.items()
@@ -108,7 +108,8 @@ def _evaluate(
     with _named("rename the file"):
         for pair in evaluation.dataset.pairs:
             check_image_name(pair.name)
-    key = cache_key(settings, [subject.weights for subject in evaluation.subjects], found)
+    weights, code = zip(*((subject.weights, subject.code_sha256) for subject in evaluation.subjects), strict=True)
+    key = cache_key(settings, weights, code, found)
     measure = _single if settings.timing.protocol == "single" else _paired
     processes, watched = measure(evaluation)
     if folder:
@@ -127,8 +128,9 @@ def require_recordable(settings: EsrConf) -> None:
         ConfigError: A name is not plain text or too long, or a value is not UTF-8.
     """
     with _named("choose another, with model.name=NAME for one"):
-        for role, model in zip(ROLES, (settings.model, settings.baseline), strict=True):
-            check_card(role, card_of_model(model))
+        cards = [card_of_model(model) for model in (settings.model, settings.baseline)]
+        for role, card in zip(ROLES, cards, strict=True):
+            check_card(role, card)
         check_name("data set's name", settings.data.name)
     try:
         msgspec.json.encode(settings)

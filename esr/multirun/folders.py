@@ -92,7 +92,7 @@ def _plain(root: DictConfig) -> Mapping[str, Any]:
 
 def _submission(model: Mapping[str, Any], out: Path) -> tuple[object, ...]:
     """Team and place of a network; of esr's own networks, which have one place only, nothing."""
-    from esr.evaluation.own_code import OWN, target_file  # noqa: PLC0415 - `--cfg job` names no folder
+    from esr.zoo.own_code import OWN, target_file  # noqa: PLC0415 - `--cfg job` names no folder
 
     target = str(model.get("_target_", ""))
     if target.startswith(f"{OWN}."):

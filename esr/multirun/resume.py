@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from esr.config import compose as composition
 from esr.config.schema import EsrConf, ModelConf, network_name, typed
+from esr.data.datasets import find_images
 from esr.errors import EsrError, RecordError
 from esr.evaluation.cache_key import cache_key
 from esr.evaluation.evaluate import evaluate
@@ -31,6 +32,7 @@ from esr.system.lock import file_lock, wait_for
 from esr.system.progress import Progress
 from esr.text import shown_path
 from esr.zoo import weights as zoo
+from esr.zoo.own_code import code_digest
 
 FAILURE = "failure.txt"
 """In a network's folder: the reason why the last attempt left no usable record."""
@@ -108,7 +110,8 @@ def _attempts(folder: Path) -> list[Path]:
 
 def _key(settings: EsrConf, progress: Progress) -> str:
     chosen = ((settings.model, settings.weights), (settings.baseline, settings.baseline_weights))
-    return cache_key(settings, [zoo.resolve(model, choice, progress=progress.at) for model, choice in chosen])
+    weights = [zoo.resolve(model, choice, progress=progress.at) for model, choice in chosen]
+    return cache_key(settings, weights, [code_digest(model) for model, _ in chosen], find_images(settings.data))
 
 
 def _finished(folder: Path, key: str | None) -> list[Record]:

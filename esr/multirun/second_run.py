@@ -13,13 +13,13 @@ from esr.config.participant import check_settings
 from esr.config.schema import EsrConf, typed
 from esr.config.terms import ROLES, Role
 from esr.errors import ConfigError, RecordError
-from esr.evaluation.own_code import code_digest
 from esr.records.compare import Comparison, compare
 from esr.records.files import Record
 from esr.records.network import Network
 from esr.records.reasons import DISQUALIFYING
 from esr.text import did_you_mean, one_line
 from esr.zoo import weights as zoo
+from esr.zoo.own_code import code_digest
 
 Agreement = Literal["agree", "disagree", "inconclusive"]
 CHANGEABLE = (

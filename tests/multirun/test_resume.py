@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from esr.config import compose as composition
 from esr.config.schema import EsrConf, ModelConf
+from esr.data.datasets import find_images
 from esr.errors import DataError
 from esr.evaluation.cache_key import cache_key
-from esr.evaluation.own_code import code_digest
 from esr.images.files import write_png
 from esr.multirun import resume
 from esr.multirun.folders import folder_name
@@ -23,7 +23,13 @@ from esr.multirun.overview import Overview
 from esr.multirun.task import labels
 from esr.records.files import load_record
 from esr.records.network import Weights
+from esr.zoo.own_code import code_digest
 from esr.zoo.weights import resolve
+
+
+def key_of(settings, weights):
+    code = [code_digest(model) for model in (settings.model, settings.baseline)]
+    return cache_key(settings, weights, code, find_images(settings.data))
 
 
 @pytest.fixture
@@ -42,7 +48,7 @@ def measure(participant, monkeypatch):
         folder.mkdir()
         write_png(folder / "comparison.png", np.full((8, 8, 3), state["evaluated"], np.uint8))
         state["during"](folder)
-        key = cache_key(settings, [resolve(settings.model, settings.weights), resolve(settings.baseline, "random")])
+        key = key_of(settings, [resolve(settings.model, settings.weights), resolve(settings.baseline, "random")])
         return load_record(rankings.write(stub(key, state["evaluated"], state["failure"]), folder))
 
     monkeypatch.setattr(resume, "evaluate", evaluate)
@@ -169,18 +175,18 @@ RANDOM = Weights("random")
 
 
 def test_the_cache_key_follows_what_figures_depend_on_and_nothing_else(settings):
-    first = cache_key(settings, [RANDOM, RANDOM])
+    first = key_of(settings, [RANDOM, RANDOM])
     elsewhere = replace(settings, out="/elsewhere", lock="fail", force=True)
     renamed = replace(settings, model=replace(settings.model, title="A Title", paper="a paper"))
-    assert cache_key(elsewhere, [RANDOM, RANDOM]) == cache_key(renamed, [RANDOM, RANDOM]) == first
-    changed = {cache_key(settings, [Weights("path", "w", digest), RANDOM]) for digest in ("ab", "cd")}
-    changed.add(cache_key(settings, [RANDOM, Weights("path", "w", "ab")]))
-    changed.add(cache_key(replace(settings, timing=replace(settings.timing, seed=9)), [RANDOM, RANDOM]))
-    changed.add(cache_key(replace(settings, model=replace(settings.model, data_range=255.0)), [RANDOM, RANDOM]))
+    assert key_of(elsewhere, [RANDOM, RANDOM]) == key_of(renamed, [RANDOM, RANDOM]) == first
+    changed = {key_of(settings, [Weights("path", "w", digest), RANDOM]) for digest in ("ab", "cd")}
+    changed.add(key_of(settings, [RANDOM, Weights("path", "w", "ab")]))
+    changed.add(key_of(replace(settings, timing=replace(settings.timing, seed=9)), [RANDOM, RANDOM]))
+    changed.add(key_of(replace(settings, model=replace(settings.model, data_range=255.0)), [RANDOM, RANDOM]))
     Path("images/0.png").write_bytes(Path("images/0.png").read_bytes() + b"more")
-    changed.add(cache_key(settings, [RANDOM, RANDOM]))
+    changed.add(key_of(settings, [RANDOM, RANDOM]))
     Path("tiny.py").write_text(Path("tiny.py").read_text() + "\n")
-    changed.add(cache_key(settings, [RANDOM, RANDOM]))
+    changed.add(key_of(settings, [RANDOM, RANDOM]))
     assert len(changed | {first}) == 8
 
 
@@ -190,9 +196,9 @@ def test_the_code_of_a_network_is_found_without_importing_it(participant, monkey
     (participant / "package" / "__init__.py").write_text("raise RuntimeError('imported')\n")
     (participant / "package" / "net.py").write_text("first = 1\n")
     model = replace(composed().model, _target_="package.net.Net")
-    before = cache_key(replace(composed(), model=model), [RANDOM, RANDOM])
+    before = key_of(replace(composed(), model=model), [RANDOM, RANDOM])
     (participant / "package" / "net.py").write_text("second = 2\n")
-    assert cache_key(replace(composed(), model=model), [RANDOM, RANDOM]) != before
+    assert key_of(replace(composed(), model=model), [RANDOM, RANDOM]) != before
 
 
 def composed() -> EsrConf:
