@@ -4,6 +4,7 @@ import re
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,7 @@ def all_keys(config: Any, prefix: str = "") -> list[str]:
     return keys
 
 
+@cache
 def known_keys() -> list[str]:
     """Dotted names of every key of an evaluation."""
     return all_keys(OmegaConf.structured(EsrConf))

@@ -164,6 +164,7 @@ finally:
 """
 
 
+@pytest.mark.slow
 def test_the_parent_imports_nothing_once_a_strangers_code_exists(participant):
     run = subprocess.run(
         [sys.executable, "-c", IMPORTS, *SMALL, *ONCE],

@@ -32,7 +32,7 @@ def esr(*words, stdout, **settings):
     )
 
 
-@pytest.mark.parametrize("words", [*COMMANDS, ASKS_A_WORKER], ids=" ".join)
+@pytest.mark.parametrize("words", [*COMMANDS, pytest.param(ASKS_A_WORKER, marks=pytest.mark.slow)], ids=" ".join)
 def test_a_screen_of_few_characters_shows_the_rest_by_number(words):
     done = esr(*words, stdout=subprocess.PIPE, PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stderr) == (0, "")

@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+from helpers.cases import with_slow
 
 from esr.cli import command
 from esr.config.compose import compose
@@ -364,20 +365,26 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("kind", BROKEN)
+READING = [
+    ["model=FILE"],
+    ["model=imdn", "baseline=FILE"],
+    ["-m", "model=FILE"],
+    ["show", "FILE"],
+    ["export", "model=FILE", "format=onnx"],
+    ["train", "model=FILE", "data_root=images"],
+    ["rank", "challenge=FILE", "outputs"],
+    ["rank", "--published", "FILE"],
+]
+
+
 @pytest.mark.parametrize(
-    "words",
+    ("kind", "words"),
     [
-        ["model=FILE"],
-        ["model=imdn", "baseline=FILE"],
-        ["-m", "model=FILE"],
-        ["show", "FILE"],
-        ["export", "model=FILE", "format=onnx"],
-        ["train", "model=FILE", "data_root=images"],
-        ["rank", "challenge=FILE", "outputs"],
-        ["rank", "--published", "FILE"],
+        *((kind, READING[0]) for kind in BROKEN),
+        *((kind, words) for kind in ("latin", "pipe", "interpolated") for words in READING[1:]),
+        *with_slow(((kind, words) for kind in BROKEN for words in READING), BROKEN),
     ],
-    ids=lambda words: words[0],
+    ids=lambda value: value if isinstance(value, str) else value[0],
 )
 def test_a_yaml_that_is_no_networks_is_one_line_in_every_command(participant, monkeypatch, kind, words):
     monkeypatch.chdir(participant)

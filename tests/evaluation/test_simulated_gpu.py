@@ -97,7 +97,6 @@ def measure(library: Path, tmp_path: Path, run_esr: Callable[..., Run]) -> Measu
         kernel_ms: float = KERNEL_MS,
         host_ms: float = 0.0,
         search: float = 1.0,
-        fresh: bool = False,
     ) -> tuple[Run, Document]:
         (tmp_path / "scenario").write_text(f"-1 energy 1\n{scenario}")
         script = Script(devices, kernel_us=kernel_ms * 1000, host_us=host_ms * 1000, launch_us=0, search=search)
@@ -105,7 +104,7 @@ def measure(library: Path, tmp_path: Path, run_esr: Callable[..., Run]) -> Measu
         env |= cuda_environment(script)
         if visible is not None:
             env["CUDA_VISIBLE_DEVICES"] = visible
-        done = run_esr(*ARGUMENTS, *arguments, env=env, fresh=fresh)
+        done = run_esr(*ARGUMENTS, *arguments, env=env)
         assert "Traceback" not in done.err
         assert len(done.records) == 1, done.err
         return done, load_record(done.records[0]).document
@@ -136,7 +135,7 @@ def ratio(document: Document) -> float:
 
 
 def test_an_undisturbed_run_is_clean_and_as_fast_as_the_script_says(measure, run_esr):
-    run, document = measure(fresh=True)
+    run, document = measure()
     assert run.code == 0
     assert document.verdict.status == "clean"
     assert document.verdict.reasons == ()

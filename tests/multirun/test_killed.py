@@ -166,7 +166,7 @@ class Forks(tiny.Tiny):
 """
 
 
-@pytest.mark.parametrize("where", ["warm-up", "timing"])
+@pytest.mark.parametrize("where", with_slow(["warm-up", "timing"], {"warm-up"}))
 def test_what_a_network_started_ends_with_the_run_though_it_is_stopped(folder, where):
     (folder / "forks.py").write_text(FORKS)
     network(folder, "forks", _target_="forks.Forks")
@@ -192,7 +192,7 @@ def test_after_a_kill_the_same_command_goes_on_at_the_first_missing_network(fold
     assert len(list(folder.rglob("telemetry*"))) == 2
 
 
-@pytest.mark.parametrize("where", ["loading", "quality", "timing"])
+@pytest.mark.parametrize("where", with_slow(["loading", "quality", "timing"], {"quality"}))
 def test_a_killed_worker_is_its_networks_failure_and_the_old_record_stays(folder, where):
     (old,) = folder.rglob("record.json")
     before = contents(old)

@@ -78,6 +78,7 @@ def test_one_failing_network_stops_no_other_and_the_same_command_goes_on(run_esr
     assert times([by_network(second.records)["tiny"]]) == before
 
 
+@pytest.mark.slow
 def test_what_changed_or_is_forced_is_measured_again(run_esr, participant):
     words = ("tiny.yaml", "data.limit=1")
     first = times(multirun(run_esr, participant, *words).records)

@@ -61,7 +61,7 @@ def compare(network: nn.Module, x: Tensor, run: Callable[[Tensor], Any]) -> None
     assert excess <= 0 or excess <= rounding(network, x)  # which takes several passes
 
 
-@pytest.mark.parametrize("name", NETWORKS if EVERY else with_slow(KINDS, {*KINDS} - {"rlfn", "imdn"}))
+@pytest.mark.parametrize("name", NETWORKS if EVERY else with_slow(KINDS, {*KINDS} - {"rlfn"}))
 def test_onnxruntime_computes_what_the_network_computes(name: str) -> None:
     onnxruntime = pytest.importorskip("onnxruntime", reason="needs esr[export]")
     if name == "hnct" and Version(torch.__version__) < Version("2.8"):

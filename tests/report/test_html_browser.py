@@ -212,6 +212,7 @@ def test_a_phone_needs_no_sideways_scrolling(browser, measured_file, scheme):
         page.scheme("light")
 
 
+@pytest.mark.slow
 def test_a_thousand_networks_sort(browser, tmp_path, challenge):
     (one, *_) = published_entries(challenge)
     many = [

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 from helpers.browser import Page, sized
+from helpers.cases import with_slow
 
 from esr.report import html
 from esr.report.html.chart import chart, front
@@ -45,7 +46,7 @@ def test_failing_networks_and_baselines_are_not_on_the_front(wide):
 
 
 @pytest.mark.parametrize("width", [1440, 390])
-@pytest.mark.parametrize(("x", "y"), [("ratio", ""), ("rank", "params"), ("runtime_ms", "memory")])
+@pytest.mark.parametrize(("x", "y"), with_slow([("ratio", ""), ("rank", "params"), ("runtime_ms", "memory")], {"rank"}))
 def test_labels_do_not_overlap_and_the_winner_has_one(browser, field, field_file, width, x, y):
     ranking, _ = field
     with sized(browser, width, 900):

@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from helpers.cases import with_slow
 
 from esr.config.schema import ModelConf
 from esr.errors import ConfigError, EsrError
@@ -117,7 +118,7 @@ def test_pins_of_esrs_own_packages_are_named_all_at_once(submission, tmp_path):
         environments.packages_of(submission)
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("encoding", with_slow(["utf-8", "utf-8-sig", "utf-16"], {"utf-8"}))
 def test_a_file_as_tools_write_it(submission, tmp_path, encoding):
     own = importlib.metadata.version("numpy")
     text = (
