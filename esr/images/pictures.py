@@ -167,7 +167,7 @@ def _strip(views: Views, box: Box, labels: Mapping[str, str], where: str) -> Str
     panels = []
     for role in sorted(parts, key=ORDER.index):
         image = enlarged(parts[role], SCALE) if role == "lr" else parts[role]
-        figure = _decibels(image, hr) if hr is not None and role not in ("lr", "hr") else ""
+        figure = _decibels(image, hr, 0, "identical to HR") if hr is not None and role not in ("lr", "hr") else ""
         panels.append(Tile(role, labels[role], figure, image))
     place = f"{box.width} x {box.height} px at ({box.left}, {box.top})"  # Pillow's font has no multiplication sign
     within = "; PSNR of RGB within it" if hr is not None else ""
@@ -178,9 +178,7 @@ def _whole(image: ImageArray, hr: ImageArray | None) -> str:
     """PSNR and SSIM over the whole image; empty without HR, or where it is too small."""
     if hr is None or min(hr.shape[:2]) < _SMALLEST:
         return ""
-    value = psnr(image, hr)
-    decibels = f"{value:.2f} dB" if math.isfinite(value) else "identical"
-    return f"{decibels}, {ssim(image, hr):.4f}"
+    return f"{_decibels(image, hr, 4, 'identical')}, {ssim(image, hr):.4f}"
 
 
 def save(folder: Path, name: str, index: int, views: Views, box: Box) -> Picture:
@@ -230,6 +228,6 @@ def _window_sums(score: npt.NDArray[np.int64], side: int) -> npt.NDArray[np.int6
     return sums
 
 
-def _decibels(image: ImageArray, reference: ImageArray) -> str:
-    value = psnr(image, reference, border=0)
-    return f"{value:.2f} dB" if math.isfinite(value) else "identical to HR"
+def _decibels(image: ImageArray, hr: ImageArray, border: int, identical: str) -> str:
+    value = psnr(image, hr, border)
+    return f"{value:.2f} dB" if math.isfinite(value) else identical

@@ -1,7 +1,7 @@
 """Watches a network while it is built: forward passes, files that are read, the way its weights are loaded."""
 
+import math
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,11 +33,8 @@ class Watched:
 
     def passes(self, network: nn.Module) -> int:
         """Number of forward passes of a network or of the greater part of it."""
-        whole = _size(network)
-        sizes: dict[int, int] = {id(one): _size(one) for one in self.calls}
-        counted = Counter(id(one) for one in self.calls)
-        least = _SUBSTANTIAL * whole
-        return sum(n for key, n in counted.items() if key == id(network) or (whole and sizes[key] >= least))
+        least = _SUBSTANTIAL * _size(network) or math.inf  # no part of a network without parameters counts
+        return sum(one is network or _size(one) >= least for one in self.calls)
 
     def note_call(self, frame: FrameType, event: str, _: Any) -> None:
         """Profiler that notes outermost calls of methods `forward`."""
