@@ -129,8 +129,7 @@ def model_file(choice: str, group: str = "model") -> Path | None:
     path = Path(choice)
     if path.suffix in (".yaml", ".yml"):
         return path if os.path.exists(path) else None
-    if choice in ("repo", "spandrel"):
-        file = {"repo": group, "spandrel": "spandrel"}[choice]
+    if file := {"repo": group, "spandrel": "spandrel"}.get(choice):
         return folder().with_name("repository") / f"{file}.yaml"
     name = team_network(int(choice[4:])) if re.fullmatch(r"team\d{1,2}", choice) else choice
     return folder() / f"{name}.yaml" if name in model_names() else None

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -214,11 +214,16 @@ def _read_safetensors(path: Path, content: bytes) -> dict[str, Tensor]:
         raise _damaged(path, error) from error
 
 
+def load_tensors(file: Path | io.BytesIO) -> Any:
+    """A file of `torch.save`: tensors and plain values, on the CPU. Damaged ones can raise nearly anything."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # each of torch's warnings here is followed by its error
+        return torch.load(file, map_location="cpu", weights_only=True)
+
+
 def _read_torch(path: Path, content: bytes) -> object:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # each of torch's warnings here is followed by its error
-            return cast(object, torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
+        return load_tensors(io.BytesIO(content))
     except Exception as error:  # hostile bytes can make the unpickler raise anything
         raise _damaged(path, error) from error
 

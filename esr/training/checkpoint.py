@@ -1,7 +1,6 @@
 """Checkpoints, from which an interrupted run resumes, and the exported weights; each file is replaced whole."""
 
 import io
-import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from esr.config.schema import network_name
 from esr.errors import ConfigError, WeightsError
+from esr.networks.weight_files import load_tensors
 from esr.system import files
 from esr.training.config import TrainConf
 
@@ -39,6 +39,10 @@ class Checkpoint:
     optimiser: dict[str, Any]
     random: list[Tensor]
     """States of torch's generators: the CPU's, and that of the CUDA device if one is used."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.identity, dict) or min(self.step, self.seconds) < 0:
+            raise ValueError("no state between two steps")
 
 
 def identity_of(settings: TrainConf, data_digest: str, init_sha256: str | None) -> dict[str, Plain]:
@@ -78,20 +82,13 @@ def load(path: Path, identity: Mapping[str, Plain]) -> Checkpoint | None:
         ConfigError: It belongs to another run; the line names the first difference.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # each of torch's warnings here is followed by its error
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_tensors(path)
         version = content.pop("version")
         checkpoint = Checkpoint(**content) if version == VERSION else None
-        sound = not checkpoint or (
-            isinstance(checkpoint.identity, dict) and min(checkpoint.step, checkpoint.seconds) >= 0
-        )
     except Exception as error:  # a damaged file can make torch raise nearly anything
         raise damaged(path, error) from error
     if checkpoint is None:
         raise WeightsError(f"{path} is a checkpoint of version {version}, not {VERSION}; move it away to start over")
-    if not sound:
-        raise damaged(path, ValueError())
     for key in {**checkpoint.identity, **identity}:
         there, here = checkpoint.identity.get(key), identity.get(key)
         if there != here:
