@@ -6,6 +6,7 @@ Everything depends on the images alone, so that the same images give the same fi
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from esr.config.schema import SCALE
 from esr.errors import DataError
+from esr.images.bicubic import bicubic_upscale
 from esr.images.files import write_png
 from esr.images.pixels import ImageArray, check_image, describe_size, rgb_to_luma
 from esr.images.quality import SSIM_WINDOW, psnr, ssim
@@ -60,25 +62,22 @@ class Views:
 
     lr: ImageArray
     """H×W×3."""
-    bicubic: ImageArray
-    """LR enlarged by bicubic, 4H×4W×3."""
     hr: ImageArray | None
     """4H×4W×3; `None` where there is none."""
     outputs: Mapping[str, ImageArray]
     """SR images of that shape by role, in the order to show them; a network that failed is left out."""
 
     def __post_init__(self) -> None:
-        check_image(self.lr)
-        if self.bicubic.shape[:2] != (SCALE * self.lr.shape[0], SCALE * self.lr.shape[1]):
-            raise DataError(
-                f"LR of {describe_size(self.lr.shape)} px and its enlargement of {describe_size(self.bicubic.shape)} "
-                f"px do not belong together: the scale is {SCALE}"
-            )
         for name, image in self.large().items():
             check_image(image)
             if image.shape != self.bicubic.shape:
                 beside = f"stands beside images of {describe_size(self.bicubic.shape)} px"
                 raise DataError(f"{name} of {describe_size(image.shape)} px {beside}")
+
+    @cached_property
+    def bicubic(self) -> ImageArray:
+        """LR enlarged by bicubic, 4H×4W×3."""
+        return bicubic_upscale(self.lr)
 
     def large(self) -> dict[str, ImageArray]:
         """Every version but LR, by name; HR is last."""

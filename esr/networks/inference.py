@@ -69,8 +69,7 @@ def check_output(sr: object, lr: Tensor) -> Tensor:
         NetworkError: Not a plain tensor, of another shape, or with values that are not finite.
     """
     tensor = check_shape(sr, lr)
-    if not bool(torch.isfinite(tensor).all()):
-        bad = int((~torch.isfinite(tensor)).sum())
+    if bad := tensor.numel() - int(torch.isfinite(tensor).sum()):
         raise NetworkError(f"output holds {bad} values that are NaN or infinite, of {tensor.numel()}")
     return tensor
 
@@ -105,8 +104,7 @@ def super_resolve(network: nn.Module, lr: npt.NDArray[np.uint8]) -> npt.NDArray[
         raise DataError(f"image of shape {lr.shape} and type {lr.dtype}: expected H×W×3 of uint8, RGB")
     facts = facts_of(network)
     data_range = facts.card.data_range if facts else 1.0
-    parameter = next(network.parameters(), None)
-    device = parameter.device if parameter is not None else torch.device("cpu")
+    device = next((one.device for one in network.parameters()), torch.device("cpu"))
     with torch.inference_mode():
         inputs = to_tensor(lr, data_range, device)
         try:
