@@ -103,10 +103,8 @@ def model_names() -> list[str]:
 @cache
 def _team_id(name: str) -> float:
     # Only this line is read: parsing forty files would cost half of `esr --help`.
-    for line in (folder() / f"{name}.yaml").read_text(encoding="utf-8").splitlines():
-        if line.startswith("team_id:"):
-            return float(line.partition(":")[2])
-    return float("inf")
+    found = re.search("^team_id:(.*)", (folder() / f"{name}.yaml").read_text(encoding="utf-8"), re.MULTILINE)
+    return float(found[1]) if found else float("inf")
 
 
 SHIPPED = "esr.models."

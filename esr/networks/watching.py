@@ -4,6 +4,7 @@ import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -70,8 +71,13 @@ def _size(module: nn.Module) -> int:
 
 
 _watching: list[Watched] = []
-"""The findings to which opened files are added; audit hooks cannot be removed."""
-_hooked = False
+"""The findings to which opened files are added."""
+
+
+@cache
+def _hook() -> None:
+    """Adds the hook once per process, since it cannot be removed."""
+    sys.addaudithook(_note_open)
 
 
 def _note_open(event: str, args: tuple[Any, ...]) -> None:
@@ -87,10 +93,7 @@ def _note_open(event: str, args: tuple[Any, ...]) -> None:
 @contextmanager
 def watched() -> Iterator[Watched]:
     """Watches the building of a network inside the block."""
-    global _hooked  # noqa: PLW0603 - one hook per process
-    if not _hooked:
-        sys.addaudithook(_note_open)
-        _hooked = True
+    _hook()
     found = Watched()
     before = sys.getprofile()
     _watching.append(found)

@@ -4,19 +4,18 @@ import io
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
+from esr.config.digest import leaves
 from esr.config.schema import network_name
 from esr.errors import ConfigError, WeightsError
 from esr.networks.weight_files import load_tensors
 from esr.system import files
 from esr.training.config import TrainConf
-
-Plain: TypeAlias = str | int | float | bool | None
 
 VERSION = 1
 _OUTPUT = ("out", "save_as", "checkpoint_every", "validate_every", "log_every")
@@ -28,7 +27,7 @@ _FREE_TO_CHANGE = ("model", "data_root", "validate_root", "device", *_OUTPUT)
 class Checkpoint:
     """State of a training run between two steps."""
 
-    identity: dict[str, Plain]
+    identity: dict[str, object]
     """From `identity_of`: all that determines the resulting weights."""
     step: int
     """Completed steps."""
@@ -45,10 +44,10 @@ class Checkpoint:
             raise ValueError("no state between two steps")
 
 
-def identity_of(settings: TrainConf, data_digest: str, init_sha256: str | None) -> dict[str, Plain]:
+def identity_of(settings: TrainConf, data_digest: str, init_sha256: str | None) -> dict[str, object]:
     """Settings that determine the resulting weights, flattened under their configuration keys."""
-    nested = {key: value for key, value in asdict(settings).items() if key not in _FREE_TO_CHANGE}
-    flat: dict[str, Plain] = {
+    kept = {key: value for key, value in asdict(settings).items() if key not in _FREE_TO_CHANGE}
+    identity: dict[str, object] = {
         "model": network_name(settings.model),
         "model._target_": settings.model._target_,
         "model.args": repr(sorted(settings.model.args.items())),
@@ -56,11 +55,9 @@ def identity_of(settings: TrainConf, data_digest: str, init_sha256: str | None) 
         "SHA-256 of the images in data_root": data_digest,
     }
     if init_sha256:
-        nested.pop("init")  # the same weights may lie at another path
-        flat["SHA-256 of the weights in init"] = init_sha256
-    for key, value in nested.items():
-        flat |= {f"{key}.{name}": item for name, item in value.items()} if isinstance(value, dict) else {key: value}
-    return flat
+        kept.pop("init")  # the same weights may lie at another path
+        identity["SHA-256 of the weights in init"] = init_sha256
+    return identity | dict(leaves(kept))
 
 
 def save(checkpoint: Checkpoint, path: Path) -> None:
@@ -74,7 +71,7 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
     files.write(path, content.getvalue(), ConfigError)
 
 
-def load(path: Path, identity: Mapping[str, Plain]) -> Checkpoint | None:
+def load(path: Path, identity: Mapping[str, object]) -> Checkpoint | None:
     """Reads a checkpoint of the run that `identity` describes; `None` for one of another run before its first step.
 
     Raises:

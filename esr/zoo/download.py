@@ -156,17 +156,16 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def sha256_of_unchanged(path: Path) -> str:
-    """`sha256_of`, remembered for as long as the file's size and time of change stay."""
-    status = path.stat()
-    return _remembered_sha256(path, status.st_size, status.st_mtime_ns)
-
-
 def sha256_of_all(files: Mapping[str, Path]) -> str:
-    """sha256 over the names and the contents of files, in their order; by `sha256_of_unchanged`."""
+    """sha256 over the names and the contents of files, in their order.
+
+    A file's own digest is remembered for as long as its size and time of change stay.
+    """
     whole = hashlib.sha256()
     for name, file in files.items():
-        whole.update(f"{name}\0{sha256_of_unchanged(file)}\n".encode(errors="surrogateescape"))
+        status = file.stat()
+        digest = _remembered_sha256(file, status.st_size, status.st_mtime_ns)
+        whole.update(f"{name}\0{digest}\n".encode(errors="surrogateescape"))
     return whole.hexdigest()
 
 

@@ -58,9 +58,7 @@ class _AbsentModule(ModuleType):
         self.__all__: list[str] = []
 
     def __getattr__(self, name: str) -> Absent:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return Absent(f"{self.__name__}.{name}")
+        return Absent(self.__name__).__getattr__(name)
 
 
 def missing(name: str) -> NetworkError:
