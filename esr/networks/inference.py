@@ -69,7 +69,8 @@ def check_output(sr: object, lr: Tensor) -> Tensor:
         NetworkError: Not a plain tensor, of another shape, or with values that are not finite.
     """
     tensor = check_shape(sr, lr)
-    if bad := tensor.numel() - int(torch.isfinite(tensor).sum()):
+    if not bool(torch.isfinite(tensor).all()):
+        bad = int((~torch.isfinite(tensor)).sum())
         raise NetworkError(f"output holds {bad} values that are NaN or infinite, of {tensor.numel()}")
     return tensor
 

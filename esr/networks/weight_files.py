@@ -36,7 +36,7 @@ _NOT_WEIGHTS: tuple[tuple[bytes | tuple[bytes, ...], str], ...] = (
     ((b'{"metadata"', b'{ "metadata"'), "the index of weights in several files: load them, and save one state dict"),
     (b"", "neither a safetensors nor a PyTorch file, or is damaged: fetch it again"),
 )
-"""First bytes of what people save by mistake, and its description."""
+"""First bytes of what people save by mistake, and its description; the last is that of anything else."""
 
 
 Versions = Mapping[str, Mapping[str, object]]
