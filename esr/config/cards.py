@@ -103,10 +103,8 @@ def model_names() -> list[str]:
 @cache
 def _team_id(name: str) -> float:
     # Only this line is read: parsing forty files would cost half of `esr --help`.
-    for line in (folder() / f"{name}.yaml").read_text(encoding="utf-8").splitlines():
-        if line.startswith("team_id:"):
-            return float(line.partition(":")[2])
-    return float("inf")
+    found = re.search("^team_id:(.*)", (folder() / f"{name}.yaml").read_text(encoding="utf-8"), re.MULTILINE)
+    return float(found[1]) if found else float("inf")
 
 
 SHIPPED = "esr.models."
@@ -129,8 +127,7 @@ def model_file(choice: str, group: str = "model") -> Path | None:
     path = Path(choice)
     if path.suffix in (".yaml", ".yml"):
         return path if os.path.exists(path) else None
-    if choice in ("repo", "spandrel"):
-        file = {"repo": group, "spandrel": "spandrel"}[choice]
+    if file := {"repo": group, "spandrel": "spandrel"}.get(choice):
         return folder().with_name("repository") / f"{file}.yaml"
     name = team_network(int(choice[4:])) if re.fullmatch(r"team\d{1,2}", choice) else choice
     return folder() / f"{name}.yaml" if name in model_names() else None

@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -16,7 +17,11 @@ from esr.config.yaml_files import read_yaml, reason
 from esr.errors import ConfigError
 from esr.text import did_you_mean, escaped, one_line, shown_path
 
-_MAPPINGS = ("args", "tile", "checkpoint", "published")
+_KINDS = {
+    **dict.fromkeys(("args", "tile", "checkpoint", "published", "checkpoint.rename"), dict),
+    "checkpoint.drop": list,
+}
+"""Key -> the kind of its value."""
 SEE = "see docs/own-network.md"
 BUILT = "ESR_BUILT"
 """Variable of the environment, in an image made for a submission: its folder whose operator was compiled there."""
@@ -120,14 +125,11 @@ def _unsendable(value: object) -> str | None:
 
 def _misplaced(config: DictConfig) -> str:
     """A line about a key whose value is of another kind than its mapping or list; empty where there is none."""
-    plain = OmegaConf.to_container(config, resolve=False)
-    outer = plain if isinstance(plain, dict) else {}
-    checkpoint = outer.get("checkpoint")
-    inner = checkpoint if isinstance(checkpoint, dict) else {}
-    kinds: dict[str, tuple[object, type]] = {key: (outer.get(key), dict) for key in _MAPPINGS}
-    kinds |= {"checkpoint.rename": (inner.get("rename"), dict), "checkpoint.drop": (inner.get("drop"), list)}
-    for key, (value, kind) in kinds.items():
-        if value is not None and not isinstance(value, kind):
+    plain: Any = OmegaConf.to_container(config, resolve=False)
+    if isinstance(checkpoint := plain.get("checkpoint"), dict):
+        plain |= {f"checkpoint.{key}": value for key, value in checkpoint.items()}
+    for key, kind in _KINDS.items():
+        if plain.get(key) is not None and not isinstance(plain[key], kind):
             name = key.rpartition(".")[2]
             example = f"{name}: {{KEY: VALUE}}" if kind is dict else f"{name}: ['PATTERN']"
             return f"{key}: must be a {'mapping' if kind is dict else 'list'}, as {example}"

@@ -178,7 +178,7 @@ def _in_class(node: ast.ClassDef, name: str) -> Iterator[str]:
         if not isinstance(method, ast.FunctionDef):
             continue
         line = f"{name}:{method.lineno}"
-        if method.name in _OVERRIDDEN and "." not in node.name:
+        if method.name in _OVERRIDDEN:
             yield f"redefines {method.name} ({line})"
         if method.name != "forward":
             for call in ast.walk(method):

@@ -105,17 +105,17 @@ def _text(node: ast.Call, known: Known) -> str | None:
         width = values[0] if values else None
         return _short(before.zfill(width)) if isinstance(width, int) and width <= _LONGEST else None
     named = {one.arg: constant(one.value, known) for one in node.keywords}
+    text, numbered = "", iter(values)
     try:
-        parts = list(string.Formatter().parse(before))
+        for literal, name, spec, _ in string.Formatter().parse(before):
+            found = next(numbered, None) if name == "" else named.get(name)
+            part = "" if name is None else _formatted(found, spec)
+            if part is None:
+                return None
+            text += literal + part
     except ValueError:
         return None
-    numbered = iter(values)
-    made: list[str | None] = []
-    for literal, name, spec, _ in parts:
-        found = next(numbered, None) if name == "" else named.get(name)
-        made += [literal] if name is None else [literal, _formatted(found, spec)]
-    known_parts = [one for one in made if one is not None]
-    return _short("".join(known_parts)) if len(known_parts) == len(made) else None
+    return _short(text)
 
 
 def _short(text: str) -> str | None:

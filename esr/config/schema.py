@@ -353,14 +353,15 @@ def check_ranges(config: object, ranges: Limits) -> None:
 
 
 def check_choices(config: object, known: Mapping[str, Sequence[str]]) -> None:
-    """Checks words.
+    """Checks words; `None` is always allowed.
 
     Raises:
         ConfigError: A word is not among its key's choices; the line names the nearest ones.
     """
     for key, choices in known.items():
-        if (word := attrgetter(key)(config)) not in choices:
-            raise ConfigError(f"{key}={word}: no such choice; {did_you_mean(str(word), choices)}")
+        word = attrgetter(key)(config)
+        if word is not None and word not in choices:
+            raise ConfigError(f"{key}={word}: no such choice; {did_you_mean(word, choices)}")
 
 
 def check_limits(config: object, most: Mapping[str, float], least: Mapping[str, float]) -> None:
@@ -376,20 +377,6 @@ def check_limits(config: object, most: Mapping[str, float], least: Mapping[str, 
                 raise ConfigError(f"{key}={value:.12g}: must be at {word} {limit:.10g}")
 
 
-def _check_limits(config: EsrConf) -> None:
-    check_limits(config, MOST, LEAST)
-    timing = config.timing
-    processes = timing.processes or 1
-    if (timing.rounds or 1) * processes > MOST_ROUNDS:
-        raise ConfigError(
-            f"timing.rounds={timing.rounds}: must be at most {MOST_ROUNDS} in all processes together, "
-            f"timing.processes={processes}"
-        )
-    cpus = config.device.cpus
-    if cpus is not None and any(one >= _MOST_CPUS for one in cpus):
-        raise ConfigError(f"device.cpus={cpus[:8]}: must be numbers of CPUs, as [0,1]")
-
-
 def check_values(config: EsrConf) -> None:
     """Checks what a type cannot express.
 
@@ -400,21 +387,28 @@ def check_values(config: EsrConf) -> None:
         raise ConfigError("out=: no folder given; out=. is the current one")
     check_ranges(config, RANGES)
     check_choices(config, CHOICES)
-    _check_limits(config)
-    if config.timing.cuda_graph and config.timing.protocol == "single":
+    check_limits(config, MOST, LEAST)
+    timing, cpus = config.timing, config.device.cpus
+    processes = timing.processes or 1
+    if (timing.rounds or 1) * processes > MOST_ROUNDS:
+        raise ConfigError(
+            f"timing.rounds={timing.rounds}: must be at most {MOST_ROUNDS} in all processes together, "
+            f"timing.processes={processes}"
+        )
+    if cpus is not None and any(one >= _MOST_CPUS for one in cpus):
+        raise ConfigError(f"device.cpus={cpus[:8]}: must be numbers of CPUs, as [0,1]")
+    if timing.cuda_graph and timing.protocol == "single":
         raise ConfigError(
             "timing.cuda_graph=true: not with timing.protocol=single, since a capture warms the network up"
         )
-    warmup = config.timing.warmup
+    warmup = timing.warmup
     if warmup.max_passes < max(warmup.min_passes, 2 * warmup.window):
         raise ConfigError(
             f"timing.warmup.max_passes={warmup.max_passes}: must be at least min_passes={warmup.min_passes} "
             f"and twice window={warmup.window}"
         )
+    check_choices(config, dict.fromkeys(("model.precision", "baseline.precision"), get_args(Precision)))
     for role, model in (("model", config.model), ("baseline", config.baseline)):
-        if model.precision is not None and model.precision not in get_args(Precision):
-            hint = did_you_mean(model.precision, get_args(Precision))
-            raise ConfigError(f"{role}.precision={model.precision}: no such choice; {hint}")
         if model.tile.size is not None and 2 * model.tile.overlap > model.tile.size:
             raise ConfigError(
                 f"{role}.tile.overlap={model.tile.overlap}: must be at most half of tile.size={model.tile.size}"

@@ -22,7 +22,6 @@ from esr.images.bicubic import bicubic_downscale
 from esr.images.files import read_rgb
 from esr.images.pixels import ImageArray, crop_to_multiple, describe_size
 from esr.images.quality import SSIM_WINDOW
-from esr.text import did_you_mean
 
 DEMO = ("astronaut", "chelsea", "coffee", "rocket")
 """HR photographs in the package's folder `demo`, with sources and licences in its `LICENCES.md`."""
@@ -89,13 +88,9 @@ def find_images(conf: DataConf) -> Found:
     Without `data.root`, `data.hr` and `data.lr`, a set is looked for below `esr.data.layouts.data_home()`.
 
     Raises:
-        ConfigError: `conf` contradicts itself.
+        ConfigError: The demo is given a folder.
         DataError: The set is missing or empty.
     """
-    if conf.limit is not None and conf.limit < 1:
-        raise ConfigError(f"data.limit={conf.limit}: must be at least 1")
-    if conf.kind not in ("demo", "folder"):
-        raise ConfigError(f"data.kind={conf.kind}: no such choice; {did_you_mean(conf.kind, ['demo', 'folder'])}")
     return Found(_demo_files(conf)) if conf.kind == "demo" else find_files(conf)
 
 
@@ -108,7 +103,7 @@ def load_dataset(conf: DataConf, border: int = 4, found: Found | None = None) ->
         found: Its files; `None`: they are looked for.
 
     Raises:
-        ConfigError: `conf` contradicts itself.
+        ConfigError: The demo is given a folder.
         DataError: The set is missing or empty, its files do not pair, or an image is unreadable, of the wrong
             size or too small to measure.
     """
@@ -121,19 +116,13 @@ def load_dataset(conf: DataConf, border: int = 4, found: Found | None = None) ->
 
 
 def _check_all(sources: Sequence[PairFiles], border: int) -> tuple[ImagePair, ...]:
-    def attempt(source: PairFiles) -> ImagePair | DataError:
-        try:
-            return _checked(source, border)
-        except DataError as error:
-            return error
-
     with ThreadPoolExecutor(_READERS) as pool:
-        outcomes = list(pool.map(attempt, sources))
-    problems = [outcome for outcome in outcomes if isinstance(outcome, DataError)]
+        checks = [pool.submit(_checked, source, border) for source in sources]
+    problems = [error for check in checks if isinstance(error := check.exception(), DataError)]
     if problems:
         more = f" ({len(problems) - 1} more of {len(sources)} images have problems)" if problems[1:] else ""
         raise DataError(f"{problems[0]}{more}") from problems[0]
-    return tuple(outcome for outcome in outcomes if isinstance(outcome, ImagePair))
+    return tuple(check.result() for check in checks)
 
 
 def _checked(source: PairFiles, border: int) -> ImagePair:

@@ -38,6 +38,9 @@ EXAMPLES = "HR, GT, GTmod12, hq, target; LR, LR_x4, LRx4, LR_bicubic/X4, LR_unkn
 
 FolderRole = Literal["hr", "lr", "both", "other_scale", "unknown"]
 
+_NEITHER = "neither HR nor LR"
+_REASONS = {"other_scale": "another scale", "unknown": "no known name"}
+"""Role of a folder with images beside a set's -> the reason why they are not part of it."""
 _PAIR = 2
 _UNREAD = re.compile(r"\.(?:gif|p[pgnb]m|tga|jp2|j2k|jxl|avif|hei[cf]|exr|hdr|psd|dng|cr2|nef|arw|npy)", re.IGNORECASE)
 """Suffixes of images that are not read."""
@@ -97,17 +100,10 @@ def find(name: str, home: Path) -> tuple[Path, int] | None:
         DataError: Its folder is there but holds no image or cannot be read.
     """
     root = _root_below(home, name)
-    return None if root is None else (root, images_at(name, root))
-
-
-def images_at(name: str, root: Path) -> int:
-    """The number of images of a set in a folder, in any layout that `load_dataset` takes.
-
-    Raises:
-        DataError: There are none, or the folder cannot be read.
-    """
+    if root is None:
+        return None
     found = find_files(DataConf(name=name, root=str(root)))
-    return len(found.hr or found.lr)
+    return root, len(found.hr or found.lr)
 
 
 def is_laid_out(name: str, root: Path) -> bool:
@@ -136,7 +132,7 @@ def find_files(conf: DataConf) -> Found:
     lr = base / expanded(conf.lr) if conf.lr else None
     if hr is not None and hr == lr:
         parts = split(image_files(hr, _remedy(conf)))
-        return Found(parts.hr, parts.lr, conf.lr, _as_skipped(conf.hr or "", parts.skipped))
+        return Found(parts.hr, parts.lr, conf.lr, tuple(_left_out(parts.skipped, conf.hr or "", _NEITHER)))
     found_hr = image_files(hr, _remedy(conf)) if hr else []
     return Found(found_hr, image_files(lr, _remedy(conf)) if lr else [], conf.lr)
 
@@ -188,18 +184,21 @@ def _recognised(root: Path, conf: DataConf) -> Found:
         _refuse_counterpart(parts.hr or parts.lr, others)
     if hr is lr and not parts.lr:
         _refuse_quarters(parts.hr)
-    unread = (one for folder in dict.fromkeys(one.path for one in used) for one in _unread(folder, root))
-    skipped = (*_as_skipped(used[0].below, parts.skipped), *unread, *map(_skipped, others))
-    return Found(parts.hr, parts.lr, used[-1].below if parts.lr else None, skipped)
+    skipped = _left_out(parts.skipped, used[0].below, _NEITHER)
+    for path, below in {one.path: one.below for one in used}.items():
+        unread = [child for child in _children(path) if _UNREAD.fullmatch(child.suffix) and child.name[0] != "."]
+        skipped += _left_out(unread, below, "of a kind that is not read; save them as PNG")
+    skipped += [Skipped(one.below, len(one.images), _REASONS.get(one.role, "another version")) for one in others]
+    return Found(parts.hr, parts.lr, used[-1].below if parts.lr else None, tuple(skipped))
 
 
 def _parts(hr: _Folder | None, lr: _Folder | None, top: _Folder | None) -> Split:
     """The files of both roles, of which one folder may hold both."""
     if hr is not None and hr is lr:
         return split(hr.images)
-    found = [file for file in lr.images if lr_scale(file.stem) in (None, SCALE)] if lr else []
-    skipped = [file for file in lr.images if file not in found] if lr and found else []
-    found = found or (lr.images if lr else [])
+    images = lr.images if lr else []
+    found = [file for file in images if lr_scale(file.stem) in (None, SCALE)] or images
+    skipped = [file for file in images if file not in found]
     if hr is None:
         return Split([], found, skipped)
     if hr is top:
@@ -209,23 +208,10 @@ def _parts(hr: _Folder | None, lr: _Folder | None, top: _Folder | None) -> Split
     return Split([file for file in hr.images if file not in results], found, [*skipped, *results])
 
 
-def _skipped(one: _Folder) -> Skipped:
-    reasons = {"other_scale": "another scale", "unknown": "no known name"}
-    return Skipped(one.below, len(one.images), reasons.get(one.role, "another version"))
-
-
-def _unread(folder: Path, root: Path) -> Iterator[Skipped]:
-    """Images of kinds that are not read, in a folder of the set."""
-    found = [child for child in _children(folder) if _UNREAD.fullmatch(child.suffix) and not child.name.startswith(".")]
-    if found:
-        where = "" if folder == root else f" in {folder.relative_to(root)}"
-        yield Skipped(f"{some(found)}{where}", len(found), "of a kind that is not read; save them as PNG")
-
-
-def _as_skipped(where: str, files: Sequence[Path]) -> tuple[Skipped, ...]:
-    if not files:
-        return ()
-    return (Skipped(f"{some(files)}{'' if where == '.' else f' in {where}'}", len(files), "neither HR nor LR"),)
+def _left_out(files: Sequence[Path], where: str, reason: str) -> list[Skipped]:
+    """A note on files of one folder, if there are any."""
+    place = "" if where == "." else f" in {where}"
+    return [Skipped(f"{some(files)}{place}", len(files), reason)] if files else []
 
 
 def _only(candidates: list[_Folder], root: Path) -> _Folder | None:
@@ -344,12 +330,9 @@ def _root_below(home: Path, name: str) -> Path | None:
         return own[0]
     first = folded(name.partition("_")[0])
     for shared in (*(child for child in _children(home) if folded(child.name) == first), home):  # DIV2K's sets
-        if any(role_of(below, name) in _NAMED for _, below in _walk(shared, 1)):
+        if any(role_of(below, name) in (("hr", True), ("lr", True)) for _, below in _walk(shared, 1)):
             return shared
     return None
-
-
-_NAMED = (("hr", True), ("lr", True))
 
 
 def _children(folder: Path) -> list[Path]:

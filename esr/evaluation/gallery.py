@@ -7,7 +7,6 @@ import numpy as np
 
 from esr.data.datasets import ImagePair
 from esr.images import pictures
-from esr.images.bicubic import bicubic_upscale
 from esr.images.files import write_png
 from esr.images.pixels import ImageArray
 from esr.records.document import Picture, Pictures
@@ -48,7 +47,7 @@ class Gallery:
             return
         lr = pair.lr()
         by_role = {role: image for role, (_, image) in outputs.items()}
-        views = pictures.Views(lr, bicubic_upscale(lr), hr, by_role)
+        views = pictures.Views(lr, hr, by_role)
         box = pictures.choose_box(views.hr, views.bicubic)
         saved = box if self._mode == "crops" else pictures.Box(0, 0, *views.bicubic.shape[:2])
         self._images.append(pictures.save(self._folder, pair.name, index, views, saved))

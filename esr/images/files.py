@@ -15,7 +15,6 @@ import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 import cv2
 import numpy as np
@@ -99,16 +98,25 @@ def encode_png(image: ImageArray) -> bytes:
 
 def _content(path: str | os.PathLike[str]) -> bytes:
     """The file's bytes, of a PNG only those that determine its pixels."""
-    with _regular_file(path) as file:
-        try:
+    target = Path(path)
+    try:
+        if target.is_dir():
+            raise DataError(f"{target} is a folder, not an image file")
+        if not target.exists():
+            raise DataError(f"{target} is not there; check the path")
+        if not target.is_file():
+            raise DataError(f"{target} is not a regular file; pass an image file")
+        if target.stat().st_size == 0:
+            raise DataError(f"{target} is empty; fetch or export it again")
+        with target.open("rb") as file:
             content = file.read(_MOST_BYTES + 1)
-            if len(content) > _MOST_BYTES:
-                raise DataError(f"{path} has more than {_MOST_BYTES >> 20} MiB, the most that is read; crop it")
-            return pixels_only(content)
-        except OSError as error:
-            raise DataError(f"cannot read {path}: {error.strerror or error}") from error
-        except ValueError as error:
-            raise DataError(f"{path} is damaged ({error}); fetch or export it again") from error
+        if len(content) > _MOST_BYTES:
+            raise DataError(f"{path} has more than {_MOST_BYTES >> 20} MiB, the most that is read; crop it")
+        return pixels_only(content)
+    except OSError as error:
+        raise DataError(f"cannot read {target}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise DataError(f"{path} is damaged ({error}); fetch or export it again") from error
 
 
 @contextlib.contextmanager
@@ -131,22 +139,6 @@ def _opened(path: str | os.PathLike[str], content: bytes) -> Iterator[ImageFile.
     except Exception as error:  # a damaged file makes a decoder raise nearly anything
         why = one_line(str(error)) or type(error).__name__
         raise DataError(f"{path} is damaged ({why}); fetch or export it again") from error
-
-
-def _regular_file(path: str | os.PathLike[str]) -> IO[bytes]:
-    target = Path(path)
-    try:
-        if target.is_dir():
-            raise DataError(f"{target} is a folder, not an image file")
-        if not target.exists():
-            raise DataError(f"{target} is not there; check the path")
-        if not target.is_file():
-            raise DataError(f"{target} is not a regular file; pass an image file")
-        if target.stat().st_size == 0:
-            raise DataError(f"{target} is empty; fetch or export it again")
-        return target.open("rb")
-    except OSError as error:
-        raise DataError(f"cannot read {target}: {error.strerror or error}") from error
 
 
 def _refuse_rotated_tiff(path: str | os.PathLike[str], image: ImageFile.ImageFile) -> None:

@@ -6,6 +6,7 @@ Everything depends on the images alone, so that the same images give the same fi
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from esr.config.schema import SCALE
 from esr.errors import DataError
+from esr.images.bicubic import bicubic_upscale
 from esr.images.files import write_png
 from esr.images.pixels import ImageArray, check_image, describe_size, rgb_to_luma
 from esr.images.quality import SSIM_WINDOW, psnr, ssim
@@ -60,25 +62,22 @@ class Views:
 
     lr: ImageArray
     """H×W×3."""
-    bicubic: ImageArray
-    """LR enlarged by bicubic, 4H×4W×3."""
     hr: ImageArray | None
     """4H×4W×3; `None` where there is none."""
     outputs: Mapping[str, ImageArray]
     """SR images of that shape by role, in the order to show them; a network that failed is left out."""
 
     def __post_init__(self) -> None:
-        check_image(self.lr)
-        if self.bicubic.shape[:2] != (SCALE * self.lr.shape[0], SCALE * self.lr.shape[1]):
-            raise DataError(
-                f"LR of {describe_size(self.lr.shape)} px and its enlargement of {describe_size(self.bicubic.shape)} "
-                f"px do not belong together: the scale is {SCALE}"
-            )
         for name, image in self.large().items():
             check_image(image)
             if image.shape != self.bicubic.shape:
                 beside = f"stands beside images of {describe_size(self.bicubic.shape)} px"
                 raise DataError(f"{name} of {describe_size(image.shape)} px {beside}")
+
+    @cached_property
+    def bicubic(self) -> ImageArray:
+        """LR enlarged by bicubic, 4H×4W×3."""
+        return bicubic_upscale(self.lr)
 
     def large(self) -> dict[str, ImageArray]:
         """Every version but LR, by name; HR is last."""
@@ -167,7 +166,7 @@ def _strip(views: Views, box: Box, labels: Mapping[str, str], where: str) -> Str
     panels = []
     for role in sorted(parts, key=ORDER.index):
         image = enlarged(parts[role], SCALE) if role == "lr" else parts[role]
-        figure = _decibels(image, hr) if hr is not None and role not in ("lr", "hr") else ""
+        figure = _decibels(image, hr, 0, "identical to HR") if hr is not None and role not in ("lr", "hr") else ""
         panels.append(Tile(role, labels[role], figure, image))
     place = f"{box.width} x {box.height} px at ({box.left}, {box.top})"  # Pillow's font has no multiplication sign
     within = "; PSNR of RGB within it" if hr is not None else ""
@@ -178,9 +177,7 @@ def _whole(image: ImageArray, hr: ImageArray | None) -> str:
     """PSNR and SSIM over the whole image; empty without HR, or where it is too small."""
     if hr is None or min(hr.shape[:2]) < _SMALLEST:
         return ""
-    value = psnr(image, hr)
-    decibels = f"{value:.2f} dB" if math.isfinite(value) else "identical"
-    return f"{decibels}, {ssim(image, hr):.4f}"
+    return f"{_decibels(image, hr, 4, 'identical')}, {ssim(image, hr):.4f}"
 
 
 def save(folder: Path, name: str, index: int, views: Views, box: Box) -> Picture:
@@ -230,6 +227,6 @@ def _window_sums(score: npt.NDArray[np.int64], side: int) -> npt.NDArray[np.int6
     return sums
 
 
-def _decibels(image: ImageArray, reference: ImageArray) -> str:
-    value = psnr(image, reference, border=0)
-    return f"{value:.2f} dB" if math.isfinite(value) else "identical to HR"
+def _decibels(image: ImageArray, hr: ImageArray, border: int, identical: str) -> str:
+    value = psnr(image, hr, border)
+    return f"{value:.2f} dB" if math.isfinite(value) else identical

@@ -6,7 +6,7 @@ from safetensors.torch import save
 
 from esr.config.schema import CheckpointConf
 from esr.errors import DownloadError
-from esr.networks.weight_files import read_state_dict
+from esr.networks.weight_files import read_weights
 from esr.system import files
 
 
@@ -26,7 +26,7 @@ def to_safetensors(path: Path, folder: Path, checkpoint: CheckpointConf, notes: 
         WeightsError: The file is not what it should be.
         DownloadError: The result cannot be written.
     """
-    state = read_state_dict(path, checkpoint)
+    state = read_weights(path, checkpoint).state
     content = save({name: value.contiguous().clone() for name, value in state.items()}, notes)
     target = folder / f"{path.stem}.safetensors"
     files.write(target, content, DownloadError, "make room, or set ESR_ZOO=FOLDER")

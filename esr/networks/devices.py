@@ -66,8 +66,11 @@ class CpuDevice:
     def reset_memory(self) -> None:
         """Resets the kernel's high-water mark to the memory resident now, where permitted."""
         gc.collect()
-        _release_free_heap()
-        self._resettable = _reset_high_water_mark()
+        if trim := _of_libc("malloc_trim"):
+            trim(0)  # freed blocks kept by malloc would hide as many bytes of the peak
+        self._resettable = False
+        with suppress(OSError):
+            self._resettable = Path("/proc/self/clear_refs").write_text("5") > 0
         self._start = psutil.Process().memory_info().rss
 
     def peak_memory(self) -> Memory:
@@ -219,17 +222,14 @@ def multiply_rate(device: ComputeDevice) -> float:
     """
     if isinstance(device, CpuDevice):
         return _rate_in(torch.float32, device, _processor_seconds)
-    return max(_rate_in(dtype, device, partial(_device_seconds, device)) for dtype in (torch.float32, torch.float16))
+    types = (torch.float32, torch.float16)
+    return max(_rate_in(one, device, lambda run: device.timed(run)[1].ms / 1000) for one in types)
 
 
 def _processor_seconds(run: Callable[[], object]) -> float:
     start = time.process_time()
     run()
     return (time.process_time() - start) / torch.get_num_threads()
-
-
-def _device_seconds(device: ComputeDevice, run: Callable[[], object]) -> float:
-    return device.timed(run)[1].ms / 1000
 
 
 def _rate_in(dtype: torch.dtype, device: ComputeDevice, seconds: Callable[[Callable[[], object]], float]) -> float:
@@ -370,12 +370,6 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _OUT_OF_MEMORY)
 
 
-def _reset_high_water_mark() -> bool:
-    with suppress(OSError):
-        return Path("/proc/self/clear_refs").write_text("5") > 0
-    return False
-
-
 def _high_water_mark() -> int:
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii")
@@ -383,12 +377,6 @@ def _high_water_mark() -> int:
         return int(line.split()[1]) * 1024
     except (OSError, StopIteration):
         return psutil.Process().memory_info().rss
-
-
-def _release_free_heap() -> None:
-    # Freed blocks kept by malloc would hide as many bytes of the peak.
-    if trim := _of_libc("malloc_trim"):
-        trim(0)
 
 
 def keep_freed_memory() -> bool:

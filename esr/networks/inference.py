@@ -26,7 +26,9 @@ def to_tensor(lr: npt.NDArray[np.uint8], data_range: float, device: torch.device
 
 def to_image(sr: Tensor, data_range: float) -> npt.NDArray[np.uint8]:
     """A 1×3×H×W tensor with values from 0 to `data_range` as an 8-bit H×W×3 image."""
-    return _rounded(sr[0].permute(1, 2, 0), data_range)
+    scaled = sr[0].permute(1, 2, 0).float().clamp(0, data_range).div(data_range).mul(255.0).round()
+    values: npt.NDArray[np.uint8] = scaled.to(torch.uint8).contiguous().cpu().numpy()
+    return values
 
 
 def to_levels(sr: Tensor, data_range: float, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
@@ -36,12 +38,6 @@ def to_levels(sr: Tensor, data_range: float, positions: npt.NDArray[np.int64]) -
     index = torch.from_numpy(np.stack([channel, *np.divmod(pixel, sr.shape[3])])).to(sr.device)
     picked: npt.NDArray[np.float32] = sr[0][index[0], index[1], index[2]].float().cpu().numpy()
     return picked * np.float32(255.0 / data_range)
-
-
-def _rounded(sr: Tensor, data_range: float) -> npt.NDArray[np.uint8]:
-    scaled = sr.float().clamp(0, data_range).div(data_range).mul(255.0).round()
-    values: npt.NDArray[np.uint8] = scaled.to(torch.uint8).contiguous().cpu().numpy()
-    return values
 
 
 def forward(network: nn.Module, lr: Tensor, tile: TileConf | None = None) -> Tensor:
@@ -109,8 +105,7 @@ def super_resolve(network: nn.Module, lr: npt.NDArray[np.uint8]) -> npt.NDArray[
         raise DataError(f"image of shape {lr.shape} and type {lr.dtype}: expected H×W×3 of uint8, RGB")
     facts = facts_of(network)
     data_range = facts.card.data_range if facts else 1.0
-    parameter = next(network.parameters(), None)
-    device = parameter.device if parameter is not None else torch.device("cpu")
+    device = next((one.device for one in network.parameters()), torch.device("cpu"))
     with torch.inference_mode():
         inputs = to_tensor(lr, data_range, device)
         try:

@@ -87,10 +87,9 @@ def _renames(
     own: Mapping[str, Tensor], state: Mapping[str, Tensor], missing: list[str], left: list[str]
 ) -> dict[str, str]:
     """Replacements of leading parts that give the missing names, with the right shapes, and leave no gap."""
-    rules: dict[str, str] = {}
     for depth in (1, 2):
         wanted, offered = _by_head(missing, depth), _by_head(left, depth)
-        rules = {}
+        rules: dict[str, str] = {}
         for head, tails in wanted.items():
             matching = [
                 other

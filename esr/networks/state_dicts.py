@@ -20,14 +20,11 @@ from esr.networks.weight_files import (
     WeightFile,
     matcher,
     patterns_limit,
-    read_state_dict,
     read_weights,
     renamed,
     without_prefix,
 )
 from esr.text import listed
-
-__all__ = ["load_into", "load_weights", "random_weights", "read_state_dict", "to_own_names"]
 
 
 @dataclass(frozen=True)
@@ -120,8 +117,8 @@ def load_weights(
     file = read_weights(path, checkpoint, content, required=required)
     readings, collision = _readings(file, checkpoint)
     own = own_entries(network)
-    chosen = _by_name(readings, own, path) or next((one for one in readings if _taken(network, one)), None)
-    if chosen is not None:
+    taken = (one for one in readings if one.state and fits(network, one.state, one.versions) is None)
+    if chosen := _by_name(readings, own, path) or next(taken, None):
         load_into(network, chosen.state, str(path), chosen.versions)
         return
     if collision:
@@ -166,10 +163,6 @@ def _by_name(readings: list[_Reading], own: Mapping[str, Tensor], path: Path) ->
             "rename the network's entries, or remove the table"
         )
     return fitting[0] if fitting else None
-
-
-def _taken(network: nn.Module, reading: _Reading) -> bool:
-    return bool(reading.state) and fits(network, reading.state, reading.versions) is None
 
 
 def random_weights(network: nn.Module, seed: int = 0) -> None:

@@ -58,22 +58,16 @@ def load_strictly(network: nn.Module, state: Mapping[str, Tensor], versions: Ver
 
 def overrides_loading(network: nn.Module) -> bool:
     """True if a module's own code takes part in loading a state dict, and may fuse or rename entries there."""
-    return any(_overrides(type(module)) or _hooks(module) for module in network.modules())
+    loaders = (code for module in network.modules() for code in _loaders(module))
+    return any(str(getattr(code, "__module__", "")).partition(".")[0] != "torch" for code in loaders)
 
 
-def _overrides(kind: type) -> bool:
-    methods = ("load_state_dict", "_load_from_state_dict")
-    owners = [next(base for base in kind.__mro__ if name in vars(base)) for name in methods]
-    return not all(_is_torchs(owner) for owner in owners)
-
-
-def _hooks(module: nn.Module) -> bool:
-    hooks = [*module._load_state_dict_pre_hooks.values(), *module._load_state_dict_post_hooks.values()]
-    return not all(_is_torchs(getattr(hook, "hook", hook)) for hook in hooks)
-
-
-def _is_torchs(code: object) -> bool:
-    return str(getattr(code, "__module__", "")).partition(".")[0] == "torch"
+def _loaders(module: nn.Module) -> Iterator[object]:
+    """The classes and hooks that take part when a module's entries are loaded."""
+    for name in ("load_state_dict", "_load_from_state_dict"):
+        yield next(base for base in type(module).__mro__ if name in vars(base))
+    for hook in (*module._load_state_dict_pre_hooks.values(), *module._load_state_dict_post_hooks.values()):
+        yield getattr(hook, "hook", hook)
 
 
 def fits(network: nn.Module, state: Mapping[str, Tensor], versions: Versions | None = None) -> str | None:

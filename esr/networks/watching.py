@@ -1,9 +1,10 @@
 """Watches a network while it is built: forward passes, files that are read, the way its weights are loaded."""
 
+import math
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -33,11 +34,8 @@ class Watched:
 
     def passes(self, network: nn.Module) -> int:
         """Number of forward passes of a network or of the greater part of it."""
-        whole = _size(network)
-        sizes: dict[int, int] = {id(one): _size(one) for one in self.calls}
-        counted = Counter(id(one) for one in self.calls)
-        least = _SUBSTANTIAL * whole
-        return sum(n for key, n in counted.items() if key == id(network) or (whole and sizes[key] >= least))
+        least = _SUBSTANTIAL * _size(network) or math.inf  # no part of a network without parameters counts
+        return sum(one is network or _size(one) >= least for one in self.calls)
 
     def note_call(self, frame: FrameType, event: str, _: Any) -> None:
         """Profiler that notes outermost calls of methods `forward`."""
@@ -73,8 +71,13 @@ def _size(module: nn.Module) -> int:
 
 
 _watching: list[Watched] = []
-"""The findings to which opened files are added; audit hooks cannot be removed."""
-_hooked = False
+"""The findings to which opened files are added."""
+
+
+@cache
+def _hook() -> None:
+    """Adds the hook once per process, since it cannot be removed."""
+    sys.addaudithook(_note_open)
 
 
 def _note_open(event: str, args: tuple[Any, ...]) -> None:
@@ -90,10 +93,7 @@ def _note_open(event: str, args: tuple[Any, ...]) -> None:
 @contextmanager
 def watched() -> Iterator[Watched]:
     """Watches the building of a network inside the block."""
-    global _hooked  # noqa: PLW0603 - one hook per process
-    if not _hooked:
-        sys.addaudithook(_note_open)
-        _hooked = True
+    _hook()
     found = Watched()
     before = sys.getprofile()
     _watching.append(found)

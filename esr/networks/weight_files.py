@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -25,21 +25,18 @@ PATTERN_SECONDS = 10.0
 SAVE_IT = "save it again with torch.save(network.state_dict(), PATH) or as safetensors"
 _FRAMEWORKS = ("lightning", "pytorch_lightning", "mmengine", "mmcv", "omegaconf", "argparse", "easydict")
 """Packages whose objects a training checkpoint holds beside its state dict."""
-_NOT_WEIGHTS = {
-    b"version https://git-lfs": "a Git LFS pointer, not the weights: run `git lfs pull`",
-    **dict.fromkeys((b"<!doctype html", b"<html", b"<?xml"), "a web page, not weights: download the raw file itself"),
-    **dict.fromkeys(
-        (b"\x1f\x8b", b"bzh", b"\xfd7zxz", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf", b"rar!"),
-        "compressed: unpack it, and pass the file inside",
-    ),
-    b"\x89hdf": "an HDF5 file, as Keras writes it: convert it to PyTorch's names, and save a state dict",
-    b"\x93numpy": "a NumPy array, not a state dict: " + SAVE_IT,
-    b"gguf": "a GGUF file: pass the original weights that it was converted from",
-    **dict.fromkeys(
-        (b'{"metadata"', b'{ "metadata"'), "the index of weights in several files: load them, and save one state dict"
-    ),
-}
-"""First bytes of what people save by mistake -> its description."""
+_COMPRESSED = (b"\x1f\x8b", b"bzh", b"\xfd7zxz", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf", b"rar!")
+_NOT_WEIGHTS: tuple[tuple[bytes | tuple[bytes, ...], str], ...] = (
+    (b"version https://git-lfs", "a Git LFS pointer, not the weights: run `git lfs pull`"),
+    ((b"<!doctype html", b"<html", b"<?xml"), "a web page, not weights: download the raw file itself"),
+    (_COMPRESSED, "compressed: unpack it, and pass the file inside"),
+    (b"\x89hdf", "an HDF5 file, as Keras writes it: convert it to PyTorch's names, and save a state dict"),
+    (b"\x93numpy", f"a NumPy array, not a state dict: {SAVE_IT}"),
+    (b"gguf", "a GGUF file: pass the original weights that it was converted from"),
+    ((b'{"metadata"', b'{ "metadata"'), "the index of weights in several files: load them, and save one state dict"),
+    (b"", "neither a safetensors nor a PyTorch file, or is damaged: fetch it again"),
+)
+"""First bytes of what people save by mistake, and its description; the last is that of anything else."""
 
 
 Versions = Mapping[str, Mapping[str, object]]
@@ -56,11 +53,6 @@ class WeightFile:
     """The program that wrote it, with an article; `None` for a plain state dict."""
     versions: Versions | None = None
     """`None` where the file holds none."""
-
-
-def read_state_dict(path: Path, checkpoint: CheckpointConf, *, required: bool = True) -> dict[str, Tensor]:
-    """The tensors of a weight file, as `read_weights` finds them, under the file's own names."""
-    return read_weights(path, checkpoint, required=required).state
 
 
 def read_weights(
@@ -89,9 +81,12 @@ def read_weights(
     outer = read(path, content)
     found, where = _found_state(outer, checkpoint.state_dict_under, path, required=required)
     prefix = checkpoint.strip_prefix or ""
+    is_dropped = matcher(checkpoint)
     with patterns_limit():
         kept = {
-            key: value for key, value in found.items() if isinstance(value, Tensor) or not _dropped(key, checkpoint)
+            key: value
+            for key, value in found.items()
+            if isinstance(value, Tensor) or not (isinstance(key, str) and is_dropped(key.removeprefix(prefix)))
         }
     under = f"{checkpoint.state_dict_under}." if checkpoint.state_dict_under and where else ""
     state = _checked_state(kept, where, path, under)
@@ -174,11 +169,6 @@ def patterns_limit() -> AbstractContextManager[None]:
     return time_limit(PATTERN_SECONDS, slow)
 
 
-def _dropped(key: object, checkpoint: CheckpointConf) -> bool:
-    name = key.removeprefix(checkpoint.strip_prefix or "") if isinstance(key, str) else ""
-    return bool(name) and matcher(checkpoint)(name)
-
-
 def _content(path: Path) -> bytes:
     try:
         if path.exists() and not path.is_file():
@@ -200,10 +190,8 @@ def _is_safetensors(path: Path, content: bytes) -> bool:
     if head.startswith((b"PK\x03\x04", b"\x80")):
         return False
     beginning = b" ".join(head.split()).lower()
-    for start, description in _NOT_WEIGHTS.items():
-        if beginning.startswith(start):
-            raise WeightsError(f"{path} is {description}")
-    raise WeightsError(f"{path} is neither a safetensors nor a PyTorch file, or is damaged: fetch it again")
+    description = next(said for start, said in _NOT_WEIGHTS if beginning.startswith(start))
+    raise WeightsError(f"{path} is {description}")
 
 
 def _check_archive(path: Path, content: bytes) -> None:
@@ -226,11 +214,16 @@ def _read_safetensors(path: Path, content: bytes) -> dict[str, Tensor]:
         raise _damaged(path, error) from error
 
 
+def load_tensors(file: Path | io.BytesIO) -> Any:
+    """A file of `torch.save`: tensors and plain values, on the CPU. Damaged ones can raise nearly anything."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # each of torch's warnings here is followed by its error
+        return torch.load(file, map_location="cpu", weights_only=True)
+
+
 def _read_torch(path: Path, content: bytes) -> object:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # each of torch's warnings here is followed by its error
-            return cast(object, torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
+        return load_tensors(io.BytesIO(content))
     except Exception as error:  # hostile bytes can make the unpickler raise anything
         raise _damaged(path, error) from error
 
@@ -244,11 +237,8 @@ def _damaged(path: Path, error: Exception) -> WeightsError:
         return WeightsError(f"{path} was not opened: {asked}; {remedy}")
     if "Weights only load failed" in str(error):
         return WeightsError(f"{path} is damaged or holds more than tensors: fetch it again, or {SAVE_IT}")
-    return WeightsError(f"{path} is damaged or truncated ({_reason(error)}): fetch it again")
-
-
-def _reason(error: Exception) -> str:
-    return escaped(one_line(str(error)).rstrip(".:")) or type(error).__name__
+    reason = escaped(one_line(str(error)).rstrip(".:")) or type(error).__name__
+    return WeightsError(f"{path} is damaged or truncated ({reason}): fetch it again")
 
 
 def _found_state(content: object, under: str | None, path: Path, *, required: bool) -> tuple[dict[object, object], str]:

@@ -1,22 +1,21 @@
 """Checkpoints, from which an interrupted run resumes, and the exported weights; each file is replaced whole."""
 
 import io
-import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
+from esr.config.digest import leaves
 from esr.config.schema import network_name
 from esr.errors import ConfigError, WeightsError
+from esr.networks.weight_files import load_tensors
 from esr.system import files
 from esr.training.config import TrainConf
-
-Plain: TypeAlias = str | int | float | bool | None
 
 VERSION = 1
 _OUTPUT = ("out", "save_as", "checkpoint_every", "validate_every", "log_every")
@@ -28,7 +27,7 @@ _FREE_TO_CHANGE = ("model", "data_root", "validate_root", "device", *_OUTPUT)
 class Checkpoint:
     """State of a training run between two steps."""
 
-    identity: dict[str, Plain]
+    identity: dict[str, object]
     """From `identity_of`: all that determines the resulting weights."""
     step: int
     """Completed steps."""
@@ -40,11 +39,15 @@ class Checkpoint:
     random: list[Tensor]
     """States of torch's generators: the CPU's, and that of the CUDA device if one is used."""
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.identity, dict) or min(self.step, self.seconds) < 0:
+            raise ValueError("no state between two steps")
 
-def identity_of(settings: TrainConf, data_digest: str, init_sha256: str | None) -> dict[str, Plain]:
+
+def identity_of(settings: TrainConf, data_digest: str, init_sha256: str | None) -> dict[str, object]:
     """Settings that determine the resulting weights, flattened under their configuration keys."""
-    nested = {key: value for key, value in asdict(settings).items() if key not in _FREE_TO_CHANGE}
-    flat: dict[str, Plain] = {
+    kept = {key: value for key, value in asdict(settings).items() if key not in _FREE_TO_CHANGE}
+    identity: dict[str, object] = {
         "model": network_name(settings.model),
         "model._target_": settings.model._target_,
         "model.args": repr(sorted(settings.model.args.items())),
@@ -52,11 +55,9 @@ def identity_of(settings: TrainConf, data_digest: str, init_sha256: str | None) 
         "SHA-256 of the images in data_root": data_digest,
     }
     if init_sha256:
-        nested.pop("init")  # the same weights may lie at another path
-        flat["SHA-256 of the weights in init"] = init_sha256
-    for key, value in nested.items():
-        flat |= {f"{key}.{name}": item for name, item in value.items()} if isinstance(value, dict) else {key: value}
-    return flat
+        kept.pop("init")  # the same weights may lie at another path
+        identity["SHA-256 of the weights in init"] = init_sha256
+    return identity | dict(leaves(kept))
 
 
 def save(checkpoint: Checkpoint, path: Path) -> None:
@@ -70,7 +71,7 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
     files.write(path, content.getvalue(), ConfigError)
 
 
-def load(path: Path, identity: Mapping[str, Plain]) -> Checkpoint | None:
+def load(path: Path, identity: Mapping[str, object]) -> Checkpoint | None:
     """Reads a checkpoint of the run that `identity` describes; `None` for one of another run before its first step.
 
     Raises:
@@ -78,20 +79,13 @@ def load(path: Path, identity: Mapping[str, Plain]) -> Checkpoint | None:
         ConfigError: It belongs to another run; the line names the first difference.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # each of torch's warnings here is followed by its error
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_tensors(path)
         version = content.pop("version")
         checkpoint = Checkpoint(**content) if version == VERSION else None
-        sound = not checkpoint or (
-            isinstance(checkpoint.identity, dict) and min(checkpoint.step, checkpoint.seconds) >= 0
-        )
     except Exception as error:  # a damaged file can make torch raise nearly anything
         raise damaged(path, error) from error
     if checkpoint is None:
         raise WeightsError(f"{path} is a checkpoint of version {version}, not {VERSION}; move it away to start over")
-    if not sound:
-        raise damaged(path, ValueError())
     for key in {**checkpoint.identity, **identity}:
         there, here = checkpoint.identity.get(key), identity.get(key)
         if there != here:

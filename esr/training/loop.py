@@ -92,7 +92,10 @@ class _Run:
         devices.set_threads(settings.device.threads)
         devices.apply_switches(benchmark=False, deterministic=True, allow_tf32=False)
         self.device = devices.open_device(settings.device.kind, settings.device.index).torch_device
-        self.out = folder_of(settings)
+        name = file_stem(network_name(settings.model), "network")
+        own = Path(out_folder(), "outputs", "training", name)
+        self.out = Path(settings.out).expanduser() if settings.out else own
+        self.file = self.out / f"{name}.safetensors"
         self.range = settings.model.data_range
         pairs = data.read_pairs(settings.data_root, "data_root", settings.patch)
         least = math.ceil((2 * SCALE + SSIM_WINDOW) / SCALE)
@@ -124,9 +127,9 @@ class _Run:
                     self._restore(saved)
                 except (RuntimeError, TypeError, ValueError, LookupError, AttributeError) as error:
                     raise checkpoint.damaged(path, error) from error
-        elif os.path.lexists(self._weights):
+        elif os.path.lexists(self.file):
             remedy = "move it away, or pass another out=FOLDER"
-            raise ConfigError(f"{self._weights} exists without its checkpoint; {remedy}")
+            raise ConfigError(f"{self.file} exists without its checkpoint; {remedy}")
 
     def begin(self) -> None:
         """Writes the first checkpoint and the log's head, or says where an earlier run goes on."""
@@ -249,21 +252,10 @@ class _Run:
 
     def _export(self) -> None:
         about = {key: str(value) for key, value in {**self.identity, "steps_done": self.step}.items()}
-        checkpoint.export(self.average.network, self._weights, self.settings.save_as, about)
-
-    @property
-    def _weights(self) -> Path:
-        return self.out / f"{file_stem(network_name(self.settings.model), 'network')}.safetensors"
+        checkpoint.export(self.average.network, self.file, self.settings.save_as, about)
 
     def result(self) -> Trained:
         """Result of the finished run."""
         if self.validation and self.quality is None:
             self._validate()
-        return Trained(self._weights, self.step, self._elapsed(), self.quality)
-
-
-def folder_of(settings: TrainConf) -> Path:
-    """Folder of a run's files: `out`, or a folder below `$ESR_OUT`, as for all results."""
-    if settings.out:
-        return Path(settings.out).expanduser()
-    return Path(out_folder()) / "outputs" / "training" / file_stem(network_name(settings.model), "network")
+        return Trained(self.file, self.step, self._elapsed(), self.quality)

@@ -2,8 +2,7 @@
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -11,9 +10,8 @@ from esr.config.schema import DataConf
 from esr.data import layouts
 from esr.data.pairing import paired
 from esr.errors import DataError, DownloadError
-from esr.system.lock import file_lock
 from esr.zoo.catalogue import Asset, Remote
-from esr.zoo.download import FetchError, download, mirrored, mismatch
+from esr.zoo.download import FetchError, download, held, mirrored, mismatch
 from esr.zoo.unpack import UnpackError, unpack
 
 ARCHIVES = ".fetched"
@@ -40,7 +38,9 @@ def fetch_set(asset: Asset, home: Path, report: StepDone) -> tuple[Path, str]:
     """
     try:
         home.mkdir(parents=True, exist_ok=True)
-        with _held(home / f".{asset.name}.lock", report):
+        lock = home / f".{asset.name}.lock"
+        report("waiting for another esr fetch" if lock.exists() else "looking", 0, None)
+        with held(lock):  # whoever waited finds the set there afterwards
             if there := _there(asset.name, home):
                 return there[0], f"{_counted(there[1], asset.images)}, there already"
             try:
@@ -59,19 +59,7 @@ def fetch_set(asset: Asset, home: Path, report: StepDone) -> tuple[Path, str]:
 
 def _counted(images: int, complete: int | None) -> str:
     """The number of images in words, beside that of the whole set where it differs."""
-    differs = complete is not None and images != complete
-    return f"{images} images" + (f", but the whole set has {complete}" if differs else "")
-
-
-@contextmanager
-def _held(file: Path, report: StepDone) -> Iterator[None]:
-    """One process at a time; another one that waited finds the set there afterwards."""
-    report("waiting for another esr fetch" if file.exists() else "looking", 0, None)
-    with file_lock(file):
-        try:
-            yield
-        finally:
-            file.unlink(missing_ok=True)
+    return f"{images} images" + (f", but the whole set has {complete}" if complete not in (None, images) else "")
 
 
 def _there(name: str, home: Path) -> tuple[Path, int] | None:

@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
@@ -85,15 +85,11 @@ def download(
     url = _usable(url)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        lock = target.with_name(f".{target.name}.lock")
-        with file_lock(lock, timeout=patience.lock_s):
-            try:
-                if not target.exists():
-                    _Transfer(url, target, bytes, sha256, progress, patience, setting).run()
-                elif fault := mismatch(target, bytes, sha256):
-                    raise FetchError(f"{target} is there but {fault}", "move it away to fetch the right file")
-            finally:
-                lock.unlink(missing_ok=True)  # safe while held: a waiting process notices and locks again
+        with held(target.with_name(f".{target.name}.lock"), patience.lock_s):
+            if not target.exists():
+                _Transfer(url, target, bytes, sha256, progress, patience, setting).run()
+            elif fault := mismatch(target, bytes, sha256):
+                raise FetchError(f"{target} is there but {fault}", "move it away to fetch the right file")
     except Timeout as error:
         fault = f"{target.name} has been locked by another process for {patience.lock_s:g} s"
         raise FetchError(fault, "wait until that has fetched it") from error
@@ -102,6 +98,25 @@ def download(
         remedy = f"make room or make it writable, or set {setting}=FOLDER to another place"
         raise FetchError(fault, remedy) from error
     return target
+
+
+@contextlib.contextmanager
+def held(lock: Path, timeout: float = -1) -> Iterator[None]:
+    """Lets one process at a time into the block, and removes the lock's file after it.
+
+    Args:
+        lock: The file.
+        timeout: Seconds to wait for another process; -1: for ever.
+
+    Raises:
+        Timeout: Another process has held the lock for so long.
+        OSError: The file cannot be made.
+    """
+    with file_lock(lock, timeout=timeout):
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)  # safe while held: a waiting process notices and locks again
 
 
 def refuse_offline(file: str) -> None:
@@ -141,10 +156,17 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def sha256_of_unchanged(path: Path) -> str:
-    """`sha256_of`, remembered for as long as the file's size and time of change stay."""
-    status = path.stat()
-    return _remembered_sha256(path, status.st_size, status.st_mtime_ns)
+def sha256_of_all(files: Mapping[str, Path]) -> str:
+    """sha256 over the names and the contents of files, in their order.
+
+    A file's own digest is remembered for as long as its size and time of change stay.
+    """
+    whole = hashlib.sha256()
+    for name, file in files.items():
+        status = file.stat()
+        digest = _remembered_sha256(file, status.st_size, status.st_mtime_ns)
+        whole.update(f"{name}\0{digest}\n".encode(errors="surrogateescape"))
+    return whole.hexdigest()
 
 
 @lru_cache(maxsize=20_000)

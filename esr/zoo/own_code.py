@@ -6,7 +6,6 @@ do files in its folders that a text in it names, as `widths.json`.
 """
 
 import ast
-import hashlib
 import os
 import sys
 import sysconfig
@@ -19,7 +18,7 @@ from typing import NamedTuple
 from esr.config.repository_values import dotted
 from esr.config.schema import ModelConf
 from esr.zoo import repository
-from esr.zoo.download import sha256_of_unchanged
+from esr.zoo.download import sha256_of_all
 
 OWN = "esr"
 _SHIPPED = f"{OWN}.models."
@@ -68,10 +67,7 @@ def code_digest(model: ModelConf) -> str | None:
     found = _target(model)
     if found is None:
         return None
-    whole = hashlib.sha256()
-    for name, file in sorted(_closure(found, model).items()):
-        whole.update(f"{name}\0{sha256_of_unchanged(file)}\n".encode(errors="surrogateescape"))
-    return whole.hexdigest()
+    return sha256_of_all(dict(sorted(_closure(found, model).items())))
 
 
 def _target(model: ModelConf) -> _Module | None:

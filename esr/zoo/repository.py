@@ -1,6 +1,5 @@
 """A challenge's repository as a source of weights: files, commit and differences from it. Nothing in it is run."""
 
-import hashlib
 import os
 import re
 import shutil
@@ -16,7 +15,7 @@ from esr.config.schema import ModelConf, RepositoryConf
 from esr.errors import WeightsError
 from esr.records.network import Loading, OpenedFile, Repository, Weights
 from esr.text import listed, shown_path
-from esr.zoo.download import sha256_of, sha256_of_unchanged
+from esr.zoo.download import sha256_of, sha256_of_all
 
 _SOURCES = (".py", ".cu", ".cuh", ".cpp", ".cc", ".c", ".h", ".hpp", ".json", ".yaml", ".yml", ".toml")
 _MOST_FILES = 20_000
@@ -73,10 +72,7 @@ def _digest(root: Path, name: str) -> str | None:
 
 def source_digest(root: Path) -> str:
     """sha256 over the names and contents of the repository's source files."""
-    whole = hashlib.sha256()
-    for path in _sources(root):
-        whole.update(f"{path.relative_to(root)}\0{sha256_of_unchanged(path)}\n".encode())
-    return whole.hexdigest()
+    return sha256_of_all({str(path.relative_to(root)): path for path in _sources(root)})
 
 
 def _sources(root: Path) -> list[Path]:
@@ -123,7 +119,7 @@ def state(root: Path) -> tuple[str | None, tuple[str, ...] | None]:
             )
             *_, tracked, differing, others = (_run([*command, *words], environment, root) for words in asked)
             changed = [name for name in differing.split("\0") if name]
-            if _uses_lfs(top):
+            if "filter=lfs" in _text(top / ".gitattributes"):
                 changed = [one for one in changed if not _is_fetched(one, root, command, environment)]
         except (OSError, subprocess.SubprocessError):
             return commit if top == root else None, None
@@ -131,13 +127,6 @@ def state(root: Path) -> tuple[str | None, tuple[str, ...] | None]:
         return None, None
     names = [*changed, *(name for name in others.split("\0") if name)]
     return commit, tuple(sorted(name for name in names if "__pycache__" not in name)[:_MOST_CHANGED])
-
-
-def _uses_lfs(top: Path) -> bool:
-    try:
-        return b"filter=lfs" in (top / ".gitattributes").read_bytes()
-    except OSError:
-        return False
 
 
 def _is_fetched(name: str, root: Path, command: Sequence[str], environment: dict[str, str]) -> bool:
@@ -159,36 +148,36 @@ def _git_folder(root: Path) -> Path | None:
     entry = root / ".git"
     if entry.is_dir():
         return entry
-    try:  # of a worktree or a submodule
-        _, _, path = entry.read_text(encoding="utf-8").partition("gitdir: ")
-    except (OSError, UnicodeDecodeError):
-        return None
-    return (root / path.strip()).resolve() if path.strip() else None
+    path = _text(entry).partition("gitdir: ")[2].strip()  # of a worktree or a submodule
+    return (root / path).resolve() if path else None
 
 
 def _common(folder: Path) -> Path:
-    try:
-        return (folder / (folder / "commondir").read_text(encoding="utf-8").strip()).resolve()
-    except (OSError, UnicodeDecodeError):
-        return folder
+    """The git directory that a worktree shares with others."""
+    return (folder / _text(folder / "commondir").strip()).resolve()
 
 
 def _head(folder: Path) -> str | None:
     """The commit that is checked out, read from git's files."""
-    try:
-        head = (folder / "HEAD").read_text(encoding="ascii").strip()
-        if not head.startswith("ref: "):
-            return _commit(head)
-        name = head.removeprefix("ref: ")
-        if ".." in name:
-            return None
-        loose = _common(folder) / name
-        if loose.is_file():
-            return _commit(loose.read_text(encoding="ascii"))
-        packed = (_common(folder) / "packed-refs").read_text(encoding="ascii").splitlines()
-    except (OSError, UnicodeDecodeError):
+    head = _text(folder / "HEAD").strip()
+    if not head.startswith("ref: "):
+        return _commit(head)
+    name = head.removeprefix("ref: ")
+    if ".." in name:
         return None
+    loose = _common(folder) / name
+    if loose.is_file():
+        return _commit(_text(loose))
+    packed = _text(_common(folder) / "packed-refs").splitlines()
     return next((_commit(line) for line in packed if line.endswith(f" {name}")), None)
+
+
+def _text(file: Path) -> str:
+    """The text of a small file; empty where it cannot be read."""
+    try:
+        return file.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def _commit(text: str) -> str | None:

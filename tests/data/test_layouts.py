@@ -12,7 +12,7 @@ from helpers.image_folders import folder, names, photograph, save, save_pair, sh
 
 from esr.data.datasets import load_dataset
 from esr.data.layouts import data_home
-from esr.errors import ConfigError, DataError
+from esr.errors import DataError
 from esr.images.files import read_rgb
 
 
@@ -409,14 +409,3 @@ def test_several_problems_give_the_first_and_the_number_of_the_others(tmp_path: 
         (tmp_path / f"{number}.png").write_text("")
     with pytest.raises(DataError, match=r"/3\.png is empty.* \(2 more of 7 images have problems\)$"):
         load_dataset(folder(tmp_path))
-
-
-@pytest.mark.parametrize("limit", [0, -1])
-def test_a_limit_below_one_is_refused(tmp_path: Path, limit: int) -> None:
-    with pytest.raises(ConfigError, match=f"data.limit={limit}: must be at least 1"):
-        load_dataset(folder(tmp_path, limit=limit))
-
-
-def test_an_unknown_kind_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"data\.kind=demos: no such choice; did you mean demo\?"):
-        load_dataset(folder(kind="demos"))

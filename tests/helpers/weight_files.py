@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from esr.config.schema import CheckpointConf
 from esr.errors import WeightsError
-from esr.networks.state_dicts import random_weights, read_state_dict
+from esr.networks.state_dicts import random_weights
+from esr.networks.weight_files import read_weights
 
 PLAIN = CheckpointConf()
 
@@ -56,6 +57,10 @@ def refusal(action: Callable[[], object]) -> str:
     assert "\n" not in line
     assert "\x1b" not in line
     return line
+
+
+def read_state_dict(path: Path, checkpoint: CheckpointConf, *, required: bool = True) -> dict[str, Tensor]:
+    return read_weights(path, checkpoint, required=required).state
 
 
 def reading(path: Path, checkpoint: CheckpointConf = PLAIN) -> str:

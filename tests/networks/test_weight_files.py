@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
-from helpers.weight_files import PLAIN, Net, filled, reading, refusal, same, save
+from helpers.weight_files import PLAIN, Net, filled, read_state_dict, reading, refusal, same, save
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from esr.config.schema import CheckpointConf
 from esr.errors import EsrError, WeightsError
-from esr.networks.state_dicts import load_weights, read_state_dict
+from esr.networks.state_dicts import load_weights
 from esr.networks.weight_files import count_values
 
 

@@ -63,7 +63,7 @@ def measured_page(folder, challenge):
         own = folder / str(number)
         made = rankings.document(f"net{number}", 0.4 + number / 10, seed=number, params=100_000 * (number + 1))
         outputs = {"candidate": np.full_like(hr, 40 * number), "baseline": bicubic}
-        views = pictures.Views(lr, bicubic, hr, outputs)
+        views = pictures.Views(lr, hr, outputs)
         saved = pictures.save(own, "a", 0, views, pictures.Box(0, 0, *hr.shape[:2]))
         made["pictures"] = {"comparison": None, "images": [msgspec.to_builtins(saved)]}
         made["telemetry"] = {"enabled": True, "trace": "telemetry.csv.gz", "windows": []}

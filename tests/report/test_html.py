@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from PIL import Image
 
 from esr.images import pictures
+from esr.images.bicubic import bicubic_upscale
 from esr.ranking import published_entries, rank_entries
 from esr.ranking.collection import collect, rank_records
 from esr.records.document import Picture
@@ -43,10 +44,10 @@ def embedded(page, id_):
 
 def save_pictures(folder, made):
     random = np.random.default_rng(0)
-    hr, bicubic, sr = (random.integers(0, 256, SHAPE, np.uint8) for _ in range(3))
+    hr, sr = (random.integers(0, 256, SHAPE, np.uint8) for _ in range(2))
     lr = np.ascontiguousarray(hr[::4, ::4])
-    outputs = {"candidate": sr, "baseline": bicubic}
-    views = pictures.Views(lr, bicubic, hr, outputs)
+    outputs = {"candidate": sr, "baseline": bicubic_upscale(lr)}
+    views = pictures.Views(lr, hr, outputs)
     saved = pictures.save(folder, "a", 0, views, pictures.Box(0, 0, 64, 64))
     made["pictures"] = {"comparison": None, "images": [msgspec.to_builtins(saved)]}
 

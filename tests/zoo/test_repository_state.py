@@ -1,12 +1,13 @@
 """Commit and differences of checkouts in the forms that git has."""
 
 import hashlib
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from esr.zoo.repository import state
+from esr.zoo.repository import source_digest, state
 
 
 def git(folder: Path, *words: str) -> str:
@@ -36,6 +37,16 @@ def test_a_clean_and_a_changed_checkout(checkout: Path) -> None:
     (checkout / "new.py").write_text("\n")
     (checkout / "code" / "test_demo.py").chmod(0o755)  # as an archive or another file system leaves it
     assert state(checkout) == (head, ("README.md", "new.py"))
+
+
+def test_a_branch_and_a_file_whose_names_are_not_ascii(checkout: Path) -> None:
+    git(checkout, "checkout", "-q", "-b", "größe")
+    assert state(checkout) == (git(checkout, "rev-parse", "HEAD"), ())
+    git(checkout, "pack-refs", "--all")
+    assert state(checkout) == (git(checkout, "rev-parse", "HEAD"), ())
+    before = source_digest(checkout)
+    (checkout / os.fsdecode(b"gr\xf6sse.py")).write_text("\n")
+    assert source_digest(checkout) != before
 
 
 def test_a_shallow_clone_a_worktree_and_a_submodule(checkout: Path, tmp_path: Path) -> None:

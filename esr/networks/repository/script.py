@@ -12,7 +12,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from importlib import machinery
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -69,11 +69,8 @@ def select(conf: RepositoryConf, device: torch.device, *, random: bool = False) 
     os.chdir(layout.root)
     sys.path.insert(0, str(layout.root))
     sys.meta_path.insert(0, _RepositoryFirst(layout.root))
-    with ExitStack() as stack:
-        finder = stack.enter_context(stand_ins(layout.root, layout.script))
-        stack.enter_context(on_device(device))
-        if random:
-            stack.enter_context(_without_weights())
+    weights = _without_weights() if random else nullcontext()
+    with stand_ins(layout.root, layout.script) as finder, on_device(device), weights:
         try:
             returned = _call(layout, entry, device)
         except EsrError as error:

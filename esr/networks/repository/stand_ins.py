@@ -11,7 +11,7 @@ import importlib.util
 import re
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -58,9 +58,7 @@ class _AbsentModule(ModuleType):
         self.__all__: list[str] = []
 
     def __getattr__(self, name: str) -> Absent:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return Absent(f"{self.__name__}.{name}")
+        return Absent(self.__name__).__getattr__(name)
 
 
 def missing(name: str) -> NetworkError:
@@ -77,12 +75,10 @@ class StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     Args:
         root: The repository.
         script: Its script.
-        networks: Folders of the repository whose files hold networks.
     """
 
-    def __init__(self, root: Path, script: Path, networks: Sequence[str] = ("models",)) -> None:
+    def __init__(self, root: Path, script: Path) -> None:
         self._root, self._script = root.resolve(), script.resolve()  # as the files of frames are compared
-        self._networks = networks
         self.used: set[str] = set()
         """Packages that stand-ins replaced."""
 
@@ -115,7 +111,7 @@ class StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             return False
         importer = Path(frame.f_code.co_filename).resolve()
         inside = importer.relative_to(self._root).parts if importer.is_relative_to(self._root) else ()
-        return importer == self._script or (len(inside) > 1 and inside[0] not in self._networks)
+        return importer == self._script or (len(inside) > 1 and inside[0] != "models")
 
 
 def _importing() -> FrameType:
