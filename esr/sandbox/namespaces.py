@@ -82,13 +82,13 @@ def _write(path: str, text: str) -> None:
         file.write(text)
 
 
-def set_up_mounts(policy: Policy) -> str | None:
+def set_up_mounts(policy: Policy) -> None:
     """Makes all read-only but scratch, covers what is hidden, mounts `/proc` and `/dev/shm` of this namespace.
 
     Called by the first process of the PID namespace.
 
-    Returns:
-        The reason why it could not be done; `None` if it was.
+    Raises:
+        OSError: It could not be done.
     """
     writable = (policy.scratch, "/dev/shm")  # noqa: S108 - private
     steps: list[tuple[str, Callable[[], None]]] = [
@@ -103,8 +103,7 @@ def set_up_mounts(policy: Policy) -> str | None:
         try:
             step()
         except OSError as error:
-            return f"{name}: {error.strerror}"
-    return None
+            raise OSError(error.errno, f"{name}: {error.strerror}") from error
 
 
 def _cover(path: str) -> None:
