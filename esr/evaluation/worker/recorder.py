@@ -14,8 +14,8 @@ from esr.complexity import operators
 from esr.complexity.counting import in_every_thread
 from esr.complexity.flow import written
 from esr.complexity.replica import as_written, registered
-from esr.evaluation.worker.contents import ByStorage, Contents
-from esr.evaluation.worker.multiplied import storage_of
+from esr.complexity.storages import ByStorage, storage_of
+from esr.evaluation.worker.contents import Contents
 from esr.evaluation.worker.tape import (
     MOST_BYTES,
     Call,
