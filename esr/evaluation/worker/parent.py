@@ -14,7 +14,8 @@ from subprocess import TimeoutExpired
 from esr import errors
 from esr.config.terms import FailureKind, Stage
 from esr.errors import EsrError
-from esr.evaluation.worker.messages import AnswerT, Refusal, Request, open_envelope, pack
+from esr.evaluation.worker.envelope import open_envelope, pack
+from esr.evaluation.worker.messages import AnswerT, Refusal, Request
 from esr.records.network import Failure, Sandbox
 from esr.sandbox.pipe import NOTICE_S, PipeReader
 from esr.sandbox.process import ContainedProcess, Wishes
