@@ -29,11 +29,7 @@ _UNFILLED = re.compile(r"aten\.(?:new_)?empty\w*|aten\.resize_")
 """Operators that make a tensor without values."""
 _SHAPE_ONLY = re.compile(rf"{_UNFILLED.pattern}|aten\.(?:new|sym|_assert)_\w+|aten\.\w+_like|aten\.is_same_size")
 """Operators that read the shape of a tensor and not its values."""
-_EXITS = frozenset(
-    getattr(Tensor, name)
-    for name in ("numpy", "data_ptr", "tolist", "__array__", "__dlpack__")
-    if hasattr(Tensor, name)
-)
+_EXITS = frozenset((Tensor.numpy, Tensor.data_ptr, Tensor.tolist, Tensor.__array__, Tensor.__dlpack__))
 """Methods that hand a tensor's values, or their address, to something else."""
 _MAKERS = frozenset((torch.tensor, torch.as_tensor, torch.asarray))
 """Functions that copy values from Python or NumPy, whose origin `_EXITS` tells."""
@@ -191,15 +187,20 @@ class ExitMode(TorchFunctionMode):
 
 @contextmanager
 def set_apart() -> Iterator[None]:
-    """Sets what exists apart from what is made meanwhile, which alone `gc.get_objects` then lists.
+    """Sets what exists apart from what is made meanwhile, which alone `gc.get_objects` then lists; nothing collects.
 
-    A network may keep constants anywhere; a process holds several 100,000 objects, too many to search.
+    A network may keep constants anywhere; a process holds several 100,000 objects, too many to search. The collector
+    would free memory at random moments.
     """
+    collecting = gc.isenabled()
+    gc.disable()
     gc.freeze()
     try:
         yield
     finally:
         gc.unfreeze()
+        if collecting:
+            gc.enable()
 
 
 def _tensors(values: Any) -> Iterator[Tensor]:

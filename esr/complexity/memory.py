@@ -1,8 +1,5 @@
 """Live memory of one forward pass, tracked allocation by allocation."""
 
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -56,15 +53,3 @@ class Ledger:
 
     def _freed(self, size: int) -> None:
         self._total -= size
-
-
-@contextmanager
-def without_collector() -> Iterator[None]:
-    """Pauses the cyclic garbage collector, which would free memory at random moments."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()

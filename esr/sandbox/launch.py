@@ -53,7 +53,7 @@ def start(written: str, alive: int, status: int, kept: Sequence[int] = ()) -> Lo
     os.setsid()
     _first_to_go()
     if order.group is not None:
-        _try("control group", partial(_join, order.group), layers, missing)
+        _try("control group", partial(kernel.write, f"{order.group}/cgroup.procs", "0"), layers, missing)
     if order.policy and "PID namespace" in layers:
         _follow_parent()
         _try("mount namespace", partial(namespaces.set_up_mounts, order.policy), layers, missing)
@@ -83,8 +83,8 @@ def _close(*descriptors: int) -> None:
 
 def _first_to_go() -> None:
     """Lets the kernel end this process, and what it starts, before the parent or anything else if memory runs out."""
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
-        file.write("1000")
+    with contextlib.suppress(OSError):
+        kernel.write("/proc/self/oom_score_adj", "1000")
 
 
 def _try(
@@ -96,11 +96,6 @@ def _try(
         layers.append(layer)
     except OSError as error:
         missing[layer] = error.strerror or str(error)
-
-
-def _join(group: str) -> None:
-    with open(f"{group}/cgroup.procs", "w", encoding="ascii") as file:
-        file.write("0")
 
 
 def _follow_parent() -> None:

@@ -149,12 +149,9 @@ class ContainedProcess:
         if leader is None or started is None:
             return
         self._leader = leader.pid
-        self.state.layers += started.layers
-        self.state.missing |= started.missing
-        self.state.landlock_abi = started.landlock_abi
+        self.state = Held(list(started.layers), self.state.missing | started.missing, started.landlock_abi)
         self._pid = leader.pid if "PID namespace" not in started.layers else _only_child(leader.pid)
-        if self.wishes.mode != "off":
-            self._verify()
+        self._verify()
 
     def confirm_lock(self) -> None:
         """Verifies the filter of system calls, once the worker says that it has loaded a network."""
