@@ -105,14 +105,8 @@ def _follow_parent() -> None:
 
 def _restrict(policy: Policy, layers: list[SandboxLayer], missing: dict[SandboxLayer, str]) -> None:
     """Gives up everything that a worker does without, in this process."""
-    limits = (
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_FSIZE, _FILE_BYTES),
-        (resource.RLIMIT_RTPRIO, 0),
-        (resource.RLIMIT_NICE, 0),
-        (resource.RLIMIT_MSGQUEUE, 0),
-    )
-    for kind, most in limits:
+    refused = (resource.RLIMIT_CORE, resource.RLIMIT_RTPRIO, resource.RLIMIT_NICE, resource.RLIMIT_MSGQUEUE)
+    for kind, most in {**dict.fromkeys(refused, 0), resource.RLIMIT_FSIZE: _FILE_BYTES}.items():
         hard = resource.getrlimit(kind)[1]
         value = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(kind, (value, value))
@@ -123,14 +117,10 @@ def _restrict(policy: Policy, layers: list[SandboxLayer], missing: dict[SandboxL
         with contextlib.suppress(PermissionError), open(policy.canary, "rb"):
             raise OSError(0, "a file outside its rules can be read")
 
+    _try("no new privileges", partial(kernel.prctl, kernel.PR_SET_NO_NEW_PRIVS, 1), layers, missing)
     # A privileged user keeps the right to read others' files, as the network's own may be.
-    steps: dict[SandboxLayer, Callable[[], object]] = {
-        "no new privileges": lambda: kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1),
-        "capabilities dropped": lambda: kernel.drop_capabilities(1 << kernel.CAP_DAC_READ_SEARCH),
-        "Landlock": restrict_files,
-    }
-    for layer, step in steps.items():
-        _try(layer, step, layers, missing)
+    _try("capabilities dropped", partial(kernel.drop_capabilities, 1 << kernel.CAP_DAC_READ_SEARCH), layers, missing)
+    _try("Landlock", restrict_files, layers, missing)
 
 
 def _lock(supervisor: socket.socket, *, alone: bool) -> None:
