@@ -35,7 +35,6 @@ _START_S = 300.0
 """As long as a worker may take to import torch from a cold disk."""
 _ANSWER_S = 5.0
 _PAUSE_S = 0.01
-_GRACE_S = 2.0
 _STOP_S, _STOP_POLL_S = 10.0, 0.0005
 _STILL = "TtZXx"
 """States in proc(5): stopped, traced, or ended."""
@@ -212,14 +211,14 @@ class ContainedProcess:
 
     def _verify(self) -> None:
         """Drops each layer that the kernel does not confirm."""
-        theirs = _status(self._pid)
+        ours, theirs = _status("self"), _status(self._pid)
         kept = int(theirs.get("CapEff", "-1"), 16)
         confirmed: dict[SandboxLayer, bool] = {
             **{layer: self._is_apart(name) for layer, name in _NAMESPACES.items()},
             "no new privileges": theirs.get("NoNewPrivs") == "1",
             "capabilities dropped": not kept & ~(1 << kernel.CAP_DAC_READ_SEARCH),
         }
-        confirmed["PID namespace"] &= len(theirs.get("NSpid", "").split()) > len(_status("self")["NSpid"].split())
+        confirmed["PID namespace"] &= len(theirs.get("NSpid", "").split()) > len(ours.get("NSpid", "").split())
         refuted = [layer for layer in self.state.layers if not confirmed.get(layer, True)]
         self.state.layers = [layer for layer in self.state.layers if layer not in refuted]
         self.state.missing |= dict.fromkeys(refuted, "not confirmed by the kernel")
