@@ -37,6 +37,7 @@ from esr.config.schema import EsrConf, ModelConf, RepositoryConf
 from esr.errors import EsrError
 from esr.evaluation.worker import messages as to
 from esr.evaluation.worker.child import Child
+from esr.evaluation.worker.envelope import Pixels
 from esr.images.files import read_rgb
 from esr.networks.repository.stand_ins import prepare_torchvision
 from esr.records.files import load_record
@@ -285,7 +286,7 @@ def _tried(layout: Layout, number: int) -> Result:
     )
 
 
-def _watched(child: Child, settings: EsrConf, photograph: to.Pixels) -> to.InspectAnswer:
+def _watched(child: Child, settings: EsrConf, photograph: Pixels) -> to.InspectAnswer:
     """Findings of a pass that is recorded, and replayed by another worker."""
     recorded = _asked(child, to.RecordRequest(photograph, 0))
     if recorded.fault is not None:
@@ -303,7 +304,7 @@ def _asked(child: Child, request: to.Request) -> to.Answer:
     return answer
 
 
-def _photograph(scale: int = 1) -> to.Pixels:
+def _photograph(scale: int = 1) -> Pixels:
     """A piece of the first demo image, `scale` times as large as `LR`."""
     file = next(one for one in resources.files("esr.data").joinpath("demo").iterdir() if one.name.endswith(".png"))
     height, width = LR[0] * scale, LR[1] * scale

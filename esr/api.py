@@ -6,7 +6,6 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from esr.config.cards import folder, model_names
 from esr.errors import ConfigError
 from esr.records.files import Record
-from esr.system.files import exclusive
+from esr.system.files import dated
 from esr.text import did_you_mean, shown_path
 
 if TYPE_CHECKING:
@@ -235,8 +234,7 @@ def _folder(overrides: Sequence[str], settings: Mapping[str, object], out: str) 
     """Where the command line would write; `None` where no folder is named."""
     if "out" not in settings and not any(word.startswith("out=") for word in overrides):
         return None
-    now = datetime.now()
-    return exclusive(Path(out, "outputs", f"{now:%Y-%m-%d}", f"{now:%H-%M-%S}"))
+    return dated(out, "outputs")
 
 
 def _quoted(value: object) -> str:

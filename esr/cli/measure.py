@@ -85,9 +85,7 @@ def run(options: argparse.Namespace) -> int:
         raise explain(error, options.overrides) from error
     except OSError as error:
         # Hydra creates the folder for results; the error of a full disk names no file.
-        if (known := explained(error)) and not wants_traceback:
-            raise known from error
-        if wants_traceback or not (error.filename or error.errno in _FULL):
+        if wants_traceback or explained(error) or not (error.filename or error.errno in _FULL):
             raise
         raise ConfigError(
             f"{error.filename or 'results'}: cannot be written ({error.strerror}); choose another folder with out=DIR"

@@ -13,7 +13,6 @@ The last defence for whoever decides about a prize: docs/cheating.md. Exit code:
 """
 
 import argparse
-from datetime import datetime
 from pathlib import Path
 
 from esr.cli.advice import refuse_networks
@@ -39,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     from esr.report.comparison import print_comparisons  # noqa: PLC0415
     from esr.report.record_table import print_record  # noqa: PLC0415
     from esr.system.console import StageBars, console  # noqa: PLC0415
-    from esr.system.files import exclusive  # noqa: PLC0415
+    from esr.system.files import dated  # noqa: PLC0415
     from esr.text import printable, shown_path  # noqa: PLC0415
 
     words = key_values(options.overrides, second_run.CHANGEABLE)
@@ -51,10 +50,8 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigError(f"{options.record}: a network failed in it; measure it with esr model=…")
     settings = second_run.settings_of(first, words)
     second_run.require_unchanged(first, settings)
-    now = datetime.now()
-    folder = exclusive(Path(settings.out, "reruns", f"{now:%Y-%m-%d}", f"{now:%H-%M-%S}"))
     with StageBars() as bars:
-        second = evaluate(settings, folder, bars)
+        second = evaluate(settings, dated(settings.out, "reruns"), bars)
     screen = console()
     print_record(second, screen)
     if second.failed:

@@ -31,7 +31,7 @@ def flops(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], out
     """
     if not isinstance(output, Tensor):
         return 0
-    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+    if isinstance(module, CONVOLUTIONS):
         positions = output.numel() // output.shape[-3]
         filters = module.in_channels * module.out_channels // module.groups
         return prod(module.kernel_size) * filters * positions
@@ -42,11 +42,6 @@ def flops(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], out
     if isinstance(module, nn.Linear):
         return _linear(args[0] if args else kwargs["input"], output)
     return 0
-
-
-def is_convolution(module: nn.Module, output: Any) -> bool:
-    """True for a call of a 2-d convolution, transposed or not, that returns a tensor."""
-    return isinstance(module, CONVOLUTIONS) and isinstance(output, Tensor)
 
 
 def _linear(inputs: Tensor, output: Tensor) -> int:

@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 from esr.complexity import challenge, operators
 from esr.complexity.flow import ExitMode, Flow, set_apart
-from esr.complexity.memory import Ledger, without_collector
+from esr.complexity.memory import Ledger
 from esr.complexity.operators import OperatorMode
 from esr.complexity.replica import observe
 from esr.config.schema import CHANNELS
@@ -142,7 +142,7 @@ class _Watcher:
         self._running.pop()
         row = self._rows[module]
         row.flops += challenge.flops(module, args, kwargs, output)
-        if challenge.is_convolution(module, output):
+        if isinstance(module, challenge.CONVOLUTIONS) and isinstance(output, Tensor):
             row.activations += output.numel()
             self.convolutions += 1
         if module is self._owners[module]:
@@ -199,5 +199,5 @@ def _watching(network: nn.Module, image: Tensor) -> Iterator[_Watcher]:
             after = module.register_forward_hook(watcher.after, with_kwargs=True, always_call=True)
             hooks.callback(after.remove)
         threads = in_every_thread(watcher.saw, watcher.flow.call)
-        with without_collector(), set_apart(), ExitMode(watcher.flow), threads:
+        with set_apart(), ExitMode(watcher.flow), threads:
             yield watcher

@@ -8,7 +8,6 @@ import gc
 import linecache
 import re
 import sys
-import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,17 +22,14 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from esr.complexity import fvcore, operators
+from esr.complexity.storages import ByStorage
 from esr.records.network import OUTSIDE
 
 _UNFILLED = re.compile(r"aten\.(?:new_)?empty\w*|aten\.resize_")
 """Operators that make a tensor without values."""
 _SHAPE_ONLY = re.compile(rf"{_UNFILLED.pattern}|aten\.(?:new|sym|_assert)_\w+|aten\.\w+_like|aten\.is_same_size")
 """Operators that read the shape of a tensor and not its values."""
-_EXITS = frozenset(
-    getattr(Tensor, name)
-    for name in ("numpy", "data_ptr", "tolist", "__array__", "__dlpack__")
-    if hasattr(Tensor, name)
-)
+_EXITS = frozenset((Tensor.numpy, Tensor.data_ptr, Tensor.tolist, Tensor.__array__, Tensor.__dlpack__))
 """Methods that hand a tensor's values, or their address, to something else."""
 _MAKERS = frozenset((torch.tensor, torch.as_tensor, torch.asarray))
 """Functions that copy values from Python or NumPy, whose origin `_EXITS` tells."""
@@ -62,8 +58,7 @@ class Flow:
         self.outside: Counter[str] = Counter()
         """Name of work that no operator did -> its number of results."""
         self._lenient = lenient
-        self._labels: dict[int, int] = {}
-        self._guards: dict[int, weakref.ref[torch.UntypedStorage]] = {}
+        self._labels: ByStorage[int] = ByStorage(lambda label: self._unfilled.pop(label, None))
         self._made = 0
         self._unfilled: dict[int, str] = {}
         self._calls: list[_Call] = []
@@ -141,7 +136,7 @@ class Flow:
 
     def _check_made(self, tensor: Tensor, place: Callable[[], str]) -> bool:
         """Reports a new tensor whose storage no operator made."""
-        if tensor.untyped_storage()._cdata in self._labels or self._lenient or not tensor.numel():
+        if self._labels.get(tensor) is not None or self._lenient or not tensor.numel():
             return False
         label = self._label(tensor)
         if is_new := any(thing is tensor for thing in gc.get_objects()):
@@ -161,16 +156,11 @@ class Flow:
 
     def _label(self, tensor: Tensor) -> int:
         """A storage's number; an address is used again once its storage is freed."""
-        storage = tensor.untyped_storage()
-        address = storage._cdata
-        if address not in self._labels:
-            self._labels[address] = self._made = self._made + 1
-            self._guards[address] = weakref.ref(storage, lambda _: self._forget(address))
-        return self._labels[address]
-
-    def _forget(self, address: int) -> None:
-        self._unfilled.pop(self._labels.pop(address), None)
-        del self._guards[address]
+        label = self._labels.get(tensor)
+        if label is None:
+            label = self._made = self._made + 1
+            self._labels.put(tensor, label)
+        return label
 
 
 class ExitMode(TorchFunctionMode):
@@ -197,15 +187,20 @@ class ExitMode(TorchFunctionMode):
 
 @contextmanager
 def set_apart() -> Iterator[None]:
-    """Sets what exists apart from what is made meanwhile, which alone `gc.get_objects` then lists.
+    """Sets what exists apart from what is made meanwhile, which alone `gc.get_objects` then lists; nothing collects.
 
-    A network may keep constants anywhere; a process holds several 100,000 objects, too many to search.
+    A network may keep constants anywhere; a process holds several 100,000 objects, too many to search. The collector
+    would free memory at random moments.
     """
+    collecting = gc.isenabled()
+    gc.disable()
     gc.freeze()
     try:
         yield
     finally:
         gc.unfreeze()
+        if collecting:
+            gc.enable()
 
 
 def _tensors(values: Any) -> Iterator[Tensor]:

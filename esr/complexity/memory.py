@@ -1,9 +1,5 @@
 """Live memory of one forward pass, tracked allocation by allocation."""
 
-import gc
-import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -11,6 +7,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from esr.complexity.replica import registered, unique_bytes
+from esr.complexity.storages import ByStorage, storage_of
 from esr.records.network import LiveMemory
 
 
@@ -27,10 +24,10 @@ class Ledger:
         self._input = unique_bytes(iter([image]))
         self._peak = 0
         self._device = image.device
-        self._alive: dict[int, int] = {}
+        self._alive: ByStorage[int] = ByStorage(self._freed)
+        """Bytes."""
         self._total = 0
-        self._given = {t.untyped_storage()._cdata for t in (image, *registered(network))}
-        self._watched: dict[int, weakref.ref[torch.UntypedStorage]] = {}
+        self._given = {storage_of(one) for one in (image, *registered(network))}
 
     @property
     def live_memory(self) -> LiveMemory:
@@ -41,35 +38,18 @@ class Ledger:
         """Enters the tensors in an operator's result."""
         for leaf in tree_leaves(result):
             if isinstance(leaf, Tensor) and leaf.layout == torch.strided and leaf.device == self._device:
-                self._enter(leaf.untyped_storage())
+                self._enter(leaf)
         self._peak = max(self._peak, self._total)
 
     def knows(self, tensor: Tensor) -> bool:
         """True for the input, parameters, buffers and live results."""
-        address = tensor.untyped_storage()._cdata
-        return address in self._given or address in self._alive
+        return storage_of(tensor) in self._given or self._alive.get(tensor) is not None
 
-    def _enter(self, storage: torch.UntypedStorage) -> None:
-        address = storage._cdata
-        if address in self._given:
-            return
-        if address not in self._alive:
-            self._watched[address] = weakref.ref(storage, lambda _: self._remove(address))
-        self._total += storage.nbytes() - self._alive.get(address, 0)
-        self._alive[address] = storage.nbytes()
+    def _enter(self, tensor: Tensor) -> None:
+        if storage_of(tensor) not in self._given:
+            size = tensor.untyped_storage().nbytes()
+            self._total += size - (self._alive.get(tensor) or 0)
+            self._alive.put(tensor, size)
 
-    def _remove(self, address: int) -> None:
-        self._total -= self._alive.pop(address)
-        del self._watched[address]
-
-
-@contextmanager
-def without_collector() -> Iterator[None]:
-    """Pauses the cyclic garbage collector, which would free memory at random moments."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
+    def _freed(self, size: int) -> None:
+        self._total -= size

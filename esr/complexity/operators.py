@@ -7,7 +7,7 @@ Work outside PyTorch's dispatcher, such as NumPy or a kernel launched directly, 
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -227,18 +227,9 @@ class OperatorMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTor
 
     supports_higher_order_operators = True
 
-    def __init__(
-        self,
-        saw: Saw,
-        called: Saw = lambda *_: None,
-        before: Before = lambda *_: None,
-        lock: AbstractContextManager[object] = nullcontext(),  # noqa: B008 - without a state
-    ) -> None:
+    def __init__(self, saw: Saw, called: Saw, before: Before, lock: AbstractContextManager[object]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._saw = saw
-        self._called = called
-        self._before = before
-        self._lock = lock
+        self._saw, self._called, self._before, self._lock = saw, called, before, lock
         self._depth = 0
 
     @classmethod

@@ -165,12 +165,8 @@ def used_gpus(state: State) -> Sequence[GpuCondition]:
     return [gpu for gpu in state.gpus if uuid and (gpu.uuid or "").removeprefix("GPU-") == uuid] or state.gpus
 
 
-def clocks_are_free(state: State) -> list[Finding]:
+def clocks_are_free(gpu: GpuCondition) -> Finding:
     """Nothing holds the GPU's clocks down."""
-    return [_clock(gpu) for gpu in used_gpus(state)]
-
-
-def _clock(gpu: GpuCondition) -> Finding:
     name, reasons = f"GPU {gpu.index}", bit_names(gpu.reasons or 0)
     if slowed := [reason for reason in reasons if reason in SLOWDOWNS]:
         remedy = "check its cooling and its power supply, and wait until it is cool"
@@ -190,27 +186,23 @@ def _clock(gpu: GpuCondition) -> Finding:
     return Finding("clocks", "ok", f"nothing holds {name}'s clock down")
 
 
-def persistence_is_on(state: State) -> list[Finding]:
+def persistence_is_on(gpu: GpuCondition) -> Finding | None:
     """Persistence mode keeps the driver loaded; without it each run starts cold."""
+    if gpu.persistence is None:
+        return None
+    if gpu.persistence:
+        return Finding("persistence", "ok", f"GPU {gpu.index} keeps its driver loaded")
     remedy = "on the host: nvidia-smi -pm 1, or run nvidia-persistenced"
-    return [
-        Finding("persistence", "ok", f"GPU {gpu.index} keeps its driver loaded")
-        if gpu.persistence
-        else Finding("persistence", "warn", f"persistence mode is off on GPU {gpu.index}", remedy)
-        for gpu in used_gpus(state)
-        if gpu.persistence is not None
-    ]
+    return Finding("persistence", "warn", f"persistence mode is off on GPU {gpu.index}", remedy)
 
 
-def gpu_is_ours(state: State) -> list[Finding]:
+def gpu_is_ours(gpu: GpuCondition) -> Finding | None:
     """No other process competes for the GPU's time and cache."""
-    return [_alone(gpu.index, gpu.processes) for gpu in used_gpus(state) if gpu.processes is not None]
-
-
-def _alone(index: int, processes: Sequence[int]) -> Finding:
-    if not processes:
-        return Finding("alone", "ok", f"no other process computes on GPU {index}")
-    message = f"other processes compute on GPU {index}: PID {', '.join(map(str, processes))}"
+    if gpu.processes is None:
+        return None
+    if not gpu.processes:
+        return Finding("alone", "ok", f"no other process computes on GPU {gpu.index}")
+    message = f"other processes compute on GPU {gpu.index}: PID {', '.join(map(str, gpu.processes))}"
     return Finding("alone", "fail", message, "wait for them, or choose another GPU")
 
 
@@ -299,6 +291,13 @@ def no_build_tools(state: State) -> Finding:
 
 
 Check = Callable[[State], Finding | list[Finding] | None]
+
+
+def _of_each_gpu(check: Callable[[GpuCondition], Finding | None]) -> Check:
+    """A check of each GPU that may be measured."""
+    return lambda state: [found for gpu in used_gpus(state) if (found := check(gpu))]
+
+
 MACHINE: tuple[Check, ...] = (
     torch_loads,
     gpu_is_usable,
@@ -306,9 +305,7 @@ MACHINE: tuple[Check, ...] = (
     torch_has_kernels,
     nvml_answers,
     one_gpu,
-    clocks_are_free,
-    persistence_is_on,
-    gpu_is_ours,
+    *map(_of_each_gpu, (clocks_are_free, persistence_is_on, gpu_is_ours)),
     out_is_writable,
     weights_are_there,
     memory_suffices,

@@ -24,6 +24,7 @@ from esr.config.schema import CheckpointConf, ModelConf, RepositoryConf, network
 from esr.errors import ConfigError, EsrError, NetworkError
 from esr.evaluation import question
 from esr.evaluation.worker import messages as to
+from esr.evaluation.worker.envelope import Pixels
 from esr.evaluation.worker.parent import WorkerFailure
 from esr.records.network import Complexity
 from esr.text import listed, one_line, shown_path
@@ -103,7 +104,7 @@ def dry_run(one: HandedIn) -> None:
         one.notes.append(f"not counted: {counted.uncounted}")
 
 
-def _image() -> to.Pixels:
+def _image() -> Pixels:
     """A smooth image with an edge, like a photograph and unlike noise."""
     rows, columns = np.mgrid[0:SIDE, 0:SIDE] / SIDE
     planes = [rows, columns, (rows + columns > 1) * 0.6 + 0.2]

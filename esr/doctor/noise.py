@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from statistics import stdev
 
 import msgspec
+import numpy as np
 
 from esr.doctor.checks import Finding
 from esr.errors import EvaluationFailed
@@ -81,8 +82,6 @@ def examine(timing: Timing, verdict: Verdict) -> Noise:
 
 
 def _interval(per_round: Sequence[float], confidence: float) -> Estimate:
-    import numpy as np  # noqa: PLC0415 - see `measure`
-
     values = np.asarray(per_round)[:, None]
     return statistics.ratio(values, np.ones_like(values), confidence)
 

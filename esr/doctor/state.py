@@ -8,7 +8,6 @@ import tempfile
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import psutil
@@ -138,7 +137,7 @@ def _gpus() -> tuple[GpuCondition, ...]:
 
 
 def _gpu(index: int) -> GpuCondition:
-    default_w, _ = nvml.ask(lambda api: _default_power_w(api, index))
+    default_w, _ = nvml.ask(lambda api: api.nvmlDeviceGetPowerManagementDefaultLimit(nvml.find(api, index)) / 1000)
     with closing(nvml.Gpu(index)) as gpu:
         fixed, moving = gpu.slow(), gpu.timed()
         reasons = moving.get("gpu_reasons")
@@ -155,10 +154,6 @@ def _gpu(index: int) -> GpuCondition:
             processes=fixed["processes"],
             gone=gpu.gone,
         )
-
-
-def _default_power_w(api: Any, index: int) -> float:
-    return float(api.nvmlDeviceGetPowerManagementDefaultLimit(api.nvmlDeviceGetHandleByIndex(index)) / 1000)
 
 
 def _published() -> tuple[set[str], list[str]]:

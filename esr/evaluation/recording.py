@@ -11,6 +11,7 @@ from esr.evaluation.reproduction import difference, tolerance
 from esr.evaluation.subject import Subject
 from esr.evaluation.turns import compare_repeated
 from esr.evaluation.worker import messages
+from esr.evaluation.worker.envelope import Pixels
 from esr.evaluation.worker.parent import Worker, WorkerFailure
 from esr.text import one_line
 
@@ -87,7 +88,7 @@ def watch(
 
 
 def _replay(
-    judge: Judge, inputs: Inputs, subject: Subject, tape: messages.Pixels, passed: Passed, other: Passed
+    judge: Judge, inputs: Inputs, subject: Subject, tape: Pixels, passed: Passed, other: Passed
 ) -> tuple[messages.InspectAnswer, Passed, float]:
     """Findings, the replayed pass, and grey levels between a replay over the other input and its pass.
 

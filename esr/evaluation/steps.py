@@ -25,6 +25,7 @@ from esr.evaluation.reproduction import WHITE, add_image
 from esr.evaluation.subject import Subject, alive, answers, recorded
 from esr.evaluation.turns import compare_repeated, time_passes
 from esr.evaluation.worker import messages
+from esr.evaluation.worker.envelope import Pixels
 from esr.evaluation.worker.output_sample import positions
 from esr.evaluation.worker.parent import WorkerFailure
 from esr.records.network import Block, Failure, Memory, Weights
@@ -234,7 +235,7 @@ def measure_quality(evaluation: Evaluation) -> None:
     progress.stage("quality", len(dataset.pairs))
     with Grading(dataset.pairs, evaluation.settings.quality.border, evaluation.bicubic_psnr) as grading:
         for index, pair in enumerate(dataset.pairs):
-            outputs: dict[str, tuple[str, messages.Pixels]] = {}
+            outputs: dict[str, tuple[str, Pixels]] = {}
             hr = grading.hr(index)
             if hr is not None:
                 evaluation.inputs.hold_hr(index, hr)
@@ -262,7 +263,7 @@ def _below_bicubic(subject: Subject, bicubic: Sequence[float]) -> str | None:
     return f"{own:.2f} dB, bicubic {reference:.2f} dB" if own < reference < math.inf else None
 
 
-def _upscale(evaluation: Evaluation, subject: Subject, image: int) -> messages.Pixels:
+def _upscale(evaluation: Evaluation, subject: Subject, image: int) -> Pixels:
     """SR of an unaltered image; a pass that was timed over it is compared with this one."""
     timed = next((each for each in subject.unrepeated if each.one == Pass(image)), None)
     repeated = run_pass(subject.worker, evaluation.inputs, Pass(image), timed)
@@ -277,7 +278,7 @@ def _upscale(evaluation: Evaluation, subject: Subject, image: int) -> messages.P
     return sr
 
 
-def _require_same(sr: messages.Pixels, passed: Passed) -> None:
+def _require_same(sr: Pixels, passed: Passed) -> None:
     """Refuses an image that is not the output of its pass, whose values were sampled on the clock.
 
     Raises:

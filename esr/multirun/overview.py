@@ -10,15 +10,6 @@ from esr.system.console import StageBars
 from esr.text import duration
 
 
-def time_left(seconds: float, measured: int, left: int) -> float | None:
-    """Seconds for the rest at the pace so far; `None` before anything was measured.
-
-    >>> time_left(120.0, 2, 10)
-    600.0
-    """
-    return seconds / measured * left if measured else None
-
-
 def until(seconds: float, now: datetime | None = None) -> str:
     """The time that is left, and the time of day at its end; another day is named.
 
@@ -63,7 +54,7 @@ class Overview(StageBars):
             self._measured += 1
             self._seconds += now - self._since  # not its own time: several may be measured at once
         self._since = now
-        left = time_left(self._seconds, self._measured, self._networks - self._ended)
+        left = self._seconds / self._measured * (self._networks - self._ended) if self._measured else 0.0
         elapsed = duration(now - self._start)
         rest = f"{elapsed} elapsed" + (f", {until(left)}" if left else "")
         times = "; ".join(filter(None, (duration(outcome.seconds) if tried else "", rest)))

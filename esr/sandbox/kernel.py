@@ -77,6 +77,12 @@ def drop_capabilities(kept: int) -> None:
     _checked(_LIBC.capset(header, data))
 
 
+def write(path: str, text: str) -> None:
+    """Writes to a file of the kernel's."""
+    with open(path, "w", encoding="ascii") as file:
+        file.write(text)
+
+
 def _checked(result: int) -> int:
     if result < 0:
         number = ctypes.get_errno()

@@ -47,15 +47,12 @@ def abi() -> int:
         return 0
 
 
-def restrict(policy: Policy, *, own_proc: bool) -> int:
+def restrict(policy: Policy, *, own_proc: bool) -> None:
     """Restricts this thread and all that it starts, for good; needs `PR_SET_NO_NEW_PRIVS`.
 
     Args:
         policy: Folders to read and to write.
         own_proc: `/proc` and `/dev/shm` are of this PID and mount namespace.
-
-    Returns:
-        The ABI in force.
 
     Raises:
         OSError: The kernel has no Landlock.
@@ -79,7 +76,6 @@ def restrict(policy: Policy, *, own_proc: bool) -> int:
         kernel.call(_RESTRICT, rules, 0)
     finally:
         os.close(rules)
-    return version
 
 
 def _devices() -> list[str]:

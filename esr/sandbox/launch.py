@@ -9,8 +9,8 @@ import os
 import resource
 import signal
 import socket
-import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NoReturn
 
 import msgspec
@@ -23,21 +23,15 @@ from esr.sandbox.supervisor import LISTENER, WORKER_ENDED, Supervisor
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 """A scheduler signals every process of a job; the parent decides about this one."""
 _FILE_BYTES = 1 << 30
-_LINUX = sys.platform == "linux"
 
 Lock = Callable[[], None]
 
 
-def read_order(text: str) -> Order:
-    """The order that the parent wrote."""
-    return msgspec.json.decode(text, type=Order)
-
-
-def start(order: Order, alive: int, status: int, kept: Sequence[int] = ()) -> Lock:
+def start(written: str, alive: int, status: int, kept: Sequence[int] = ()) -> Lock:
     """Starts the worker, and returns in it only.
 
     Args:
-        order: The layers to set up.
+        written: An `Order`: the layers to set up.
         alive: Pipe from the parent, whose end ends everything.
         status: Pipe to the parent for `Report` lines.
         kept: Descriptors of the worker alone.
@@ -45,10 +39,11 @@ def start(order: Order, alive: int, status: int, kept: Sequence[int] = ()) -> Lo
     Returns:
         To be called before the first line of a stranger's code: puts the filter of system calls on all threads.
     """
+    order = msgspec.json.decode(written, type=Order)
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
     _forget_order()
-    layers, missing = namespaces.enter() if order.policy and _LINUX else ([], {})
+    layers, missing = namespaces.enter() if order.policy else ([], {})
     theirs, ours = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     child = os.fork()
     if child:
@@ -58,24 +53,20 @@ def start(order: Order, alive: int, status: int, kept: Sequence[int] = ()) -> Lo
     os.setsid()
     _first_to_go()
     if order.group is not None:
-        _join(order.group, layers, missing)
-    if "PID namespace" in layers:
+        _try("control group", partial(kernel.write, f"{order.group}/cgroup.procs", "0"), layers, missing)
+    if order.policy and "PID namespace" in layers:
         _follow_parent()
-        fault = namespaces.set_up_mounts(order.policy) if order.policy else None
-        if fault is None:
-            layers.append("mount namespace")
-        else:
-            missing["mount namespace"] = fault
+        _try("mount namespace", partial(namespaces.set_up_mounts, order.policy), layers, missing)
         worker = os.fork()
         if worker:
             _close(status, *kept)
             _reap(worker, theirs)
     _follow_parent()
-    abi = _restrict(order.policy, layers, missing) if order.policy and _LINUX else 0
-    tell(status, Started(tuple(layers), missing, abi))
+    if order.policy:
+        _restrict(order.policy, layers, missing)
+    tell(status, Started(tuple(layers), missing, landlock.abi() if "Landlock" in layers else 0))
     os.close(status)
-    alone = "PID namespace" in layers
-    return (lambda: _lock(theirs, alone=alone)) if order.policy and _LINUX else theirs.close
+    return partial(_lock, theirs, alone="PID namespace" in layers) if order.policy else theirs.close
 
 
 def _forget_order() -> None:
@@ -92,60 +83,44 @@ def _close(*descriptors: int) -> None:
 
 def _first_to_go() -> None:
     """Lets the kernel end this process, and what it starts, before the parent or anything else if memory runs out."""
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
-        file.write("1000")
+    with contextlib.suppress(OSError):
+        kernel.write("/proc/self/oom_score_adj", "1000")
 
 
-def _join(group: str, layers: list[SandboxLayer], missing: dict[SandboxLayer, str]) -> None:
+def _try(
+    layer: SandboxLayer, step: Callable[[], object], layers: list[SandboxLayer], missing: dict[SandboxLayer, str]
+) -> None:
+    """Sets a layer up, and notes it, or the reason why it could not be."""
     try:
-        with open(f"{group}/cgroup.procs", "w", encoding="ascii") as file:
-            file.write("0")
-        layers.append("control group")
+        step()
+        layers.append(layer)
     except OSError as error:
-        missing["control group"] = error.strerror or str(error)
+        missing[layer] = error.strerror or str(error)
 
 
 def _follow_parent() -> None:
     """Ends this process with the one that started it, even inside a pass that never returns."""
-    if _LINUX:
-        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _restrict(policy: Policy, layers: list[SandboxLayer], missing: dict[SandboxLayer, str]) -> int:
-    """Gives up everything that a worker does without, in this process; the Landlock ABI in force."""
-    limits = (
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_FSIZE, _FILE_BYTES),
-        (resource.RLIMIT_RTPRIO, 0),
-        (resource.RLIMIT_NICE, 0),
-        (resource.RLIMIT_MSGQUEUE, 0),
-    )
-    for kind, most in limits:
+def _restrict(policy: Policy, layers: list[SandboxLayer], missing: dict[SandboxLayer, str]) -> None:
+    """Gives up everything that a worker does without, in this process."""
+    refused = (resource.RLIMIT_CORE, resource.RLIMIT_RTPRIO, resource.RLIMIT_NICE, resource.RLIMIT_MSGQUEUE)
+    for kind, most in {**dict.fromkeys(refused, 0), resource.RLIMIT_FSIZE: _FILE_BYTES}.items():
         hard = resource.getrlimit(kind)[1]
         value = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(kind, (value, value))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    abi = 0
 
     def restrict_files() -> None:
-        nonlocal abi
-        abi = landlock.restrict(policy, own_proc="mount namespace" in layers)
+        landlock.restrict(policy, own_proc="mount namespace" in layers)
         with contextlib.suppress(PermissionError), open(policy.canary, "rb"):
             raise OSError(0, "a file outside its rules can be read")
 
+    _try("no new privileges", partial(kernel.prctl, kernel.PR_SET_NO_NEW_PRIVS, 1), layers, missing)
     # A privileged user keeps the right to read others' files, as the network's own may be.
-    steps: dict[SandboxLayer, Callable[[], object]] = {
-        "no new privileges": lambda: kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1),
-        "capabilities dropped": lambda: kernel.drop_capabilities(1 << kernel.CAP_DAC_READ_SEARCH),
-        "Landlock": restrict_files,
-    }
-    for layer, step in steps.items():
-        try:
-            step()
-            layers.append(layer)
-        except OSError as error:
-            missing[layer] = error.strerror or str(error)
-    return abi
+    _try("capabilities dropped", partial(kernel.drop_capabilities, 1 << kernel.CAP_DAC_READ_SEARCH), layers, missing)
+    _try("Landlock", restrict_files, layers, missing)
 
 
 def _lock(supervisor: socket.socket, *, alone: bool) -> None:

@@ -36,23 +36,19 @@ def enter() -> tuple[list[SandboxLayer], Missing]:
         except OSError as error:
             names: list[SandboxLayer] = ["user namespace", "PID namespace", "mount namespace", *layers]
             return [], dict.fromkeys(names, f"unshare: {error.strerror}")
-        _write("/proc/self/setgroups", "deny")
-        _write("/proc/self/uid_map", f"{user} {user} 1")
-        _write("/proc/self/gid_map", f"{group} {group} 1")
+        kernel.write("/proc/self/setgroups", "deny")
+        kernel.write("/proc/self/uid_map", f"{user} {user} 1")
+        kernel.write("/proc/self/gid_map", f"{group} {group} 1")
         layers.insert(0, "user namespace")
-    if fault := _fault_of_own_proc():
+    if number := _errno_of(_try_own_proc):
+        fault = f"/proc: {os.strerror(number)}"
         return layers, {"PID namespace": fault, "mount namespace": fault}
     kernel.unshare(kernel.CLONE_NEWPID)
     return [*layers, "PID namespace"], {}
 
 
-def _fault_of_own_proc() -> str | None:
-    """The reason why a new PID namespace would have no `/proc` of its own, tried by processes that end at once."""
-    fault = _errno_of(_try_own_proc)
-    return f"/proc: {os.strerror(fault)}" if fault else None
-
-
 def _try_own_proc() -> None:
+    """Mounts the `/proc` of a new PID namespace, in processes that end at once."""
     kernel.unshare(kernel.CLONE_NEWPID)
     if fault := _errno_of(_mount_own_proc):
         raise OSError(fault, os.strerror(fault))
@@ -77,18 +73,13 @@ def _mount_own_proc() -> None:
     kernel.mount("proc", "/proc", "proc", _QUIET)
 
 
-def _write(path: str, text: str) -> None:
-    with open(path, "w", encoding="ascii") as file:
-        file.write(text)
-
-
-def set_up_mounts(policy: Policy) -> str | None:
+def set_up_mounts(policy: Policy) -> None:
     """Makes all read-only but scratch, covers what is hidden, mounts `/proc` and `/dev/shm` of this namespace.
 
     Called by the first process of the PID namespace.
 
-    Returns:
-        The reason why it could not be done; `None` if it was.
+    Raises:
+        OSError: It could not be done.
     """
     writable = (policy.scratch, "/dev/shm")  # noqa: S108 - private
     steps: list[tuple[str, Callable[[], None]]] = [
@@ -103,8 +94,7 @@ def set_up_mounts(policy: Policy) -> str | None:
         try:
             step()
         except OSError as error:
-            return f"{name}: {error.strerror}"
-    return None
+            raise OSError(error.errno, f"{name}: {error.strerror}") from error
 
 
 def _cover(path: str) -> None:

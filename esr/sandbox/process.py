@@ -1,14 +1,13 @@
 """The parent's handle on a contained process: starts it, verifies its layers from outside, seals and ends it."""
 
 import contextlib
-import io
 import os
-import select
 import signal
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -21,6 +20,7 @@ import psutil
 from esr.errors import SandboxError
 from esr.sandbox import group, kernel, policy
 from esr.sandbox.layers import Leader, Locked, Mode, Order, Report, SandboxLayer, Sealed, Started
+from esr.sandbox.pipe import PipeReader
 from esr.sandbox.supervisor import SEAL, remove
 
 ReportT = TypeVar("ReportT", Leader, Started, Locked, Sealed)
@@ -29,16 +29,12 @@ _BOOT = (
     "import sys; sys.path[:1] == [''] and sys.path.pop(0); import json; order = sys.stdin.read(); "
     "sys.path[:] = json.loads(order)['path']; from esr.sandbox import launch; "
     "alive, status, read, write = map(int, sys.argv[1:]); "
-    "lock = launch.start(launch.read_order(order), alive, status, (read, write)); "
+    "lock = launch.start(order, alive, status, (read, write)); "
 )
-_LINUX = sys.platform == "linux"
 _START_S = 300.0
 """As long as a worker may take to import torch from a cold disk."""
-NOTICE_S = 1.0
-"""Longest call of `select`: a signal that comes just before it, or to another thread, is noticed only afterwards."""
 _ANSWER_S = 5.0
 _PAUSE_S = 0.01
-_GRACE_S = 2.0
 _STOP_S, _STOP_POLL_S = 10.0, 0.0005
 _STILL = "TtZXx"
 """States in proc(5): stopped, traced, or ended."""
@@ -94,13 +90,12 @@ class ContainedProcess:
 
     Args:
         program: Python code; it finds the descriptors `read` and `write`, and `lock()`, to be called before a
-            stranger's code exists.
-        pipes: Two descriptors for it.
+            stranger's code exists. The other ends of its pipes are this object's `write` and `read`.
         output: Receives its standard output and error.
         wishes: Its sandbox.
     """
 
-    def __init__(self, program: str, pipes: tuple[int, int], output: IO[bytes], wishes: Wishes) -> None:
+    def __init__(self, program: str, output: IO[bytes], wishes: Wishes) -> None:
         self.wishes = wishes
         self.state = Held()
         self._place = Path(tempfile.mkdtemp(prefix="esr-")).resolve()
@@ -110,12 +105,14 @@ class ContainedProcess:
         self._group = self._make_group()
         chosen = None if wishes.mode == "off" else policy.make(scratch, canary, wishes.code, wishes.hidden)
         order = Order(tuple(sys.path), chosen, str(self._place), None if self._group is None else str(self._group))
-        alive, self._alive = os.pipe()
-        self._status, status = os.pipe()
-        self._unread = bytearray()
+        (alive, self._alive), (read, self.write) = os.pipe(), os.pipe()
+        (status, their_status), (self.read, write) = os.pipe(), os.pipe()
+        self._ours = {self._alive, self.write, status, self.read}
+        """Descriptors that are still open."""
+        self._reports, self._early = PipeReader(status), list[Report]()
         self._leader: int | None = None
         self._pid: int | None = None
-        ends = (alive, status, *pipes)
+        ends = (alive, their_status, read, write)
         try:
             with tempfile.TemporaryFile() as stdin:
                 stdin.write(msgspec.json.encode(order))
@@ -131,11 +128,11 @@ class ContainedProcess:
                     env=None if chosen is None else policy.environment(scratch),
                 )
         finally:
-            os.close(alive)
-            os.close(status)
+            for end in ends:
+                os.close(end)
 
     def _make_group(self) -> Path | None:
-        if self.wishes.mode == "off" or not _LINUX:
+        if self.wishes.mode == "off":
             return None
         try:
             return group.create()
@@ -151,18 +148,9 @@ class ContainedProcess:
         if leader is None or started is None:
             return
         self._leader = leader.pid
-        self.state.layers += started.layers
-        self.state.missing |= started.missing
-        self.state.landlock_abi = started.landlock_abi
-        self._pid = self._find_worker()
+        self.state = Held(list(started.layers), self.state.missing | started.missing, started.landlock_abi)
+        self._pid = leader.pid if "PID namespace" not in started.layers else _only_child(leader.pid)
         self._verify()
-
-    def _find_worker(self) -> int | None:
-        if self._leader is None or "PID namespace" not in self.state.layers:
-            return self._leader
-        with contextlib.suppress(psutil.Error):
-            return next((child.pid for child in psutil.Process(self._leader).children()), None)
-        return None
 
     def confirm_lock(self) -> None:
         """Verifies the filter of system calls, once the worker says that it has loaded a network."""
@@ -171,7 +159,7 @@ class ContainedProcess:
         self.wait_until_started()
         locked = self._next(Locked, _ANSWER_S)
         fault = "no filter was installed" if locked is None else locked.fault
-        if fault is None and self._field("Seccomp") == "2":
+        if fault is None and _status(self._pid).get("Seccomp") == "2":
             self.state.layers.append("seccomp")
         else:
             self.state.missing["seccomp"] = fault or "not in force"
@@ -223,59 +211,35 @@ class ContainedProcess:
 
     def _verify(self) -> None:
         """Drops each layer that the kernel does not confirm."""
-        if not _LINUX or self.wishes.mode == "off":
-            return
-        held = dict.fromkeys(self.state.layers, True)
-        for layer, name in _NAMESPACES.items():
-            if layer in held:
-                held[layer] = self._link(name) not in (None, os.readlink(f"/proc/self/ns/{name}"))
-        if "PID namespace" in held:
-            held["PID namespace"] &= len((self._field("NSpid") or "").split()) > len(_own_pids())
-        if "no new privileges" in held:
-            held["no new privileges"] = self._field("NoNewPrivs") == "1"
-        if "capabilities dropped" in held:
-            kept = int(self._field("CapEff") or "-1", 16)
-            held["capabilities dropped"] = not kept & ~(1 << kernel.CAP_DAC_READ_SEARCH)
-        self.state.layers = [layer for layer in self.state.layers if held[layer]]
-        self.state.missing |= {layer: "not confirmed by the kernel" for layer, holds in held.items() if not holds}
+        ours, theirs = _status("self"), _status(self._pid)
+        kept = int(theirs.get("CapEff", "-1"), 16)
+        confirmed: dict[SandboxLayer, bool] = {
+            **{layer: self._is_apart(name) for layer, name in _NAMESPACES.items()},
+            "no new privileges": theirs.get("NoNewPrivs") == "1",
+            "capabilities dropped": not kept & ~(1 << kernel.CAP_DAC_READ_SEARCH),
+        }
+        confirmed["PID namespace"] &= len(theirs.get("NSpid", "").split()) > len(ours.get("NSpid", "").split())
+        refuted = [layer for layer in self.state.layers if not confirmed.get(layer, True)]
+        self.state.layers = [layer for layer in self.state.layers if layer not in refuted]
+        self.state.missing |= dict.fromkeys(refuted, "not confirmed by the kernel")
 
-    def _field(self, name: str) -> str | None:
+    def _is_apart(self, namespace: str) -> bool:
         with contextlib.suppress(OSError):
-            for line in Path(f"/proc/{self._pid}/status").read_text(encoding="ascii", errors="replace").splitlines():
-                if line.startswith(f"{name}:"):
-                    return line.partition(":")[2].strip()
-        return None
-
-    def _link(self, name: str) -> str | None:
-        with contextlib.suppress(OSError):
-            return os.readlink(f"/proc/{self._pid}/ns/{name}")
-        return None
+            return os.readlink(f"/proc/{self._pid}/ns/{namespace}") != os.readlink(f"/proc/self/ns/{namespace}")
+        return False
 
     def _next(self, kind: type[ReportT], seconds: float) -> ReportT | None:
         """The next report of a kind; `None` if none comes."""
         deadline = time.monotonic() + seconds
-        earlier: list[bytes] = []
+        if found := next((one for one in self._early if isinstance(one, kind)), None):
+            self._early.remove(found)
+            return found
         try:
-            while True:
-                line, found, rest = self._unread.partition(b"\n")
-                if not found:
-                    left = deadline - time.monotonic()
-                    if left <= 0:
-                        return None
-                    if not select.select([self._status], [], [], min(left, NOTICE_S))[0]:
-                        continue
-                    chunk = os.read(self._status, io.DEFAULT_BUFFER_SIZE)
-                    if not chunk:
-                        return None
-                    self._unread += chunk
-                    continue
-                self._unread = rest
-                report = msgspec.json.decode(line, type=Report)
-                if isinstance(report, kind):
-                    return report
-                earlier.append(bytes(line) + b"\n")
-        finally:
-            self._unread[:0] = b"".join(earlier)
+            while not isinstance(report := msgspec.json.decode(self._reports.line(deadline), type=Report), kind):
+                self._early.append(report)
+        except (TimeoutError, EOFError):
+            return None
+        return report
 
     @property
     def pid(self) -> int:
@@ -285,7 +249,7 @@ class ContainedProcess:
 
     def signal(self, number: signal.Signals) -> None:
         """Sends a signal to all processes of the worker, but not to its supervisor."""
-        if self._alive >= 0:
+        if self._alive in self._ours:
             self.wait_until_started()
         if self._leader is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -313,11 +277,18 @@ class ContainedProcess:
         """
         return self._supervisor.wait(seconds)
 
+    def hang_up(self) -> None:
+        """Closes the program's pipes."""
+        self._close(self.read, self.write)
+
+    def _close(self, *ends: int) -> None:
+        for end in self._ours.intersection(ends):
+            self._ours.remove(end)
+            os.close(end)
+
     def kill(self) -> None:
         """Kills the worker and all that it has started, and waits until they are gone."""
-        if self._alive >= 0:
-            os.close(self._alive)
-            self._alive = -1
+        self._close(self._alive)
         try:
             self._supervisor.wait(_ANSWER_S)
         except TimeoutExpired:
@@ -330,26 +301,15 @@ class ContainedProcess:
     def close(self) -> None:
         """Kills what is left, and removes its folder."""
         self.kill()
-        if self._status >= 0:
-            os.close(self._status)
-            self._status = -1
+        self._close(*self._ours)
         remove(str(self._place))
 
 
 def probe() -> Held:
     """The layers that this machine allows, found out by a process that does nothing."""
-    (their_read, our_write), (our_read, their_write) = os.pipe(), os.pipe()
     program = "import os; lock(); os.write(write, b'1'); os.read(read, 1)"
-    with tempfile.TemporaryFile() as output, contextlib.ExitStack() as opened:
-        opened.callback(os.close, our_write)
-        opened.callback(os.close, our_read)
-        try:
-            contained = ContainedProcess(program, (their_read, their_write), output, Wishes())
-        finally:
-            os.close(their_read)
-            os.close(their_write)
-        opened.callback(contained.close)
-        os.read(our_read, 1)  # ends without a byte where it has died
+    with tempfile.TemporaryFile() as output, closing(ContainedProcess(program, output, Wishes())) as contained:
+        os.read(contained.read, 1)  # ends without a byte where it has died
         contained.confirm_lock()
         contained.seal()
         return contained.state
@@ -373,6 +333,15 @@ def tell_once(line: str) -> None:
     print(line, file=sys.stderr)
 
 
-def _own_pids() -> list[str]:
-    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
-    return next(line for line in status.splitlines() if line.startswith("NSpid:")).split()[1:]
+def _status(pid: int | str | None) -> dict[str, str]:
+    """Fields of proc(5)'s status file; empty for a process that has ended."""
+    with contextlib.suppress(OSError):
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace").splitlines()
+        return {name: text.strip() for name, _, text in (line.partition(":") for line in lines)}
+    return {}
+
+
+def _only_child(pid: int) -> int | None:
+    with contextlib.suppress(psutil.Error):
+        return next((child.pid for child in psutil.Process(pid).children()), None)
+    return None

@@ -6,17 +6,13 @@ Numbers from <asm/unistd_64.h> and <asm-generic/unistd.h>, the rest from <linux/
 
 import ctypes
 import errno
+import fcntl
 import os
 import platform
 import struct
-import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from esr.sandbox import kernel
-
-if sys.platform == "linux":
-    import fcntl
 
 _ARCHITECTURES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
 """Machine -> audit architecture, column of the table below."""
@@ -126,6 +122,8 @@ _ALLOW, _NOTIFY, _ERROR = 0x7FFF0000, 0x7FC00000, 0x00050000
 _AT_NUMBER, _AT_ARCHITECTURE, _AT_ARGUMENTS = 0, 4, 16
 
 Instruction = tuple[int, int, int, int]
+_Rule = tuple[tuple[int, int], list[Instruction]]
+"""Numbers of a system call, and what is done about it."""
 
 
 def _return(value: int) -> Instruction:
@@ -140,47 +138,29 @@ def _refuse(number: int = errno.EPERM) -> Instruction:
     return _return(_ERROR | number)
 
 
-def _unless_among(index: int, allowed: Sequence[int], otherwise: Instruction | None = None) -> list[Instruction]:
+def _require(index: int, values: Sequence[int], otherwise: Instruction | None = None) -> list[Instruction]:
     """Refuses the call, or what `otherwise` says, unless an argument is one of a few values."""
-    tests = [(_JUMP_EQUAL, len(allowed) - at, 0, value & 0xFFFFFFFF) for at, value in enumerate(allowed)]
-    return [_argument(index), *tests, otherwise or _refuse(), _return(_ALLOW)]
-
-
-def _refuse_among(index: int, refused: Sequence[int]) -> list[Instruction]:
-    """Refuses the call if an argument is one of a few values."""
-    tests = [(_JUMP_EQUAL, len(refused) - at, 0, value) for at, value in enumerate(refused)]
-    return [_argument(index), *tests, _return(_ALLOW), _refuse()]
-
-
-@dataclass(frozen=True)
-class _Rule:
-    numbers: tuple[int, int]
-    body: list[Instruction]
+    tests = [(_JUMP_EQUAL, len(values) - at, 0, value & 0xFFFFFFFF) for at, value in enumerate(values)]
+    return [_argument(index), *tests, otherwise or _refuse()]
 
 
 def _rules(pid: int, *, alone: bool) -> Iterator[_Rule]:
-    for numbers in _FORBIDDEN.values():
-        yield _Rule(numbers, [_refuse()])
-    for numbers in _SILENT.values():
-        yield _Rule(numbers, [_refuse(0)])
-    for numbers in _OWN_SIGNALS.values():
-        yield _Rule(numbers, _unless_among(0, (pid,)))
-    for numbers in _OWN_SETTINGS.values():
-        yield _Rule(numbers, _unless_among(0, (0, pid)))
+    allow, own = _return(_ALLOW), (0, pid)
+    yield from ((numbers, [_refuse()]) for numbers in _FORBIDDEN.values())
+    yield from ((numbers, [_refuse(0)]) for numbers in _SILENT.values())
+    yield from ((numbers, [*_require(0, (pid,)), allow]) for numbers in _OWN_SIGNALS.values())
+    yield from ((numbers, [*_require(0, own), allow]) for numbers in _OWN_SETTINGS.values())
     if not alone:
-        yield _Rule(_SCHED_SETAFFINITY, _unless_among(0, (0, pid), _return(_NOTIFY)))
-    own = [_argument(0), (_JUMP_EQUAL, 2, 0, 0), (_JUMP_EQUAL, 1, 0, pid), _refuse()]
-    yield _Rule(_SCHED_SETSCHEDULER, [*own, *_unless_among(1, _NORMAL_POLICIES)])
-    of_processes = [_argument(0), (_JUMP_EQUAL, 1, 0, os.PRIO_PROCESS), _refuse()]
-    yield _Rule(_SETPRIORITY, [*of_processes, *_unless_among(1, (0, pid))])
-    yield _Rule(_PRCTL, _refuse_among(0, _PRCTL_REFUSED))
-    yield _Rule(_FCNTL, _refuse_among(1, _FCNTL_REFUSED))
-    yield _Rule(_IOCTL, _refuse_among(1, _IOCTL_REFUSED))
+        yield _SCHED_SETAFFINITY, [*_require(0, own, _return(_NOTIFY)), allow]
+    yield _SCHED_SETSCHEDULER, [*_require(0, own), *_require(1, _NORMAL_POLICIES), allow]
+    yield _SETPRIORITY, [*_require(0, (os.PRIO_PROCESS,)), *_require(1, own), allow]
+    yield _PRCTL, [*_require(0, _PRCTL_REFUSED, allow), _refuse()]
+    yield _FCNTL, [*_require(1, _FCNTL_REFUSED, allow), _refuse()]
+    yield _IOCTL, [*_require(1, _IOCTL_REFUSED, allow), _refuse()]
     tests = [(_JUMP_SET, 2, 0, _CLONE_NEW), (_JUMP_SET, 2, 0, _CLONE_THREAD)]
-    yield _Rule(_CLONE, [_argument(0), *tests, _return(_NOTIFY), _refuse(), _return(_ALLOW)])
-    yield _Rule(_CLONE3, [_refuse(errno.ENOSYS)])  # its flags are in memory; the C library falls back to clone
-    for numbers in _STARTS.values():
-        yield _Rule(numbers, [_return(_NOTIFY)])
+    yield _CLONE, [_argument(0), *tests, _return(_NOTIFY), _refuse(), allow]
+    yield _CLONE3, [_refuse(errno.ENOSYS)]  # its flags are in memory; the C library falls back to clone
+    yield from ((numbers, [_return(_NOTIFY)]) for numbers in _STARTS.values())
 
 
 def program(pid: int, *, alone: bool) -> list[Instruction]:
@@ -194,9 +174,9 @@ def program(pid: int, *, alone: bool) -> list[Instruction]:
         (_JUMP_ABOVE, 0, 1, _X32),
         _refuse(errno.ENOSYS),
     ]
-    for rule in _rules(pid, alone=alone):
-        if rule.numbers[column] != _ABSENT:
-            code += [(_JUMP_EQUAL, 0, len(rule.body), rule.numbers[column]), *rule.body]
+    for numbers, body in _rules(pid, alone=alone):
+        if numbers[column] != _ABSENT:
+            code += [(_JUMP_EQUAL, 0, len(body), numbers[column]), *body]
     return [*code, _return(_ALLOW)]
 
 

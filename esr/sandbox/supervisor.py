@@ -7,7 +7,6 @@ import shutil
 import signal
 import socket
 import stat
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -21,7 +20,6 @@ WORKER_ENDED = b"w"
 """From the first process of the PID namespace; four bytes with the worker's wait status follow."""
 LISTENER = b"l"
 """From the worker, with the descriptor of its filter of system calls."""
-_LINUX = sys.platform == "linux"
 _POLL_MS = 1000
 
 
@@ -51,9 +49,8 @@ class Supervisor:
         Args:
             leftovers: Its folder and its control group, which are removed.
         """
-        if _LINUX:
-            kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
-            kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+        kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+        kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
         woken, waker = os.pipe()
         for end in (woken, waker):
             os.set_blocking(end, False)
@@ -96,10 +93,7 @@ class Supervisor:
                 send(target, signal.SIGKILL)
 
     def _listen(self) -> None:
-        if _LINUX:
-            message, descriptors, _, _ = socket.recv_fds(self._worker, 200, 1, socket.MSG_DONTWAIT)
-        else:
-            message, descriptors = self._worker.recv(200), []
+        message, descriptors, _, _ = socket.recv_fds(self._worker, 200, 1, socket.MSG_DONTWAIT)
         if message[:1] == WORKER_ENDED:
             self._told = int.from_bytes(message[1:], "little")
         elif descriptors and message == LISTENER:
@@ -122,7 +116,7 @@ class Supervisor:
 
     def _end_all(self) -> None:
         """Kills the orphans of a worker without a PID namespace, which the kernel makes children of this process."""
-        while _LINUX:
+        while True:
             for pid in _children():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)

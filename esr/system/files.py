@@ -5,6 +5,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 from esr.errors import ConfigError, EsrError
@@ -58,6 +59,12 @@ def _umask() -> int:
     current = os.umask(0)
     os.umask(current)
     return current
+
+
+def dated(out: str, kind: str) -> Path:
+    """Makes a folder of its own for what begins now: `OUT/KIND/DAY/TIME`, numbered where that is taken."""
+    now = datetime.now()
+    return exclusive(Path(out, kind, f"{now:%Y-%m-%d}", f"{now:%H-%M-%S}"))
 
 
 def exclusive(folder: Path) -> Path:

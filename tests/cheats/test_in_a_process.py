@@ -388,9 +388,9 @@ class SaysTooMuch(Honest):
 
     def __init__(self):
         super().__init__()
-        from esr.evaluation.worker import messages
+        from esr.evaluation.worker import child
 
-        pack = messages.pack
+        pack = child.pack
 
         def more(message, ticket, *words):
             line = pack(message, ticket, *words)
@@ -398,7 +398,7 @@ class SaysTooMuch(Honest):
                 return line
             return line.replace(b'"bytes":0', b'"bytes":1000000000', 1)
 
-        messages.pack = more
+        child.pack = more
 
 
 class ShowsABetterImage(Honest):

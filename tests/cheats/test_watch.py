@@ -37,7 +37,7 @@ def watched(name, side=40):
     with torch.inference_mode():
         network(image.flip((-2, -1)))  # as the worker does, for what is made once for a size
     passed = watch(network, image)
-    assert torch.equal(passed.replayed, passed.recorded.output)
+    assert torch.equal(passed.replayed, passed.output)
     return passed.found
 
 

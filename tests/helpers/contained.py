@@ -258,8 +258,6 @@ def main() -> None:
 
 
 def _carry_out(plan: Plan, here: Path, facts: dict[str, object]) -> Outcome:
-    ends = [os.pipe(), os.pipe()]
-    (their_read, our_write), (our_read, their_write) = ends
     program = (
         f"import os; os.environ['FACTS'] = {str(here / 'code' / 'facts.json')!r}; "
         f"write_fd = write; exec({ATTEMPTS!r}); write_end = write_fd; main()"
@@ -267,18 +265,16 @@ def _carry_out(plan: Plan, here: Path, facts: dict[str, object]) -> Outcome:
     (here / "code" / "facts.json").write_bytes(msgspec.json.encode(facts))
     with tempfile.TemporaryFile() as output:
         wishes = Wishes(plan.mode, [here / "code"], [here / "code" / "hidden"])  # type: ignore[arg-type]
-        contained = ContainedProcess(program, (their_read, their_write), output, wishes)
-        os.close(their_read)
-        os.close(their_write)
+        contained = ContainedProcess(program, output, wishes)
         try:
-            first = _line(our_read)
+            first = _line(contained.read)
             contained.confirm_lock()
             contained.seal()
             strays = len(contained.strays())
-            os.write(our_write, b"1")
-            sealed = _line(our_read)
+            os.write(contained.write, b"1")
+            sealed = _line(contained.read)
             pids = [one.pid for one in psutil.Process().children(recursive=True) if one.pid != facts["sibling"]]
-            os.write(our_write, b"1")
+            os.write(contained.write, b"1")
             code = contained.wait(30)
         except Exception:
             output.seek(0)

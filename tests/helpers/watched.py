@@ -7,16 +7,16 @@ from torch import Tensor, nn
 
 from esr.evaluation.worker.audit import inspect
 from esr.evaluation.worker.messages import InspectAnswer
-from esr.evaluation.worker.recorder import Recorded, record
+from esr.evaluation.worker.recorder import record
 from esr.evaluation.worker.replay import Replay
 from esr.networks import devices
 
 
 @dataclass
 class Watched:
-    """A recorded pass, what its replay gave, and what was found there."""
+    """The output of a pass, what the replay of its tape gave, and what was found there."""
 
-    recorded: Recorded
+    output: Tensor
     replayed: Tensor
     found: InspectAnswer
 
@@ -25,8 +25,8 @@ def watch(network: nn.Module, lr: Tensor, *, seed: int = 0) -> Watched:
     """Records a pass and watches its replay."""
     with torch.inference_mode():
         torch.manual_seed(seed)
-        recorded = record(network, lr, lambda: network(lr), devices.read_settings())
+        output, recorded = record(network, lr, lambda: network(lr), devices.read_settings())
         assert recorded.fault is None
         torch.manual_seed(seed)
-        replayed, found = inspect(Replay(recorded.tape, lr.device), lr)
-    return Watched(recorded, replayed, found)
+        replayed, found = inspect(Replay(recorded.tape.tobytes(), lr.device), lr)
+    return Watched(output, replayed, found)

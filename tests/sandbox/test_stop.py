@@ -28,11 +28,10 @@ os.read(read, 1)
 
 
 def test_nothing_of_a_stopped_process_runs_on():
-    (their_read, our_write), (our_read, their_write) = os.pipe(), os.pipe()
     with tempfile.TemporaryFile() as output:
-        contained = ContainedProcess(f"exec({WRITES!r})", (their_read, their_write), output, Wishes("off"))
+        contained = ContainedProcess(f"exec({WRITES!r})", output, Wishes("off"))
         try:
-            assert os.read(our_read, 1) == b"1"
+            assert os.read(contained.read, 1) == b"1"
             outside = Outside(contained.pid)
             for _ in range(5):
                 assert contained.stop()
@@ -44,5 +43,3 @@ def test_nothing_of_a_stopped_process_runs_on():
                 assert outside.processor_seconds() > before
         finally:
             contained.close()
-            for end in (their_read, our_write, our_read, their_write):
-                os.close(end)

@@ -11,8 +11,9 @@ from esr.complexity import operators
 from esr.complexity.counting import in_every_thread
 from esr.complexity.flow import written
 from esr.complexity.memory import Ledger
+from esr.complexity.storages import storage_of
 from esr.evaluation.worker.messages import InspectAnswer
-from esr.evaluation.worker.multiplied import INDEXED, Multiplied, storage_of
+from esr.evaluation.worker.multiplied import INDEXED, Multiplied
 from esr.evaluation.worker.replay import Replay
 from esr.evaluation.worker.tape import NUMBER_BYTES, tensors
 

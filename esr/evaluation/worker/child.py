@@ -16,12 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from esr import complexity
-from esr.complexity.replica import as_written
+from esr.complexity.replica import as_written, registered
 from esr.config.class_path import methods
 from esr.config.schema import SCALE, ModelConf
 from esr.errors import DeviceError, EsrError, NetworkError
 from esr.evaluation.worker import messages as to
 from esr.evaluation.worker.audit import inspect
+from esr.evaluation.worker.envelope import MESSAGE_LIMIT, open_envelope, pack, unpack, word
 from esr.evaluation.worker.intact import Intact
 from esr.evaluation.worker.messages import Answer, AnyRequest, Done, Refusal, Request
 from esr.evaluation.worker.output_sample import positions
@@ -33,7 +34,7 @@ from esr.networks.training_form import training_form
 from esr.networks.weight_files import count_values
 from esr.records.network import SettingValue, WorkerReport
 from esr.sandbox.launch import Lock
-from esr.text import described, one_line
+from esr.text import described
 
 _UNTIMED = (to.LoadRequest, to.RecordRequest, to.ComplexityRequest, to.PeakRequest, to.KeepMemoryRequest)
 """Requests after which it is looked for functions that a network has replaced."""
@@ -139,27 +140,26 @@ class Child:
         )
         self.network, self.model = loaded.network, loaded.model
         form = training_form(self.network, methods(self.model.after_load))
-        form = form and one_line(form)[: to.MESSAGE_LIMIT]
-        registered = sum(one.numel() for one in (*self.network.parameters(), *self.network.buffers()))
-        return to.LoadAnswer(form, loaded.findings, registered, overrides_loading(self.network))
+        values = sum(one.numel() for one in registered(self.network))
+        return to.LoadAnswer(form and word(form), loaded.findings, values, overrides_loading(self.network))
 
     @handle.register
     def count(self, request: to.ComplexityRequest) -> to.ComplexityAnswer:
         """Counts parameters, operations, activations, convolutions and live memory."""
         loading.seed_generators(0)  # what a network does may depend on what it draws
         gc.collect()
+        counted, uncounted = None, None
         try:
             counted = complexity.measure(self.network, request.height, request.width)
             # Of a copy, which a network may make otherwise than it is itself.
             own = sum(one.numel() for one in self.network.parameters())
             counted = msgspec.structs.replace(counted, params=max(counted.params, own))
-            return to.ComplexityAnswer(counted, None, padding.multiple(self.network))
         except NetworkError as error:
-            uncounted = one_line(str(error))[: to.MESSAGE_LIMIT]
-            return to.ComplexityAnswer(None, uncounted, padding.multiple(self.network))
+            uncounted = word(str(error))
         finally:
             gc.collect(1)  # what counting has made; the rest is set apart again
             gc.freeze()
+        return to.ComplexityAnswer(counted, uncounted, padding.multiple(self.network))
 
     @handle.register
     def count_layers(self, request: to.LayersRequest) -> to.LayersAnswer:
@@ -217,7 +217,7 @@ class Child:
         inference.check_shape(self.output, self.lr)
         return to.PassAnswer(duration, self.uncaptured)
 
-    def _take(self, request: to.PassRequest | to.RecordRequest | to.InspectRequest | to.KernelsRequest) -> Tensor:
+    def _take(self, request: to.ImageRequest[Any]) -> Tensor:
         """The request's input, the last one's output released before."""
         self.output = None
         self.lr = inference.to_tensor(request.image, self.model.data_range, self.device.torch_device)
@@ -242,7 +242,7 @@ class Child:
         try:
             self.graphs[lr.shape] = devices.CudaGraph(self._forward, lr)
         except Exception as error:  # whatever a stranger's network raises; passes without a graph tell if it is broken
-            self.uncaptured = one_line(described(error))[: to.MESSAGE_LIMIT]
+            self.uncaptured = word(described(error))
             self.graphs.clear()
 
     @handle.register
@@ -275,12 +275,9 @@ class Child:
             with as_written():
                 self._forward(lr.flip((-2, -1)))
             lr = self._take(request)
-        sent = lr.clone()
-        recorded = record(self.network, lr, lambda: self._forward(lr), self.settings)
-        self.output = inference.check_shape(recorded.output, lr)
-        fault = recorded.fault and one_line(recorded.fault)[: to.MESSAGE_LIMIT]
-        tape = np.frombuffer(recorded.tape, np.uint8)
-        return to.RecordAnswer(tape, fault, recorded.switches, changes_input=not torch.equal(lr, sent))
+        output, recorded = record(self.network, lr, lambda: self._forward(lr), self.settings)
+        self.output = inference.check_shape(output, lr)
+        return recorded
 
     @handle.register
     def replay(self, request: to.ReplayRequest) -> Done:
@@ -315,7 +312,7 @@ class _Nearest(nn.Module):
 
 
 def _refusal(kind: Any, message: str, error: BaseException) -> Refusal:
-    return Refusal(kind, type(error).__name__[: to.MESSAGE_LIMIT], one_line(message)[: to.MESSAGE_LIMIT])
+    return Refusal(kind, type(error).__name__[:MESSAGE_LIMIT], word(message))
 
 
 def main(read_fd: int, write_fd: int, lock: Lock) -> None:
@@ -335,12 +332,12 @@ def main(read_fd: int, write_fd: int, lock: Lock) -> None:
     gc.freeze()  # a collection of garbage would look at all that was imported, for a tenth of a second
     with open(read_fd, "rb") as source, open(write_fd, "wb") as sink:
         while line := source.readline():
-            envelope = to.open_envelope(line)
-            request = to.unpack(envelope.message, source.read(envelope.bytes), AnyRequest)
+            envelope = open_envelope(line)
+            request = unpack(envelope.message, source.read(envelope.bytes), AnyRequest)
             answer = child.answer(request)
             # Here, in no function that a network could replace; while no clock runs.
             replaced = intact.replaced() if isinstance(request, _UNTIMED) else ()
-            sink.write(to.pack(answer, envelope.ticket, replaced))
+            sink.write(pack(answer, envelope.ticket, replaced))
             sink.flush()
         # A network may have left threads behind; nothing they do is worth waiting for.
         sys.stderr.flush()

@@ -1,9 +1,7 @@
 """Contents of tensors between operators: what changes there was written by none."""
 
-import weakref
 from collections.abc import Iterator, Sequence
-from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,38 +9,13 @@ from torch import Tensor
 
 from esr.complexity import operators
 from esr.complexity.flow import written
+from esr.complexity.storages import ByStorage
 from esr.evaluation.worker.tape import is_plain, raw_bytes, tensors
 
 _PLACES = 64
 """Bytes of a storage that are remembered."""
 _FEWEST_BYTES = 64
 """Of a storage that is watched."""
-
-
-Kept = TypeVar("Kept")
-
-
-class ByStorage(Generic[Kept]):
-    """A value for each storage, forgotten when that is freed, since its address is used again."""
-
-    def __init__(self) -> None:
-        self._values: dict[int, Kept] = {}
-        self._guards: dict[int, weakref.ref[torch.UntypedStorage]] = {}
-
-    def get(self, tensor: Tensor) -> Kept | None:
-        """The value for a tensor's storage."""
-        return self._values.get(tensor.untyped_storage()._cdata)
-
-    def put(self, tensor: Tensor, value: Kept) -> None:
-        """Sets the value for a tensor's storage."""
-        storage = tensor.untyped_storage()
-        if storage._cdata not in self._guards:
-            self._guards[storage._cdata] = weakref.ref(storage, partial(self._forget, storage._cdata))
-        self._values[storage._cdata] = value
-
-    def _forget(self, address: int, _: object) -> None:
-        self._values.pop(address, None)
-        self._guards.pop(address, None)
 
 
 class Contents:

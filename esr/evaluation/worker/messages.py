@@ -1,12 +1,7 @@
-"""Messages between an evaluation and its workers: a tagged struct for each request and each answer.
-
-On the pipe a message is one JSON line, an `Envelope`, followed by the raw bytes of its arrays. Each request carries a
-secret ticket, which its answer repeats: a line that a network writes into the pipe is not taken for an answer. Never
-pickle: a worker runs a stranger's code, so its answers are checked before they are used.
-"""
+"""Messages between an evaluation and its workers: a tagged struct for each request and each answer."""
 
 import math
-from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar, Union, cast, get_args
+from typing import Annotated, Generic, Literal, TypeAlias, TypeVar, Union, cast, get_args
 
 import msgspec
 import numpy as np
@@ -16,6 +11,7 @@ from msgspec import Meta
 from esr.config.schema import CHANNELS, SCALE, CheckpointConf, CudnnConf, DeviceConf, ModelConf
 from esr.config.terms import Count, Positive, Stage
 from esr.errors import RecordError
+from esr.evaluation.worker.envelope import MOST_BYTES, Pixels, Word, unpack
 from esr.evaluation.worker.output_sample import sample_size
 from esr.records.check import check_name
 from esr.records.network import (
@@ -32,14 +28,6 @@ from esr.records.network import (
 )
 from esr.timing.samples import Duration
 
-MOST_BYTES = 1 << 32
-"""Bytes of a message's arrays."""
-MESSAGE_LIMIT = 2000
-"""Characters of an exception's text in a refusal; a stranger's may hold a whole tensor."""
-Pixels: TypeAlias = npt.NDArray[np.uint8]
-"""8-bit values of any shape; on the pipe the shape stands in the line and the values after it."""
-_Extent: TypeAlias = Annotated[tuple[Annotated[int, Meta(ge=0, le=10**9)], ...], Meta(max_length=4)]
-_Word: TypeAlias = Annotated[str, Meta(max_length=MESSAGE_LIMIT)]
 _VALUE_BYTES = 4
 
 
@@ -67,7 +55,7 @@ class WeightsAnswer(Answer, frozen=True, tag="weights"):
 class LoadAnswer(Answer, frozen=True, tag="load"):
     """The network is on the device."""
 
-    training_form: _Word | None
+    training_form: Word | None
     """Blocks that could be fused for inference, and are not."""
     loading: Loading
     registered: Count
@@ -80,7 +68,7 @@ class ComplexityAnswer(Answer, frozen=True, tag="complexity"):
     """Counts, or why there are none."""
 
     complexity: Complexity | None
-    uncounted: _Word | None
+    uncounted: Word | None
     padded_to: Count | None = None
     """Multiple to which inputs are padded, since the network takes no other sizes."""
 
@@ -101,7 +89,7 @@ class PassAnswer(Answer, frozen=True, tag="pass"):
     """The pass has ended, by the worker's own clock after this time."""
 
     duration: Duration
-    uncaptured: _Word | None = None
+    uncaptured: Word | None = None
     """Reason why the pass was no replay although the configuration asks for a CUDA graph."""
 
 
@@ -122,9 +110,9 @@ class RecordAnswer(Answer, frozen=True, tag="record"):
 
     tape: Pixels
     """Bytes of a `Tape`; empty if there is none."""
-    fault: _Word | None
+    fault: Word | None
     """Reason why there is none."""
-    switches: Annotated[dict[_Word, SettingValue], Meta(max_length=100)]
+    switches: Annotated[dict[Word, SettingValue], Meta(max_length=100)]
     """Settings that differed during the pass or after it, with those values."""
     changes_input: bool
     """The pass wrote to its own input."""
@@ -133,7 +121,7 @@ class RecordAnswer(Answer, frozen=True, tag="record"):
 class InspectAnswer(Answer, frozen=True, tag="inspect"):
     """Findings of a watched pass."""
 
-    precisions: Annotated[dict[_Word, tuple[_Word, ...]], Meta(max_length=100)]
+    precisions: Annotated[dict[Word, tuple[Word, ...]], Meta(max_length=100)]
     """Type other than float32 -> operators that computed in it."""
     macs: Count
     """Of this pass."""
@@ -156,7 +144,7 @@ class InspectAnswer(Answer, frozen=True, tag="inspect"):
     """Numbers that changed after an operator had made them, by no operator."""
     filled: Count = 0
     """Likewise in tensors that an operator had made empty or constant, as kernels do that are launched directly."""
-    unknown: Annotated[tuple[_Word, ...], Meta(max_length=1000)] = ()
+    unknown: Annotated[tuple[Word, ...], Meta(max_length=1000)] = ()
     """Operators that may multiply, and for which there is no formula."""
     foreign: bool = False
     """Some of them only the network's own process has: their results are those on the tape."""
@@ -174,9 +162,9 @@ class Refusal(Answer, frozen=True, tag="refusal"):
     """Sent instead of an answer: the request failed."""
 
     kind: Literal["user", "bad_output", "out_of_memory", "exception"]
-    error: _Word
+    error: Word
     """Name of the exception's class."""
-    message: _Word
+    message: Word
 
 
 AnswerT = TypeVar("AnswerT", bound=Answer)
@@ -299,12 +287,16 @@ class RenewRequest(Request[Done], frozen=True, tag="renew"):
     """Drop the device's compiled kernels."""
 
 
-class PassRequest(Request[PassAnswer], frozen=True, tag="pass"):
-    """Run one pass over an LR image, H×W×3: in warm-up, for quality, timed or to check another, all the same."""
+class ImageRequest(Request[AnswerT], frozen=True):
+    """Run one pass over an LR image, H×W×3."""
 
     image: Pixels
     seed: Count
     """Of the random generators."""
+
+
+class PassRequest(ImageRequest[PassAnswer], frozen=True, tag="pass"):
+    """Run one pass: in warm-up, for quality, timed or to check another, all the same."""
 
 
 class SampleRequest(Request[SampleAnswer], frozen=True, tag="sample"):
@@ -343,11 +335,8 @@ class QualityRequest(Request[QualityAnswer], frozen=True, tag="quality"):
             raise ValueError(f"an SR image of shape {answer.image.shape}")
 
 
-class RecordRequest(Request[RecordAnswer], frozen=True, tag="record"):
+class RecordRequest(ImageRequest[RecordAnswer], frozen=True, tag="record"):
     """Run one pass like any other, and record its operators."""
-
-    image: Pixels
-    seed: Count
 
     @property
     def most_bytes(self) -> int:
@@ -362,18 +351,12 @@ class ReplayRequest(Request[Done], frozen=True, tag="replay"):
     data_range: Positive
 
 
-class InspectRequest(Request[InspectAnswer], frozen=True, tag="inspect"):
+class InspectRequest(ImageRequest[InspectAnswer], frozen=True, tag="inspect"):
     """Run the recorded pass like any other, and watch its operators."""
 
-    image: Pixels
-    seed: Count
 
-
-class KernelsRequest(Request[KernelsAnswer], frozen=True, tag="kernels"):
+class KernelsRequest(ImageRequest[KernelsAnswer], frozen=True, tag="kernels"):
     """Profile one pass."""
-
-    image: Pixels
-    seed: Count
 
 
 class LayersAnswer(Answer, frozen=True, tag="layers"):
@@ -401,7 +384,7 @@ class ExportRequest(Request[ExportAnswer], frozen=True, tag="export"):
     """Build a network with its weights, and export it."""
 
     network: LoadRequest
-    format: _Word
+    format: Word
 
     @property
     def most_bytes(self) -> int:
@@ -409,79 +392,7 @@ class ExportRequest(Request[ExportAnswer], frozen=True, tag="export"):
         return MOST_BYTES
 
 
-AnyRequest: TypeAlias = Union[tuple(Request.__subclasses__())]  # type: ignore[valid-type]  # noqa: UP007
+AnyRequest: TypeAlias = Union[  # type: ignore[valid-type]  # noqa: UP007
+    tuple(kind for kind in (*Request.__subclasses__(), *ImageRequest.__subclasses__()) if kind is not ImageRequest)
+]
 """Every request, for its decoder."""
-
-
-class Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The line that carries a message."""
-
-    ticket: Annotated[str, Meta(max_length=100)]
-    bytes: Annotated[int, Meta(ge=0, le=MOST_BYTES)]
-    """Bytes that follow the line."""
-    message: msgspec.Raw
-    replaced: Annotated[tuple[_Word, ...], Meta(max_length=100)] = ()
-    """Of an answer: functions that measure, and that are not those that the worker began with."""
-
-
-def pack(message: msgspec.Struct, ticket: str, replaced: tuple[str, ...] = ()) -> bytes:
-    """A message as it is written to the pipe."""
-    arrays: list[bytes] = []
-
-    def set_aside(array: object) -> list[int]:
-        if not isinstance(array, np.ndarray):
-            raise TypeError(f"a {type(array).__name__} cannot travel")
-        arrays.append(array.tobytes())
-        return list(array.shape)
-
-    raw = msgspec.Raw(msgspec.json.encode(message, enc_hook=set_aside))
-    line = msgspec.json.encode(Envelope(ticket, sum(map(len, arrays)), raw, replaced))
-    return b"".join([line, b"\n", *arrays])
-
-
-def open_envelope(line: bytes, ticket: str | None = None, most: int = MOST_BYTES) -> Envelope:
-    """The envelope in a line.
-
-    Args:
-        line: With or without its newline.
-        ticket: The one it has to carry; `None`: any.
-        most: Bytes that may follow.
-
-    Raises:
-        ValueError: It is not an envelope, carries another ticket, or more follows.
-    """
-    envelope: Envelope = _decoded(line, Envelope)
-    if ticket is not None and envelope.ticket != ticket:
-        raise ValueError("it answers no request of ours")
-    if envelope.bytes > most:
-        raise ValueError(f"{envelope.bytes} bytes where {most} belong")
-    return envelope
-
-
-def unpack(message: msgspec.Raw, payload: bytes, kind: Any) -> Any:
-    """The message of an envelope, of a type or one of several; the payload holds its arrays.
-
-    Raises:
-        ValueError: It is not such a message, or the payload is not its arrays.
-    """
-    taken = 0
-
-    def next_array(_: type, shape: Any) -> Pixels:
-        nonlocal taken
-        extent = msgspec.convert(shape, _Extent)
-        start, taken = taken, taken + math.prod(extent)
-        if taken > len(payload):
-            raise ValueError("array cut short")
-        return np.frombuffer(payload, np.uint8, taken - start, start).reshape(extent)
-
-    found = _decoded(message, kind, next_array)
-    if taken != len(payload):
-        raise ValueError(f"{len(payload) - taken} bytes that belong to no array")
-    return found
-
-
-def _decoded(raw: bytes | msgspec.Raw, kind: Any, hook: Any = None) -> Any:
-    try:
-        return msgspec.json.decode(raw, type=kind, dec_hook=hook)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise ValueError(str(error)) from error

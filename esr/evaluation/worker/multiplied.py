@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from esr.complexity.storages import storage_of
 from esr.evaluation.worker.tape import NUMBER_BYTES, tensors
 
 _LARGE_SHARE, _FIXED = 0.1, 512
@@ -197,8 +198,3 @@ def _digest(tensor: Tensor) -> bytes:
     """Same for tensors with the same values in any order, whatever their signs: turned filters are the same ones."""
     values = tensor.detach().to("cpu", torch.float32).abs().flatten()
     return hashlib.sha256(values.sort().values.numpy().tobytes()).digest()
-
-
-def storage_of(tensor: Tensor) -> int:
-    """Address of a tensor's storage, for as long as it lives."""
-    return tensor.untyped_storage()._cdata if tensor.layout == torch.strided else id(tensor)

@@ -14,10 +14,11 @@ from subprocess import TimeoutExpired
 from esr import errors
 from esr.config.terms import FailureKind, Stage
 from esr.errors import EsrError
-from esr.evaluation.worker.messages import AnswerT, Refusal, Request, open_envelope, pack
-from esr.evaluation.worker.pipe import PipeReader
+from esr.evaluation.worker.envelope import open_envelope, pack
+from esr.evaluation.worker.messages import AnswerT, Refusal, Request
 from esr.records.network import Failure, Sandbox
-from esr.sandbox.process import NOTICE_S, ContainedProcess, Wishes
+from esr.sandbox.pipe import NOTICE_S, PipeReader
+from esr.sandbox.process import ContainedProcess, Wishes
 from esr.text import one_line
 
 _SERVE = "from esr.evaluation.worker.child import main; main(read, write, lock)"
@@ -61,16 +62,10 @@ class Worker:
         self.replaced: set[str] = set()
         """Functions that measure, and that the network has replaced in this process."""
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
-        child_read, self._write = os.pipe()
-        self._read, child_write = os.pipe()
-        self._reader = PipeReader(self._read)
-        os.set_blocking(self._write, False)
-        try:
-            program = f"import sys; sys.path.append({str(packages)!r}); {_SERVE}" if packages else _SERVE
-            self.process = ContainedProcess(program, (child_read, child_write), self._stderr, sandbox)
-        finally:
-            os.close(child_read)
-            os.close(child_write)
+        program = f"import sys; sys.path.append({str(packages)!r}); {_SERVE}" if packages else _SERVE
+        self.process = ContainedProcess(program, self._stderr, sandbox)
+        self._reader = PipeReader(self.process.read)
+        os.set_blocking(self.process.write, False)
 
     def __enter__(self) -> "Worker":
         return self
@@ -103,10 +98,10 @@ class Worker:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise self._timeout(request.stage)
-            if not select.select([], [self._write], [], min(left, NOTICE_S))[1]:
+            if not select.select([], [self.process.write], [], min(left, NOTICE_S))[1]:
                 continue
             try:
-                view = view[os.write(self._write, view) :]
+                view = view[os.write(self.process.write, view) :]
             except BrokenPipeError:
                 raise self._death(request.stage) from None
 
@@ -213,9 +208,7 @@ class Worker:
 
     def close(self) -> None:
         """Lets the worker exit, else kills it; nothing of it is left."""
-        for fd in (self._write, self._read):
-            with contextlib.suppress(OSError):
-                os.close(fd)
+        self.process.hang_up()
         self.resume()
         try:
             with contextlib.suppress(TimeoutExpired):

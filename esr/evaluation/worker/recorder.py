@@ -1,10 +1,10 @@
 """Records a pass in the network's own worker, where nothing is believed: whoever replays the tape finds out."""
 
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import _disable_current_modes
@@ -14,8 +14,10 @@ from esr.complexity import operators
 from esr.complexity.counting import in_every_thread
 from esr.complexity.flow import written
 from esr.complexity.replica import as_written, registered
-from esr.evaluation.worker.contents import ByStorage, Contents
-from esr.evaluation.worker.multiplied import storage_of
+from esr.complexity.storages import ByStorage, storage_of
+from esr.evaluation.worker.contents import Contents
+from esr.evaluation.worker.envelope import word
+from esr.evaluation.worker.messages import RecordAnswer
 from esr.evaluation.worker.tape import (
     MOST_BYTES,
     Call,
@@ -37,19 +39,9 @@ from esr.networks import devices
 from esr.records.network import SettingValue
 
 
-@dataclass
-class Recorded:
-    """A recorded pass."""
-
-    output: Tensor
-    tape: bytes = b""
-    fault: str | None = None
-    """Reason why there is no tape."""
-    switches: dict[str, SettingValue] = field(default_factory=dict)
-    """Settings that differed during the pass or after it, with those values."""
-
-
-def record(network: nn.Module, lr: Tensor, run: Callable[[], Tensor], settings: Mapping[str, SettingValue]) -> Recorded:
+def record(
+    network: nn.Module, lr: Tensor, run: Callable[[], Tensor], settings: Mapping[str, SettingValue]
+) -> tuple[Tensor, RecordAnswer]:
     """Runs one pass and records it.
 
     Args:
@@ -57,18 +49,23 @@ def record(network: nn.Module, lr: Tensor, run: Callable[[], Tensor], settings: 
         lr: The input.
         run: One forward pass over it.
         settings: As `devices.read_settings` returned them before the network was loaded.
+
+    Returns:
+        The pass's output, and what was recorded.
     """
+    sent = lr.clone()
     recorder = _Recorder(network, lr, settings)
     with as_written(), in_every_thread(recorder.after, before=recorder.before):
         output = run()
     recorder.compare_settings()
-    recorded = Recorded(output, switches=recorder.changed, fault=recorder.fault)
-    if recorder.fault is None and isinstance(output, Tensor):
+    tape, fault = b"", recorder.fault
+    if fault is None and isinstance(output, Tensor):
         try:
-            recorded.tape = recorder.tape(output)
+            tape = recorder.tape(output)
         except Unrecordable as error:
-            recorded.fault = str(error)
-    return recorded
+            fault = str(error)
+    changes_input = not torch.equal(lr, sent)
+    return output, RecordAnswer(np.frombuffer(tape, np.uint8), fault and word(fault), recorder.changed, changes_input)
 
 
 class _Recorder:

@@ -8,6 +8,7 @@ import pytest
 
 from esr.config.compose import compose
 from esr.config.terms import Stage
+from esr.evaluation.worker.envelope import open_envelope, pack, unpack
 from esr.evaluation.worker.messages import (
     AnyRequest,
     ComplexityAnswer,
@@ -26,9 +27,6 @@ from esr.evaluation.worker.messages import (
     RenewRequest,
     SampleAnswer,
     SampleRequest,
-    open_envelope,
-    pack,
-    unpack,
 )
 from esr.records.network import Complexity, Memory, Weights
 from esr.timing.samples import Duration

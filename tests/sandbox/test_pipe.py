@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esr.evaluation.worker import pipe
-from esr.evaluation.worker.pipe import PipeReader
+from esr.sandbox import pipe
+from esr.sandbox.pipe import PipeReader
 
 
 @pytest.fixture

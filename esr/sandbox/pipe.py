@@ -1,11 +1,11 @@
-"""Reader of a worker's pipe: one line, or a given number of bytes, at a time."""
+"""Reader of a contained process's pipe: one line, or a given number of bytes, at a time."""
 
 import os
 import select
 import time
 
-from esr.sandbox.process import NOTICE_S
-
+NOTICE_S = 1.0
+"""Longest call of `select`: a signal that comes just before it, or to another thread, is noticed only afterwards."""
 MOST_LINE = 1 << 26
 """Bytes; a longer line is no message."""
 _CHUNK = 1 << 20
