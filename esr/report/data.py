@@ -6,8 +6,8 @@ from typing import TypeAlias
 
 import msgspec
 
-from esr.ranking import METRICS, Figures, Ranking, Row
-from esr.ranking.structures import field_of
+from esr.ranking.challenge import METRICS
+from esr.ranking.structures import Figures, Ranking, Row, field_of
 from esr.report.table import bracket_letters, verdict
 from esr.text import indented, shown_path
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from esr.config.terms import ROLES, Role
 from esr.errors import ConfigError
-from esr.ranking import Ranking
+from esr.ranking.structures import Ranking
 from esr.records.files import Record
 from esr.report.data import Tidy, tidy
 

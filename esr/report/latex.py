@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
-from esr.ranking import Ranking, Row
+from esr.ranking.structures import Ranking, Row
 from esr.report import table
 from esr.report.table import Cell, Column, Grid, RowType
 from esr.text import shortened

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from esr.errors import ConfigError
-from esr.ranking import Ranking
+from esr.ranking.structures import Ranking
 from esr.report.fitting import NAME
 from esr.report.html.chart import Axis, Chart, chart, front
 from esr.text import printable, shortened

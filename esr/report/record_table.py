@@ -11,7 +11,7 @@ from rich.text import Text
 
 from esr.config.cards import Published
 from esr.config.terms import ROLES, Status
-from esr.ranking import Metric
+from esr.ranking.challenge import Metric
 from esr.records.files import Record
 from esr.records.network import Complexity, Network
 from esr.records.telemetry import Telemetry

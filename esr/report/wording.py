@@ -1,8 +1,10 @@
 """Words for figures and findings, whatever the report is printed on."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from esr.ranking.challenge import Metric
+from esr.ranking.structures import Interval
 from esr.records.document import Data, Networks, Reason, Timing
 from esr.records.files import Record
 from esr.records.network import Estimate, Failure, Network
@@ -17,9 +19,6 @@ from esr.records.reasons import (
     scripted_note,
 )
 from esr.text import escaped
-
-if TYPE_CHECKING:
-    from esr.ranking import Interval, Metric
 
 DASH = "–"
 """Stands where there is no figure."""
@@ -47,7 +46,7 @@ class CountFormat(NamedTuple):
     """Decimals."""
 
 
-COUNTS: Mapping["Metric", CountFormat] = {
+COUNTS: Mapping[Metric, CountFormat] = {
     "params": CountFormat("params", "params [M]", "M", 1e6, 3),
     "flops": CountFormat("FLOPs (hooks)", "FLOPs [G]", "G", 1e9, 2),
     "flops_fvcore": CountFormat("FLOPs (fvcore)", "FLOPs [G]", "G", 1e9, 2),
@@ -67,7 +66,7 @@ def number(value: float | None, digits: int, unit: float = 1) -> str:
     return DASH if value is None else f"{value / unit:.{digits}f}"
 
 
-def count(metric: "Metric", value: float | None, without_formula: Mapping[str, int]) -> str:
+def count(metric: Metric, value: float | None, without_formula: Mapping[str, int]) -> str:
     """A count in its unit; `≥` where work without a formula is left out, which the hooks of 2022 never saw anyway."""
     least = "≥ " if metric in ("macs", "flops_fvcore") and without_formula and value is not None else ""
     return least + number(value, COUNTS[metric].digits, COUNTS[metric].unit)
@@ -82,7 +81,7 @@ def interval(estimate: Estimate | None, digits: int) -> str:
     return DASH if estimate is None else number(estimate.value, digits) + bounds(estimate, digits)
 
 
-def bounds(known: "Estimate | Interval | None", digits: int) -> str:
+def bounds(known: Estimate | Interval | None, digits: int) -> str:
     """An interval to follow its figure; empty without one."""
     if known is None or known.low is None or known.high is None:
         return ""

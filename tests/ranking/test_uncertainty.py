@@ -8,8 +8,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.stats import kendalltau, spearmanr
 
-from esr.ranking import METRICS, Entry, Figures
+from esr.ranking.challenge import METRICS
 from esr.ranking.correlation import _resampled, _signs, correlations
+from esr.ranking.structures import Entry, Figures
 from esr.ranking.uncertainty import Measured, measured, uncertainty
 
 

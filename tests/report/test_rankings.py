@@ -14,8 +14,9 @@ from msgspec.structs import replace
 from rich.cells import cell_len
 
 from esr.errors import ConfigError
-from esr.ranking import published_entries, rank_entries
 from esr.ranking.collection import collect, rank_records
+from esr.ranking.published import published_entries
+from esr.ranking.table import rank_entries
 from esr.report import data, latex, markdown, table
 from esr.report.output import write_text
 from esr.report.ranking_table import MOST_ROWS, print_ranking

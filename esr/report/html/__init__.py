@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 import msgspec
 
-from esr.ranking import Ranking, Row
+from esr.ranking.structures import Ranking, Row
 from esr.records.document import Document
 from esr.report import data, table
 from esr.report.html import marks

@@ -6,7 +6,7 @@ from typing import Literal
 import msgspec
 from msgspec.structs import asdict
 
-from esr.ranking import Ranking, Row
+from esr.ranking.structures import Ranking, Row
 from esr.report import table
 from esr.report.html.marks import flag, kind
 from esr.report.wording import COUNTS, bounds, number

@@ -10,7 +10,7 @@ import msgspec
 
 from esr.config.terms import Role
 from esr.errors import RecordError
-from esr.ranking import Ranking, Row
+from esr.ranking.structures import Ranking, Row
 from esr.records.document import Document, Image
 from esr.records.network import Block, Network, Samples, WorkerReport
 from esr.records.reasons import TAINT
