@@ -5,7 +5,6 @@ The ratio of their runtimes follows from their ratios to the baseline; both unce
 
 import msgspec
 
-from esr.config.terms import ROLES
 from esr.records.compare import (
     ContestOutcome,
     Difference,
@@ -93,8 +92,7 @@ def _called(record: Record) -> object:
 def _shared(record: Record) -> dict[str, object]:
     """Values that must agree for ratios to one baseline to be divided."""
     found = {key: value for key, value in must_agree(record).items() if not key.startswith(_OWN)}
-    reports = [worker for role in ROLES if (worker := record.document.networks.of(role).worker)]
-    for worker in reports[:1]:
+    if worker := record.document.networks.worker:
         found["device"] = worker.device.name or record.document.environment.cpu.model
         found["threads"] = worker.threads
         found["torch"] = worker.torch

@@ -94,7 +94,7 @@ def notes(record: Record) -> list[str]:
     named = _once([*warnings, *own])
     said = [text if role is None else f"{networks.of(role).name}: {text}" for text, role in named.items()]
     timing = record.document.timing
-    worker = record.candidate.worker or record.baseline.worker
+    worker = networks.worker
     return [
         *data_notes(record.document.data),
         *said,

@@ -127,9 +127,8 @@ def footnotes(record: Record) -> list[str]:
     notes = [reason_line(networks, found) for found in reasons]
     notes += data_notes(record.document.data)
     notes += [f"{candidate.name}: {line}" for line in _all_network_notes(candidate)]
-    notes += [f"{baseline.name} (baseline): {line}" for line in _all_network_notes(baseline)]
-    if baseline.untimed_from is not None:
-        notes.append(f"{baseline.name} (baseline): {REUSED}")
+    reused = [REUSED] if baseline.untimed_from is not None else []
+    notes += [f"{baseline.name} (baseline): {line}" for line in (*_all_network_notes(baseline), *reused)]
     timing = record.document.timing
     if timing.protocol == "single":
         notes.append(UNWARMED)
@@ -143,8 +142,7 @@ def footnotes(record: Record) -> list[str]:
         )
     if timing.aa:
         notes.append("A/A: the same network twice; the ratio's distance from 1 is this machine's noise")
-    worker = candidate.worker or baseline.worker
-    if worker and worker.device.kind == "cpu":
+    if (worker := networks.worker) and worker.device.kind == "cpu":
         has_interval = timing.ratio is not None and timing.ratio.low is not None
         notes += [*([ONE_PAIR] if has_interval and len(timing.processes) == 1 else []), CPU_NOTE]
     return list(dict.fromkeys(notes))
