@@ -110,14 +110,12 @@ def judge_processes(pids: Collection[int], own: Collection[int], pids_match: boo
         own: The measurement's own processes.
         pids_match: True if both are in one PID namespace; inside a container NVML reports the host's PIDs.
     """
-    if pids_match:
-        others = sorted(set(pids) - set(own))
-        if not others:
-            return []
-        return [Disturbance("other_process", f"PID {', '.join(map(str, others))} on the device")]
-    if len(pids) <= len(own):
+    others = sorted(set(pids) - set(own))
+    if not (others if pids_match else len(pids) > len(own)):
         return []
     detail = f"{len(pids)} processes on the device, at most {len(own)} are ours (the PIDs are the host's)"
+    if pids_match:
+        detail = f"PID {', '.join(map(str, others))} on the device"
     return [Disturbance("other_process", detail)]
 
 
@@ -127,17 +125,14 @@ def judge_watch(gpu: GpuWatch | None) -> list[Disturbance]:
         return []
     if because := gpu.gone or gpu.sampling.error:
         at = max((error.at_s for error in gpu.errors.values()), default=0.0)
-        when = f" after {at:.1f} s" if gpu.sampling.samples else ""
-        return [Disturbance("not_watched", f"{because}{when}", severity=WARNING)]
-    if "mig" in gpu.errors:
-        detail = f"the GPU of {gpu.mig or 'the MIG device'} was not found: {gpu.errors['mig'].error}"
-        return [Disturbance("not_watched", detail, severity=WARNING)]
-    shared = [] if gpu.mig is None else [Disturbance("mig_device", gpu.mig, severity=WARNING)]
-    return shared + [
-        Disturbance("not_watched", f"{column}: {gpu.errors[column].error}", severity=WARNING)
-        for column in ("gpu_reasons", "gpu_sm_mhz")
-        if column in gpu.errors
-    ]
+        found = [("not_watched", f"{because} after {at:.1f} s" if gpu.sampling.samples else because)]
+    elif "mig" in gpu.errors:
+        found = [("not_watched", f"the GPU of {gpu.mig or 'the MIG device'} was not found: {gpu.errors['mig'].error}")]
+    else:
+        found = [] if gpu.mig is None else [("mig_device", gpu.mig)]
+        refused = [column for column in ("gpu_reasons", "gpu_sm_mhz") if column in gpu.errors]
+        found += [("not_watched", f"{column}: {gpu.errors[column].error}") for column in refused]
+    return [Disturbance(*one, severity=WARNING) for one in found]
 
 
 def judge_cycles(ratio: Estimate | None, cycles: Cycles | None) -> list[Disturbance]:
