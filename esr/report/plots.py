@@ -49,6 +49,7 @@ def render(ranking: Ranking, plot: Plot, form: Form) -> bytes:
             f"--format {form} needs matplotlib, which is not installed: pip install matplotlib"
         ) from error
     style = {"font.size": 8, "svg.hashsalt": "esr", "pdf.fonttype": 42, "text.parse_math": False}
+    style |= {"axes.grid": True, "grid.color": "#dfe3e8", "grid.linewidth": 0.5, "axes.axisbelow": True}
     with rc_context(style), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # letters that the font lacks are drawn as boxes
         figure = Figure(layout="constrained")
@@ -126,8 +127,6 @@ def _frame(axes: "Axes", shown: Chart, x: Axis, y: Axis, known: Sequence[int]) -
     axes.set_xlim(min(across) / 1.1 if x.log else 0, max(across) * 1.1)
     axes.set_xlabel(printable(x.label))
     axes.set_ylabel(shortened(printable(y.label), 2 * NAME))
-    axes.grid(color="#dfe3e8", lw=0.5)
-    axes.set_axisbelow(True)
 
 
 def _ranks(figure: "Figure", shown: Chart, x: Axis) -> None:
@@ -145,8 +144,6 @@ def _ranks(figure: "Figure", shown: Chart, x: Axis) -> None:
     axes.set_ylim(len(places) - 0.4, -0.6)
     axes.set_xlim(0, max((rank for rank, _ in places), default=1) + 1)
     axes.set_xlabel(x.label)
-    axes.grid(color="#dfe3e8", lw=0.5)
-    axes.set_axisbelow(True)
 
 
 def _bars(axes: "Axes", x: Axis, place: int, at: Any, colour: str) -> None:

@@ -69,11 +69,8 @@ def chart(ranking: Ranking) -> Chart:
 
 def front(shown: Chart, x: Axis, y: Axis) -> list[int]:
     """Indices of the Pareto front among ranked networks, which pass the gate."""
-    ranked = [network.kind == "ranked" for network in shown.networks]
-    across, up = (
-        [value if known else None for value, known in zip(axis.values, ranked, strict=True)] for axis in (x, y)
-    )
-    return pareto(across, up, y.better == "high")
+    ranked = [value if one.kind == "ranked" else None for value, one in zip(x.values, shown.networks, strict=True)]
+    return pareto(ranked, y.values, y.better == "high")
 
 
 def pareto(x: Sequence[float | None], y: Sequence[float | None], y_up: bool) -> list[int]:
