@@ -151,7 +151,7 @@ class Networks(Part, frozen=True):
 
     @property
     def worker(self) -> WorkerReport | None:
-        """A worker on the device that both ran on: the candidate's if it started."""
+        """A worker's report on the device that both ran on: the candidate's if it started."""
         return self.candidate.worker or self.baseline.worker
 
     def of(self, role: Role) -> Network:

@@ -64,6 +64,8 @@ DISQUALIFYING = {
 TAINT: Severity = "taint"
 IMPRECISION: Severity = "imprecision"
 WARNING: Severity = "warning"
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+"""The gravest first."""
 STATUSES: tuple[Status, ...] = get_args(Status)
 """The gravest last."""
 CPU_NOTE = "CPU; not comparable with published milliseconds, nor with published memory"

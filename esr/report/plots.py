@@ -138,9 +138,8 @@ def _ranks(figure: "Figure", shown: Chart, x: Axis) -> None:
         colour = _COLOURS[shown.networks[place].kind]
         _bars(axes, x, place, row, colour)
         axes.scatter(rank, row, 14, "white" if shown.networks[place].flag else colour, edgecolors=colour, zorder=3)
-    axes.set_yticks(
-        range(len(places)), [shortened(printable(shown.networks[place].key), NAME) for _, place in places], fontsize=7
-    )
+    names = [shortened(printable(shown.networks[place].key), NAME) for _, place in places]
+    axes.set_yticks(range(len(places)), names, fontsize=7)
     axes.set_ylim(len(places) - 0.4, -0.6)
     axes.set_xlim(0, max((rank for rank, _ in places), default=1) + 1)
     axes.set_xlabel(x.label)

@@ -8,16 +8,7 @@ from esr.ranking.structures import Interval
 from esr.records.document import Data, Networks, Reason, Timing
 from esr.records.files import Record
 from esr.records.network import Estimate, Failure, Network
-from esr.records.reasons import (
-    CPU_NOTE,
-    IMPRECISION,
-    REASONS,
-    TAINT,
-    WARNING,
-    WEIGHTS_NOTES,
-    formula_note,
-    scripted_note,
-)
+from esr.records.reasons import CPU_NOTE, REASONS, SEVERITIES, WARNING, WEIGHTS_NOTES, formula_note, scripted_note
 from esr.text import escaped
 
 DASH = "–"
@@ -25,8 +16,6 @@ DASH = "–"
 SCOPES = {"gpu": "GPU", "module": "GPU and its module"}
 """Consumer of an energy -> its words."""
 REUSED = "quality, counts and memory from an earlier evaluation; force=true measures them again"
-_GRAVEST_FIRST = (TAINT, IMPRECISION, WARNING)
-"""Severities of reasons."""
 UNWARMED = "one unwarmed pass, as the challenge's script takes it: no interval, not comparable with paired rounds"
 ONE_PAIR = (
     "one pair of processes: on a CPU another pair's ratio may differ by a percent, which the interval does not "
@@ -123,12 +112,13 @@ def footnotes(record: Record) -> list[str]:
     """Every note on the figures, the gravest first: reasons, data, networks, conditions; the same text once."""
     networks = record.document.networks
     candidate, baseline = networks.candidate, networks.baseline
-    reasons = sorted(record.verdict.reasons, key=lambda found: _GRAVEST_FIRST.index(found.severity))
+    reasons = sorted(record.verdict.reasons, key=lambda found: SEVERITIES.index(found.severity))
     notes = [reason_line(networks, found) for found in reasons]
     notes += data_notes(record.document.data)
     notes += [f"{candidate.name}: {line}" for line in _all_network_notes(candidate)]
-    reused = [REUSED] if baseline.untimed_from is not None else []
-    notes += [f"{baseline.name} (baseline): {line}" for line in (*_all_network_notes(baseline), *reused)]
+    notes += [f"{baseline.name} (baseline): {line}" for line in _all_network_notes(baseline)]
+    if baseline.untimed_from is not None:
+        notes.append(f"{baseline.name} (baseline): {REUSED}")
     timing = record.document.timing
     if timing.protocol == "single":
         notes.append(UNWARMED)

@@ -103,8 +103,7 @@ def _known(values: Sequence[float | None]) -> list[float]:
 
 def _runtime_axes(ranking: Ranking) -> list[Axis]:
     figures = [row.entry.figures for row in ranking.rows]
-    intervals = [one.ratio_interval for one in figures]
-    ratios = [(one.low, one.high) if one else (None, None) for one in intervals]
+    ratios = [(known.low, known.high) if (known := one.ratio_interval) else (None, None) for one in figures]
     ranks = [row.ranks.get("runtime") for row in ranking.rows]
     ranges = [row.rank_interval or (None, None) for row in ranking.rows]
     return [
