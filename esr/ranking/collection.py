@@ -36,7 +36,7 @@ MUST_AGREE = ("data set", "images", "timing protocol", "baseline", "input size o
 """Conditions without which nothing can be compared."""
 MIXABLE = ("device", "settings")
 """Conditions across which the ratio to the baseline remains meaningful."""
-_IN_HEAD = ("data set", "device", "settings", "timing protocol")
+_IN_HEAD = ("device", "settings", "timing protocol")
 _MANY, _MOST_PROCESSES = 1000, 16
 """Records from which on several processes read them."""
 
@@ -106,7 +106,7 @@ class Collection(msgspec.Struct, frozen=True):
 
     def shared(self) -> list[str]:
         """Conditions that all records share, for the table's head."""
-        counted = [self._values(name) for name in _IN_HEAD if name != "data set"]
+        counted = [self._values(name) for name in _IN_HEAD]
         alike = [value for values in counted for value in values if len(values) == 1]
         return [" + ".join(self.sets()), *alike]
 

@@ -70,11 +70,8 @@ class Rankable(msgspec.Struct, frozen=True):
 
 def submission(document: Document, machine: tuple[str, str]) -> Submission:
     """The candidate's."""
-    candidate = document.networks.candidate
-    weights = candidate.weights
-    return Submission(
-        weights.sha256 or weights.source, weights.path, candidate.code_sha256, bytes(document.config), machine
-    )
+    own, config = document.networks.candidate, bytes(document.config)
+    return Submission(own.weights.sha256 or own.weights.source, own.weights.path, own.code_sha256, config, machine)
 
 
 def groups(found: Sequence[Rankable]) -> list[list[Rankable]]:
@@ -185,11 +182,9 @@ def _folders(paths: Sequence[str]) -> list[str]:
     """
     if len(set(paths)) < 2 or not all(paths):  # noqa: PLR2004 - nothing to tell apart
         return list(paths) if all(paths) else ["" for _ in paths]
-    common = os.path.commonpath([str(Path(path).parent) for path in paths])
-    return [
-        str(Path(path).parent.relative_to(common)) if str(Path(path).parent) != common else Path(path).stem
-        for path in paths
-    ]
+    common = os.path.commonpath([Path(path).parent for path in paths])
+    inside = [Path(path).relative_to(common) for path in paths]
+    return [file.stem if len(file.parts) == 1 else str(file.parent) for file in inside]
 
 
 def _short(value: object) -> str:

@@ -110,12 +110,14 @@ def judge_processes(pids: Collection[int], own: Collection[int], pids_match: boo
         own: The measurement's own processes.
         pids_match: True if both are in one PID namespace; inside a container NVML reports the host's PIDs.
     """
-    others = sorted(set(pids) - set(own))
-    if not (others if pids_match else len(pids) > len(own)):
+    if pids_match:
+        others = sorted(set(pids) - set(own))
+        if not others:
+            return []
+        return [Disturbance("other_process", f"PID {', '.join(map(str, others))} on the device")]
+    if len(pids) <= len(own):
         return []
     detail = f"{len(pids)} processes on the device, at most {len(own)} are ours (the PIDs are the host's)"
-    if pids_match:
-        detail = f"PID {', '.join(map(str, others))} on the device"
     return [Disturbance("other_process", detail)]
 
 

@@ -60,7 +60,7 @@ class Clocks:
 
 
 def _sums(table: Array) -> Array:
-    """Of each round; of each pass where there are few rounds."""
+    """Milliseconds of each round; of each pass where there are few rounds."""
     return np.asarray(table.sum(axis=1) if len(table) >= FEWEST_ROUNDS else table.ravel())
 
 

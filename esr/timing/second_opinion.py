@@ -52,7 +52,7 @@ def cycles(
 def _over_whole_rounds(
     parts: Sequence[Array], tables: Sequence[Array], owners: Sequence[int], conf: TimingConf
 ) -> tuple[Estimate, int] | None:
-    """The ratio of other figures, over the rounds that lack neither them nor milliseconds, and the rounds' number."""
+    """The ratio of cycles or joules, and the number of rounds that lack neither them nor milliseconds."""
     whole = statistics.complete_rounds(*tables, *parts)
     if not whole.any():
         return None
