@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
     from torch import nn
 
-    from esr.ranking import Ranges, Ranking
+    from esr.ranking.structures import Ranges, Ranking
     from esr.records.compare import Comparison
 
     Choice = str | PathLike[str]
@@ -145,9 +145,10 @@ def rank(
     Raises:
         EsrError: The input is at fault; the message is one line with the remedy.
     """
-    from esr.ranking import CONSTRAINTS, RANGES, load_challenge  # noqa: PLC0415 - `import esr` does without numpy
+    from esr.ranking.challenge import load_challenge  # noqa: PLC0415 - `import esr` does without numpy
     from esr.ranking.collection import collect, collect_records, rank_records  # noqa: PLC0415
     from esr.ranking.eligibility import eligibility  # noqa: PLC0415
+    from esr.ranking.structures import CONSTRAINTS, RANGES  # noqa: PLC0415
 
     if constraints not in CONSTRAINTS:
         raise ConfigError(f"constraints={constraints}: no such choice; {did_you_mean(constraints, CONSTRAINTS)}")
@@ -179,7 +180,7 @@ def to_frame(
     Raises:
         EsrError: The input is at fault, or pandas is not installed; the message is one line with the remedy.
     """
-    from esr.ranking import Ranking  # noqa: PLC0415 - see `rank`
+    from esr.ranking.structures import Ranking  # noqa: PLC0415 - see `rank`
     from esr.report.frames import ranking_frame  # noqa: PLC0415
 
     if isinstance(results, Ranking):

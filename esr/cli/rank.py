@@ -33,7 +33,7 @@ from esr.errors import ConfigError
 from esr.text import did_you_mean, one_line, shown_path
 
 if TYPE_CHECKING:
-    from esr.ranking import Constraints, Ranges, Ranking
+    from esr.ranking.structures import Constraints, Ranges, Ranking
     from esr.records.document import Document
 
 CHARTS = ("pdf", "svg")
@@ -82,7 +82,7 @@ def _run(options: argparse.Namespace) -> int:
     excluded = [word.removeprefix(_EXCLUDE) for word in given if word.startswith(_EXCLUDE)]
     plain = [word for word in given if not word.startswith(_EXCLUDE)]
     settings = DEFAULTS | key_values(plain, [*DEFAULTS, "exclude"])
-    from esr.ranking import CONSTRAINTS, RANGES  # noqa: PLC0415 - `--help` is quick
+    from esr.ranking.structures import CONSTRAINTS, RANGES  # noqa: PLC0415 - `--help` is quick
 
     for key, known in (("constraints", CONSTRAINTS), ("ranges", RANGES), ("chart", PLOTS)):
         if settings[key] not in known:
@@ -99,10 +99,10 @@ def _ranking(
     settings: Mapping[str, str], excluded: Sequence[str], paths: Sequence[str], options: argparse.Namespace
 ) -> tuple["Ranking", Mapping[str, "Document"]]:
     """The ranking, and the records behind it where the format shows them."""
-    from esr.ranking import load_challenge, published_ranking  # noqa: PLC0415 - `--help` is quick
-    from esr.ranking.challenge import names  # noqa: PLC0415
+    from esr.ranking.challenge import load_challenge, names  # noqa: PLC0415 - `--help` is quick
     from esr.ranking.collection import collect, rank_records  # noqa: PLC0415
     from esr.ranking.eligibility import eligibility  # noqa: PLC0415
+    from esr.ranking.published import published_ranking  # noqa: PLC0415
 
     rules = eligibility(settings["require"], excluded)
     constraints: Constraints = "enforce" if settings["constraints"] == "enforce" else "report"

@@ -15,20 +15,20 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from esr.config.terms import ROLES, Role, Status
+from esr.config.terms import ROLES, Role
 from esr.errors import RecordError
 from esr.ranking.challenge import Challenge
 from esr.ranking.eligibility import Eligibility, judged, rules_note
-from esr.ranking.identity import Submission, groups, keys, submission
+from esr.ranking.identity import Rankable, groups, keys, submission
 from esr.ranking.joining import joined, networks, opposite_orders
 from esr.ranking.published import published_figures, published_ranks
-from esr.ranking.structures import Constraints, Entry, Figures, Interval, Ranges, Ranking
+from esr.ranking.structures import COUNT_FIELDS, Constraints, Entry, Figures, Interval, Ranges, Ranking
 from esr.ranking.table import rank_entries
 from esr.records.document import Cpu, Document, decoded_images
 from esr.records.files import FILE_NAME, NotARecord, Record, decode, read_bytes, require_unaltered
 from esr.records.finding import LeftOut, json_files
 from esr.records.network import Estimate, QualityPart, WorkerReport
-from esr.records.reasons import CPU_NOTE
+from esr.records.reasons import CPU_NOTE, STATUSES
 from esr.text import shown_path
 
 CPU = "CPU"
@@ -36,27 +36,9 @@ MUST_AGREE = ("data set", "images", "timing protocol", "baseline", "input size o
 """Conditions without which nothing can be compared."""
 MIXABLE = ("device", "settings")
 """Conditions across which the ratio to the baseline remains meaningful."""
-_IN_HEAD = ("data set", "device", "settings", "timing protocol")
-_COUNTS = ("params", "flops", "flops_fvcore", "macs", "activations", "convolutions")
-_SWITCHES = ("allow_tf32", "benchmark", "deterministic")
+_IN_HEAD = ("device", "settings", "timing protocol")
 _MANY, _MOST_PROCESSES = 1000, 16
 """Records from which on several processes read them."""
-_CLEANEST: Mapping[Status, int] = {"clean": 3, "imprecise": 2, "tainted": 1, "failed": 0}
-
-
-class Rankable(msgspec.Struct, frozen=True):
-    """A record that can be ranked."""
-
-    entry: Entry
-    submission: Submission
-    conditions: Mapping[str, str]
-    """Each of `MUST_AGREE` and `MIXABLE`; empty where unknown."""
-    ended: datetime
-
-    @property
-    def data(self) -> str:
-        """Name of the data set."""
-        return self.conditions["data set"]
 
 
 class _Read(NamedTuple):
@@ -90,7 +72,8 @@ class Collection(msgspec.Struct, frozen=True):
         measured: dict[str, set[str]] = defaultdict(set)
         for one in self.kept:
             measured[one.entry.key].add(one.data)
-        return any(len(sets) == len(self.sets()) for sets in measured.values())
+        every = len(self.sets())
+        return any(len(sets) == every for sets in measured.values())
 
     def unlike(self) -> str:
         """Conditions in which records differ that cannot stand in one table; empty where they can."""
@@ -123,7 +106,7 @@ class Collection(msgspec.Struct, frozen=True):
 
     def shared(self) -> list[str]:
         """Conditions that all records share, for the table's head."""
-        counted = [self._values(name) for name in _IN_HEAD if name != "data set"]
+        counted = [self._values(name) for name in _IN_HEAD]
         alike = [value for values in counted for value in values if len(values) == 1]
         return [" + ".join(self.sets()), *alike]
 
@@ -201,7 +184,7 @@ def _collected(records: Iterable[_Read | LeftOut], left_out: list[LeftOut], whol
             newest[data] = ended, one.baseline
     submissions, duplicates = _newest_clean(found)
     baselines = {data: entry for data, (_, entry) in newest.items()}
-    distinct, notes = keys([one[0].entry for one in submissions], [one[0].submission for one in submissions])
+    distinct, notes = keys([one[0] for one in submissions])
     kept = tuple(
         one if one.entry.key == key else replace(one, entry=replace(one.entry, key=key))
         for key, several in zip(distinct, submissions, strict=True)
@@ -244,7 +227,7 @@ def rank_records(
         remedy = "rank those that agree separately, or pass --mixed to rank ratios to the baseline"
         raise RecordError(f"the records differ in {apart}; {remedy}")
     sets = collection.sets()
-    baseline = joined([collection.baselines[data] for data in sets], sets)
+    baseline = joined(collection.baselines, sets)
     entries = networks(collection.kept, sets)
     if baseline.name not in {entry.name for entry in entries}:
         entries.append(baseline)
@@ -284,13 +267,13 @@ def _newest_clean(found: Sequence[Rankable]) -> tuple[list[list[Rankable]], list
     """Submissions, each with one record per data set: clean before tainted before failed, then the newest."""
     kept: list[list[Rankable]] = []
     left_out = []
-    for several in groups(found, lambda one: (one.entry, one.submission)):
+    for several in groups(found):
         by_set: dict[str, list[Rankable]] = defaultdict(list)
         for one in several:
             by_set[one.data].append(one)
         kept.append([])
         for group in by_set.values():
-            best = max(group, key=lambda one: (_CLEANEST[one.entry.verdict], one.ended))
+            best = max(group, key=lambda one: (-STATUSES.index(one.entry.verdict), one.ended))
             kept[-1].append(best)
             for entry in (other.entry for other in group if other is not best):
                 ranked_by = f"is ranked by {shown_path(best.entry.path or '')} ({best.entry.verdict})"
@@ -348,7 +331,7 @@ def _figures(document: Document, role: Role) -> Figures:
         memory_mib=network.memory.memory_mib if network.memory else None,
         energy_mj=spent.joules_per_image * 1000 if spent else None,
         psnr_rgb={} if psnr is None else {document.data.name: psnr},
-        **{name: getattr(counted, name) for name in _COUNTS if counted},
+        **{name: getattr(counted, name) for name in COUNT_FIELDS if counted},
     )
 
 
@@ -381,21 +364,18 @@ def _identical(document: Document) -> tuple[str, ...]:
 
 
 def _conditions(document: Document) -> Mapping[str, str]:
-    candidate, baseline = document.networks.candidate, document.networks.baseline
+    counted = document.networks.candidate.complexity
     device = settings = ""
-    if worker := candidate.worker or baseline.worker:
+    if worker := document.networks.worker:
         on_cpu, device = worker.device.kind == "cpu", _device(document, worker)
-        switches = [name for name in _SWITCHES if getattr(worker.cudnn, name)]
         threads = [f"threads={worker.threads}"] if on_cpu else []
-        settings = ", ".join([f"torch {worker.torch}", *threads, *switches])
+        settings = ", ".join([f"torch {worker.torch}", *threads, *worker.cudnn.switched_on])
     return {
         "data set": document.data.name,
         "images": _image_set(bytes(document.data.images)),
         "timing protocol": f"{document.timing.protocol}, {document.timing.confidence:.0%} intervals",
-        "baseline": baseline.name,
-        "input size of the counts": "×".join(map(str, candidate.complexity.input_shape))
-        if candidate.complexity
-        else "",
+        "baseline": document.networks.baseline.name,
+        "input size of the counts": "×".join(map(str, counted.input_shape)) if counted else "",
         "device": device,
         "settings": settings,
     }

@@ -93,7 +93,6 @@ def rules_note(rules: Eligibility) -> list[str]:
 
 
 _MEANING: Mapping[Requirement, str] = {
-    "honest": "networks that time other work than is judged or counted are not ranked",
     "clean": "only networks with a clean record are ranked",
     "any": "networks are ranked whatever their verdict is",
 }

@@ -5,9 +5,10 @@ A network is what its configuration, weights and code make it. Several of one na
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -17,7 +18,6 @@ from esr.ranking.structures import Entry
 from esr.records.document import Document
 from esr.records.part import load_raw, require_shallow
 
-Item = TypeVar("Item")
 _DIGITS = 8
 """Hexadecimal digits of a digest in a key."""
 _LONGEST = 40
@@ -43,81 +43,82 @@ class Submission(msgspec.Struct, frozen=True):
     """Device and settings; empty where unknown."""
 
     def model(self) -> dict[str, Any]:
-        """Keys of the model's configuration on which a figure depends, with its `source`.
-
-        Raises:
-            RecordError: They are not an object.
-        """
-        model = load_raw(msgspec.Raw(self.config), _ModelKey, "config").model
-        require_shallow(model, "config.model")
+        """Keys of the model's configuration on which a figure depends, with its `source`; empty where it is damaged."""
+        try:
+            model = load_raw(msgspec.Raw(self.config), _ModelKey, "config").model
+            require_shallow(model, "config.model")
+        except RecordError:
+            return {}
         own = {key: value for key, value in model.items() if key not in (*CARD_KEYS, "name", "checkpoint")}
         return {**own, "source": model.get("source")}
 
 
+class Rankable(msgspec.Struct, frozen=True):
+    """A record that can be ranked."""
+
+    entry: Entry
+    submission: Submission
+    conditions: Mapping[str, str]
+    """Each of the collection's `MUST_AGREE` and `MIXABLE`; empty where unknown."""
+    ended: datetime
+
+    @property
+    def data(self) -> str:
+        """Name of the data set."""
+        return self.conditions["data set"]
+
+
 def submission(document: Document, machine: tuple[str, str]) -> Submission:
     """The candidate's."""
-    candidate = document.networks.candidate
-    weights = candidate.weights
-    return Submission(
-        weights.sha256 or weights.source, weights.path, candidate.code_sha256, bytes(document.config), machine
-    )
+    own, config = document.networks.candidate, bytes(document.config)
+    return Submission(own.weights.sha256 or own.weights.source, own.weights.path, own.code_sha256, config, machine)
 
 
-def groups(found: Sequence[Item], of: Callable[[Item], tuple[Entry, Submission]]) -> list[list[Item]]:
+def groups(found: Sequence[Rankable]) -> list[list[Rankable]]:
     """Records of one submission each, in the order found."""
-    by_name: dict[Hashable, list[Item]] = defaultdict(list)
+    by_name: dict[Hashable, list[Rankable]] = defaultdict(list)
     for one in found:
-        entry, _ = of(one)
-        by_name[entry.name, entry.team, entry.team_id].append(one)
-    separated: list[list[Item]] = []
+        by_name[one.entry.name, one.entry.team, one.entry.team_id].append(one)
+    separated: list[list[Rankable]] = []
     for several in by_name.values():
-        separated += _separated(several, of) if len(several) > 1 else [several]
+        separated += _separated(several) if len(several) > 1 else [several]
     return separated
 
 
-def _separated(several: Sequence[Item], of: Callable[[Item], tuple[Entry, Submission]]) -> list[list[Item]]:
-    submissions = [of(one)[1] for one in several]
+def _separated(several: Sequence[Rankable]) -> list[list[Rankable]]:
     # Old records know no code; beside one of them, it tells nothing.
-    known = all(one.code for one in submissions)
-    found: dict[Hashable, list[int]] = defaultdict(list)
-    for index, one in enumerate(submissions):
-        model = _model(one)
+    known = all(one.submission.code for one in several)
+    alike: dict[Hashable, list[Rankable]] = defaultdict(list)
+    for one in several:
+        own, model = one.submission, one.submission.model()
         place = model.pop("source", None)
-        found[one.weights, digest(model), place, one.code if known else None].append(index)
-    kept: list[list[Item]] = []
-    for indices in found.values():
+        alike[own.weights, digest(model), place, own.code if known else None].append(one)
+    kept: list[list[Rankable]] = []
+    for group in alike.values():
         # A network that failed at once leaves its machine unknown: it is that of the others.
-        machines: dict[Hashable, list[Item]] = defaultdict(list)
-        usual = next((submissions[index].machine for index in indices if any(submissions[index].machine)), ("", ""))
-        for index in indices:
-            machine = submissions[index].machine
-            machines[machine if any(machine) else usual].append(several[index])
+        machines: dict[Hashable, list[Rankable]] = defaultdict(list)
+        usual = next((one.submission.machine for one in group if any(one.submission.machine)), ("", ""))
+        for one in group:
+            machine = one.submission.machine
+            machines[machine if any(machine) else usual].append(one)
         kept += machines.values()
     return kept
 
 
-def _model(one: Submission) -> dict[str, Any]:
-    try:
-        return one.model()
-    except RecordError:
-        return {}
-
-
-def keys(entries: Sequence[Entry], submissions: Sequence[Submission]) -> tuple[list[str], list[str]]:
+def keys(networks: Sequence[Rankable]) -> tuple[list[str], list[str]]:
     """A distinct key for each network, and sentences on the names that several share: how they differ."""
     same: dict[str, list[int]] = defaultdict(list)
-    for index, entry in enumerate(entries):
-        same[entry.name].append(index)
-    named = [entry.name for entry in entries]
+    for index, one in enumerate(networks):
+        same[one.entry.name].append(index)
+    named = [one.entry.name for one in networks]
     notes: dict[str, list[str]] = defaultdict(list)
     for name, indices in same.items():
         if len(indices) > 1:
-            words, differing = _told_apart([entries[at] for at in indices], [submissions[at] for at in indices])
+            words, differing = _told_apart([networks[at] for at in indices])
             for index, word in zip(indices, words, strict=True):
                 named[index] = f"{name} ({word})" if word else name
-            notes[f"{len(indices)} networks of this name differ in {', '.join(differing) or 'nothing known'}"].append(
-                name
-            )
+            note = f"{len(indices)} networks of this name differ in {', '.join(differing) or 'nothing known'}"
+            notes[note].append(name)
     taken: Counter[str] = Counter()
     distinct = []
     for key in named:
@@ -126,13 +127,12 @@ def keys(entries: Sequence[Entry], submissions: Sequence[Submission]) -> tuple[l
     return distinct, [f"{', '.join(names)}: {note}" for note, names in notes.items()]
 
 
-def _told_apart(entries: Sequence[Entry], submissions: Sequence[Submission]) -> tuple[list[str], list[str]]:
+def _told_apart(networks: Sequence[Rankable]) -> tuple[list[str], list[str]]:
     """Words for each network, of as few aspects as tell them apart, and the names of all aspects that differ."""
-    count = len(entries)
-    words: list[list[str]] = [[] for _ in range(count)]
-    parts: list[tuple[str, ...]] = [()] * count
+    words: list[list[str]] = [[] for _ in networks]
+    parts: list[tuple[str, ...]] = [()] * len(networks)
     differing = []
-    for aspect, values in _aspects(entries, submissions).items():
+    for aspect, values in _aspects(networks).items():
         if len(set(values)) < 2:  # noqa: PLR2004 - all the same
             continue
         differing.append(aspect)
@@ -144,24 +144,26 @@ def _told_apart(entries: Sequence[Entry], submissions: Sequence[Submission]) -> 
     return [", ".join(filter(None, word)) for word in words], differing
 
 
-def _aspects(entries: Sequence[Entry], submissions: Sequence[Submission]) -> Mapping[str, list[str]]:
+def _aspects(networks: Sequence[Rankable]) -> Mapping[str, list[str]]:
     """In the order in which people tell networks apart; each with a short word per network."""
-    models = [dict(leaves(_model(one))) for one in submissions]
-    ids = ["" if one.team_id is None else f", {one.team_id}" for one in entries]
-    found = {"team": [f"{one.team or 'no team'}{own}" for one, own in zip(entries, ids, strict=True)]}
+    submissions = [one.submission for one in networks]
+    models = [dict(leaves(one.model())) for one in submissions]
+    found = {"team": [_team(one.entry) for one in networks]}
     for key in dict.fromkeys(key for model in models for key in model if key != "source"):
         found[key] = [f"{key.rpartition('.')[2]}={_short(model.get(key, '-'))}" for model in models]
     found["source"] = _folders([str(model.get("source") or "") for model in models])
-    files = [Path(one.weights_path).name if one.weights_path else one.weights for one in submissions]
-    digests = [one.weights[:_DIGITS] for one in submissions]
-    same_file = len(set(zip(files, digests, strict=True))) > len(set(files))
     if len({one.weights for one in submissions}) > 1:
-        found["weights"] = [
-            f"weights {digest if same_file else _short(file)}" for digest, file in zip(digests, files, strict=True)
-        ]
+        files = [Path(one.weights_path).name if one.weights_path else one.weights for one in submissions]
+        digests = [one.weights[:_DIGITS] for one in submissions]
+        same_file = len(set(zip(files, digests, strict=True))) > len(set(files))
+        found["weights"] = [f"weights {word}" for word in (digests if same_file else map(_short, files))]
     found["machine"] = _machines(submissions)
     found["code"] = [f"code {one.code[:_DIGITS]}" if one.code else "" for one in submissions]
     return found
+
+
+def _team(entry: Entry) -> str:
+    return f"{entry.team or 'no team'}{'' if entry.team_id is None else f', {entry.team_id}'}"
 
 
 def _machines(submissions: Sequence[Submission]) -> list[str]:
@@ -180,11 +182,9 @@ def _folders(paths: Sequence[str]) -> list[str]:
     """
     if len(set(paths)) < 2 or not all(paths):  # noqa: PLR2004 - nothing to tell apart
         return list(paths) if all(paths) else ["" for _ in paths]
-    common = os.path.commonpath([str(Path(path).parent) for path in paths])
-    return [
-        str(Path(path).parent.relative_to(common)) if str(Path(path).parent) != common else Path(path).stem
-        for path in paths
-    ]
+    common = os.path.commonpath([Path(path).parent for path in paths])
+    inside = [Path(path).relative_to(common) for path in paths]
+    return [file.stem if len(file.parts) == 1 else str(file.parent) for file in inside]
 
 
 def _short(value: object) -> str:

@@ -2,69 +2,55 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from typing import Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from operator import mul
 
 from msgspec.structs import replace
 
-from esr.config.terms import Status
+from esr.ranking.identity import Rankable
 from esr.ranking.structures import Entry, Figures, Interval
+from esr.records.reasons import STATUSES
 
-_GRAVEST: tuple[Status, ...] = ("clean", "imprecise", "tainted", "failed")
 APPARENT = 1.02
 """Factor below which an order by milliseconds that contradicts the ratios is not worth a word."""
 
 
-class OnData(Protocol):
-    """A network's entry on one data set."""
-
-    @property
-    def entry(self) -> Entry:
-        """Figures on this set."""
-
-    @property
-    def data(self) -> str:
-        """Name of the set."""
-
-
-def networks(measured: Sequence[OnData], sets: Sequence[str]) -> list[Entry]:
+def networks(measured: Sequence[Rankable], sets: Sequence[str]) -> list[Entry]:
     """One entry per key; one that lacks a data set may not be ranked."""
     if len(sets) == 1:
         return [one.entry for one in measured]
     by_key: dict[str, dict[str, Entry]] = defaultdict(dict)
     for one in measured:
         by_key[one.entry.key][one.data] = one.entry
-    return [joined([found[data] for data in sets if data in found], [data for data in sets if data in found], sets)
-            for found in by_key.values()]  # fmt: skip
+    return [joined(found, sets) for found in by_key.values()]
 
 
-def joined(parts: Sequence[Entry], measured: Sequence[str], sets: Sequence[str] = ()) -> Entry:
+def joined(measured: Mapping[str, Entry], sets: Sequence[str]) -> Entry:
     """One network's entries on several data sets as one.
 
     The ratio is that of the mean runtimes: each set's ratio, weighted by the baseline's milliseconds beside it.
 
     Args:
-        parts: The same network on each set.
-        measured: Names of these sets.
+        measured: Data set -> the same network on it.
         sets: Names of all sets in the table; without one of them it has no rank.
     """
-    first = parts[0]
+    parts = [measured[data] for data in sets if data in measured]
     missing = [data for data in sets if data not in measured]
+    first = replace(parts[0], barred=f"not measured on {', '.join(missing)}" if missing else None)
     if len(parts) == 1:
-        return replace(first, barred=f"not measured on {', '.join(missing)}") if missing else first
+        return first
     figures = [part.figures for part in parts]
     weights = _shares([part.baseline.runtime_ms for part in parts])
     known = [one.ratio for one in figures if one.ratio is not None]
-    ratio = _weighted(weights, known) if weights and len(known) == len(parts) else None
+    ratio = sum(map(mul, weights, known)) if weights and len(known) == len(parts) else None
     return replace(
         first,
         figures=_figures(figures, ratio, _interval(weights, figures) if ratio else None),
         baseline=_figures([part.baseline for part in parts], 1.0, None),
-        verdict=max((part.verdict for part in parts), key=_GRAVEST.index),
+        verdict=max((part.verdict for part in parts), key=STATUSES.index),
         reasons=tuple({(one.reason, one.role): one for part in parts for one in part.reasons}.values()),
         failure=next((part.failure for part in parts if part.failure), None),
         identical=tuple(dict.fromkeys(data for part in parts for data in part.identical)),
-        barred=f"not measured on {', '.join(missing)}" if missing else None,
     )
 
 
@@ -93,10 +79,6 @@ def _shares(milliseconds: Sequence[float | None]) -> list[float]:
     """Each set's part of the baseline's time; empty where one is not known."""
     known = [value for value in milliseconds if value]
     return [value / sum(known) for value in known] if len(known) == len(milliseconds) else []
-
-
-def _weighted(weights: Sequence[float], values: Sequence[float]) -> float:
-    return sum(weight * value for weight, value in zip(weights, values, strict=True))
 
 
 def _interval(weights: Sequence[float], parts: Sequence[Figures]) -> Interval | None:

@@ -43,7 +43,6 @@ def published_ranking(
 
 
 _WORDS: Mapping[Runtime, str] = {
-    "mean": "mean over the images",
     "median": "median over the images, averaged over the two sets",
     "without_first": "mean over the images but each set's first, averaged over the two sets",
 }

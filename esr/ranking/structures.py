@@ -16,6 +16,8 @@ Ranges = Literal["together", "one_by_one"]
 """Rank ranges hold all together, or each comparison on its own."""
 RANGES: tuple[Ranges, ...] = get_args(Ranges)
 Source = Literal["measured", "published"]
+COUNT_FIELDS = ("params", "flops", "flops_fvcore", "macs", "activations", "convolutions")
+"""Fields of `Figures` that are whole numbers, named as in a record."""
 
 _FIELDS: Mapping[Metric, str] = {"runtime": "ratio", "memory": "memory_mib"}
 """Fields of `Figures` that are not named like their metric."""

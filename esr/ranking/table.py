@@ -13,7 +13,7 @@ from esr.ranking.gates import gate_results
 from esr.ranking.notes import entry_notes, excluded, table_notes
 from esr.ranking.structures import Constraints, Entry, Place, PlaceChange, Ranges, Ranking, Row
 from esr.ranking.tracks import metric_ranks, places
-from esr.ranking.uncertainty import Measured, measured, uncertainty
+from esr.ranking.uncertainty import measured, uncertainty
 
 SEED = 0
 """Seed of the correlations' resampling."""
@@ -74,7 +74,8 @@ def _placed(rows: Sequence[Row], challenge: Challenge, constraints: Constraints,
     entries = [row.entry for row in rows]
     ranks = metric_ranks(entries)
     tracks = {track.key: places(entries, ranks, track, constraints == "enforce") for track in challenge.tracks}
-    unsure = uncertainty([_measured(entry) for entry in entries], ranges)
+    ratios = [measured(one.figures.ratio or 0.0, one.figures.ratio_interval, one.confidence) for one in entries]
+    unsure = uncertainty(ratios, ranges)
     return [
         replace(
             row,
@@ -85,12 +86,6 @@ def _placed(rows: Sequence[Row], challenge: Challenge, constraints: Constraints,
         )
         for index, row in enumerate(rows)
     ]
-
-
-def _measured(entry: Entry) -> Measured:
-    interval = entry.figures.ratio_interval
-    low, high = (interval.low, interval.high) if interval else (None, None)
-    return measured(entry.figures.ratio or 0.0, low, high, entry.confidence)
 
 
 def _order(row: Row, track: str) -> tuple[bool, bool, int, float, float, str]:

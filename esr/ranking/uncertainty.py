@@ -13,7 +13,7 @@ import numpy as np
 from msgspec.structs import astuple
 from scipy.special import ndtri
 
-from esr.ranking.structures import Ranges
+from esr.ranking.structures import Interval, Ranges
 from esr.timing.statistics import Array
 
 CONFIDENCE = 0.95
@@ -125,8 +125,8 @@ def _runs(order: _Order, known: Sequence[int], quantile: float) -> list[Sequence
     return runs
 
 
-def measured(ratio: float, low: float | None, high: float | None, confidence: float = CONFIDENCE) -> Measured:
+def measured(ratio: float, interval: Interval | None, confidence: float = CONFIDENCE) -> Measured:
     """A ratio with its interval, or without one."""
-    if low is None or high is None or not math.isfinite(high - low):
+    if interval is None or not math.isfinite(interval.high - interval.low):
         return Measured(ratio, ratio, ratio, known=False)
-    return Measured(ratio, min(low, ratio), max(high, ratio), confidence)
+    return Measured(ratio, min(interval.low, ratio), max(interval.high, ratio), confidence)

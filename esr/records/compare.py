@@ -225,9 +225,8 @@ def _listed(record: Record) -> dict[str, object]:
     parts = {"config": document.load_config(), **msgspec.structs.asdict(document.environment)}
     parts["worker"] = record.candidate.worker or {}
     for role in ROLES:
-        parts |= {
-            f"{role} changed {name}": value for name, value in document.networks.of(role).switches_changed.items()
-        }
+        changed = document.networks.of(role).switches_changed
+        parts |= {f"{role} changed {name}": value for name, value in changed.items()}
     found = leaves(msgspec.to_builtins(parts))
     return {key: value for key, value in found if not key.startswith(_NOT_LISTED)}
 

@@ -5,17 +5,7 @@ The ratio of their runtimes follows from their ratios to the baseline; both unce
 
 import msgspec
 
-from esr.config.terms import ROLES
-from esr.records.compare import (
-    ContestOutcome,
-    Difference,
-    despite_taints,
-    failures,
-    must_agree,
-    quotient,
-    require_agreement,
-    taints_of,
-)
+from esr.records import compare
 from esr.records.files import Record
 from esr.records.network import Estimate
 
@@ -27,13 +17,13 @@ class Contest(msgspec.Struct, frozen=True):
 
     a: Record
     b: Record
-    outcome: ContestOutcome
+    outcome: compare.ContestOutcome
     """A in comparison with B."""
     ratio: Estimate | None
     """A's runtime over B's; `None` where one of them has no ratio to the baseline."""
     why: str
     """Grounds for the outcome, as half a sentence."""
-    voiding: tuple[Difference, ...]
+    voiding: tuple[compare.Difference, ...]
     """Differences that void the contest; empty unless it was forced."""
 
 
@@ -42,7 +32,7 @@ def are_different(a: Record, b: Record) -> bool:
 
     Name, team and arguments that agree make one network, and so do weights and counts that agree.
     """
-    one, other = must_agree(a), must_agree(b)
+    one, other = compare.must_agree(a), compare.must_agree(b)
     return _called(a) != _called(b) and any(one[key] != other[key] for key in (f"{_OWN}weights", f"{_OWN}counts"))
 
 
@@ -61,16 +51,16 @@ def contest(a: Record, b: Record, *, force: bool = False, tainted: bool = False)
     Raises:
         RecordError: Baseline, images, protocol or machine differ.
     """
-    if failed := failures(a, b, ("", "")):
+    if failed := compare.failures(a, b, ("", "")):
         return Contest(a, b, "inconclusive", None, failed, ())
-    voiding = tuple(require_agreement(a, b, _shared, force=force))
-    ratio = quotient(b.ratio, a.ratio)
-    taints = "" if tainted else taints_of(a, b, (a.candidate.name, b.candidate.name))
-    outcome, why = despite_taints(ratio, judge, taints)
+    voiding = tuple(compare.require_agreement(a, b, _shared, force=force))
+    ratio = compare.quotient(b.ratio, a.ratio)
+    taints = "" if tainted else compare.taints_of(a, b, (a.candidate.name, b.candidate.name))
+    outcome, why = compare.despite_taints(ratio, judge, taints)
     return Contest(a, b, outcome, ratio, why, voiding)
 
 
-def judge(ratio: Estimate | None) -> tuple[ContestOutcome, str]:
+def judge(ratio: Estimate | None) -> tuple[compare.ContestOutcome, str]:
     """The outcome for a ratio of runtimes, and its grounds.
 
     >>> judge(Estimate(0.9, 0.88, 0.92))[0], judge(Estimate(1.1, 0.99, 1.2))[0]
@@ -92,9 +82,8 @@ def _called(record: Record) -> object:
 
 def _shared(record: Record) -> dict[str, object]:
     """Values that must agree for ratios to one baseline to be divided."""
-    found = {key: value for key, value in must_agree(record).items() if not key.startswith(_OWN)}
-    reports = [worker for role in ROLES if (worker := record.document.networks.of(role).worker)]
-    for worker in reports[:1]:
+    found = {key: value for key, value in compare.must_agree(record).items() if not key.startswith(_OWN)}
+    if worker := record.document.networks.worker:
         found["device"] = worker.device.name or record.document.environment.cpu.model
         found["threads"] = worker.threads
         found["torch"] = worker.torch

@@ -23,7 +23,7 @@ from esr.config.terms import (
     Severity,
     Status,
 )
-from esr.records.network import Estimate, Network, Shape
+from esr.records.network import Estimate, Network, Shape, WorkerReport
 from esr.records.part import Part, load_raw, require_shallow
 from esr.records.reasons import ReasonName
 from esr.records.telemetry import Cycles, EnergyRatio, Telemetry
@@ -148,6 +148,11 @@ class Networks(Part, frozen=True):
 
     candidate: Network
     baseline: Network
+
+    @property
+    def worker(self) -> WorkerReport | None:
+        """A worker's report on the device that both ran on: the candidate's if it started."""
+        return self.candidate.worker or self.baseline.worker
 
     def of(self, role: Role) -> Network:
         """The network in a role."""

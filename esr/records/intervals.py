@@ -159,7 +159,7 @@ def _estimate(value: float, per_round: Values, confidence: float, groups: Groups
         centre = sum(centres) / count
         variance = sum([(one - centre) ** 2 for one in centres]) / (count - 1)
         explained = ((below + above) / 2 / quantile) ** 2 * (count - 2) / (2 * (count - 1))
-        between = _t(confidence, count - 1) * math.sqrt(max(variance / count - explained, 0.0))
+        between = student_t(confidence, count - 1) * math.sqrt(max(variance / count - explained, 0.0))
         below, above = math.hypot(below, between), math.hypot(above, between)
     return Estimate(value, max(value - below, _LEAST), value + above)
 
@@ -177,7 +177,7 @@ def _about_median(parts: Sequence[tuple[float, ...]], confidence: float) -> tupl
     if len(parts) > 1:
         residuals.sort()
     inflation = _signs_inflation(_serial_signs(tuple([sides for *_, sides in found]))[1])
-    quantile = _t(confidence, max(rounds / inflation - len(parts), 1.0))
+    quantile = student_t(confidence, max(rounds / inflation - len(parts), 1.0))
     places, centre = quantile * math.sqrt(rounds * inflation) / 2, (rounds - 1) / 2
     low, high = _between(residuals, centre - places), _between(residuals, centre + places)
     return max(-low, 0.0), max(high, 0.0), quantile
@@ -200,14 +200,14 @@ def _about_mean(parts: Sequence[tuple[float, ...]], confidence: float) -> tuple[
     _, correlation, squares = _serial(parts)
     inflation = (1 + correlation) / (1 - correlation)  # an autoregressive process's
     rounds = sum(map(len, parts))
-    quantile = _t(confidence, max(rounds / inflation - len(parts), 1.0))
+    quantile = student_t(confidence, max(rounds / inflation - len(parts), 1.0))
     variance = squares / max(rounds - len(parts), 1)
     half = quantile * math.sqrt(variance * inflation / rounds)
     return half, half, quantile
 
 
 @lru_cache(maxsize=4096)
-def _t(confidence: float, freedom: float) -> float:
+def student_t(confidence: float, freedom: float) -> float:
     """Quantile of Student's t for a two-sided interval."""
     from scipy.special import stdtrit  # noqa: PLC0415 - a slow import, which a failed run does without
 

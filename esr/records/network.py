@@ -195,6 +195,11 @@ class Cudnn(Part, frozen=True):
     allow_tf32: bool
     available: bool
 
+    @property
+    def switched_on(self) -> list[str]:
+        """Names of the switches that are on."""
+        return [name for name in ("allow_tf32", "benchmark", "deterministic") if getattr(self, name)]
+
 
 class Sandbox(Part, frozen=True):
     """Containment of a worker, as its parent verified it."""

@@ -1,7 +1,7 @@
 """Every reason that a verdict can give."""
 
 from collections.abc import Collection, Mapping
-from typing import Annotated, TypeAlias
+from typing import Annotated, TypeAlias, get_args
 
 from msgspec import Meta
 
@@ -64,6 +64,10 @@ DISQUALIFYING = {
 TAINT: Severity = "taint"
 IMPRECISION: Severity = "imprecision"
 WARNING: Severity = "warning"
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+"""The gravest first."""
+STATUSES: tuple[Status, ...] = get_args(Status)
+"""The gravest last."""
 CPU_NOTE = "CPU; not comparable with published milliseconds, nor with published memory"
 WEIGHTS_NOTES = {
     "bundled": "bundled weights (lower PSNR than published)",

@@ -16,8 +16,8 @@ from msgspec.structs import astuple
 
 from esr.config.terms import MOST_ROUNDS, ROLES, Count, Figure, Role
 from esr.errors import RecordError
-from esr.records.document import Document, Timing
-from esr.records.intervals import dependence, fewest_rounds, median, of_ratio, of_runtime, of_totals
+from esr.records.document import Document, Precision, Timing
+from esr.records.intervals import dependence, fewest_rounds, median, of_ratio, of_runtime, of_totals, student_t
 from esr.records.network import Estimate, NetworkTiming, Quality
 from esr.records.part import load_raw
 from esr.records.reasons import status_of
@@ -70,9 +70,7 @@ def small_sample_quantile(confidence: float, rounds: int) -> float:
     >>> round(small_sample_quantile(0.95, 10), 2)
     2.38
     """
-    from scipy.special import stdtrit  # noqa: PLC0415 - a slow import, which a failed run does without
-
-    return float(stdtrit(rounds - 1, (1 + confidence) / 2) * math.sqrt(rounds / (rounds - 1)))
+    return student_t(confidence, rounds - 1) * math.sqrt(rounds / (rounds - 1))
 
 
 def require_consistent(document: Document) -> None:
@@ -223,7 +221,7 @@ def _check_ratio(document: Document, candidate: _Rounds, baseline: _Rounds) -> N
     if timing.ratio_parent:
         _check_ratio_parent(timing.ratio_parent, candidate, baseline, numbers)
     if timing.precision:
-        _check_precision(timing)
+        _check_precision(timing.precision, timing.ratio.width)
 
 
 def _check_exactly(
@@ -291,12 +289,10 @@ def _check_estimate(name: str, found: Estimate, follows: float, bounds: tuple[fl
         raise RecordError(f"{name}: half an interval")
     if found.low is None or found.high is None:
         return
-    least, most = bounds[0] * (1 - _TOLERANCE), bounds[1] * (1 + _TOLERANCE)
-    if not least <= found.low <= found.high <= most:
-        raise RecordError(
-            f"{name}: the interval [{found.low:.6g}, {found.high:.6g}] does not follow from rounds of "
-            f"{bounds[0]:.6g} to {bounds[1]:.6g}"
-        )
+    least, most = bounds
+    if not least * (1 - _TOLERANCE) <= found.low <= found.high <= most * (1 + _TOLERANCE):
+        rounds = f"rounds of {least:.6g} to {most:.6g}"
+        raise RecordError(f"{name}: the interval {_bracket(found)} does not follow from {rounds}")
 
 
 def _check_interval(document: Document, ratio: Estimate, ordered: Sequence[float]) -> None:
@@ -306,9 +302,7 @@ def _check_interval(document: Document, ratio: Estimate, ordered: Sequence[float
     timing, rounds = document.timing, len(ordered)
     outside = not ratio.low <= ratio.value <= ratio.high
     if outside and timing.confidence >= _JUDGED_CONFIDENCE and _resamples(document) >= _FEW_RESAMPLES:
-        raise RecordError(
-            f"timing.ratio: {ratio.value:.6g} lies outside its own interval [{ratio.low:.6g}, {ratio.high:.6g}]"
-        )
+        raise RecordError(f"timing.ratio: {ratio.value:.6g} lies outside its own interval {_bracket(ratio)}")
     if rounds < fewest_rounds(timing.confidence) or len(set(timing.process_of_round)) > 1:
         return  # of few rounds, or of processes that are resampled first, anything between the extremes may come out
     bounds = ratio.low, ratio.high
@@ -316,9 +310,7 @@ def _check_interval(document: Document, ratio: Estimate, ordered: Sequence[float
         _may_be(bounds, ordered, timing.confidence, _DEFAULT_RESAMPLES)
         or _may_be(bounds, ordered, timing.confidence, _resamples(document))
     ):
-        raise RecordError(
-            f"timing.ratio: the interval [{ratio.low:.6g}, {ratio.high:.6g}] does not follow from the samples"
-        )
+        raise RecordError(f"timing.ratio: the interval {_bracket(ratio)} does not follow from the samples")
 
 
 def _may_be(bounds: tuple[float, float], ordered: Sequence[float], confidence: float, resamples: int) -> bool:
@@ -358,10 +350,7 @@ def possible_places(rounds: int, confidence: float, resamples: int) -> tuple[int
     return least, most, rounds - 1 - most, rounds - 1 - least
 
 
-def _check_precision(timing: Timing) -> None:
-    precision, width = timing.precision, timing.ratio.width if timing.ratio else None
-    if precision is None:
-        return
+def _check_precision(precision: Precision, width: float | None) -> None:
     if (precision.width is None) != (width is None) or not _same(precision.width or 0.0, width or 0.0):
         raise _contradiction("timing.precision.width", precision.width, width, "the ratio's interval")
     if precision.reached != (width is not None and width <= precision.target):

@@ -56,10 +56,7 @@ def faster_or_slower(one: str, other: str, ratio: Estimate, confidence: float, w
     if ratio.low is not None and ratio.high is not None and ratio.low <= 1 <= ratio.high:
         low, high = _decimals(ratio.low), _decimals(ratio.high)
         return f"inconclusive: {one} takes {low} to {high} times as long as {other} ({confidence * 100:g} % CI)"
-    if ratio.value < 1:
-        ratio, word = inverse(ratio), "faster"
-    else:
-        word = "slower"
+    ratio, word = (inverse(ratio), "faster") if ratio.value < 1 else (ratio, "slower")
     return f"{one} is {_decimals(ratio.value)}× {word} than {other}{_certainty(ratio, confidence, without)}"
 
 
@@ -94,7 +91,7 @@ def notes(record: Record) -> list[str]:
     named = _once([*warnings, *own])
     said = [text if role is None else f"{networks.of(role).name}: {text}" for text, role in named.items()]
     timing = record.document.timing
-    worker = record.candidate.worker or record.baseline.worker
+    worker = networks.worker
     return [
         *data_notes(record.document.data),
         *said,

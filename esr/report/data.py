@@ -6,8 +6,8 @@ from typing import TypeAlias
 
 import msgspec
 
-from esr.ranking import METRICS, Figures, Ranking, Row
-from esr.ranking.structures import field_of
+from esr.ranking.challenge import METRICS
+from esr.ranking.structures import COUNT_FIELDS, Figures, Ranking, Row, field_of
 from esr.report.table import bracket_letters, verdict
 from esr.text import indented, shown_path
 
@@ -15,8 +15,7 @@ FORMAT = "esr-ranking"
 VERSION = 2
 _FORMULA = "=+-@|%\t\r\n\u2212\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b\uff5c\uff05"
 """Characters that begin a formula, full-width and small ones, too: spreadsheets of East Asia read them alike."""
-_COUNTS = ("params", "flops", "flops_fvcore", "macs", "activations", "convolutions")
-_FIGURES = ("runtime_ms", "ratio", *_COUNTS, "memory_mib", "energy_mj")
+_FIGURES = ("runtime_ms", "ratio", *COUNT_FIELDS, "memory_mib", "energy_mj")
 """Fields of `Figures`, whose names hold the unit; counts and ratios have none."""
 _PRINTED = ("runtime_ms", *(field_of(metric) for metric in METRICS if metric != "macs"))
 """Fields of a challenge's table."""
@@ -75,7 +74,7 @@ def _tidy(row: Row, ranking: Ranking, sets: Sequence[str]) -> Tidy:
 
 
 def _figures(prefix: str, figures: Figures | None, names: Sequence[str]) -> Tidy:
-    return {prefix + name: figures and _plain(getattr(figures, name), whole=name in _COUNTS) for name in names}
+    return {prefix + name: figures and _plain(getattr(figures, name), whole=name in COUNT_FIELDS) for name in names}
 
 
 def _plain(value: float | None, whole: bool) -> float | None:

@@ -5,12 +5,15 @@ from typing import TYPE_CHECKING
 
 from esr.config.terms import ROLES, Role
 from esr.errors import ConfigError
-from esr.ranking import Ranking
+from esr.ranking.structures import Ranking
 from esr.records.files import Record
 from esr.report.data import Tidy, tidy
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+_FIGURES = ("ms", "wall_ms", "enqueue_ms", "parent_ms", "altered", "outlier")
+"""Columns of `Samples` that are shown as they are."""
 
 
 def ranking_frame(ranking: Ranking) -> "DataFrame":
@@ -46,6 +49,7 @@ def _passes(record: Record, role: Role) -> Iterator[Tidy]:
     if network.timing is None:
         return
     samples, process = network.timing.load_samples(), record.document.timing.process_of_round
+    columns = {name: getattr(samples, name) for name in _FIGURES}
     for place, (turn, index) in enumerate(zip(samples.round, samples.image, strict=True)):
         height, width = images[index].lr_shape
         yield {
@@ -57,10 +61,5 @@ def _passes(record: Record, role: Role) -> Iterator[Tidy]:
             "image": images[index].name,
             "lr_height": height,
             "lr_width": width,
-            "ms": samples.ms[place],
-            "wall_ms": samples.wall_ms[place],
-            "enqueue_ms": samples.enqueue_ms[place] if samples.enqueue_ms else None,
-            "parent_ms": samples.parent_ms[place] if samples.parent_ms else None,
-            "altered": samples.altered[place],
-            "outlier": samples.outlier[place],
+            **{name: column[place] if column else None for name, column in columns.items()},
         }

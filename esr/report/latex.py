@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
-from esr.ranking import Ranking, Row
+from esr.ranking.structures import Ranking, Row
 from esr.report import table
 from esr.report.table import Cell, Column, Grid, RowType
 from esr.text import shortened
@@ -116,15 +116,12 @@ def _float(
 def _tabular(grid: Grid[RowType], marked: Mapping[tuple[str, str], str]) -> str:
     align = "".join("l" if column.left else "r" for column in grid.columns)
     head = _row(_header(column) for column in grid.columns)
-    body = [
-        _row(_cell(column, cell, _leader(row, column, marked)) for column, cell in line) for row, line in grid.lines
-    ]
+    body = []
+    for row, line in grid.lines:
+        key = row.entry.key if isinstance(row, Row) else ""
+        body.append(_row(_cell(column, cell, marked.get((column.key, key))) for column, cell in line))
     begin = rf"\begin{{tabular}}{{@{{}}{align}@{{}}}}"
     return "\n".join([begin, r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}"])
-
-
-def _leader(row: object, column: Column[RowType], marked: Mapping[tuple[str, str], str]) -> str | None:
-    return marked.get((column.key, row.entry.key)) if isinstance(row, Row) else None
 
 
 def _row(cells: Iterable[str]) -> str:

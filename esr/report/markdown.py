@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from esr.ranking import Ranking
+from esr.ranking.structures import Ranking
 from esr.report import table
 from esr.report.table import Cell, Column, Grid, RowType
 from esr.text import printable

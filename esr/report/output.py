@@ -6,11 +6,6 @@ from pathlib import Path
 from esr.system import files
 
 
-def write_text(text: str, target: Path) -> None:
-    """As `write_bytes`, in UTF-8."""
-    write_bytes(text.encode(), target)
-
-
 def write_bytes(content: bytes, target: Path) -> None:
     """Replaces a file in one step; creates its folder, follows a link, writes into a device.
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from esr.errors import ConfigError
-from esr.ranking import Ranking
+from esr.ranking.structures import Ranking
 from esr.report.fitting import NAME
 from esr.report.html.chart import Axis, Chart, chart, front
 from esr.text import printable, shortened
@@ -49,6 +49,7 @@ def render(ranking: Ranking, plot: Plot, form: Form) -> bytes:
             f"--format {form} needs matplotlib, which is not installed: pip install matplotlib"
         ) from error
     style = {"font.size": 8, "svg.hashsalt": "esr", "pdf.fonttype": 42, "text.parse_math": False}
+    style |= {"axes.grid": True, "grid.color": "#dfe3e8", "grid.linewidth": 0.5, "axes.axisbelow": True}
     with rc_context(style), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # letters that the font lacks are drawn as boxes
         figure = Figure(layout="constrained")
@@ -126,8 +127,6 @@ def _frame(axes: "Axes", shown: Chart, x: Axis, y: Axis, known: Sequence[int]) -
     axes.set_xlim(min(across) / 1.1 if x.log else 0, max(across) * 1.1)
     axes.set_xlabel(printable(x.label))
     axes.set_ylabel(shortened(printable(y.label), 2 * NAME))
-    axes.grid(color="#dfe3e8", lw=0.5)
-    axes.set_axisbelow(True)
 
 
 def _ranks(figure: "Figure", shown: Chart, x: Axis) -> None:
@@ -139,14 +138,11 @@ def _ranks(figure: "Figure", shown: Chart, x: Axis) -> None:
         colour = _COLOURS[shown.networks[place].kind]
         _bars(axes, x, place, row, colour)
         axes.scatter(rank, row, 14, "white" if shown.networks[place].flag else colour, edgecolors=colour, zorder=3)
-    axes.set_yticks(
-        range(len(places)), [shortened(printable(shown.networks[place].key), NAME) for _, place in places], fontsize=7
-    )
+    names = [shortened(printable(shown.networks[place].key), NAME) for _, place in places]
+    axes.set_yticks(range(len(places)), names, fontsize=7)
     axes.set_ylim(len(places) - 0.4, -0.6)
     axes.set_xlim(0, max((rank for rank, _ in places), default=1) + 1)
     axes.set_xlabel(x.label)
-    axes.grid(color="#dfe3e8", lw=0.5)
-    axes.set_axisbelow(True)
 
 
 def _bars(axes: "Axes", x: Axis, place: int, at: Any, colour: str) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from rich.cells import cell_len
 from rich.console import Console
 
-from esr.ranking import Ranking, Row
+from esr.ranking.structures import Ranking, Row
 from esr.report import table
 from esr.report.fitting import NAME, fitted, left_out_line, print_fitting
 from esr.report.table import Cell, Column

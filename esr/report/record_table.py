@@ -11,7 +11,7 @@ from rich.text import Text
 
 from esr.config.cards import Published
 from esr.config.terms import ROLES, Status
-from esr.ranking import Metric
+from esr.ranking.challenge import Metric
 from esr.records.files import Record
 from esr.records.network import Complexity, Network
 from esr.records.telemetry import Telemetry
@@ -233,7 +233,7 @@ def _count(metric: Metric, counts: Complexity | None) -> str:
 def _stated(row: Published | None, record: Record) -> dict[str, str]:
     """Published or claimed figures that are known, by label; milliseconds and memory only beside a GPU's."""
     psnr = row.psnr_rgb if row else {}
-    worker = record.candidate.worker or record.baseline.worker
+    worker = record.document.networks.worker
     figures = {
         **{_psnr_label(data, record): number(value, 2) for data, value in psnr.items()},
         "params": f"{_number(row, 'params_m', 3)} M",

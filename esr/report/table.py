@@ -7,9 +7,8 @@ from typing import Generic, Literal, TypeAlias, TypeVar
 
 from esr.config.terms import Status
 from esr.errors import ConfigError
-from esr.ranking import METRICS, Entry, Figures, Metric, Ranking, Row, Track, metrics_of
-from esr.ranking.challenge import set_key
-from esr.ranking.structures import Correlation, field_of
+from esr.ranking.challenge import METRICS, Metric, Track, metrics_of, set_key
+from esr.ranking.structures import Correlation, Entry, Figures, Ranking, Row, field_of
 from esr.records.reasons import CPU_NOTE
 from esr.report.wording import COUNTS, DASH, bounds, count, number
 from esr.text import did_you_mean, one_line

@@ -1,33 +1,21 @@
 """Words for figures and findings, whatever the report is printed on."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from esr.ranking.challenge import Metric
+from esr.ranking.structures import Interval
 from esr.records.document import Data, Networks, Reason, Timing
 from esr.records.files import Record
 from esr.records.network import Estimate, Failure, Network
-from esr.records.reasons import (
-    CPU_NOTE,
-    IMPRECISION,
-    REASONS,
-    TAINT,
-    WARNING,
-    WEIGHTS_NOTES,
-    formula_note,
-    scripted_note,
-)
+from esr.records.reasons import CPU_NOTE, REASONS, SEVERITIES, WARNING, WEIGHTS_NOTES, formula_note, scripted_note
 from esr.text import escaped
-
-if TYPE_CHECKING:
-    from esr.ranking import Interval, Metric
 
 DASH = "–"
 """Stands where there is no figure."""
 SCOPES = {"gpu": "GPU", "module": "GPU and its module"}
 """Consumer of an energy -> its words."""
 REUSED = "quality, counts and memory from an earlier evaluation; force=true measures them again"
-_GRAVEST_FIRST = (TAINT, IMPRECISION, WARNING)
-"""Severities of reasons."""
 UNWARMED = "one unwarmed pass, as the challenge's script takes it: no interval, not comparable with paired rounds"
 ONE_PAIR = (
     "one pair of processes: on a CPU another pair's ratio may differ by a percent, which the interval does not "
@@ -47,7 +35,7 @@ class CountFormat(NamedTuple):
     """Decimals."""
 
 
-COUNTS: Mapping["Metric", CountFormat] = {
+COUNTS: Mapping[Metric, CountFormat] = {
     "params": CountFormat("params", "params [M]", "M", 1e6, 3),
     "flops": CountFormat("FLOPs (hooks)", "FLOPs [G]", "G", 1e9, 2),
     "flops_fvcore": CountFormat("FLOPs (fvcore)", "FLOPs [G]", "G", 1e9, 2),
@@ -67,7 +55,7 @@ def number(value: float | None, digits: int, unit: float = 1) -> str:
     return DASH if value is None else f"{value / unit:.{digits}f}"
 
 
-def count(metric: "Metric", value: float | None, without_formula: Mapping[str, int]) -> str:
+def count(metric: Metric, value: float | None, without_formula: Mapping[str, int]) -> str:
     """A count in its unit; `≥` where work without a formula is left out, which the hooks of 2022 never saw anyway."""
     least = "≥ " if metric in ("macs", "flops_fvcore") and without_formula and value is not None else ""
     return least + number(value, COUNTS[metric].digits, COUNTS[metric].unit)
@@ -82,7 +70,7 @@ def interval(estimate: Estimate | None, digits: int) -> str:
     return DASH if estimate is None else number(estimate.value, digits) + bounds(estimate, digits)
 
 
-def bounds(known: "Estimate | Interval | None", digits: int) -> str:
+def bounds(known: Estimate | Interval | None, digits: int) -> str:
     """An interval to follow its figure; empty without one."""
     if known is None or known.low is None or known.high is None:
         return ""
@@ -124,7 +112,7 @@ def footnotes(record: Record) -> list[str]:
     """Every note on the figures, the gravest first: reasons, data, networks, conditions; the same text once."""
     networks = record.document.networks
     candidate, baseline = networks.candidate, networks.baseline
-    reasons = sorted(record.verdict.reasons, key=lambda found: _GRAVEST_FIRST.index(found.severity))
+    reasons = sorted(record.verdict.reasons, key=lambda found: SEVERITIES.index(found.severity))
     notes = [reason_line(networks, found) for found in reasons]
     notes += data_notes(record.document.data)
     notes += [f"{candidate.name}: {line}" for line in _all_network_notes(candidate)]
@@ -144,8 +132,7 @@ def footnotes(record: Record) -> list[str]:
         )
     if timing.aa:
         notes.append("A/A: the same network twice; the ratio's distance from 1 is this machine's noise")
-    worker = candidate.worker or baseline.worker
-    if worker and worker.device.kind == "cpu":
+    if (worker := networks.worker) and worker.device.kind == "cpu":
         has_interval = timing.ratio is not None and timing.ratio.low is not None
         notes += [*([ONE_PAIR] if has_interval and len(timing.processes) == 1 else []), CPU_NOTE]
     return list(dict.fromkeys(notes))

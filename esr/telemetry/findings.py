@@ -127,17 +127,14 @@ def judge_watch(gpu: GpuWatch | None) -> list[Disturbance]:
         return []
     if because := gpu.gone or gpu.sampling.error:
         at = max((error.at_s for error in gpu.errors.values()), default=0.0)
-        when = f" after {at:.1f} s" if gpu.sampling.samples else ""
-        return [Disturbance("not_watched", f"{because}{when}", severity=WARNING)]
-    if "mig" in gpu.errors:
-        detail = f"the GPU of {gpu.mig or 'the MIG device'} was not found: {gpu.errors['mig'].error}"
-        return [Disturbance("not_watched", detail, severity=WARNING)]
-    shared = [] if gpu.mig is None else [Disturbance("mig_device", gpu.mig, severity=WARNING)]
-    return shared + [
-        Disturbance("not_watched", f"{column}: {gpu.errors[column].error}", severity=WARNING)
-        for column in ("gpu_reasons", "gpu_sm_mhz")
-        if column in gpu.errors
-    ]
+        found = [("not_watched", f"{because} after {at:.1f} s" if gpu.sampling.samples else because)]
+    elif "mig" in gpu.errors:
+        found = [("not_watched", f"the GPU of {gpu.mig or 'the MIG device'} was not found: {gpu.errors['mig'].error}")]
+    else:
+        found = [] if gpu.mig is None else [("mig_device", gpu.mig)]
+        refused = [column for column in ("gpu_reasons", "gpu_sm_mhz") if column in gpu.errors]
+        found += [("not_watched", f"{column}: {gpu.errors[column].error}") for column in refused]
+    return [Disturbance(*one, severity=WARNING) for one in found]
 
 
 def judge_cycles(ratio: Estimate | None, cycles: Cycles | None) -> list[Disturbance]:

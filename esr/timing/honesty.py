@@ -43,47 +43,37 @@ class Clocks:
     """Share of the machine that other processes took; the harness waits for them as often."""
 
     @property
-    def claimed_sums(self) -> Array:
-        """Per round; per pass where there are few rounds."""
-        return _sums(self.claimed)
-
-    @property
-    def parent_sums(self) -> Array:
-        """Likewise."""
-        return _sums(self.parent)
-
-    @property
-    def own_sums(self) -> Array:
-        """Likewise."""
-        return _sums(self.own)
-
-    @property
     def excess(self) -> Array:
         """Fraction of each sum that the parent saw and the worker does not claim."""
-        return np.asarray((self.parent_sums - self.claimed_sums) / self.claimed_sums)
+        return np.asarray((_sums(self.parent) - _sums(self.claimed)) / _sums(self.claimed))
 
     @property
     def slack(self) -> float:
         """Fraction of a sum by which the harness's own time may vary."""
-        return OWN_SHARE * float(np.median(self.own_sums / self.claimed_sums))
+        return OWN_SHARE * _median(_sums(self.own) / _sums(self.claimed))
 
     @property
     def delay(self) -> float:
         """The median excess over the harness's own time: how much slower than calibrated the harness is now."""
-        own = float(np.median(self.own_sums))
-        return float(np.median(self.parent_sums - self.claimed_sums)) / own if own > 0 else 0.0
+        own = _median(_sums(self.own))
+        return _median(_sums(self.parent) - _sums(self.claimed)) / own if own > 0 else 0.0
 
 
 def _sums(table: Array) -> Array:
+    """Milliseconds of each round; of each pass where there are few rounds."""
     return np.asarray(table.sum(axis=1) if len(table) >= FEWEST_ROUNDS else table.ravel())
+
+
+def _median(values: Array) -> float:
+    return float(np.median(values))
 
 
 def surely_above(values: Array) -> float:
     """A median less its standard errors: what is left is not chance."""
     if not len(values):
         return -np.inf
-    middle = float(np.median(values))
-    spread = _MAD_TO_SIGMA * float(np.median(np.abs(values - middle)))
+    middle = _median(values)
+    spread = _MAD_TO_SIGMA * _median(np.abs(values - middle))
     return float(middle - CERTAIN * _MEDIAN_EFFICIENCY * spread / np.sqrt(len(values)))
 
 
@@ -109,10 +99,10 @@ def unaccounted(mine: Clocks, other: Clocks | None) -> str | None:
     common = min(1.0, max(0.0, other.delay)) if other is not None and other.claimed.size else 0.0
     allowed = ALLOWED + mine.slack * (1 + common / OWN_SHARE) + _excused(mine.load)
     if mine.excess.size < FEWEST_ROUNDS:
-        allowed += SLICE_MS / float(np.median(mine.claimed_sums))
+        allowed += SLICE_MS / _median(_sums(mine.claimed))
     if surely_above(mine.excess) <= allowed:
         return None
-    claimed, parent = float(np.median(mine.claimed_sums)), float(np.median(mine.parent_sums))
+    claimed, parent = _median(_sums(mine.claimed)), _median(_sums(mine.parent))
     what = "a round" if len(mine.claimed) >= FEWEST_ROUNDS else "a pass"
     return f"{what} takes {parent:.3g} ms by the parent's clock, {claimed:.3g} ms as claimed"
 
@@ -145,9 +135,9 @@ def impossible(claimed_ms: Array, least_ms: float) -> str | None:
     Returns:
         One line with both times; `None` if the claims are possible.
     """
-    if not len(claimed_ms) or not 0 < float(np.median(claimed_ms)) < least_ms:
+    claimed = _median(claimed_ms) if len(claimed_ms) else 0.0
+    if not 0 < claimed < least_ms:
         return None
-    claimed = float(np.median(claimed_ms))
     return f"a round takes {claimed:.3g} ms as claimed; its multiplications alone take {least_ms:.3g} ms here"
 
 
@@ -163,16 +153,13 @@ def ratio_moved(candidate: Clocks, baseline: Clocks) -> str | None:
     """
     if candidate.claimed.shape != baseline.claimed.shape or not candidate.claimed.size:
         return None
-    seen = candidate.parent_sums / np.maximum(baseline.parent_sums, 1e-6)
-    claimed = candidate.claimed_sums / baseline.claimed_sums
-    far_off = float(np.median(seen)) > FAR_OFF * float(np.median(claimed)) + 2 * baseline.slack
-    if not far_off and surely_above(seen / claimed - 1) <= ALLOWED + candidate.slack + baseline.slack + _excused(
-        max(candidate.load, baseline.load)
-    ):
+    seen = _sums(candidate.parent) / np.maximum(_sums(baseline.parent), 1e-6)
+    claimed = _sums(candidate.claimed) / _sums(baseline.claimed)
+    far_off = _median(seen) > FAR_OFF * _median(claimed) + 2 * baseline.slack
+    allowed = ALLOWED + candidate.slack + baseline.slack + _excused(max(candidate.load, baseline.load))
+    if not far_off and surely_above(seen / claimed - 1) <= allowed:
         return None
-    return (
-        f"the ratio is {float(np.median(seen)):.3g} by the parent's clock, {float(np.median(claimed)):.3g} as claimed"
-    )
+    return f"the ratio is {_median(seen):.3g} by the parent's clock, {_median(claimed):.3g} as claimed"
 
 
 def ratio_by_parent(candidate: Array, baseline: Array) -> float | None:
@@ -185,7 +172,7 @@ def ratio_by_parent(candidate: Array, baseline: Array) -> float | None:
     Returns:
         `None` without rounds, and where the harness's own time hides a network's.
     """
-    sums = candidate.sum(axis=1), baseline.sum(axis=1)
-    if not len(candidate) or any((each <= 0).any() for each in sums):
+    both = candidate.sum(axis=1), baseline.sum(axis=1)
+    if not len(candidate) or any((each <= 0).any() for each in both):
         return None
-    return float(np.median(sums[0] / sums[1]))
+    return _median(both[0] / both[1])

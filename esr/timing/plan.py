@@ -31,7 +31,7 @@ class Plan:
     @property
     def own_precision(self) -> float:
         """Width at which one process ends its rounds: of the mean of all, that is a part of the target."""
-        return self.precision if self.processes == 1 else self.precision / sqrt(self.processes)
+        return self.precision / sqrt(self.processes)
 
     def share(self, done: int, spent_s: float) -> float:
         """Seconds of rounds for the next process: an equal part of what is left.

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 
@@ -56,19 +57,17 @@ def rounds(networks: int, image_seconds: Sequence[float], block_s: float, seed: 
     """
     random = np.random.default_rng(seed)
     leads: list[int] = []
-    number = 0
-    while True:
-        order = [int(index) for index in random.permutation(len(image_seconds))]
+    for number in count():
+        order = random.permutation(len(image_seconds)).tolist()
         chunks = []
         for images in cut(order, image_seconds, block_s):
             if not leads:
-                leads = [int(lead) for lead in random.permutation(networks)]
+                leads = random.permutation(networks).tolist()
             lead = leads.pop()
             turns = tuple((lead + turn) % networks for turn in range(networks))
             passes = tuple(Pass(image, int(random.integers(_ALTERATIONS))) for image in images)
             chunks.append(Chunk(number, turns, passes))
         yield chunks
-        number += 1
 
 
 def cut(order: Sequence[int], image_seconds: Sequence[float], block_s: float) -> list[list[int]]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from esr.config.schema import TimingConf
 from esr.config.terms import ROLES, Role
-from esr.records.network import Block
+from esr.records.network import Block, Estimate
 from esr.records.telemetry import Cycles, EnergyRatio, EnergyScope, Telemetry, Window
 from esr.timing import statistics
 from esr.timing.samples import SampleColumns
@@ -44,12 +44,20 @@ def cycles(
     """
     clocks = {window.block: spread.median for window in _windows(telemetry) if (spread := window.gpu_sm_mhz)}
     in_cycles = [_in_cycles(one, table, clocks) for one, table in zip(networks, tables, strict=True)]
-    whole = statistics.complete_rounds(*in_cycles)
+    if (found := _over_whole_rounds(in_cycles, tables, owners, conf)) is None:
+        return None
+    return Cycles(*found, dict(zip(ROLES, (_usual(one, clocks) for one in networks), strict=True)))
+
+
+def _over_whole_rounds(
+    parts: Sequence[Array], tables: Sequence[Array], owners: Sequence[int], conf: TimingConf
+) -> tuple[Estimate, int] | None:
+    """The ratio of cycles or joules, and the number of rounds that lack neither them nor milliseconds."""
+    whole = statistics.complete_rounds(*tables, *parts)
     if not whole.any():
         return None
-    candidate, baseline = (table[whole] for table in in_cycles)
-    ratio = statistics.ratio(candidate, baseline, conf.confidence, list(compress(owners, whole)))
-    return Cycles(ratio, int(whole.sum()), dict(zip(ROLES, (_usual(one, clocks) for one in networks), strict=True)))
+    candidate, baseline = (part[whole] for part in parts)
+    return statistics.ratio(candidate, baseline, conf.confidence, list(compress(owners, whole))), int(whole.sum())
 
 
 def _windows(telemetry: Telemetry) -> Sequence[Window]:
@@ -76,20 +84,16 @@ def energy_ratio(
     Returns:
         `None` where no round has an energy for every block, or the blocks' energies are from unlike sources.
     """
-    found = {window.block: window for window in _windows(telemetry) if window.gpu_energy_j is not None}
+    windows = {window.block: window for window in _windows(telemetry) if window.gpu_energy_j is not None}
     counted = [[block for block in one.blocks if not block.replaced] for one in networks]
-    sources = {found[block.block].gpu_energy_method for blocks in counted for block in blocks if block.block in found}
+    sources = {windows[one.block].gpu_energy_method for blocks in counted for one in blocks if one.block in windows}
     scope = _scope(telemetry, "candidate")
     if len(sources) != 1 or scope is None or scope != _scope(telemetry, "baseline"):
         return None
-    joules = [_per_round(blocks, found, len(owners)) for blocks in counted]
+    joules = [_per_round(blocks, windows, len(owners)) for blocks in counted]
     # A round that a failing network did not finish lacks blocks, not only energies.
-    whole = statistics.complete_rounds(*tables, *joules)
-    if not whole.any():
-        return None
-    candidate, baseline = (table[whole] for table in joules)
-    ratio = statistics.ratio(candidate, baseline, conf.confidence, list(compress(owners, whole)))
-    return EnergyRatio(ratio, int(whole.sum()), str(sources.pop()), scope)
+    found = _over_whole_rounds(joules, tables, owners, conf)
+    return found and EnergyRatio(*found, str(sources.pop()), scope)
 
 
 def _scope(telemetry: Telemetry, role: Role) -> EnergyScope | None:

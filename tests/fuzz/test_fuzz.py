@@ -32,7 +32,7 @@ from esr.config.schema import CheckpointConf, EsrConf
 from esr.errors import EsrError
 from esr.images.files import read_rgb
 from esr.networks.weight_files import read_weights
-from esr.ranking import load_challenge
+from esr.ranking.challenge import load_challenge
 from esr.ranking.collection import collect, rank_records
 from esr.records.files import load_record
 from esr.report.record_table import print_record

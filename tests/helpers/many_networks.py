@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from esr.ranking import load_challenge, published_entries
+from esr.ranking.challenge import load_challenge
+from esr.ranking.published import published_entries
 from helpers import rankings
 
 PAPER = 'Li et al., "A network", CVPR workshops 2022, arXiv:2205.05996'

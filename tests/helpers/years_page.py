@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from esr.ranking import RUNTIMES, load_challenge, published_ranking
+from esr.ranking.challenge import load_challenge
+from esr.ranking.published import RUNTIMES, published_ranking
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "published-times.md"
 HEADERS = {"mean": "mean", "median": "median", "without_first": "mean without the first image"}

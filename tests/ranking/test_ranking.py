@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from esr.errors import ConfigError
-from esr.ranking import Entry, Figures, load_challenge, published_entries, published_ranking, rank_entries
-from esr.ranking.challenge import names
+from esr.ranking.challenge import load_challenge, names
+from esr.ranking.published import published_entries, published_ranking
+from esr.ranking.structures import Entry, Figures
+from esr.ranking.table import rank_entries
 from esr.ranking.tracks import ranks_of
 
 UNRANKED = {2, 8, 24, 29, 33, 35, 37, 38}

@@ -8,7 +8,7 @@ from helpers import rankings
 
 from esr.cli import command
 from esr.errors import ConfigError
-from esr.ranking import load_challenge
+from esr.ranking.challenge import load_challenge
 from esr.ranking.collection import collect, rank_records
 from esr.ranking.eligibility import eligibility
 

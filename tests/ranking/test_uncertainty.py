@@ -8,8 +8,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.stats import kendalltau, spearmanr
 
-from esr.ranking import METRICS, Entry, Figures
+from esr.ranking.challenge import METRICS
 from esr.ranking.correlation import _resampled, _signs, correlations
+from esr.ranking.structures import Entry, Figures, Interval
 from esr.ranking.uncertainty import Measured, measured, uncertainty
 
 
@@ -40,7 +41,7 @@ def test_identical_networks_cannot_be_told_apart():
 
 
 def test_without_an_interval_a_network_has_no_range_and_disturbs_no_one():
-    found = uncertainty([*around(0.5, 0.7), measured(0.6, None, None), measured(0.65, 0.6, float("inf"))])
+    found = uncertainty([*around(0.5, 0.7), measured(0.6, None), measured(0.65, Interval(0.6, float("inf")))])
     assert found.intervals == [(1, 1), (4, 4), None, None]
     assert found.brackets == [(), (), (), ()]
 

@@ -8,9 +8,11 @@ from helpers.years_page import PAGE, with_table
 from msgspec.structs import replace
 
 from esr.errors import ConfigError
-from esr.ranking import Entry, Figures, load_challenge, published_entries, published_ranking, rank_entries
-from esr.ranking.challenge import flops_of, set_key
+from esr.ranking.challenge import flops_of, load_challenge, set_key
 from esr.ranking.collection import collect, rank_records
+from esr.ranking.published import published_entries, published_ranking
+from esr.ranking.structures import Entry, Figures
+from esr.ranking.table import rank_entries
 
 ORGANISERS_ORDER = [22, 1, 16, 18, 15, 20, 17, 10, 4, 5, 11, 6, 12]
 """Teams of 2026 by the organisers' formula over the mean times."""

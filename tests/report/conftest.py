@@ -11,8 +11,10 @@ from helpers import many_networks, rankings
 from helpers.browser import FLAGS, Page, sized
 
 from esr.images import pictures
-from esr.ranking import load_challenge, published_entries, rank_entries
+from esr.ranking.challenge import load_challenge
 from esr.ranking.collection import collect, rank_records
+from esr.ranking.published import published_entries
+from esr.ranking.table import rank_entries
 from esr.report import html
 from esr.report.html.origin import Origin
 

@@ -47,7 +47,8 @@ def test_integers_stay_integers(records):
 
 
 def test_published_rows_have_no_verdict(challenge):
-    from esr.ranking import published_entries, rank_entries
+    from esr.ranking.published import published_entries
+    from esr.ranking.table import rank_entries
 
     rows = data.tidy(rank_entries(published_entries(challenge), challenge))
     assert {row["status"] for row in rows} == {None}

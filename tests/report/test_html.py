@@ -18,8 +18,9 @@ from PIL import Image
 
 from esr.images import pictures
 from esr.images.bicubic import bicubic_upscale
-from esr.ranking import published_entries, rank_entries
 from esr.ranking.collection import collect, rank_records
+from esr.ranking.published import published_entries
+from esr.ranking.table import rank_entries
 from esr.records.document import Picture
 from esr.records.network import Block
 from esr.records.telemetry import Window

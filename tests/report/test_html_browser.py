@@ -8,7 +8,8 @@ from helpers import rankings
 from helpers.browser import Page, sized
 from msgspec.structs import replace
 
-from esr.ranking import published_entries, rank_entries
+from esr.ranking.published import published_entries
+from esr.ranking.table import rank_entries
 from esr.report import html
 
 pytestmark = pytest.mark.browser

@@ -6,7 +6,9 @@ import re
 import pytest
 from msgspec.structs import replace
 
-from esr.ranking import load_challenge, published_entries, rank_entries
+from esr.ranking.challenge import load_challenge
+from esr.ranking.published import published_entries
+from esr.ranking.table import rank_entries
 from esr.report import html
 from esr.report.html.chart import MOST_BUBBLES
 

@@ -9,7 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 from esr.errors import ConfigError
-from esr.ranking import published_entries, rank_entries
+from esr.ranking.published import published_entries
+from esr.ranking.table import rank_entries
 from esr.report import latex, plots, table
 
 PAPER = r"\documentclass[twocolumn]{article}\usepackage{booktabs}\begin{document}x%s\end{document}"

@@ -14,10 +14,11 @@ from msgspec.structs import replace
 from rich.cells import cell_len
 
 from esr.errors import ConfigError
-from esr.ranking import published_entries, rank_entries
 from esr.ranking.collection import collect, rank_records
+from esr.ranking.published import published_entries
+from esr.ranking.table import rank_entries
 from esr.report import data, latex, markdown, table
-from esr.report.output import write_text
+from esr.report.output import write_bytes
 from esr.report.ranking_table import MOST_ROWS, print_ranking
 from esr.system.console import captured
 
@@ -297,12 +298,12 @@ def test_help_names_every_setting(run_esr):
 def test_a_report_goes_where_a_link_leads_but_not_round_in_circles(tmp_path):
     target, link, loop = (tmp_path / name for name in ("report.md", "link.md", "loop.md"))
     link.symlink_to(target)
-    write_text("new", link)
+    write_bytes(b"new", link)
     assert target.read_text(encoding="utf-8") == "new"
     assert link.is_symlink()
     loop.symlink_to(loop)
     with pytest.raises(ConfigError, match=r"loop\.md: cannot be written .*symbolic links.*choose another --out"):
-        write_text("new", loop)
+        write_bytes(b"new", loop)
 
 
 def test_claims_stand_beside_the_measured_figures_in_every_format(tmp_path, challenge):

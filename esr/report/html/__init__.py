@@ -14,8 +14,9 @@ from types import MappingProxyType
 
 import msgspec
 
-from esr.ranking import Ranking, Row
+from esr.ranking.structures import Ranking, Row
 from esr.records.document import Document
+from esr.records.reasons import STATUSES
 from esr.report import data, table
 from esr.report.html import marks
 from esr.report.html.chart import MOST_BUBBLES, chart, correlations
@@ -28,8 +29,8 @@ SCRIPTS = ("page.js", "state.js", "table.js", "filter.js", "chart.js", "compare.
 """In the order in which they need one another."""
 FIRST_ROWS = 200
 """Rows that a table shows until all are asked for: laying out thousands of cells takes long."""
-_PLACES, _VERDICTS = ("ranked", "not ranked", "baseline"), ("clean", "imprecise", "tainted", "failed")
-"""Every tag, in the order of the page's head."""
+_TAGS = ("ranked", "not ranked", "baseline", *STATUSES)
+"""In the order of the page's head."""
 _ESCAPES = {ord(mark): f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u2029"}
 
 
@@ -113,4 +114,4 @@ def _with_status(grid: Grid[Row]) -> Grid[Row]:
 def _tallies(ranking: Ranking) -> dict[str, int]:
     """Numbers of networks by tag; each row counts, so that they are the table's."""
     counted = Counter(tag for row in ranking.rows for tag in marks.tags(row))
-    return {tag: counted[tag] for tag in (*_PLACES, *_VERDICTS) if counted[tag]}
+    return {tag: counted[tag] for tag in _TAGS if counted[tag]}

@@ -6,7 +6,7 @@ from typing import Literal
 import msgspec
 from msgspec.structs import asdict
 
-from esr.ranking import Ranking, Row
+from esr.ranking.structures import Ranking, Row
 from esr.report import table
 from esr.report.html.marks import flag, kind
 from esr.report.wording import COUNTS, bounds, number
@@ -69,11 +69,8 @@ def chart(ranking: Ranking) -> Chart:
 
 def front(shown: Chart, x: Axis, y: Axis) -> list[int]:
     """Indices of the Pareto front among ranked networks, which pass the gate."""
-    ranked = [network.kind == "ranked" for network in shown.networks]
-    across, up = (
-        [value if known else None for value, known in zip(axis.values, ranked, strict=True)] for axis in (x, y)
-    )
-    return pareto(across, up, y.better == "high")
+    ranked = [value if one.kind == "ranked" else None for value, one in zip(x.values, shown.networks, strict=True)]
+    return pareto(ranked, y.values, y.better == "high")
 
 
 def pareto(x: Sequence[float | None], y: Sequence[float | None], y_up: bool) -> list[int]:
@@ -106,8 +103,7 @@ def _known(values: Sequence[float | None]) -> list[float]:
 
 def _runtime_axes(ranking: Ranking) -> list[Axis]:
     figures = [row.entry.figures for row in ranking.rows]
-    intervals = [one.ratio_interval for one in figures]
-    ratios = [(one.low, one.high) if one else (None, None) for one in intervals]
+    ratios = [(known.low, known.high) if (known := one.ratio_interval) else (None, None) for one in figures]
     ranks = [row.ranks.get("runtime") for row in ranking.rows]
     ranges = [row.rank_interval or (None, None) for row in ranking.rows]
     return [

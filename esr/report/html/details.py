@@ -10,7 +10,7 @@ import msgspec
 
 from esr.config.terms import Role
 from esr.errors import RecordError
-from esr.ranking import Ranking, Row
+from esr.ranking.structures import Ranking, Row
 from esr.records.document import Document, Image
 from esr.records.network import Block, Network, Samples, WorkerReport
 from esr.records.reasons import TAINT
@@ -34,7 +34,6 @@ _PAPERS = (
     (re.compile(r"doi:\s*(10\.[\w.]+/[\w.()/-]+)", re.IGNORECASE), "https://doi.org/"),
 )
 """Spelling of an address, and its beginning."""
-_SWITCHES = ("allow_tf32", "benchmark", "deterministic")
 
 
 class Details(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -194,14 +193,13 @@ def _environment(document: Document, network: Network) -> Mapping[str, str | Non
 
 def _device(worker: WorkerReport) -> Mapping[str, str | None]:
     device = worker.device
-    switches = [name for name in _SWITCHES if getattr(worker.cudnn, name)]
     return {
         "device": device.name or device.kind.upper(),
         "device memory": f"{number(device.memory_mib, 1, 1024)} GiB" if device.memory_mib else None,
         "threads": str(worker.threads),
         "torch": worker.torch,
         "CUDA": worker.torch_cuda,
-        "cuDNN": ", ".join((str(worker.torch_cudnn), *switches)) if worker.torch_cudnn else None,
+        "cuDNN": ", ".join((str(worker.torch_cudnn), *worker.cudnn.switched_on)) if worker.torch_cudnn else None,
     }
 
 

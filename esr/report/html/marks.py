@@ -3,7 +3,7 @@
 import math
 from typing import NamedTuple
 
-from esr.ranking import Ranking, Row
+from esr.ranking.structures import Ranking, Row
 from esr.report.table import verdict
 
 

@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 import msgspec
 
 import esr
-from esr.ranking import Ranking
+from esr.ranking.structures import Ranking
 from esr.records.document import Document
 from esr.text import listed, one_line
 
