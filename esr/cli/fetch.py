@@ -13,6 +13,7 @@ import argparse
 from pathlib import Path
 
 from esr.cli.parser import Parser, number, one_of
+from esr.system.files import expanded
 
 FORMATS = ("published", "safetensors")
 _MOST_JOBS = 64
@@ -37,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     from esr.cli.fetch_screen import FetchScreen, print_catalogue  # noqa: PLC0415
     from esr.zoo import catalogue, fetch  # noqa: PLC0415
 
-    folder = options.folder.expanduser().absolute() if options.folder else None
+    folder = expanded(options.folder).absolute() if options.folder else None
     if options.list and not (options.names or options.all):
         assets = [*catalogue.weights().values(), *catalogue.data_sets().values()]
     else:

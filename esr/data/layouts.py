@@ -13,6 +13,7 @@ from esr.config.schema import SCALE, DataConf
 from esr.data.names import Split, folded, is_hr, lr_scale, pair_names, results_among, split
 from esr.errors import DataError
 from esr.images.pixels import SUFFIXES
+from esr.system.files import expanded
 from esr.text import shown_path
 
 HR_WORDS = r"hr|gt|hq|high_?res(?:olution)?|ground_?truth|targets?|labels?|originals?"
@@ -109,11 +110,6 @@ def find(name: str, home: Path) -> tuple[Path, int] | None:
 def is_laid_out(name: str, root: Path) -> bool:
     """True if a folder contains those of a known layout, even empty ones."""
     return any(role_of(below, name)[0] != "unknown" for _, below in _walk(root, 1) if below != ".")
-
-
-def expanded(text: str) -> Path:
-    """A path with its `~` resolved."""
-    return Path(os.path.expanduser(text))  # unlike `Path.expanduser`, leaves an unknown user's home as it is
 
 
 def find_files(conf: DataConf) -> Found:

@@ -27,6 +27,7 @@ from esr.evaluation.worker import messages as to
 from esr.evaluation.worker.envelope import Pixels
 from esr.evaluation.worker.parent import WorkerFailure
 from esr.records.network import Complexity
+from esr.system.files import expanded
 from esr.text import listed, one_line, shown_path
 from esr.zoo import weights as zoo
 
@@ -70,7 +71,7 @@ class HandedIn:
 
 def submissions(paths: Sequence[Path]) -> list[HandedIn]:
     """Every network under these folders, with what is wrong in their files; nothing of them is run."""
-    found = [one for path in paths for one in _in_folder(path.expanduser())]
+    found = [one for path in paths for one in _in_folder(expanded(path))]
     own = [one for one in found if not one.is_baseline]
     for one in own:
         others = [str(two.path) for two in own if two is not one and two.name.casefold() == one.name.casefold()]

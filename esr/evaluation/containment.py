@@ -11,6 +11,7 @@ from esr.config.schema import EsrConf, ModelConf
 from esr.data import datasets, layouts
 from esr.sandbox.layers import Mode
 from esr.sandbox.process import Wishes
+from esr.system.files import expanded
 from esr.zoo.environments import packages_of
 
 RESULTS_CACHE = ".esr"
@@ -33,7 +34,7 @@ def wishes(settings: EsrConf, folder: Path | None, model: ModelConf, found: layo
     images = {file.parent for file in _files(*found.hr, *found.lr)}
     results = [Path(settings.out) / name for name in _RESULTS]
     folders = [folder] if folder else []
-    roots = [Path(settings.data.root).expanduser()] if settings.data.root else []
+    roots = [expanded(settings.data.root)] if settings.data.root else []
     hidden = [*images, *roots, *results, *folders, *_always_hidden()]
     return Wishes(cast(Mode, settings.sandbox), code(model), hidden)
 

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from esr.config.digest import EXECUTION_KEYS, digest, relevant
 from esr.config.schema import NETWORK_GROUPS, ModelConf
-from esr.system.files import exclusive
+from esr.system.files import exclusive, expanded
 
 MULTIRUN, LATEST = "multirun", "latest"
 """Folder of all multiruns in `conf/config.yaml`, and in it a link to the one that ran last."""
@@ -34,7 +34,7 @@ def register() -> None:
 
 def run_folder(out: str, day: str, time: str) -> str:
     """Folder of one evaluation, which no other run is given: `OUT/outputs/DAY/TIME`, numbered where that is taken."""
-    return str(exclusive(Path(os.path.expanduser(out), "outputs", day, time)))
+    return str(exclusive(expanded(out) / "outputs" / day / time))
 
 
 def forget(folder: Path) -> None:
@@ -80,7 +80,7 @@ def _plain(root: DictConfig) -> Mapping[str, Any]:
     Paths count as seen from the results, so that a command means the same in every folder, and finds its records in a
     project that was moved as a whole.
     """
-    out = Path(str(_resolved(root.get("out", ".")))).expanduser().resolve()
+    out = expanded(str(_resolved(root.get("out", ".")))).resolve()
     keys = [key for key in map(str, root) if key not in EXECUTION_KEYS and not OmegaConf.is_missing(root, key)]
     config = {key: _resolved(root[key]) for key in keys}
     apart = {f"{group}_submission": _submission(config[group], out) for group in NETWORK_GROUPS if group in config}
@@ -107,7 +107,7 @@ def _from(out: Path, path: object) -> object:
 
     if not isinstance(path, str) or path in CHOICES:
         return path
-    return os.path.relpath(Path(path).expanduser().absolute(), out)
+    return os.path.relpath(expanded(path).absolute(), out)
 
 
 def _resolved(value: Any) -> Any:

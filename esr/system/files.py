@@ -61,6 +61,11 @@ def _umask() -> int:
     return current
 
 
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """A path with its `~` resolved; an unknown user's home stays as it is, as in a shell."""
+    return Path(os.path.expanduser(path))
+
+
 def dated(out: str, kind: str) -> Path:
     """Makes a folder of its own for what begins now: `OUT/KIND/DAY/TIME`, numbered where that is taken."""
     now = datetime.now()

@@ -20,6 +20,7 @@ from esr.errors import DataError
 from esr.images.bicubic import bicubic_downscale
 from esr.images.files import read_rgb
 from esr.images.pixels import ImageArray, crop_to_multiple, describe_size
+from esr.system.files import expanded
 
 _READERS = 4
 
@@ -44,7 +45,7 @@ def read_pairs(folder: str, key: str, least: int) -> list[TrainingPair]:
     Raises:
         DataError: The folder is missing or holds no image, or an image is unreadable or too small.
     """
-    files = image_files(Path(folder).expanduser(), "pass a folder of HR images", f"{key}={folder}")
+    files = image_files(expanded(folder), "pass a folder of HR images", f"{key}={folder}")
     with ThreadPoolExecutor(_READERS) as pool:
         return list(pool.map(lambda file: _read_pair(file, key, least), files))
 

@@ -17,6 +17,7 @@ from esr.images.quality import SSIM_WINDOW, decibels
 from esr.networks import devices
 from esr.networks.inference import check_output
 from esr.records.network import Quality
+from esr.system.files import expanded
 from esr.text import described, duration, file_stem
 from esr.training import checkpoint, data, recipe, start
 from esr.training.config import TrainConf
@@ -94,7 +95,7 @@ class _Run:
         self.device = devices.open_device(settings.device.kind, settings.device.index).torch_device
         name = file_stem(network_name(settings.model), "network")
         own = Path(out_folder(), "outputs", "training", name)
-        self.out = Path(settings.out).expanduser() if settings.out else own
+        self.out = expanded(settings.out) if settings.out else own
         self.file = self.out / f"{name}.safetensors"
         self.range = settings.model.data_range
         pairs = data.read_pairs(settings.data_root, "data_root", settings.patch)

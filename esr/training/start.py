@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +11,7 @@ from esr.errors import ConfigError, WeightsError
 from esr.models.blocks.trunk import ChainedTrunk
 from esr.networks import build as networks
 from esr.records.network import Weights
+from esr.system.files import expanded
 from esr.text import did_you_mean
 from esr.zoo import weights as zoo
 
@@ -31,7 +31,7 @@ def weights_of(model: ModelConf, init: str) -> Weights | None:
     """
     if init in WITHOUT_FILE:
         return None
-    if init not in FROM_ZOO and not os.path.isfile(Path(init).expanduser()):
+    if init not in FROM_ZOO and not os.path.isfile(expanded(init)):
         known = did_you_mean(init, (*WITHOUT_FILE, *FROM_ZOO))
         raise ConfigError(f"init={init}: no such file, and no such choice; {known}")
     try:

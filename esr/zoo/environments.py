@@ -24,6 +24,7 @@ from packaging.utils import NormalizedName, canonicalize_name
 
 from esr.config.schema import ModelConf
 from esr.errors import ConfigError
+from esr.system.files import expanded
 from esr.text import escaped, listed, one_line, shown_path
 from esr.zoo.download import refuse_offline
 
@@ -56,7 +57,7 @@ def packages_of(model: ModelConf) -> Path | None:
     if model.requirements is None:
         return None
     base = model.repository.root or (Path(model.source).parent if model.source else Path.cwd())
-    file = Path(base) / os.path.expanduser(model.requirements)
+    file = Path(base) / expanded(model.requirements)
     if not os.path.isfile(file):
         raise ConfigError(f"requirements={model.requirements}: no such file in {shown_path(base)}")
     installed = {canonicalize_name(one.name): one.version for one in importlib.metadata.distributions() if one.name}

@@ -20,6 +20,7 @@ from esr.config.schema import ModelConf, network_name
 from esr.config.terms import WeightsSource
 from esr.errors import WeightsError
 from esr.records.network import Weights
+from esr.system.files import expanded
 from esr.text import did_you_mean
 from esr.zoo import repository
 from esr.zoo.catalogue import Remote
@@ -189,7 +190,7 @@ def own_folder() -> Path | None:
 def _own_folders() -> list[Path]:
     """The zoo folders that belong to the user, and so may be written to."""
     parts = os.environ.get("ESR_ZOO", "").split(os.pathsep)
-    stated = [Path(os.path.expanduser(part)).absolute() for part in parts if part]
+    stated = [expanded(part).absolute() for part in parts if part]
     cache = platformdirs.user_cache_path("esr") / "zoo"
     return [*stated, cache] if cache.is_absolute() else stated  # relative for a user without a home
 
@@ -205,7 +206,7 @@ def _bundled(model: ModelConf) -> Weights | None:
 
 
 def _given(weights: str) -> Weights:
-    path = Path(os.path.expanduser(weights)).absolute()
+    path = expanded(weights).absolute()
     if weights and path.is_dir():
         raise WeightsError(f"weights={weights} is a folder: name the file in it")
     if not os.path.isfile(path):
@@ -218,7 +219,7 @@ def _given(weights: str) -> Weights:
 
 def _places(model: ModelConf, folders: list[Path]) -> list[Path]:
     """Possible paths of the published file: beside a participant's YAML, then in the zoo folders."""
-    file = Path(os.path.expanduser(model.checkpoint.file or ""))
+    file = expanded(model.checkpoint.file or "")
     if file.is_absolute():
         return [file]
     beside = [Path(model.source).parent.absolute() / file] if model.source else []

@@ -392,3 +392,36 @@ def test_a_yaml_that_is_no_networks_is_one_line_in_every_command(participant, mo
     file.write_bytes(content) if isinstance(content, bytes) else content(file)
     line = message(*(word.replace("FILE", "broken.yaml") for word in words))
     assert len(line) < 1000
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["model=imdn", "data=folder", "data.root=~nobody-here/x"],
+        ["-m", "model=imdn,rlfn", "out=~nobody-here/x", "data=folder", "data.root=absent"],
+        ["model=imdn", "weights=~nobody-here/x.pth"],
+        ["model=~nobody-here/x.yaml"],
+        ["-m", "model=repo", "repo=~nobody-here/x"],
+        ["show", "~nobody-here/x.yaml"],
+        ["check", "~nobody-here/x"],
+        ["fetch", "imdn", "--folder", "~nobody-here/x"],
+        ["train", "model=imdn", "data_root=~nobody-here/x"],
+        ["train", "model=imdn", "data_root=absent", "out=~nobody-here/x"],
+        ["train", "model=imdn", "data_root=absent", "init=~nobody-here/x.pth"],
+        ["rank", "~nobody-here/x"],
+        ["compare", "~nobody-here/x", "~nobody-here/y"],
+        ["rerun", "~nobody-here/x"],
+        ["export", "model=rlfn", "format=onnx", "out=~nobody-here/x"],
+    ],
+    ids=" ".join,
+)
+def test_a_home_of_nobody_is_a_folder_like_any_other(tmp_path, monkeypatch, capsys, words):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ESR_OFFLINE", "1")
+    try:
+        assert command.run(words) in (0, 2)
+        said = "".join(capsys.readouterr())
+    except EsrError as error:
+        said = str(error)
+    assert "Error" not in said
+    assert "home directory" not in said
