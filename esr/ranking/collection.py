@@ -128,11 +128,11 @@ def collect(paths: Sequence[str | os.PathLike[str]], *, whole: bool = False) -> 
 
 def collect_records(records: Sequence[Record]) -> Collection:
     """As `collect`, of records at hand; one that was never written goes by its place in the sequence."""
-    named = ((one.path or Path(f"record {place}"), one.document) for place, one in enumerate(records, 1))
+    named = ((str(one.path or f"record {place}"), one.document) for place, one in enumerate(records, 1))
     return _collected(map(_rankable, named), [], whole=False)
 
 
-def _read(files: Iterator[tuple[Path, bool]]) -> Iterator[_Read | LeftOut | None]:
+def _read(files: Iterator[tuple[str, bool]]) -> Iterator[_Read | LeftOut | None]:
     """Every record, or why it is left out; `None` for a file that is no record and was not named as one.
 
     Many records are read by all cores: each is recomputed from its samples, which takes most of a ranking's time.
@@ -150,18 +150,18 @@ def _read(files: Iterator[tuple[Path, bool]]) -> Iterator[_Read | LeftOut | None
         yield from pool.map(_read_one, files, chunksize=100)  # begins while files are still found
 
 
-def _read_one(file: tuple[Path, bool]) -> _Read | LeftOut | None:
+def _read_one(file: tuple[str, bool]) -> _Read | LeftOut | None:
     path, named = file
     try:
         document = decode(raw := read_bytes(path))
         require_unaltered(document, raw)
     except RecordError as error:
-        is_record = named or path.name == FILE_NAME or not isinstance(error, NotARecord)
-        return LeftOut(path, str(error)) if is_record else None
+        is_record = named or os.path.basename(path) == FILE_NAME or not isinstance(error, NotARecord)
+        return LeftOut(Path(path), str(error)) if is_record else None
     return _rankable((path, document))
 
 
-def _rankable(read: tuple[Path, Document]) -> _Read:
+def _rankable(read: tuple[str, Document]) -> _Read:
     file, document = read
     conditions = _conditions(document)
     machine = conditions["device"], conditions["settings"]
@@ -191,7 +191,7 @@ def _collected(records: Iterable[_Read | LeftOut], left_out: list[LeftOut], whol
         for one in several
     )
     shown = (*(one.entry for one in kept), *baselines.values())
-    documents = {entry.path: decode(read_bytes(Path(entry.path))) for entry in shown if whole and entry.path}
+    documents = {entry.path: decode(read_bytes(entry.path)) for entry in shown if whole and entry.path}
     return Collection(kept, baselines, (*left_out, *duplicates), tuple(found), documents, tuple(notes))
 
 
@@ -281,7 +281,7 @@ def _newest_clean(found: Sequence[Rankable]) -> tuple[list[list[Rankable]], list
     return kept, left_out
 
 
-def _entry(file: Path, document: Document, role: Role, figures: Figures, beside: Figures) -> Entry:
+def _entry(file: str, document: Document, role: Role, figures: Figures, beside: Figures) -> Entry:
     network, baseline = document.networks.of(role), document.networks.baseline
     card, counted, timing, verdict = network.card, network.complexity, document.timing, document.verdict
     worker = network.worker or baseline.worker
@@ -310,7 +310,7 @@ def _entry(file: Path, document: Document, role: Role, figures: Figures, beside:
         precision=network.precision,
         missed_by_hooks=counted.missed_by_hooks if counted else {},
         without_formula=counted.without_formula if counted else {},
-        path=str(file),
+        path=file,
         device=_device(document, worker) if worker else None,
         torch=worker.torch if worker else None,
     )

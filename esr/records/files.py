@@ -163,19 +163,20 @@ def load_record(path: str | os.PathLike[str]) -> Record:
     return Record(document, file)
 
 
-def read_bytes(file: Path) -> bytes:
+def read_bytes(file: str | os.PathLike[str]) -> bytes:
     """The content of a record file.
 
     Raises:
         RecordError: It cannot be read, or is too large for a record.
     """
     try:
-        status = file.stat()
-        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for, a device never ends
-            raise RecordError("not a file")
-        if status.st_size > LARGEST_BYTES:
-            raise RecordError(f"larger than {LARGEST_BYTES >> 20} MiB")
-        return file.read_bytes().removeprefix(BOM_UTF8)  # which an editor may have put there
+        with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as opened:  # a pipe is not waited for
+            status = os.fstat(opened.fileno())
+            if not stat.S_ISREG(status.st_mode):  # a device never ends
+                raise RecordError("not a file")
+            if status.st_size > LARGEST_BYTES:
+                raise RecordError(f"larger than {LARGEST_BYTES >> 20} MiB")
+            return opened.read().removeprefix(BOM_UTF8)  # which an editor may have put there
     except OSError as error:
         raise RecordError(f"cannot be read ({error.strerror})") from error
 

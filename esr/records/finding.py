@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from pathlib import Path
 
 import msgspec
@@ -19,7 +20,7 @@ class LeftOut(msgspec.Struct, frozen=True):
     reason: str
 
 
-def json_files(paths: Sequence[str | os.PathLike[str]], left_out: list[LeftOut]) -> Iterator[tuple[Path, bool]]:
+def json_files(paths: Sequence[str | os.PathLike[str]], left_out: list[LeftOut]) -> Iterator[tuple[str, bool]]:
     """Named files, and every `*.json` below named folders; links to folders are not followed.
 
     Args:
@@ -33,11 +34,11 @@ def json_files(paths: Sequence[str | os.PathLike[str]], left_out: list[LeftOut])
         RecordError: A path does not exist or cannot be read.
     """
     seen: set[tuple[int, int]] = set()
-    for path in map(Path, paths):
+    for path in [os.fspath(one) for one in paths]:
         folder = stat.S_ISDIR(_mode(path))
         for file in _below(path, left_out) if folder else [path]:
             try:
-                status = file.stat()
+                status = os.stat(file)
             except FileNotFoundError:
                 continue  # a link that leads nowhere
             except OSError as error:
@@ -68,16 +69,16 @@ def records_at(path: Path, left_out: list[LeftOut]) -> list[Record]:
         except RecordError as error:
             if named:
                 raise
-            if file.name == FILE_NAME or not isinstance(error, NotARecord):
-                left_out.append(LeftOut(file, str(error).removeprefix(f"{shown_path(file)}: ")))
+            if os.path.basename(file) == FILE_NAME or not isinstance(error, NotARecord):
+                left_out.append(LeftOut(Path(file), str(error).removeprefix(f"{shown_path(file)}: ")))
     if not records:
         raise RecordError(f"{shown_path(path)}: contains no record; esr model=NAME writes one, a file {FILE_NAME}")
     return records
 
 
-def _mode(path: Path) -> int:
+def _mode(path: str) -> int:
     try:
-        mode = path.stat().st_mode
+        mode = os.stat(path).st_mode
     except FileNotFoundError:
         mode = 0
     except OSError as error:
@@ -87,10 +88,17 @@ def _mode(path: Path) -> int:
     return mode
 
 
-def _below(folder: Path, left_out: list[LeftOut]) -> Iterator[Path]:
-    for parent, folders, names in os.walk(folder, onerror=lambda error: left_out.append(_unreadable(error))):
-        folders.sort()
-        yield from (Path(parent, name) for name in sorted(names) if name.endswith(".json"))
+def _below(folder: str, left_out: list[LeftOut]) -> Iterator[str]:
+    waiting = [folder]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as found:  # half the time of `os.walk`
+                entries = sorted(found, key=attrgetter("name"))
+        except OSError as error:
+            left_out.append(_unreadable(error))
+            continue
+        waiting += [entry.path for entry in reversed(entries) if entry.is_dir(follow_symlinks=False)]
+        yield from (entry.path for entry in entries if entry.name.endswith(".json"))
 
 
 def _unreadable(error: OSError) -> LeftOut:
