@@ -12,6 +12,8 @@ from esr.errors import RecordError
 from esr.records.files import FILE_NAME, NotARecord, Record, load_record
 from esr.text import shown_path
 
+_HERE = f".{os.sep}"
+
 
 class LeftOut(msgspec.Struct, frozen=True):
     """A file or folder left out of a ranking."""
@@ -34,7 +36,7 @@ def json_files(paths: Sequence[str | os.PathLike[str]], left_out: list[LeftOut])
         RecordError: A path does not exist or cannot be read.
     """
     seen: set[tuple[int, int]] = set()
-    for path in [os.fspath(one) for one in paths]:
+    for path in [str(Path(one)) for one in paths]:
         folder = stat.S_ISDIR(_mode(path))
         for file in _below(path, left_out) if folder else [path]:
             try:
@@ -98,7 +100,7 @@ def _below(folder: str, left_out: list[LeftOut]) -> Iterator[str]:
             left_out.append(_unreadable(error))
             continue
         waiting += [entry.path for entry in reversed(entries) if entry.is_dir(follow_symlinks=False)]
-        yield from (entry.path for entry in entries if entry.name.endswith(".json"))
+        yield from (entry.path.removeprefix(_HERE) for entry in entries if entry.name.endswith(".json"))
 
 
 def _unreadable(error: OSError) -> LeftOut:

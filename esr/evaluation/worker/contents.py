@@ -1,5 +1,6 @@
 """Contents of tensors between operators: what changes there was written by none."""
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ _PLACES = 64
 """Bytes of a storage that are remembered."""
 _FEWEST_BYTES = 64
 """Of a storage that is watched."""
+_EMPTY = re.compile(r"aten\.(?:new_)?empty\w*")
+_MARK = 0xA5
 
 
 class Contents:
@@ -33,6 +36,8 @@ class Contents:
 
     def after(self, operator: Any, arguments: Sequence[Any], result: Any) -> None:
         """Called after each operator: remembers what it wrote."""
+        if _EMPTY.fullmatch(operators.name(operator)):
+            self._mark(result)
         if not operators.is_aten(operator) or "batch_norm" in operators.name(operator):
             self.note(arguments)  # its schema need not tell what it writes
         elif operators.is_view(operator):
@@ -53,6 +58,11 @@ class Contents:
         """Remembers tensors as they are."""
         for tensor in _watched(values):
             self._bytes.put(tensor, self._read(tensor))
+
+    def _mark(self, empty: Any) -> None:
+        """Fills memory that may still hold what a kernel is about to write: the same as before, over the same input."""
+        for tensor in _watched(empty):
+            raw_bytes(tensor.untyped_storage()).fill_(_MARK)
 
     def _read(self, tensor: Tensor) -> Tensor:
         """Bytes of a tensor's storage at the places."""

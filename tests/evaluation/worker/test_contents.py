@@ -28,15 +28,9 @@ def watched(between):
     return passed.found
 
 
-KEPT = []
-"""Tensors of random numbers: an empty one that got their freed memory would hold the same ones already."""
-
-
 def unseen_copy(_, y):
     with _disable_current_modes():
-        KEPT.append(torch.rand_like(y))
-        y.copy_(KEPT[-1])
-    KEPT.append(y)
+        y.copy_(torch.rand_like(y))
     return y
 
 
@@ -69,6 +63,23 @@ def test_numbers_that_no_operator_has_changed_are_counted(between):
 def test_a_tensor_that_is_filled_by_no_operator_is_counted_apart(make):
     found = watched(lambda network, y: y + unseen_copy(network, make(y)))
     assert (found.rewritten, found.filled) == (0, 8 * 16 * 16)
+
+
+@pytest.mark.parametrize("make", [torch.empty_like, lambda y: y.new_empty(y.shape), lambda y: torch.empty(y.shape)])
+def test_empty_memory_that_holds_already_what_is_written_by_no_operator_is_no_other_result(make):
+    def between(network, y):
+        made = make(y)
+        with _disable_current_modes():
+            made.copy_(torch.linspace(0, 1, made.numel()).reshape(made.shape))
+        return y + made
+
+    network = Network(between).eval().requires_grad_(False)
+    x = torch.rand(1, 3, 16, 16)
+    for _ in range(3):
+        network(x)
+    passed = watch(network, x)
+    assert torch.equal(passed.replayed, passed.output)
+    assert passed.found.filled == 8 * 16 * 16
 
 
 def views(_, y):
