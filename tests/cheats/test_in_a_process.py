@@ -493,7 +493,7 @@ def test_an_honest_network_is_not_suspected_even_beside_one_that_never_ends_and_
     "names",
     [
         ("ClaimsLittle", "Honest"),
-        ("ComputesWhenAsked", "WorksOnBehindTheAnswer"),
+        pytest.param(("ComputesWhenAsked", "WorksOnBehindTheAnswer"), marks=pytest.mark.slow),
         pytest.param(("ComputesWhenTraced", "WaitsInNumPy"), marks=pytest.mark.slow),
     ],
     ids="+".join,
@@ -508,11 +508,13 @@ def test_a_worker_that_claims_less_time_than_passed_is_named_with_both_times(mea
             assert "as claimed" in reasons(record, role)["time_unaccounted"]
 
 
+@pytest.mark.slow
 def test_a_claim_that_the_device_cannot_keep_is_named_whatever_the_other_clock_says(measured):
     found = reasons(measured("ClaimsTheImpossible"))
     assert "its multiplications alone take" in found["time_impossible"]
 
 
+@pytest.mark.slow
 def test_a_promise_instead_of_a_tensor_is_refused(measured):
     failure = measured("Promises")["networks"]["candidate"]["failure"]
     assert failure["kind"] == "bad_output"
@@ -575,6 +577,7 @@ def test_what_tampers_with_the_worker_is_a_failure_and_the_other_network_is_meas
     assert record["networks"]["baseline"]["timing"]["complete_rounds"] == 6
 
 
+@pytest.mark.slow
 def test_memory_that_only_later_passes_or_none_but_the_first_take_from_what_is_there_is_named(measured):
     record = measured("TakesMoreMemoryLater", "HasMemoryForTheFirstPass")
     assert "MiB in a later pass" in reasons(record)["memory_uncounted"]
@@ -582,6 +585,7 @@ def test_memory_that_only_later_passes_or_none_but_the_first_take_from_what_is_t
     assert "MiB in the first pass, whose own tensors need" in detail
 
 
+@pytest.mark.slow
 def test_memory_that_a_pass_works_in_and_did_not_allocate_is_named_and_much_memory_is_not(measured):
     record = measured("WorksInWhatItHas", "Wide")
     assert "MiB that a pass works in and did not allocate" in reasons(record)["memory_uncounted"]
@@ -599,6 +603,7 @@ def test_a_worker_that_resets_the_mark_of_its_memory_hides_none(measured, sandbo
     assert "memory_uncounted" not in reasons(record)
 
 
+@pytest.mark.slow
 def test_values_that_are_said_only_after_an_image_was_shown_differ_from_a_repetition(measured):
     assert {"outputs_differ", "harness_replaced"} <= reasons(measured("ShowsABetterImageThroughout")).keys()
 

@@ -55,6 +55,11 @@ CAUGHT = {
     "CallsTheRestParameters": {"parameters_uncounted"},
     "LeavesNoTape": {"work_uncounted"},
 }
+LIKE_OTHERS = {
+    *("RemembersUpToTheFamily", "CombinesWhatItRemembers", "EverySecond", "KeysByDownsample", "CountsInAClosure"),
+    *("TransformsWhereItIsReal", "Zeros", "LessAfterAWhile", "AddsTheDifference"),
+}
+"""First of each pair that takes long and whose tricks others resemble."""
 PAIRS = (
     ("RemembersShapes", "WeightsInSlices"),
     ("RemembersUpToTheFamily", "WeightsInBuffers"),
@@ -92,7 +97,11 @@ def test_every_trick_is_measured():
     assert {name for pair in PAIRS for name in pair} == {*CAUGHT, "Honest"}
 
 
-@pytest.mark.parametrize("names", PAIRS, ids="+".join)
+@pytest.mark.parametrize(
+    "names",
+    [pytest.param(pair, marks=pytest.mark.slow if pair[0] in LIKE_OTHERS else ()) for pair in PAIRS],
+    ids="+".join,
+)
 def test_a_trick_has_its_reason_and_its_partner_none_of_it(judge, names):
     record = judge(*names)
     for role, name, other in zip(ROLES, names, reversed(names), strict=True):

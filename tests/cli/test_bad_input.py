@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.cases import with_slow
 from helpers.command import Run
 from helpers.participants import ONCE, SMALL
 from PIL import Image
@@ -75,15 +76,18 @@ def refused(run: Run, *words: str) -> None:
 
 @pytest.mark.parametrize(
     ("make", "word"),
-    [
-        (truncated, "w.pth"),
-        (hostile, "w.pth"),
-        (a_web_page, "w.pth"),
-        (empty, "w.pth"),
-        (wrong_shape, "shape"),
-        (another_network, "another network"),
-        (not_finite, "w.pth"),
-    ],
+    with_slow(
+        [
+            (truncated, "w.pth"),
+            (hostile, "w.pth"),
+            (a_web_page, "w.pth"),
+            (empty, "w.pth"),
+            (wrong_shape, "shape"),
+            (another_network, "another network"),
+            (not_finite, "w.pth"),
+        ],
+        {truncated, a_web_page, empty, not_finite},
+    ),
 )
 def test_weights_that_cannot_be_loaded_are_refused_and_left_alone(
     run_esr: RunEsr, participant: Path, make: Callable[[Path], None], word: str

@@ -69,7 +69,7 @@ def test_a_reader_that_has_gone_is_not_complained_of(words):
     assert (done.returncode, done.stderr) == (1, "")
 
 
-@pytest.mark.parametrize("words", [*COMMANDS, ASKS_A_WORKER], ids=" ".join)
+@pytest.mark.parametrize("words", [*COMMANDS, pytest.param(ASKS_A_WORKER, marks=pytest.mark.slow)], ids=" ".join)
 def test_a_closed_standard_output_is_not_missed(words):
     command = 'exec "$0" -m esr "$@" >&-'
     done = subprocess.run(["sh", "-c", command, sys.executable, *words], stderr=subprocess.PIPE, text=True, check=False)

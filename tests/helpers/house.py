@@ -26,7 +26,7 @@ LIMITS = {
     "circles of files": 0,
     "names with two meanings": 3,
     "dict[str, Any]": 15,
-    "code lines": 20_880,
+    "code lines": 20_600,
 }
 """Figure -> largest value allowed."""
 

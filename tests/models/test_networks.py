@@ -59,7 +59,10 @@ def double_precision() -> Iterator[None]:
 
 
 every_network = pytest.mark.parametrize("name", NETWORKS)
+FEW = {"imdn", "rlfn", "efdn", "bsrn", "scet", "hnct", "mdan"}
+"""One network of each kind of operator."""
 slow_for_the_largest = pytest.mark.parametrize("name", with_slow(NETWORKS, {"nlffc"}))
+slow_for_most = pytest.mark.parametrize("name", with_slow(NETWORKS, {*NETWORKS} - FEW))
 
 
 def build(name: str) -> nn.Module:
@@ -202,7 +205,7 @@ def test_recording_gradients_changes_no_output(name: str) -> None:
     assert error <= SYNTHETIC_TOLERANCE * SAMPLES[name]["range"]
 
 
-@slow_for_the_largest
+@slow_for_most
 def test_in_double_precision_a_network_is_its_published_graph(name: str, reference: Path) -> None:
     """Strict for all: what float32 alone sets apart under synthetic weights is gone."""
     network, graph = copy.deepcopy(build_synthetic(name)).double(), literal(name, reference, torch.float64)

@@ -141,7 +141,7 @@ FILES = ("comparison.png", "images/0001", "telemetry", "record.json")
     ("program", "where"),
     with_slow(
         [*((KILLED_AT_STAGE, stage) for stage in STAGES), *((KILLED_AT_FILE, file) for file in FILES)],
-        {"images", "tiny: weights", "loading", "warm-up", "comparison.png", "images/0001"},
+        {"images", "tiny: weights", "starting workers", "loading", "warm-up", "comparison.png", "images/0001"},
     ),
 )
 def test_a_killed_repetition_leaves_the_old_record_whole_and_no_process(folder, program, where):

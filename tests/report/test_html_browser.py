@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from helpers import rankings
 from helpers.browser import Page, sized
+from helpers.cases import with_slow
 from msgspec.structs import replace
 
 from esr.ranking.published import published_entries
@@ -93,6 +94,7 @@ def test_the_chart_shows_every_network_where_it_belongs(published, challenge):
     assert not any(x < a and y > b for a, b in front for x, y in ranked)
 
 
+@pytest.mark.slow
 def test_the_axes_can_be_chosen_and_bars_are_intervals(measured):
     bars = measured.run("return document.getElementById('chart').data.find((one) => one.name === 'ranked').error_x")
     ratios = points(measured, "ranked")[0]
@@ -197,7 +199,7 @@ def test_names_are_shown_and_do_nothing(browser, tmp_path, challenge):
     assert page.requests() == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", with_slow(["light", "dark"], {"light"}))
 def test_a_phone_needs_no_sideways_scrolling(browser, measured_file, scheme):
     page = Page(browser, measured_file)
     try:

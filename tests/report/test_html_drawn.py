@@ -46,7 +46,9 @@ def test_failing_networks_and_baselines_are_not_on_the_front(wide):
 
 
 @pytest.mark.parametrize("width", [1440, 390])
-@pytest.mark.parametrize(("x", "y"), with_slow([("ratio", ""), ("rank", "params"), ("runtime_ms", "memory")], {"rank"}))
+@pytest.mark.parametrize(
+    ("x", "y"), with_slow([("ratio", ""), ("rank", "params"), ("runtime_ms", "memory")], {"rank", "ratio"})
+)
 def test_labels_do_not_overlap_and_the_winner_has_one(browser, field, field_file, width, x, y):
     ranking, _ = field
     with sized(browser, width, 900):
@@ -75,6 +77,7 @@ def test_axes_begin_where_one_expects(wide):
     assert 28 < low < 29 < high < 30
 
 
+@pytest.mark.slow
 def test_published_rows_have_neither_bars_nor_a_verdict(published):
     assert published.run("return chart.data.x.every((axis) => !axis.low)")
     traces = "return page.byId('chart').data.filter((one) => one.customdata).map((one) => one.error_x?.array ?? null)"
@@ -86,6 +89,7 @@ def test_published_rows_have_neither_bars_nor_a_verdict(published):
     assert "intervals;" not in published.find("#quality .caption").text
 
 
+@pytest.mark.slow
 def test_the_tables_head_is_printed_on_each_of_its_pages(wide, field):
     pypdf = pytest.importorskip("pypdf", reason="pypdf is not installed: esr[dev]")
     ranking, _ = field
@@ -109,6 +113,7 @@ def paper(browser, field_file):
         page.print_media(False)
 
 
+@pytest.mark.slow
 def test_no_chart_goes_over_the_papers_edge(paper):
     edges = "return [...document.querySelectorAll('.main-svg')].map((svg) => svg.getBoundingClientRect())"
     boxes = paper.run(f"{edges}.map((box) => [box.left, box.right, box.height])")
@@ -155,6 +160,7 @@ def test_a_page_still_goes_through_a_pipe(run_esr):
     assert f'data-first="{html.FIRST_ROWS}"' in run.out
 
 
+@pytest.mark.slow
 def test_a_thinned_chart_keeps_the_baseline_and_opens_the_network_that_is_clicked(
     browser, tmp_path, field, monkeypatch
 ):

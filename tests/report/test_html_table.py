@@ -106,6 +106,7 @@ def test_on_a_phone_the_other_tables_fold_into_cards(browser, field_file):
             assert page.run(labels) == ["none"] * len(shown)
 
 
+@pytest.mark.slow
 def test_a_name_breaks_after_its_signs(browser, field_file):
     with sized(browser, 390, 844):
         page = Page(browser, field_file)
@@ -369,6 +370,7 @@ def test_the_paper_is_a_link_and_the_head_tells_the_origin(wide):
     assert "machine\nCPU (unknown), torch x" in origin
 
 
+@pytest.mark.slow
 def test_links_of_older_reports_still_open_their_network(browser, field, field_file):
     ranking, _ = field
     page = Page(browser, field_file, f"#network={quote(ranking.rows[4].entry.key, safe='')}")
