@@ -539,7 +539,7 @@ CHANGES = {
     [
         ("TurnsSwitches", "FlushesDenormals"),
         pytest.param(("MoreThreads", "AnotherPriority"), marks=pytest.mark.slow),
-        ("AnotherPolicyBesides", "LowersFloat32" if LOWERS else "Honest"),
+        pytest.param(("AnotherPolicyBesides", "LowersFloat32" if LOWERS else "Honest"), marks=pytest.mark.slow),
     ],
     ids="+".join,
 )

@@ -350,6 +350,7 @@ def test_everything_is_repeated_in_fresh_processes_and_their_spread_is_told(run_
     assert "one pair of processes" not in run.out
 
 
+@pytest.mark.slow
 def test_an_interval_of_one_pair_of_processes_on_a_cpu_is_said_to_be_one(run_esr, participant, one_pair):
     assert "one pair of processes: on a CPU another pair's ratio" in " ".join(one_pair.out.split())
     fewer = [word for word in SMALL if not word.startswith("timing=")]

@@ -208,6 +208,7 @@ def test_a_clock_that_drifts_under_both_networks_leaves_the_ratio_alone(measure)
     assert ("cycles_disagree", None) not in reasons(document)
 
 
+@pytest.mark.slow
 def test_networks_that_run_at_different_clocks_are_named_and_cycles_tell_them_apart(measure):
     # All images fit into one block.
     chunks = itertools.chain.from_iterable(itertools.islice(rounds(2, [0.01] * 3, 2.0, 0), ROUNDS))
@@ -298,7 +299,7 @@ OTHER_WAY_ROUND = (DeviceScript(UUIDS[1], "Second", nvml_index=1), DeviceScript(
 
 @pytest.mark.parametrize(
     ("visible", "arguments", "nvml_index"),
-    with_slow([("1", (), 0), (UUIDS[1], (), 1), (None, ("device.index=1",), 0)], {UUIDS[1]}),
+    with_slow([("1", (), 0), (UUIDS[1], (), 1), (None, ("device.index=1",), 0)], {UUIDS[1], "1"}),
     ids=["CUDA_VISIBLE_DEVICES=1", "by UUID", "device.index=1"],
 )
 def test_the_gpu_that_is_watched_is_the_one_that_computes(measure, visible, arguments, nvml_index):
@@ -312,6 +313,7 @@ def test_the_gpu_that_is_watched_is_the_one_that_computes(measure, visible, argu
     assert document.verdict.status == "clean"
 
 
+@pytest.mark.slow
 def test_a_mig_device_is_watched_through_its_gpu_and_said_to_be_one(measure):
     gpu = DeviceScript(UUIDS[1], "NVIDIA A100 MIG 1g.5gb", nvml_index=1, mig=("MIG-other", MIG))
     scenario = f"-1 count 2\n-1 mig@1 MIG-other,{MIG}\n-1 sm_mhz@1 1410\n-1 name@1 NVIDIA A100\n0 reasons@0 0x40"
