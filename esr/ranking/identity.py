@@ -182,6 +182,8 @@ def _folders(paths: Sequence[str]) -> list[str]:
     """
     if len(set(paths)) < 2 or not all(paths):  # noqa: PLR2004 - nothing to tell apart
         return list(paths) if all(paths) else ["" for _ in paths]
+    if len({os.path.isabs(path) for path in paths}) > 1:  # esr writes absolute ones
+        return [_short(path) for path in paths]
     common = os.path.commonpath([Path(path).parent for path in paths])
     inside = [Path(path).relative_to(common) for path in paths]
     return [file.stem if len(file.parts) == 1 else str(file.parent) for file in inside]

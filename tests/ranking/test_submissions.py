@@ -69,6 +69,12 @@ def test_names_that_differ_alike_are_one_note(tmp_path):
             {"config": {"source": "/s/blue/m.yaml"}},
             ["net (blue)", "net (red)"],
         ),
+        (
+            {"config": {"source": "red/m.yaml"}},
+            {"config": {"source": "/s/blue/m.yaml"}},
+            ["net (/s/blue/m.yaml)", "net (red/m.yaml)"],
+        ),
+        ({"config": {"source": "m.yaml"}}, {"config": {"source": "n.yaml"}}, ["net (m)", "net (n)"]),
         ({"code": "a"}, {"code": "b"}, ["net (code aaaaaaaa)", "net (code bbbbbbbb)"]),
         (
             {"config": {"tile": {"size": None}}},
