@@ -97,7 +97,7 @@ def choices() -> dict[str, str]:
     return {name: typed for name, typed in found if counted[name] == 1} | {"gpu": "device=cuda"}
 
 
-def known_keys() -> list[str]:
+def known_keys() -> tuple[str, ...]:
     """Names of the configuration's keys and groups."""
     from esr.config.mistakes import known_keys as known  # noqa: PLC0415 - only after a mistake
 

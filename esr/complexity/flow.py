@@ -25,7 +25,9 @@ from esr.complexity import fvcore, operators
 from esr.complexity.storages import ByStorage
 from esr.records.network import OUTSIDE
 
-_UNFILLED = re.compile(r"aten\.(?:new_)?empty\w*|aten\.resize_")
+EMPTY = re.compile(r"aten\.(?:new_)?empty\w*")
+"""Operators whose result is memory as it happens to be."""
+_UNFILLED = re.compile(rf"{EMPTY.pattern}|aten\.resize_")
 """Operators that make a tensor without values."""
 _SHAPE_ONLY = re.compile(rf"{_UNFILLED.pattern}|aten\.(?:new|sym|_assert)_\w+|aten\.\w+_like|aten\.is_same_size")
 """Operators that read the shape of a tensor and not its values."""

@@ -125,9 +125,9 @@ def all_keys(config: Any, prefix: str = "") -> list[str]:
 
 
 @cache
-def known_keys() -> list[str]:
+def known_keys() -> tuple[str, ...]:
     """Dotted names of every key of an evaluation."""
-    return all_keys(OmegaConf.structured(EsrConf))
+    return tuple(all_keys(OmegaConf.structured(EsrConf)))
 
 
 def _unreadable(override: str) -> str:

@@ -108,8 +108,8 @@ def _evaluate(
     with _named("rename the file"):
         for pair in evaluation.dataset.pairs:
             check_image_name(pair.name)
-    weights, code = zip(*((subject.weights, subject.code_sha256) for subject in evaluation.subjects), strict=True)
-    key = cache_key(settings, weights, code, found)
+    subjects = evaluation.subjects
+    key = cache_key(settings, [one.weights for one in subjects], [one.code_sha256 for one in subjects], found)
     measure = _single if settings.timing.protocol == "single" else _paired
     processes, watched = measure(evaluation)
     if folder:

@@ -13,6 +13,7 @@ from esr.records.files import FILE_NAME, NotARecord, Record, load_record
 from esr.text import shown_path
 
 _HERE = f".{os.sep}"
+"""Beginning of the paths that `os.scandir` gives below the current folder."""
 
 
 class LeftOut(msgspec.Struct, frozen=True):

@@ -1,6 +1,5 @@
 """Contents of tensors between operators: what changes there was written by none."""
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -9,7 +8,7 @@ import torch
 from torch import Tensor
 
 from esr.complexity import operators
-from esr.complexity.flow import written
+from esr.complexity.flow import EMPTY, written
 from esr.complexity.storages import ByStorage
 from esr.evaluation.worker.tape import is_plain, raw_bytes, tensors
 
@@ -17,8 +16,8 @@ _PLACES = 64
 """Bytes of a storage that are remembered."""
 _FEWEST_BYTES = 64
 """Of a storage that is watched."""
-_EMPTY = re.compile(r"aten\.(?:new_)?empty\w*")
 _MARK = 0xA5
+"""Byte that fills empty memory."""
 
 
 class Contents:
@@ -36,7 +35,7 @@ class Contents:
 
     def after(self, operator: Any, arguments: Sequence[Any], result: Any) -> None:
         """Called after each operator: remembers what it wrote."""
-        if _EMPTY.fullmatch(operators.name(operator)):
+        if EMPTY.fullmatch(operators.name(operator)):
             self._mark(result)
         if not operators.is_aten(operator) or "batch_norm" in operators.name(operator):
             self.note(arguments)  # its schema need not tell what it writes
