@@ -60,7 +60,7 @@ demo: $(STAMP)  ## measure RLFN beside IMDN on the demo images, with a picture: 
 test: $(STAMP)  ## run the tests, JOBS at a time, without those marked slow; ARGS='-k weights' selects some
 	$(PYTEST) -m 'not slow' $(ARGS)
 
-test-slow: $(STAMP)  ## run the tests marked slow: longer cases of what others show; four minutes
+test-slow: $(STAMP)  ## run the tests marked slow, slower variants of the others; four minutes
 	$(PYTEST) -m slow $(ARGS)
 
 lint: $(STAMP)  ## run ruff (rules and format) and import-linter (layers and circles)
